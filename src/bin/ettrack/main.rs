@@ -1,0 +1,2 @@
+//! The command line: parse, call, print. One file per subcommand.
+fn main() {}

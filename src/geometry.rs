@@ -21,7 +21,12 @@ pub struct BoundingBox {
 impl BoundingBox {
     /// A box from its upper-left corner and size, in pixels.
     pub const fn new(x: f64, y: f64, width: f64, height: f64) -> Self {
-        Self { x, y, width, height }
+        Self {
+            x,
+            y,
+            width,
+            height,
+        }
     }
 
     /// Centre (x + width/2, y + height/2), pixels.

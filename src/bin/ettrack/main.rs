@@ -1,2 +1,48 @@
 //! The command line: parse, call, print. One file per subcommand.
-fn main() {}
+
+mod console;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Keep a camera on one chosen target, on the CPU, without ROS.
+///
+/// Data go to standard output, messages to standard error.
+///
+/// Exit codes: 0 done; 1 failed while working; 2 wrong usage or bad input (arguments, files, models,
+/// boxes that cannot be used).
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// Say more on standard error: -v steps and libraries found, -vv details, -vvv everything.
+    /// The variable RUST_LOG overrides it.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant per subcommand, one file per variant.
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {}
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    console::start_log(cli.verbose);
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // `ettrack … | head` is no failure: the reader has what it wanted.
+        Err(error) if console::is_closed_stdout(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            console::exit_code(&error)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What all subcommands share: the log, standard output that may be closed early, exit codes.
+#![allow(dead_code)] // until every subcommand has landed
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+/// Marks an error as the caller's: wrong arguments or input that cannot be used (exit code 2).
+///
+/// `Err(error).context(BadInput("…".into()))`, `anyhow::bail!(BadInput(format!(…)))`, or [`BadInput::wrap`].
+#[derive(Debug)]
+pub struct BadInput(pub String);
+
+impl fmt::Display for BadInput {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
+/// Code 2 where the chain holds a [`BadInput`], else 1.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<BadInput>().is_some()
+        || error.chain().any(|cause| cause.is::<BadInput>())
+    {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Starts the log on standard error: warnings, and with each `-v` one level more.
+pub fn start_log(verbose: u8) {
+    // ONNX Runtime's own lines are one level quieter than ours.
+    let levels = match verbose {
+        0 => "warn",
+        1 => "info,ort=warn",
+        2 => "debug,ort=info",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(levels));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Says that the reader of standard output has gone.
+#[derive(Debug)]
+struct StdoutClosed;
+
+impl fmt::Display for StdoutClosed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("standard output was closed")
+    }
+}
+
+impl std::error::Error for StdoutClosed {}
+
+/// Standard output for data: buffered, and with a closed pipe told apart from all other broken pipes.
+///
+/// Call `flush` at the end, so that a full disk is noticed.
+pub fn stdout() -> impl Write {
+    BufWriter::new(Stdout(io::stdout()))
+}
+
+struct Stdout(io::Stdout);
+
+fn mark_closed(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed)
+    } else {
+        error
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(mark_closed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(mark_closed)
+    }
+}
+
+/// Whether the error is only that standard output's reader has gone.
+pub fn is_closed_stdout(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .is_some_and(|inner| inner.is::<StdoutClosed>())
+    })
+}

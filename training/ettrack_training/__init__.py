@@ -1,0 +1,1 @@
+"""The workshop of ettrack: networks, conversion to model folders, training."""

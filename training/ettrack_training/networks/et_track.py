@@ -1,0 +1,154 @@
+"""E.T.Track (Blatter et al., WACV 2023): LT-Mobile, pixel-wise correlation, exemplar towers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from torch import Tensor, nn
+
+from .blocks import Sep
+from .exemplar import ExemplarLayer
+from .lt_mobile import LT_MOBILE, BackboneSpec, LTMobile
+from .siamese import BoxPredictor, PixelwiseCorrelation, ScorePredictor, SiameseTracker
+
+
+@dataclass(frozen=True)
+class TowerSpec:
+    """Width of a tower and its layers by name: `sep5` is Sep 5x5, `et3` an exemplar layer 3x3.
+
+    The first layer takes the adjusted correlation and so must be a `sep`.
+    """
+
+    channels: int
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ETTrackConfig:
+    """Everything that shapes the network; the defaults are the paper's configuration.
+
+    `correlation_cells` is the number of cells of the template feature (8 x 8 = 64 for a
+    template of 127 or 128 pixels at stride 16).
+    """
+
+    backbone: BackboneSpec = LT_MOBILE
+    template_size: int = 127
+    search_sizes: tuple[int, ...] = (256, 288)
+    correlation_cells: int = 64
+    adjust_channels: int = 128
+    cls_tower: TowerSpec = TowerSpec(256, ("sep5", "et5", "et3", "et3", "et3", "sep3"))
+    reg_tower: TowerSpec = TowerSpec(
+        192, ("sep3", "et3", "et3", "et3", "et3", "et5", "et5", "sep5")
+    )
+    exemplars: int = 4
+    key_dim: int = 256
+    ffn: int = 1024
+    temperature: float = 2.0
+    score_scale: float = 0.1
+    box_scale: float = 16.0
+    box_activation: str = "relu"
+
+    def to_dict(self) -> dict:
+        """Plain values, for checkpoints and YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> ETTrackConfig:
+        """Rebuilds what `to_dict` made; raises `TypeError` on unknown keys."""
+        values = dict(values)
+        if "backbone" in values:
+            values["backbone"] = BackboneSpec.from_dict(values["backbone"])
+        for tower in ("cls_tower", "reg_tower"):
+            if tower in values:
+                spec = values[tower]
+                values[tower] = TowerSpec(spec["channels"], tuple(spec["layers"]))
+        if "search_sizes" in values:
+            values["search_sizes"] = tuple(values["search_sizes"])
+        return cls(**values)
+
+
+class ETTrack(SiameseTracker):
+    """See `SiameseTracker` for the steps and shapes."""
+
+    def __init__(self, config: ETTrackConfig | None = None):
+        super().__init__()
+        self.config = config = config or ETTrackConfig()
+        channels = config.backbone.channels
+        self.backbone_net = LTMobile(config.backbone)
+        self.neck = nn.ModuleDict(
+            {
+                "BN_z": nn.ModuleList([nn.BatchNorm2d(channels)]),
+                "BN_x": nn.ModuleList([nn.BatchNorm2d(channels)]),
+            }
+        )
+        self.feature_fusor = nn.ModuleDict(
+            {
+                "pw_corr": nn.ModuleList([PixelwiseCorrelation(config.correlation_cells)]),
+                "adj_layer": nn.ModuleList(
+                    [nn.Conv2d(config.correlation_cells, config.adjust_channels, 1)]
+                ),
+            }
+        )
+        self._cls = self._add_tower("cls_branch", config.cls_tower)
+        self.cls_pred_head = ScorePredictor(config.cls_tower.channels, config.score_scale)
+        self._reg = self._add_tower("bbreg_branch", config.reg_tower)
+        self.reg_pred_head = BoxPredictor(
+            config.reg_tower.channels, config.box_scale, config.box_activation
+        )
+
+    def _add_tower(self, prefix: str, tower: TowerSpec) -> list[str]:
+        names = []
+        for number, layer in enumerate(tower.layers, start=1):
+            name = f"{prefix}_{number}"
+            inputs = self.config.adjust_channels if number == 1 else tower.channels
+            self.add_module(name, _tower_layer(layer, inputs, tower.channels, self.config))
+            names.append(name)
+        return names
+
+    @property
+    def cls_layers(self) -> list[nn.Module]:
+        """Layers of the classification tower, first to last."""
+        return [getattr(self, name) for name in self._cls]
+
+    @property
+    def reg_layers(self) -> list[nn.Module]:
+        """Layers of the regression tower, first to last."""
+        return [getattr(self, name) for name in self._reg]
+
+    def backbone(self, image: Tensor) -> Tensor:
+        return self.backbone_net(image)
+
+    def template_neck(self, raw: Tensor) -> Tensor:
+        return self.neck["BN_z"][0](raw)
+
+    def search_neck(self, raw: Tensor) -> Tensor:
+        return self.neck["BN_x"][0](raw)
+
+    def fuse(self, zf: Tensor, xf: Tensor) -> Tensor:
+        return self.feature_fusor["adj_layer"][0](self.feature_fusor["pw_corr"][0](zf, xf))
+
+    def predict(self, fused: Tensor) -> tuple[Tensor, Tensor]:
+        cls = reg = fused
+        for layer in self.cls_layers:
+            cls = layer(cls)
+        for layer in self.reg_layers:
+            reg = layer(reg)
+        return self.cls_pred_head(cls), self.reg_pred_head(reg)
+
+
+def _tower_layer(name: str, inputs: int, channels: int, config: ETTrackConfig) -> nn.Module:
+    match = re.fullmatch(r"(sep|et)(\d*[13579])", name)
+    if not match:
+        raise ValueError(f"tower layer {name!r} is unknown, expected sep or et and an odd kernel")
+    kernel = int(match[2])
+    if match[1] == "sep":
+        return Sep(inputs, channels, kernel)
+    if inputs != channels:
+        raise ValueError(
+            f"tower layer {name!r} keeps its channels but takes {inputs} and should give "
+            f"{channels}: start the tower with a sep layer"
+        )
+    return ExemplarLayer(
+        channels, kernel, config.exemplars, config.key_dim, config.ffn, config.temperature
+    )

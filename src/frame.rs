@@ -1,4 +1,8 @@
 //! Borrowed camera frames: pixels, encoding, row stride.
+//!
+//! A [`Frame`] never converts the whole image: whoever needs pixels asks for those, and gets RGB whatever
+//! the encoding. Conversions give the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV,
+//! bilinear demosaicing for Bayer), which is what the rest of a ROS system shows.
 
 /// Pixel layouts, named as in ROS's `sensor_msgs/image_encodings`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,7 +17,7 @@ pub enum Encoding {
     Bgra8,
     /// 1 byte luminance.
     Mono8,
-    /// 2 bytes luminance, little or big endian (see [`Frame::big_endian`]).
+    /// 2 bytes luminance, little or big endian (see [`Frame::with_big_endian`]).
     Mono16,
     /// 4:2:2 packed U Y V Y (`yuv422`, `uyvy`).
     Uyvy,
@@ -33,6 +37,161 @@ pub enum Encoding {
     BayerGrbg8,
 }
 
+/// Every accepted name with its encoding; the first name of an encoding is the one printed.
+const NAMES: &[(&str, Encoding)] = &[
+    ("rgb8", Encoding::Rgb8),
+    ("bgr8", Encoding::Bgr8),
+    ("rgba8", Encoding::Rgba8),
+    ("bgra8", Encoding::Bgra8),
+    ("mono8", Encoding::Mono8),
+    ("mono16", Encoding::Mono16),
+    ("yuv422", Encoding::Uyvy),
+    ("uyvy", Encoding::Uyvy),
+    ("yuv422_yuy2", Encoding::Yuyv),
+    ("yuyv", Encoding::Yuyv),
+    ("nv12", Encoding::Nv12),
+    ("nv21", Encoding::Nv21),
+    ("bayer_rggb8", Encoding::BayerRggb8),
+    ("bayer_bggr8", Encoding::BayerBggr8),
+    ("bayer_gbrg8", Encoding::BayerGbrg8),
+    ("bayer_grbg8", Encoding::BayerGrbg8),
+];
+
+impl Encoding {
+    /// The encoding that a ROS `sensor_msgs/Image` calls by `name`.
+    ///
+    /// # Errors
+    /// [`FrameError::Encoding`], which lists the accepted names.
+    pub fn from_ros_name(name: &str) -> Result<Self, FrameError> {
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, encoding)| *encoding)
+            .ok_or_else(|| FrameError::Encoding {
+                got: name.to_owned(),
+                accepted: Self::accepted_names(),
+            })
+    }
+
+    /// The name in `sensor_msgs/image_encodings`.
+    pub fn ros_name(self) -> &'static str {
+        NAMES
+            .iter()
+            .find(|(_, encoding)| *encoding == self)
+            .map_or("unknown", |(name, _)| name)
+    }
+
+    /// All accepted names, separated by commas, for messages.
+    pub fn accepted_names() -> String {
+        NAMES
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Bytes that the pixels of one row take, without padding.
+    pub fn row_bytes(self, width: u32) -> usize {
+        let width = width as usize;
+        match self {
+            Self::Rgb8 | Self::Bgr8 => width * 3,
+            Self::Rgba8 | Self::Bgra8 => width * 4,
+            Self::Mono16 => width * 2,
+            // Two pixels share a chroma pair, so an odd width takes the whole last pair.
+            Self::Uyvy | Self::Yuyv => width.div_ceil(2) * 4,
+            Self::Nv12 | Self::Nv21 => width.div_ceil(2) * 2,
+            Self::Mono8
+            | Self::BayerRggb8
+            | Self::BayerBggr8
+            | Self::BayerGbrg8
+            | Self::BayerGrbg8 => width,
+        }
+    }
+
+    /// Rows of `stride` bytes that an image takes: its height, and half as much again for a chroma plane.
+    pub fn stored_rows(self, height: u32) -> usize {
+        let height = height as usize;
+        match self {
+            Self::Nv12 | Self::Nv21 => height + height.div_ceil(2),
+            _ => height,
+        }
+    }
+
+    fn is_bayer(self) -> bool {
+        matches!(
+            self,
+            Self::BayerRggb8 | Self::BayerBggr8 | Self::BayerGbrg8 | Self::BayerGrbg8
+        )
+    }
+}
+
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.ros_name())
+    }
+}
+
+/// Why bytes are not an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// An encoding that is not read.
+    #[error("image encoding {got:?} is not supported; accepted: {accepted}")]
+    Encoding {
+        /// The name that came.
+        got: String,
+        /// The names that are accepted.
+        accepted: String,
+    },
+    /// No pixels, or too few for the encoding.
+    #[error(
+        "image is {width}x{height} pixels, expected at least {minimum}x{minimum} for {encoding}"
+    )]
+    Size {
+        /// Pixels per row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Smallest side.
+        minimum: u32,
+        /// Layout.
+        encoding: Encoding,
+    },
+    /// Rows overlap.
+    #[error(
+        "row stride is {stride} bytes, expected at least {expected} for {width} pixels of {encoding}"
+    )]
+    Stride {
+        /// The stride that came.
+        stride: usize,
+        /// Bytes that the pixels of a row take.
+        expected: usize,
+        /// Pixels per row.
+        width: u32,
+        /// Layout.
+        encoding: Encoding,
+    },
+    /// The number of bytes is not that of the image.
+    #[error(
+        "image data has {got} bytes, expected {expected} ({width}x{height} {encoding}, {rows} rows of {stride} bytes)"
+    )]
+    Length {
+        /// Bytes that came.
+        got: usize,
+        /// Bytes that fit.
+        expected: usize,
+        /// Pixels per row.
+        width: u32,
+        /// Rows of pixels.
+        height: u32,
+        /// Stored rows, chroma planes included.
+        rows: usize,
+        /// Bytes from row to row.
+        stride: usize,
+        /// Layout.
+        encoding: Encoding,
+    },
+}
+
 /// A frame that borrows its pixels. Made by [`Frame::new`], which checks that the data fit.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
@@ -42,6 +201,327 @@ pub struct Frame<'a> {
     pub(crate) stride: usize,
     pub(crate) encoding: Encoding,
     pub(crate) big_endian: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// Borrows `data` as an image of `width` x `height` pixels, `stride` bytes from row to row.
+    ///
+    /// NV12 and NV21 hold their chroma plane after the luminance plane, with the same stride. The last row
+    /// may come without its padding.
+    ///
+    /// # Errors
+    /// [`FrameError`] where there are no pixels, rows overlap, or the number of bytes is another one.
+    pub fn new(
+        data: &'a [u8],
+        width: u32,
+        height: u32,
+        stride: usize,
+        encoding: Encoding,
+    ) -> Result<Self, FrameError> {
+        // A demosaicked pixel needs its eight neighbours.
+        let minimum = if encoding.is_bayer() { 3 } else { 1 };
+        if width < minimum || height < minimum {
+            return Err(FrameError::Size {
+                width,
+                height,
+                minimum,
+                encoding,
+            });
+        }
+        let row = encoding.row_bytes(width);
+        if stride < row {
+            return Err(FrameError::Stride {
+                stride,
+                expected: row,
+                width,
+                encoding,
+            });
+        }
+        let rows = encoding.stored_rows(height);
+        let expected = stride.saturating_mul(rows);
+        let least = stride.saturating_mul(rows - 1).saturating_add(row);
+        if data.len() < least || data.len() > expected {
+            return Err(FrameError::Length {
+                got: data.len(),
+                expected,
+                width,
+                height,
+                rows,
+                stride,
+                encoding,
+            });
+        }
+        Ok(Self {
+            data,
+            width,
+            height,
+            stride,
+            encoding,
+            big_endian: false,
+        })
+    }
+
+    /// Borrows `data` as an image whose rows follow each other without padding.
+    ///
+    /// # Errors
+    /// As [`Frame::new`].
+    pub fn packed(
+        data: &'a [u8],
+        width: u32,
+        height: u32,
+        encoding: Encoding,
+    ) -> Result<Self, FrameError> {
+        Self::new(data, width, height, encoding.row_bytes(width), encoding)
+    }
+
+    /// Sets the byte order of [`Encoding::Mono16`]; little endian without it.
+    #[must_use]
+    pub fn with_big_endian(mut self, big_endian: bool) -> Self {
+        self.big_endian = big_endian;
+        self
+    }
+
+    /// Pixels per row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Layout of the bytes.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The bytes as they came.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// One pixel as R, G, B; `None` outside the image.
+    pub fn rgb(&self, x: u32, y: u32) -> Option<[u8; 3]> {
+        if x >= self.width || y >= self.height {
+            return None;
+        }
+        let mut pixel = [0; 3];
+        self.for_each_in_row(y, std::iter::once(x), |_, rgb| pixel = rgb);
+        Some(pixel)
+    }
+
+    /// Writes row `y` as interleaved R, G, B into `out`, which holds 3 x width bytes.
+    ///
+    /// # Panics
+    /// Where `y` is not a row of the image or `out` has another length.
+    pub fn read_rgb_row(&self, y: u32, out: &mut [u8]) {
+        assert!(
+            y < self.height,
+            "row {y} of an image of {} rows",
+            self.height
+        );
+        assert_eq!(out.len(), self.width as usize * 3, "bytes of one RGB row");
+        if self.encoding == Encoding::Rgb8 {
+            let start = y as usize * self.stride;
+            out.copy_from_slice(&self.data[start..start + out.len()]);
+            return;
+        }
+        self.for_each_in_row(y, 0..self.width, |i, rgb| {
+            out[i * 3..i * 3 + 3].copy_from_slice(&rgb)
+        });
+    }
+
+    /// The whole image as packed RGB in `out`, whose memory is reused. For drawing and saving, not for tracking.
+    pub fn to_rgb8(&self, out: &mut Vec<u8>) {
+        let row = self.width as usize * 3;
+        out.resize(row * self.height as usize, 0);
+        for (y, line) in (0..self.height).zip(out.chunks_exact_mut(row)) {
+            self.read_rgb_row(y, line);
+        }
+    }
+
+    /// Mean R, G, B over the whole image, 0..=255.
+    pub fn mean_rgb(&self) -> [f64; 3] {
+        let mut sums = [0_u64; 3];
+        for y in 0..self.height {
+            // A row's sum fits 32 bits up to 16 million pixels, so the inner loop stays narrow.
+            let mut row = [0_u64; 3];
+            self.for_each_in_row(y, 0..self.width, |_, rgb| {
+                for (sum, value) in row.iter_mut().zip(rgb) {
+                    *sum += u64::from(value);
+                }
+            });
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        let count = f64::from(self.width) * f64::from(self.height);
+        sums.map(|sum| sum as f64 / count)
+    }
+
+    /// Calls `put(i, rgb)` for the i-th of `columns` in row `y`. Columns and row lie inside the image.
+    ///
+    /// The encoding is told apart once per row, outside the loop over pixels.
+    #[inline]
+    pub(crate) fn for_each_in_row(
+        &self,
+        y: u32,
+        columns: impl Iterator<Item = u32>,
+        mut put: impl FnMut(usize, [u8; 3]),
+    ) {
+        let row = self.stored_row(y as usize);
+        match self.encoding {
+            Encoding::Rgb8 => {
+                for (i, x) in columns.enumerate() {
+                    let at = x as usize * 3;
+                    let p = &row[at..at + 3];
+                    put(i, [p[0], p[1], p[2]]);
+                }
+            }
+            Encoding::Bgr8 => {
+                for (i, x) in columns.enumerate() {
+                    let at = x as usize * 3;
+                    let p = &row[at..at + 3];
+                    put(i, [p[2], p[1], p[0]]);
+                }
+            }
+            Encoding::Rgba8 => {
+                for (i, x) in columns.enumerate() {
+                    let at = x as usize * 4;
+                    let p = &row[at..at + 4];
+                    put(i, [p[0], p[1], p[2]]);
+                }
+            }
+            Encoding::Bgra8 => {
+                for (i, x) in columns.enumerate() {
+                    let at = x as usize * 4;
+                    let p = &row[at..at + 4];
+                    put(i, [p[2], p[1], p[0]]);
+                }
+            }
+            Encoding::Mono8 => {
+                for (i, x) in columns.enumerate() {
+                    put(i, [row[x as usize]; 3]);
+                }
+            }
+            Encoding::Mono16 => {
+                let big_endian = self.big_endian;
+                for (i, x) in columns.enumerate() {
+                    let at = x as usize * 2;
+                    let bytes = [row[at], row[at + 1]];
+                    let value = if big_endian {
+                        u16::from_be_bytes(bytes)
+                    } else {
+                        u16::from_le_bytes(bytes)
+                    };
+                    // 65535 becomes 255, as cv_bridge scales it.
+                    put(i, [((u32::from(value) + 128) / 257) as u8; 3]);
+                }
+            }
+            Encoding::Uyvy => {
+                for (i, x) in columns.enumerate() {
+                    let x = x as usize;
+                    let pair = &row[x / 2 * 4..x / 2 * 4 + 4];
+                    put(i, yuv_to_rgb(pair[1 + x % 2 * 2], pair[0], pair[2]));
+                }
+            }
+            Encoding::Yuyv => {
+                for (i, x) in columns.enumerate() {
+                    let x = x as usize;
+                    let pair = &row[x / 2 * 4..x / 2 * 4 + 4];
+                    put(i, yuv_to_rgb(pair[x % 2 * 2], pair[1], pair[3]));
+                }
+            }
+            Encoding::Nv12 | Encoding::Nv21 => {
+                let chroma = self.stored_row(self.height as usize + y as usize / 2);
+                let (u, v) = if self.encoding == Encoding::Nv12 {
+                    (0, 1)
+                } else {
+                    (1, 0)
+                };
+                for (i, x) in columns.enumerate() {
+                    let x = x as usize;
+                    let pair = &chroma[x / 2 * 2..x / 2 * 2 + 2];
+                    put(i, yuv_to_rgb(row[x], pair[u], pair[v]));
+                }
+            }
+            Encoding::BayerRggb8
+            | Encoding::BayerBggr8
+            | Encoding::BayerGbrg8
+            | Encoding::BayerGrbg8 => {
+                self.for_each_bayer(y, columns, put);
+            }
+        }
+    }
+
+    /// The bytes of a stored row (a chroma row counts on from the last luminance row).
+    fn stored_row(&self, row: usize) -> &'a [u8] {
+        let start = row * self.stride;
+        &self.data[start..start + self.encoding.row_bytes(self.width)]
+    }
+
+    /// Bilinear demosaicing. The outermost pixels repeat their inner neighbours, as in OpenCV.
+    fn for_each_bayer(
+        &self,
+        y: u32,
+        columns: impl Iterator<Item = u32>,
+        mut put: impl FnMut(usize, [u8; 3]),
+    ) {
+        // Parity of the column and the row that hold red.
+        let (red_x, red_y) = match self.encoding {
+            Encoding::BayerBggr8 => (1, 1),
+            Encoding::BayerGbrg8 => (0, 1),
+            Encoding::BayerGrbg8 => (1, 0),
+            _ => (0, 0),
+        };
+        let y = y.clamp(1, self.height - 2) as usize;
+        let (above, row, below) = (
+            self.stored_row(y - 1),
+            self.stored_row(y),
+            self.stored_row(y + 1),
+        );
+        let half = |a: u8, b: u8| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8;
+        let quarter = |a: u8, b: u8, c: u8, d: u8| {
+            ((u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d) + 2) >> 2) as u8
+        };
+        for (i, x) in columns.enumerate() {
+            let x = x.clamp(1, self.width - 2) as usize;
+            let (left, right) = (x - 1, x + 1);
+            let here = row[x];
+            let cross = || quarter(above[x], below[x], row[left], row[right]);
+            let diagonal = || quarter(above[left], above[right], below[left], below[right]);
+            put(
+                i,
+                match (x % 2 == red_x, y % 2 == red_y) {
+                    (true, true) => [here, cross(), diagonal()],
+                    (false, false) => [diagonal(), cross(), here],
+                    // Green in a row with red: red to both sides, blue above and below.
+                    (false, true) => [half(row[left], row[right]), here, half(above[x], below[x])],
+                    (true, false) => [half(above[x], below[x]), here, half(row[left], row[right])],
+                },
+            );
+        }
+    }
+}
+
+/// BT.601, limited range, in OpenCV's 20-bit fixed point.
+#[inline]
+fn yuv_to_rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
+    const SHIFT: i32 = 20;
+    const ROUND: i32 = 1 << (SHIFT - 1);
+    let luma = (i32::from(y) - 16).max(0) * 1_220_542;
+    let u = i32::from(u) - 128;
+    let v = i32::from(v) - 128;
+    let red = (luma + ROUND + 1_673_527 * v) >> SHIFT;
+    let green = (luma + ROUND - 852_492 * v - 409_993 * u) >> SHIFT;
+    let blue = (luma + ROUND + 2_116_026 * u) >> SHIFT;
+    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
 /// Owned pixels that a source fills again and again; borrow it as a [`Frame`] to track.
@@ -59,4 +539,145 @@ pub struct ImageBuffer {
     pub encoding: Encoding,
     /// Byte order of 16-bit encodings.
     pub big_endian: bool,
+}
+
+impl ImageBuffer {
+    /// A buffer without pixels, to be filled by a source.
+    pub fn empty() -> Self {
+        Self {
+            data: Vec::new(),
+            width: 0,
+            height: 0,
+            stride: 0,
+            encoding: Encoding::Rgb8,
+            big_endian: false,
+        }
+    }
+
+    /// The image as a borrowed frame.
+    ///
+    /// # Errors
+    /// As [`Frame::new`].
+    pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
+        let frame = Frame::new(
+            &self.data,
+            self.width,
+            self.height,
+            self.stride,
+            self.encoding,
+        )?;
+        Ok(frame.with_big_endian(self.big_endian))
+    }
+}
+
+impl Default for ImageBuffer {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoding, Frame, FrameError, ImageBuffer, NAMES};
+
+    #[test]
+    fn names_round_trip_and_others_are_refused_with_the_list() {
+        for (name, encoding) in NAMES {
+            assert_eq!(Encoding::from_ros_name(name), Ok(*encoding));
+            assert_eq!(Encoding::from_ros_name(encoding.ros_name()), Ok(*encoding));
+        }
+        let message = Encoding::from_ros_name("32FC1")
+            .map_err(|e| e.to_string())
+            .expect_err("depth is no picture");
+        assert!(
+            message.contains("\"32FC1\"")
+                && message.contains("rgb8, bgr8")
+                && message.contains("bayer_grbg8")
+        );
+    }
+
+    #[test]
+    fn wrong_sizes_name_expected_and_actual() {
+        let data = vec![0; 640 * 480 * 3];
+        assert!(Frame::packed(&data, 640, 480, Encoding::Rgb8).is_ok());
+        let short = Frame::packed(&data[1..], 640, 480, Encoding::Rgb8)
+            .expect_err("a byte is missing")
+            .to_string();
+        assert!(
+            short.contains("921599") && short.contains("921600"),
+            "{short}"
+        );
+        let long = Frame::packed(&data, 640, 240, Encoding::Rgb8)
+            .expect_err("half is left over")
+            .to_string();
+        assert!(long.contains("921600") && long.contains("460800"), "{long}");
+        let stride = Frame::new(&data, 640, 480, 640, Encoding::Rgb8)
+            .expect_err("rows overlap")
+            .to_string();
+        assert!(
+            stride.contains("640 bytes") && stride.contains("1920"),
+            "{stride}"
+        );
+        assert!(matches!(
+            Frame::packed(&[], 0, 0, Encoding::Rgb8),
+            Err(FrameError::Size { .. })
+        ));
+        assert!(matches!(
+            Frame::packed(&[], 0, 7, Encoding::Nv12),
+            Err(FrameError::Size { .. })
+        ));
+        assert!(matches!(
+            Frame::packed(&[0; 4], 2, 2, Encoding::BayerRggb8),
+            Err(FrameError::Size { .. })
+        ));
+        // No overflow, whatever is claimed.
+        assert!(matches!(
+            Frame::new(&data, u32::MAX, u32::MAX, usize::MAX, Encoding::Rgba8),
+            Err(FrameError::Length { .. })
+        ));
+        assert!(matches!(
+            Frame::packed(&data, 16384, 16384, Encoding::Bgra8),
+            Err(FrameError::Length { .. })
+        ));
+    }
+
+    #[test]
+    fn a_frame_of_16384_pixels_a_side_is_read() {
+        let data = vec![7; 16384 * 16384];
+        let frame = Frame::packed(&data, 16384, 16384, Encoding::Mono8).expect("it fits");
+        assert_eq!(frame.rgb(16383, 16383), Some([7; 3]));
+        assert_eq!(frame.rgb(16384, 0), None);
+    }
+
+    #[test]
+    fn stride_and_channel_order_are_respected() {
+        // Two pixels a row, one byte of padding, the last row without it.
+        let data = [1, 2, 3, 4, 5, 6, 99, 7, 8, 9, 10, 11, 12];
+        let frame = Frame::new(&data, 2, 2, 7, Encoding::Bgr8).expect("it fits");
+        assert_eq!(frame.rgb(1, 0), Some([6, 5, 4]));
+        assert_eq!(frame.rgb(0, 1), Some([9, 8, 7]));
+        assert_eq!(frame.mean_rgb(), [7.5, 6.5, 5.5]);
+        let mut rgb = Vec::new();
+        frame.to_rgb8(&mut rgb);
+        assert_eq!(rgb, [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]);
+    }
+
+    #[test]
+    fn mono16_honours_byte_order() {
+        let data = [0x00, 0xff, 0xff, 0xff];
+        let little = Frame::packed(&data, 2, 1, Encoding::Mono16).expect("it fits");
+        assert_eq!(little.rgb(0, 0), Some([254; 3]));
+        assert_eq!(little.with_big_endian(true).rgb(0, 0), Some([1; 3]));
+        assert_eq!(little.rgb(1, 0), Some([255; 3]));
+    }
+
+    #[test]
+    fn buffer_borrows_as_frame() {
+        let mut buffer = ImageBuffer::empty();
+        assert!(buffer.frame().is_err());
+        buffer.data = vec![0, 255];
+        (buffer.width, buffer.height, buffer.stride) = (1, 1, 2);
+        (buffer.encoding, buffer.big_endian) = (Encoding::Mono16, true);
+        assert_eq!(buffer.frame().expect("it fits").rgb(0, 0), Some([1; 3]));
+    }
 }

@@ -1,0 +1,237 @@
+//! Crops against those of the authors' code (OpenCV), byte for byte, and against a plain transcription of the
+//! definition where there is no golden.
+
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::frame::{Encoding, Frame};
+use ndarray::{Array1, Array3, Array4, ArrayD, Ix0};
+use ndarray_npy::NpzReader;
+use proptest::prelude::*;
+
+type Npz = NpzReader<std::fs::File>;
+
+fn fixture(name: &str) -> Npz {
+    let path = format!("{}/tests/data/ettrack/{name}", env!("CARGO_MANIFEST_DIR"));
+    NpzReader::new(std::fs::File::open(path).expect("the fixture is part of the repository"))
+        .expect("an npz file")
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            }
+        })
+    })
+}
+
+#[test]
+fn crops_equal_the_authors() {
+    let mut npz = fixture("crop.npz");
+    let image: Array3<u8> = npz.by_name("image").expect("image");
+    let (height, width, _) = image.dim();
+    let frame = Frame::packed(
+        image.as_slice().expect("standard layout"),
+        width as u32,
+        height as u32,
+        Encoding::Rgb8,
+    )
+    .expect("it fits");
+    let mean: Array1<f64> = npz.by_name("avg_chans").expect("mean colour");
+    for (ours, theirs) in frame.mean_rgb().iter().zip(&mean) {
+        assert!((ours - theirs).abs() < 1e-9, "{ours} {theirs}");
+    }
+    let padding = Padding::mean_of(&frame);
+    // One cropper for all cases: what an earlier crop left in its buffers must not show.
+    let mut cropper = Cropper::new();
+    for case in 0..9 {
+        let parameters: Array1<f64> = npz
+            .by_name(&format!("case{case}"))
+            .expect("pos.x, pos.y, out, side");
+        let window = SearchWindow::centered((parameters[0], parameters[1]), parameters[3] as u32);
+        let size = parameters[2] as usize;
+        let mut crop = vec![0; 3 * size * size];
+        cropper.crop_rgb8(&frame, &window, &padding, size, &mut crop);
+        let expected: ArrayD<u32> = npz.by_name(&format!("crop{case}_crc32")).expect("checksum");
+        let expected = expected
+            .into_dimensionality::<Ix0>()
+            .expect("one number")
+            .into_scalar();
+        assert_eq!(crc32(&crop), expected, "case {case}: {parameters}");
+        if let Ok(expected) =
+            npz.by_name::<ndarray::OwnedRepr<u8>, ndarray::Ix3>(&format!("crop{case}"))
+        {
+            assert_eq!(
+                crop,
+                expected.as_slice().expect("standard layout"),
+                "case {case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn normalisation_equals_the_authors() {
+    let mut npz = fixture("network.npz");
+    let crop: Array3<u8> = npz.by_name("z_crop").expect("template crop");
+    let expected: Array4<f32> = npz.by_name("z_norm").expect("template tensor");
+    let (height, width, _) = crop.dim();
+    let frame = Frame::packed(
+        crop.as_slice().expect("standard layout"),
+        width as u32,
+        height as u32,
+        Encoding::Rgb8,
+    )
+    .expect("it fits");
+    let normalization =
+        Normalization::new(false, 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let mut tensor = vec![0.0; 3 * width * height];
+    // A window of the network's own size is a plain copy.
+    let window = SearchWindow {
+        x: 0,
+        y: 0,
+        side: width as u32,
+    };
+    Cropper::new().crop_tensor(
+        &frame,
+        &window,
+        &Padding::new([0; 3]),
+        width,
+        &normalization,
+        &mut tensor,
+    );
+    assert_eq!(tensor, expected.as_slice().expect("standard layout"));
+}
+
+#[test]
+fn planes_follow_the_channel_order() {
+    let frame = Frame::packed(&[10, 20, 30], 1, 1, Encoding::Rgb8).expect("it fits");
+    let window = SearchWindow {
+        x: 0,
+        y: 0,
+        side: 1,
+    };
+    let mut tensor = [0.0; 3];
+    let normalization = Normalization::new(true, 1.0, [1.0, 2.0, 3.0], [1.0, 2.0, 4.0]);
+    Cropper::new().crop_tensor(
+        &frame,
+        &window,
+        &Padding::new([0; 3]),
+        1,
+        &normalization,
+        &mut tensor,
+    );
+    assert_eq!(tensor, [29.0, 9.0, 1.75]);
+}
+
+/// The definition, pixel by pixel: pad, cut, resize.
+fn reference(frame: &Frame<'_>, window: &SearchWindow, padding: &Padding, size: usize) -> Vec<u8> {
+    let side = i64::from(window.side);
+    let scale = side as f64 / size as f64;
+    let limit = |extent: u32, first: i64| {
+        let extent = i64::from(extent);
+        if padding.drops_last {
+            extent - i64::from(first + side >= extent)
+        } else {
+            extent
+        }
+    };
+    let (width, height) = (
+        limit(frame.width(), window.x),
+        limit(frame.height(), window.y),
+    );
+    let pixel = |x: i64, y: i64| {
+        let (x, y) = (window.x + x, window.y + y);
+        if x < 0 || y < 0 || x >= width || y >= height {
+            return padding.color;
+        }
+        frame.rgb(x as u32, y as u32).expect("inside")
+    };
+    let axis = |k: usize, is_column: bool| {
+        let at = ((k as f64 + 0.5) * scale - 0.5) as f32;
+        let mut first = at.floor() as i64;
+        let mut fraction = at - at.floor();
+        if is_column && first < 0 {
+            (first, fraction) = (0, 0.0);
+        }
+        if is_column && first >= side - 1 {
+            (first, fraction) = (side - 1, 0.0);
+        }
+        let weight = |f: f32| (f * 2048.0).round_ties_even() as i32;
+        (
+            first.clamp(0, side - 1),
+            (first + 1).clamp(0, side - 1),
+            weight(1.0 - fraction),
+            weight(fraction),
+        )
+    };
+    let mut out = Vec::with_capacity(3 * size * size);
+    for k in 0..size {
+        let (y0, y1, b0, b1) = axis(k, false);
+        for j in 0..size {
+            let (x0, x1, a0, a1) = axis(j, true);
+            for channel in 0..3 {
+                let line = |y| {
+                    i32::from(pixel(x0, y)[channel]) * a0 + i32::from(pixel(x1, y)[channel]) * a1
+                };
+                let value = ((b0 * (line(y0) >> 4)) >> 16) + ((b1 * (line(y1) >> 4)) >> 16);
+                out.push(((value + 2) >> 2).clamp(0, 255) as u8);
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_window_of_any_image_is_the_definition(
+        width in 1_u32..40,
+        height in 1_u32..40,
+        seed in any::<u64>(),
+        center in (-80.0..120.0, -80.0..120.0),
+        side in 1_u32..120,
+        size in 1_usize..48,
+        color in any::<[u8; 3]>(),
+        drops_last in any::<bool>(),
+        encoding in prop::sample::select(vec![Encoding::Rgb8, Encoding::Bgra8, Encoding::Mono8, Encoding::Nv12, Encoding::Yuyv]),
+    ) {
+        let bytes = encoding.row_bytes(width) * encoding.stored_rows(height);
+        let data: Vec<u8> = (0..bytes as u64)
+            .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+            .collect();
+        let frame = Frame::packed(&data, width, height, encoding).expect("it fits");
+        let window = SearchWindow::centered(center, side);
+        let padding = Padding { color, drops_last };
+        let mut crop = vec![0; 3 * size * size];
+        Cropper::new().crop_rgb8(&frame, &window, &padding, size, &mut crop);
+        prop_assert_eq!(crop, reference(&frame, &window, &padding, size));
+    }
+
+    #[test]
+    fn no_centre_makes_a_window_that_panics(x in any::<f64>(), y in any::<f64>(), side in any::<u32>()) {
+        let frame = Frame::packed(&[1, 2, 3], 1, 1, Encoding::Rgb8).expect("it fits");
+        let mut crop = [0; 3 * 4 * 4];
+        let window = SearchWindow::centered((x, y), side);
+        Cropper::new().crop_rgb8(&frame, &window, &Padding::new([9; 3]), 4, &mut crop);
+        prop_assert!(window.side >= 1);
+    }
+}
+
+#[test]
+fn a_window_outside_the_image_is_all_padding() {
+    let data = [200; 30 * 20 * 3];
+    let frame = Frame::packed(&data, 30, 20, Encoding::Rgb8).expect("it fits");
+    for (x, y) in [(-50, 0), (30, 0), (0, -50), (0, 20), (1 << 40, -(1 << 40))] {
+        let mut crop = [0; 3 * 8 * 8];
+        let window = SearchWindow { x, y, side: 50 };
+        Cropper::new().crop_rgb8(&frame, &window, &Padding::new([1, 2, 3]), 8, &mut crop);
+        assert!(
+            crop.chunks(3).all(|pixel| pixel == [1, 2, 3]),
+            "window at {x}, {y}"
+        );
+    }
+}

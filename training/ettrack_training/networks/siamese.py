@@ -36,7 +36,7 @@ class PixelwiseCorrelation(nn.Module):
     def correlate(zf: Tensor, xf: Tensor) -> Tensor:
         """The correlation before channel attention."""
         scores = zf.flatten(2).transpose(1, 2) @ xf.flatten(2)
-        return scores.unflatten(2, xf.shape[2:])
+        return scores.view(xf.shape[0], -1, xf.shape[2], xf.shape[3])
 
 
 class SiameseTracker(nn.Module):

@@ -1,0 +1,83 @@
+"""Deterministic pseudo-random weights: stand-ins for checkpoints that cannot be shipped.
+
+A tensor depends on its key, its shape and a salt alone, so that any implementation can make
+the same network anywhere and compare outputs. They track nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from math import prod, sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Rule = Callable[[str, tuple[int, ...], np.ndarray], np.ndarray]
+
+
+def noise(key: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
+    """Standard normal numbers, float64, C order, seeded by the CRC-32 of key and salt."""
+    generator = np.random.default_rng(zlib.crc32((key + salt).encode("utf-8")))
+    return np.asarray(generator.standard_normal(shape))
+
+
+def pseudo_state_dict(
+    template: Mapping[str, Tensor], rule: Rule, salt: str
+) -> dict[str, Tensor]:
+    """A state dict with the keys and shapes of `template`; counters are zero."""
+    state = {}
+    for key, tensor in template.items():
+        if not tensor.is_floating_point():
+            state[key] = torch.zeros_like(tensor)
+            continue
+        shape = tuple(tensor.shape)
+        values = rule(key, shape, noise(key, shape, salt))
+        state[key] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return state
+
+
+def checksum(state: Mapping[str, Tensor]) -> int:
+    """CRC-32 over sorted keys and their bytes."""
+    crc = 0
+    for key in sorted(state):
+        crc = zlib.crc32(state[key].numpy().tobytes(), zlib.crc32(key.encode(), crc))
+    return crc
+
+
+# First match wins; outside the backbone the gain is 1 where nothing matches.
+_BACKBONE_GAINS = ((r"conv_pwl\.", 0.38), (r"conv_pw\.|conv_stem\.", 2.0))
+_HEAD_GAINS = ((r"CA_layer\.|\.adj_layer\.", 0.3), (r"cls_pred\.", 9.0), (r"bbox_pred\.", 0.4))
+
+
+def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray) -> np.ndarray:
+    """E.T.Track and LightTrack: gains that keep scores varied and boxes of a sane size."""
+    leaf = key.rpartition(".")[2]
+    backbone = key.startswith(("backbone_net.", "features."))
+    offset = 0.05 if backbone else 0.1
+    if leaf == "running_mean":
+        return offset * n
+    if leaf == "running_var":
+        return 1.0 + 0.1 * np.abs(n)
+    if leaf == "K":
+        return 2.0 * n
+    if leaf == "V_dw":
+        return 0.6 * n
+    if leaf == "V_pw":
+        return n * (4.0 / sqrt(sqrt(shape[1])))
+    if key.endswith("bbox_pred.bias"):
+        return 2.0 + 0.1 * n
+    if leaf == "weight" and len(shape) >= 2:
+        if key.endswith("_branch_1.conv1.weight"):
+            # The head shall answer to content, not to the correlation's constant part.
+            n = n - n.mean(axis=(2, 3), keepdims=True)
+        gains = _BACKBONE_GAINS if backbone else _HEAD_GAINS
+        gain = next((value for pattern, value in gains if re.search(pattern, key)), 1.0)
+        return n * (gain * sqrt(2.0 / prod(shape[1:])))
+    if leaf == "weight":
+        return (1.0 + 0.1 * n) * (0.5 if key.startswith("neck.") else 1.0)
+    if leaf == "bias":
+        return offset * n
+    raise KeyError(f"no pseudo-random rule for {key} of shape {shape}")

@@ -1,0 +1,89 @@
+"""Graphs and manifest of the family `anchor_free`: a template graph and a track graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..export import Graph, Tolerance
+from ..export.inference import TemplateGraph, TrackGraph, inference_form
+from ..networks.siamese import SiameseTracker
+
+# Normalisation of the authors' training: of RGB values divided by 255.
+IMAGENET_INPUT = {
+    "channels": "rgb",
+    "scale": 255.0,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
+
+
+def graphs(network: SiameseTracker) -> dict[str, Graph]:
+    """`template.onnx` and `track.onnx`; the latter for all search sizes of the configuration."""
+    config = network.config
+    fast = inference_form(network)
+    generator = torch.Generator().manual_seed(0)
+    template = _noise(config.template_size, generator)
+    with torch.no_grad():
+        features = network.template_features(template)
+    searches = [_noise(size, generator) for size in config.search_sizes]
+    axes = {}
+    if len(searches) > 1:
+        search, score = ({2: name, 3: name} for name in ("search_size", "score_size"))
+        axes = {"search": search, "cls": score, "reg": score}
+    return {
+        "template": Graph(
+            module=TemplateGraph(fast),
+            reference=TemplateGraph(network),
+            inputs={"template": template},
+            outputs={"template_features": Tolerance()},
+        ),
+        "track": Graph(
+            module=TrackGraph(fast),
+            reference=TrackGraph(network),
+            inputs={"template_features": features, "search": searches[0]},
+            # Logits, and distances in pixels.
+            outputs={"cls": Tolerance(2e-4), "reg": Tolerance(2e-3)},
+            axes=axes,
+            variants=tuple({"template_features": features, "search": s} for s in searches[1:]),
+        ),
+    }
+
+
+def manifest(network: SiameseTracker) -> dict[str, Any]:
+    """The family's sections of model.yaml, with the constants that the authors use everywhere."""
+    config = network.config
+    search: dict[str, Any] = {"input": "search", "sizes": list(config.search_sizes)}
+    if len(config.search_sizes) > 1:
+        search["small_target_area"] = 0.004
+    search |= {"exemplar_size": config.template_size, "stride": config.backbone.stride}
+    return {
+        "input": IMAGENET_INPUT,
+        "template": {
+            "input": "template",
+            "size": config.template_size,
+            "context": 0.5,
+            "outputs": ["template_features"],
+        },
+        "search": search,
+        "outputs": {
+            "score": {"name": "cls", "activation": "sigmoid"},
+            "boxes": {"name": "reg"},
+        },
+        "tracking": {
+            "default": {"window_influence": 0.225, "penalty_k": 0.007, "learning_rate": 0.616}
+        },
+    }
+
+
+def _noise(size: int, generator: torch.Generator) -> Tensor:
+    """A normalised image with structure at several scales, [1,3,size,size]."""
+    image = torch.zeros(1, 3, size, size)
+    for cells in (2, 8, 32):
+        coarse = torch.randn(1, 3, cells, cells, generator=generator)
+        image += torch.nn.functional.interpolate(
+            coarse, size=(size, size), mode="bilinear", align_corners=False
+        )
+    return image

@@ -1,0 +1,43 @@
+"""What the workshop must know of a tracker to make a model folder of its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..export import Graph
+from ..pseudo_weights import Rule
+
+StateDict = dict[str, Tensor]
+
+
+def _keep(state: StateDict) -> tuple[StateDict, list[str]]:
+    return state, []
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One tracker. Everything that differs between trackers stands in one of these.
+
+    `build` makes the network that a checkpoint's keys ask for (most trackers have one
+    configuration and ignore them). `graphs` names the ONNX files (`template`, `track`), and
+    `manifest` gives the sections `input`, `template`, `search`, `outputs` and `tracking` of
+    model.yaml. `clean` drops or renames the keys that a checkpoint may carry beyond the
+    network's, and tells what it dropped. `inert_classes` are names of classes that the authors'
+    files hold beside the weights: they are read as empty shells, none of their code is run.
+    """
+
+    name: str
+    title: str
+    family: str
+    source: str
+    licence: str
+    build: Callable[[Mapping[str, Tensor]], nn.Module]
+    graphs: Callable[[Any], dict[str, Graph]]
+    manifest: Callable[[Any], dict[str, Any]]
+    pseudo_rule: Rule
+    clean: Callable[[StateDict], tuple[StateDict, list[str]]] = _keep
+    inert_classes: tuple[str, ...] = ()

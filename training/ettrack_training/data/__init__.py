@@ -1,0 +1,1 @@
+"""Training pairs for template trackers: readers, packed pictures, sampling, compositing, labels."""

@@ -1,0 +1,158 @@
+"""Photometric changes of single crops; each draws from the generator it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .config import AugmentConfig
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+_NOISE_SIZE = 512
+# Noise is cut at random from one fixed field: drawing a fresh one costs more than all the rest.
+_NOISE = np.random.default_rng(0).normal(0.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3)).clip(-127, 127).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A linear change of RGB: ``matrix`` is [3, 4], the last column an offset in grey levels."""
+
+    matrix: np.ndarray
+
+    def then(self, other: Colour) -> Colour:
+        """This change followed by another."""
+        linear = other.matrix[:, :3] @ self.matrix[:, :3]
+        offset = other.matrix[:, :3] @ self.matrix[:, 3] + other.matrix[:, 3]
+        return Colour(np.hstack([linear, offset[:, None]]))
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """Returns the changed u8 picture [height, width, 3]."""
+        return cv2.transform(picture, self.matrix)
+
+
+def draw_colour(
+    rng: np.random.Generator, brightness: float, contrast: float, saturation: float, hue: float, gray: bool = False
+) -> Colour:
+    """Draws a change with the given amplitudes; ``gray`` removes the colours."""
+    gain, slope, colourfulness, turn = rng.uniform(-1, 1, 4)
+    scale = (1 + brightness * gain) * (1 + contrast * slope)
+    # Contrast turns around middle grey.
+    offset = -128.0 * contrast * slope
+    chroma = 0.0 if gray else 1 + saturation * colourfulness
+    grey = np.broadcast_to(_LUMA, (3, 3))
+    linear = scale * (grey + chroma * (_hue_rotation(hue * turn) @ (np.eye(3) - grey)))
+    return Colour(np.hstack([linear, np.full((3, 1), offset)]))
+
+
+def _hue_rotation(angle: float) -> np.ndarray:
+    """Rotation of RGB around the grey axis."""
+    cos, sin = np.cos(angle), np.sin(angle) / np.sqrt(3)
+    third = (1 - cos) / 3
+    return np.array(
+        [
+            [cos + third, third - sin, third + sin],
+            [third + sin, cos + third, third - sin],
+            [third - sin, third + sin, cos + third],
+        ]
+    )
+
+
+def draw_pair_colour(rng: np.random.Generator, config: AugmentConfig) -> Colour:
+    """The change that both crops of a pair share."""
+    return draw_colour(
+        rng,
+        config.shared_brightness,
+        config.shared_contrast,
+        config.shared_saturation,
+        config.shared_hue,
+        gray=rng.random() < config.gray,
+    )
+
+
+def degrade(rng: np.random.Generator, crop: np.ndarray, shared: Colour, config: AugmentConfig) -> np.ndarray:
+    """Colour, light, blur, noise and compression of one crop, in the order in which a camera causes them."""
+    own = draw_colour(rng, config.brightness, config.contrast, config.saturation, config.hue)
+    crop = own.then(shared).apply(crop)
+    draws = rng.random(7)
+    if draws[0] < config.lighting:
+        crop = _light(rng, crop)
+    if draws[1] < config.gamma:
+        crop = _gamma(rng, crop)
+    if draws[2] < config.low_resolution:
+        crop = _low_resolution(rng, crop)
+    if draws[3] < config.blur:
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.8))
+    if draws[4] < config.motion_blur:
+        crop = motion_blur(rng, crop, 9)
+    if draws[5] < config.noise:
+        crop = _noise(rng, crop)
+    if draws[6] < config.jpeg:
+        crop = _jpeg(rng, crop)
+    return crop
+
+
+def motion_blur(rng: np.random.Generator, picture: np.ndarray, longest: int) -> np.ndarray:
+    """Blurs along a random straight line of 3 to ``longest`` pixels."""
+    length = int(rng.integers(3, longest + 1)) | 1
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = (length - 1) / 2
+    step = reach * np.array([np.cos(angle), np.sin(angle)])
+    ends = np.rint(np.array([reach - step, reach + step])).astype(int).tolist()
+    cv2.line(kernel, ends[0], ends[1], 1.0)
+    return cv2.filter2D(picture, -1, kernel / kernel.sum())
+
+
+def erase(rng: np.random.Generator, crop: np.ndarray, box: np.ndarray | None, probability: float) -> np.ndarray:
+    """Cutout: covers one rectangle with a flat colour, at most about a third of the box (x1, y1, x2, y2)."""
+    if rng.random() >= probability:
+        return crop
+    size = crop.shape[0]
+    if box is None or rng.random() < 0.5:
+        width, height = rng.uniform(0.08, 0.3, 2) * size
+        x, y = rng.uniform(0, size, 2)
+        if box is not None:
+            overlap = max(0.0, min(x + width, box[2]) - max(x, box[0])) * max(
+                0.0, min(y + height, box[3]) - max(y, box[1])
+            )
+            if overlap > 0.35 * (box[2] - box[0]) * (box[3] - box[1]):
+                return crop
+    else:
+        width, height = (box[2:] - box[:2]) * rng.uniform(0.25, 0.55, 2)
+        x, y = rng.uniform(box[:2], box[2:] - (width, height))
+    colour = crop[int(rng.integers(size)), int(rng.integers(size))]
+    crop[max(int(y), 0) : max(int(y + height), 0), max(int(x), 0) : max(int(x + width), 0)] = colour
+    return crop
+
+
+def _light(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    field = rng.uniform(0.55, 1.45, (3, 3)).astype(np.float32) * 128
+    smooth = cv2.resize(field, crop.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(30, 250).astype(np.uint8)
+    return cv2.multiply(crop, cv2.merge([smooth] * 3), scale=1 / 128)
+
+
+def _gamma(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    power = np.exp(rng.uniform(-0.45, 0.45))
+    table = (np.linspace(0, 1, 256) ** power * 255).astype(np.uint8)
+    return cv2.LUT(crop, table)
+
+
+def _low_resolution(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    size = crop.shape[0]
+    less = max(16, int(size * rng.uniform(0.3, 0.8)))
+    small = cv2.resize(crop, (less, less), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _noise(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    size = crop.shape[0]
+    y, x = rng.integers(0, _NOISE_SIZE - size + 1, 2)
+    field = _NOISE[y : y + size, x : x + size]
+    return cv2.scaleAdd(field.astype(np.int16), rng.uniform(0.05, 0.4), crop.astype(np.int16)).clip(0, 255).astype(np.uint8)
+
+
+def _jpeg(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)

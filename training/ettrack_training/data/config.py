@@ -1,0 +1,105 @@
+"""Every choice of the pair sampler in one place. The defaults are the recipe; each part can be switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .geometry import SEARCH_SIZE, TEMPLATE_SIZE
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """Sizes in pixels of the crops; shifts in crop pixels; scales as fractions (0.25: between 1/1.25 and 1.25)."""
+
+    template_size: int = TEMPLATE_SIZE
+    search_size: int = SEARCH_SIZE
+    template_shift: float = 4.0
+    template_scale: float = 0.05
+    search_shift: float = 64.0
+    search_scale: float = 0.25
+    search_aspect: float = 0.06
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Photometric changes. ``shared_*`` hold for both crops of a pair, the others for each crop of its own.
+
+    Probabilities of 0 switch a change off. Amplitudes: ``hue`` in radians, the others as fractions.
+    """
+
+    flip: float = 0.5
+    gray: float = 0.08
+    shared_brightness: float = 0.25
+    shared_contrast: float = 0.25
+    shared_saturation: float = 0.4
+    shared_hue: float = 0.3
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.08
+    gamma: float = 0.25
+    lighting: float = 0.15
+    blur: float = 0.15
+    motion_blur: float = 0.12
+    low_resolution: float = 0.15
+    noise: float = 0.2
+    jpeg: float = 0.2
+    cutout: float = 0.08
+
+
+@dataclass(frozen=True)
+class CompositeConfig:
+    """The compositor. Angles in radians; amplitudes of warps as fractions of half the object's longest side."""
+
+    shapes: float = 0.12
+    max_distractors: int = 4
+    lookalike: float = 0.5
+    same_category: float = 0.25
+    template_distractor: float = 0.35
+    rotation: float = 0.6
+    strong_rotation: float = 0.12
+    aspect: float = 0.25
+    bend: float = 0.55
+    bend_probability: float = 0.5
+    elastic: float = 0.13
+    flip_between: float = 0.1
+    occlusion: float = 0.25
+    min_visible: float = 0.45
+    object_motion_blur: float = 0.12
+    frame_border: float = 0.2
+    colour_match: float = 0.4
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of the four origins of pairs; they need not add up to one."""
+
+    video: float = 0.3
+    still: float = 0.03
+    reframed: float = 0.17
+    composite: float = 0.5
+
+
+def _default_source_weights() -> dict[str, float]:
+    # Single objects on bare pavement: many frames, little to learn.
+    return {"foda": 0.1}
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
+
+    ``wrong_template`` and ``absent`` are shares of negative pairs. ``paste`` is the share of real video pairs
+    whose search crop receives pasted distractors.
+    """
+
+    crop: CropConfig = field(default_factory=CropConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    mixture: Mixture = field(default_factory=Mixture)
+    source_weights: Mapping[str, float] = field(default_factory=_default_source_weights)
+    max_gap: int = 60
+    wrong_template: float = 0.1
+    absent: float = 0.08
+    paste: float = 0.35

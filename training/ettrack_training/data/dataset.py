@@ -1,0 +1,182 @@
+"""Packed sources opened for sampling: tracks, photographs and cut-out objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One packed picture, RGB or RGB with alpha; ``read`` gives a view of the mapping."""
+
+    store: Store
+    entry: Entry
+
+    def read(self) -> np.ndarray:
+        """Returns u8 [height, width, channels]."""
+        return self.store.load(self.entry)
+
+    @property
+    def mean(self) -> tuple[int, ...]:
+        """Truncated mean per channel, the colour a tracker pads with."""
+        return self.entry.mean
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.entry.width, self.entry.height
+
+
+@dataclass(frozen=True)
+class PackedTrack:
+    """An object in a packed clip: the pictures that show it and its boxes x1, y1, x2, y2 in their pixels.
+
+    ``order`` is the place of each picture in its video, ``views`` are cut-outs of the object.
+    """
+
+    pictures: list[Picture]
+    boxes: np.ndarray
+    order: np.ndarray
+    category: str
+    views: list[Picture]
+
+
+@dataclass(frozen=True)
+class CutObject:
+    """An object as cut-outs with alpha, one or several views of it."""
+
+    views: list[Picture]
+    category: str
+
+
+class PackedSource:
+    """One folder written by the packer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self._pictures = Store(folder / "pictures")
+        self._cutouts = Store(folder / "cutouts")
+        self.clips: list[list[Picture]] = []
+        self.tracks: list[PackedTrack] = []
+        self.objects: list[CutObject] = []
+        for row in json.loads((folder / "clips.json").read_text()):
+            self._add(row)
+
+    def _add(self, row: dict) -> None:
+        here = [number for number, key in enumerate(row["frames"]) if key in self._pictures]
+        pictures = {number: self._picture(row["frames"][number]) for number in here}
+        if pictures:
+            self.clips.append(list(pictures.values()))
+        for track in row["tracks"]:
+            shown = [number for number in here if track["boxes"][number] is not None]
+            views = [self._cutout(key) for key in track["cutouts"] if key in self._cutouts]
+            category = f"{self.name}/{track['category'] or row['category']}"
+            if shown:
+                boxes = np.array([_packed_box(track["boxes"][n], pictures[n].entry) for n in shown])
+                inside = _usable(boxes, [pictures[n].size for n in shown])
+                shown = [n for n, keep in zip(shown, inside, strict=True) if keep]
+                if shown:
+                    shots = [pictures[n] for n in shown]
+                    self.tracks.append(PackedTrack(shots, boxes[inside], np.array(shown), category, views))
+            if views:
+                self.objects.append(CutObject(views, category))
+        guess = row["guess"]
+        if guess and guess in self._cutouts:
+            self.objects.append(CutObject([self._cutout(guess)], f"{self.name}/{row['category']}"))
+
+    def _picture(self, key: str) -> Picture:
+        return Picture(self._pictures, self._pictures.entry(key))
+
+    def _cutout(self, key: str) -> Picture:
+        return Picture(self._cutouts, self._cutouts.entry(key))
+
+
+class Dataset:
+    """All packed sources below a cache folder."""
+
+    def __init__(self, cache: Path, weights: Mapping[str, float] | None = None) -> None:
+        """Opens ``cache/*/clips.json``; a source of weight 0 is left out. Raises ValueError where none is left."""
+        weights = weights or {}
+        folders = [path.parent for path in sorted(Path(cache).glob("*/clips.json"))]
+        self.sources = [PackedSource(folder) for folder in folders if weights.get(folder.name, 1.0) > 0]
+        if not self.sources:
+            raise ValueError(f"expected packed sources with a clips.json in the folders of {cache}, found none")
+        self.weights = np.array([weights.get(source.name, 1.0) for source in self.sources])
+
+    @cached_property
+    def videos(self) -> Draw:
+        """Tracks of at least two frames."""
+        return Draw([[t for t in s.tracks if len(t.pictures) > 1] for s in self.sources], self.weights, _track_size)
+
+    @cached_property
+    def stills(self) -> Draw:
+        """Boxes in photographs."""
+        return Draw([[t for t in s.tracks if len(t.pictures) == 1] for s in self.sources], self.weights)
+
+    @cached_property
+    def clips(self) -> Draw:
+        """Photographs and videos, as lists of pictures, whether annotated or not."""
+        return Draw([s.clips for s in self.sources], self.weights)
+
+    @cached_property
+    def objects(self) -> Draw:
+        """Cut-out objects."""
+        return Draw([s.objects for s in self.sources], self.weights, lambda item: len(item.views))
+
+    @cached_property
+    def by_category(self) -> dict[str, list[CutObject]]:
+        """Cut-out objects by category."""
+        groups: dict[str, list[CutObject]] = {}
+        for source in self.sources:
+            for item in source.objects:
+                groups.setdefault(item.category, []).append(item)
+        return groups
+
+
+class Draw:
+    """Draws a source, then one of its items uniformly.
+
+    A source counts by the square root of what it holds times its weight: a large one does not drown the others.
+    """
+
+    def __init__(self, groups: list[list], weights: np.ndarray, size=lambda item: 1) -> None:
+        self._groups = [group for group in groups if group]
+        counts = [sum(size(item) for item in group) for group in self._groups]
+        kept = [weight for weight, group in zip(weights, groups, strict=True) if group]
+        self._cumulative = np.cumsum(np.sqrt(counts) * kept) if counts else np.zeros(0)
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in self._groups)
+
+    def __call__(self, rng: np.random.Generator):
+        """One item. Raises ValueError where there is none to draw."""
+        if not self._groups:
+            raise ValueError("expected at least one item to draw from, the packed sources hold none")
+        place = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1], side="right"))
+        group = self._groups[min(place, len(self._groups) - 1)]
+        return group[int(rng.integers(len(group)))]
+
+
+def _track_size(track: PackedTrack) -> int:
+    return len(track.pictures)
+
+
+def _packed_box(box: list[float], entry: Entry) -> list[float]:
+    x, y, width, height = box
+    sx, sy = entry.scale
+    return [x * sx, y * sy, (x + width) * sx, (y + height) * sy]
+
+
+def _usable(boxes: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
+    """Boxes of at least 4 pixels a side whose centre lies within their picture."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = ((centre > 0) & (centre < np.array(sizes))).all(axis=1)
+    return inside & ((boxes[:, 2:] - boxes[:, :2]) >= 4).all(axis=1)

@@ -1,0 +1,97 @@
+"""Crop windows and the affine maps between source pictures and crops.
+
+Points are continuous: (0, 0) is the upper-left corner of the upper-left pixel, so the centre of pixel i is
+i + 0.5. A map is a 2 x 3 matrix that takes crop points to source points, the direction in which OpenCV
+samples. Boxes are x1, y1, x2, y2 unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+TEMPLATE_SIZE = 127
+SEARCH_SIZE = 256
+
+
+def context_side(width: float, height: float) -> float:
+    """Side of the square template window around a target: sqrt((w+p)(h+p)), p = (w+h)/2 (SiamFC)."""
+    context = (width + height) / 2
+    return float(np.sqrt((width + context) * (height + context)))
+
+
+def window_map(
+    centre: tuple[float, float],
+    span: tuple[float, float],
+    out: int,
+    angle: float = 0.0,
+    flip: bool = False,
+) -> np.ndarray:
+    """Map from an ``out`` x ``out`` crop to the source window of ``span`` (width, height) around ``centre``.
+
+    ``angle`` (radians) turns the window in the source, ``flip`` mirrors it left to right.
+    """
+    cos, sin = np.cos(angle), np.sin(angle)
+    sx, sy = span[0] / out, span[1] / out
+    if flip:
+        sx = -sx
+    linear = np.array([[cos * sx, -sin * sy], [sin * sx, cos * sy]])
+    offset = np.asarray(centre, dtype=np.float64) - linear @ np.array([out / 2, out / 2])
+    return np.hstack([linear, offset[:, None]])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The map in the other direction."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.hstack([linear, -linear @ matrix[:, 2:]])
+
+
+def crop(picture: np.ndarray, matrix: np.ndarray, out: int, fill: tuple[int, ...]) -> np.ndarray:
+    """Samples a crop bilinearly in one pass; outside the picture it is ``fill``, the mean colour at runtime."""
+    # OpenCV counts from pixel centres: shift by half a pixel on both sides.
+    shifted = matrix.copy()
+    shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    return cv2.warpAffine(
+        picture,
+        shifted,
+        (out, out),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=tuple(int(value) for value in fill),
+    )
+
+
+def map_box(matrix: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The upright box around a box carried by a map.
+
+    Under rotation the corners of a box hold background, so the extent of the inscribed ellipse is taken;
+    without rotation the two agree.
+    """
+    centre = matrix[:, :2] @ np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) + matrix[:, 2]
+    half = np.array([box[2] - box[0], box[3] - box[1]]) / 2
+    extent = np.sqrt(((matrix[:, :2] * half) ** 2).sum(axis=1))
+    return np.concatenate([centre - extent, centre + extent])
+
+
+def corners(box_xywh: np.ndarray) -> np.ndarray:
+    """x, y, width, height to x1, y1, x2, y2."""
+    x, y, width, height = box_xywh
+    return np.array([x, y, x + width, y + height], dtype=np.float64)
+
+
+def clip_box(box: np.ndarray, size: float) -> np.ndarray:
+    """The part of a box inside a square crop."""
+    return np.clip(box, 0.0, size)
+
+
+def area(box: np.ndarray) -> float:
+    """Area of a box, 0 where it is empty."""
+    return float(max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0))
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes; 0 where both are empty."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    overlap = area(np.concatenate([low, high]))
+    union = area(a) + area(b) - overlap
+    return overlap / union if union > 0 else 0.0

@@ -1,0 +1,92 @@
+"""Batches of pairs as NHWC bytes; normalisation and labels happen on the device that trains.
+
+:func:`batches` is a plain generator. :class:`PairStream` is the same for PyTorch's DataLoader, and
+:func:`loader` sets that up with worker processes. Everything is seeded: worker w of seed s always gives
+the same pairs, and batches arrive in a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from .config import PairConfig
+from .dataset import Dataset
+from .pairs import Pair
+from .sampling import PairSampler, limit_threads
+
+
+class Batch(TypedDict):
+    """``template`` u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], RGB; ``box`` float32 [n, 4], x1, y1, x2, y2 in
+    search pixels; ``kind`` and ``origin`` u8 [n] (see :class:`~ettrack_training.data.pairs.Kind`)."""
+
+    template: np.ndarray
+    search: np.ndarray
+    box: np.ndarray
+    kind: np.ndarray
+    origin: np.ndarray
+
+
+def stack(pairs: list[Pair]) -> Batch:
+    """Stacks pairs to a batch."""
+    return Batch(
+        template=np.stack([pair.template for pair in pairs]),
+        search=np.stack([pair.search for pair in pairs]),
+        box=np.stack([pair.box for pair in pairs]),
+        kind=np.array([pair.kind for pair in pairs], np.uint8),
+        origin=np.array([pair.origin for pair in pairs], np.uint8),
+    )
+
+
+def batches(
+    cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int, worker: int = 0
+) -> Iterator[Batch]:
+    """Endless batches of numpy arrays from the packs in ``cache``, made in this process."""
+    config = config or PairConfig()
+    limit_threads()
+    sampler = PairSampler(Dataset(Path(cache), config.source_weights), config)
+    rng = np.random.default_rng([seed, worker])
+    while True:
+        yield stack([sampler(rng) for _ in range(batch_size)])
+
+
+class PairStream(IterableDataset):
+    """Whole batches as torch tensors; each worker process draws from a generator of its own."""
+
+    def __init__(self, cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int) -> None:
+        super().__init__()
+        self._arguments = (cache, config)
+        self._seed = seed
+        self._batch_size = batch_size
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        info = get_worker_info()
+        worker = 0 if info is None else info.id
+        cache, config = self._arguments
+        for batch in batches(cache, config, seed=self._seed, batch_size=self._batch_size, worker=worker):
+            yield {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def loader(
+    cache: Path | str,
+    config: PairConfig | None = None,
+    *,
+    seed: int,
+    batch_size: int,
+    workers: int = 1,
+    prefetch: int = 3,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Endless batches made by ``workers`` processes (0: in this one). Resuming: pass another seed."""
+    return DataLoader(
+        PairStream(cache, config, seed=seed, batch_size=batch_size),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        pin_memory=pin_memory,
+    )

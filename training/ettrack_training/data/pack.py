@@ -1,0 +1,199 @@
+"""Decodes every picture of a training set once into memory-mapped pieces, with its boxes and cut-outs.
+
+    python -m ettrack_training.data.pack --out CACHE davis=index:/data/davis16 caltech=folder:/data/caltech101
+
+Each NAME=KIND:PATH becomes CACHE/NAME with ``pictures/`` and ``cutouts/`` (see
+:mod:`ettrack_training.data.store`) and ``clips.json``. Interrupted builds resume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .cutout import cut, segment
+from .readers import READERS, open_source
+from .records import Clip, Track
+from .store import CODECS, Store, StoreWriter
+
+PICTURE_SIZE = 360
+VIEWS_PER_TRACK = 24
+MIN_PICTURE_SIDE = 64
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """How pictures are stored. ``segment_stills`` cuts objects out of photographs that have no masks."""
+
+    size: int = PICTURE_SIZE
+    codec: str = "raw"
+    segment_stills: bool = False
+    frame_stride: int = 1
+
+
+@dataclass
+class Counts:
+    """What a build did, for its closing line."""
+
+    pictures: int = 0
+    unreadable: int = 0
+    small: int = 0
+    cutouts: int = 0
+
+
+def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None) -> Counts:
+    """Packs clips under ``folder``. Unreadable pictures are counted and left out of their clips."""
+    options = options or PackOptions()
+    counts = Counts()
+    rows = []
+    with (
+        StoreWriter(folder / "pictures", options.codec) as pictures,
+        StoreWriter(folder / "cutouts", options.codec) as cutouts,
+    ):
+        for clip in clips:
+            rows.append(_pack_clip(clip, pictures, cutouts, options, counts))
+    temporary = folder / "clips.json.tmp"
+    temporary.write_text(json.dumps(rows))
+    temporary.rename(folder / "clips.json")
+    return counts
+
+
+def expand(source: Path, folder: Path) -> None:
+    """Rewrites a pack that travelled compressed as a raw one."""
+    for part in ("pictures", "cutouts"):
+        store = Store(source / part)
+        with StoreWriter(folder / part) as writer:
+            for key in store:
+                if key not in writer:
+                    entry = store.entry(key)
+                    writer.add(key, store.load(entry), (entry.original_height, entry.original_width))
+    (folder / "clips.json").write_bytes((source / "clips.json").read_bytes())
+
+
+def _pack_clip(
+    clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options: PackOptions, counts: Counts
+) -> dict:
+    frames = list(range(0, len(clip.frames), options.frame_stride))
+    keys = [f"{clip.name}#{frame}" for frame in frames]
+    wanted = {
+        (number, frame)
+        for number, track in enumerate(clip.tracks)
+        for frame in _views(track, frames)
+        if f"{clip.name}#{frame}@{number}" not in cutouts
+    }
+    guess = options.segment_stills and len(frames) == 1 and not any(t.masks for t in clip.tracks)
+    guess_key = f"{clip.name}#0@guess"
+    for key, frame in zip(keys, frames, strict=True):
+        here = [number for number, wanted_frame in wanted if wanted_frame == frame]
+        if key in pictures and not here and not (guess and guess_key not in cutouts):
+            continue
+        picture = _read(clip.frames[frame])
+        if picture is None:
+            counts.unreadable += 1
+            print(f"cannot read {clip.frames[frame]}", file=sys.stderr)
+            continue
+        original = picture.shape[:2]
+        if min(original) < MIN_PICTURE_SIDE:
+            counts.small += 1
+            continue
+        small = _shrink(picture, options.size)
+        if key not in pictures:
+            pictures.add(key, small, original)
+            counts.pictures += 1
+        for number in here:
+            mask = clip.tracks[number].masks[frame].read()
+            counts.cutouts += _store_cutout(cutouts, f"{clip.name}#{frame}@{number}", picture, mask)
+        if guess and guess_key not in cutouts:
+            counts.cutouts += _store_cutout(cutouts, guess_key, small, segment(small))
+    return {
+        "name": clip.name,
+        "category": clip.category,
+        "frames": keys,
+        "tracks": [
+            {
+                "category": track.category,
+                "boxes": [None if np.isnan(b).any() else [round(v, 2) for v in b] for b in track.boxes[frames].tolist()],
+                "cutouts": [f"{clip.name}#{frame}@{number}" for frame in _views(track, frames)],
+            }
+            for number, track in enumerate(clip.tracks)
+        ],
+        "guess": guess_key if guess else None,
+    }
+
+
+def _views(track: Track, frames: list[int]) -> list[int]:
+    """The frames of a track whose cut-outs are kept, spread evenly over those that have a mask."""
+    if track.masks is None:
+        return []
+    masked = [frame for frame in frames if track.masks[frame] is not None]
+    if len(masked) <= VIEWS_PER_TRACK:
+        return masked
+    picks = np.linspace(0, len(masked) - 1, VIEWS_PER_TRACK).round().astype(int)
+    return [masked[pick] for pick in picks]
+
+
+def _store_cutout(cutouts: StoreWriter, key: str, picture: np.ndarray, mask: np.ndarray | None) -> int:
+    if mask is not None and mask.shape != picture.shape[:2]:
+        # Some sets keep their masks at another resolution than their pictures.
+        shape = (picture.shape[1], picture.shape[0])
+        mask = cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
+    patch = None if mask is None else cut(picture, mask)
+    if patch is None:
+        cutouts.refuse(key)
+        return 0
+    cutouts.add(key, patch, picture.shape[:2])
+    return 1
+
+
+def _read(path: Path) -> np.ndarray | None:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if picture is None else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def _shrink(picture: np.ndarray, size: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = size / max(height, width)
+    if scale >= 1.0:
+        return picture
+    return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="*", metavar="NAME=KIND:PATH", help=f"KIND: {', '.join(READERS)}")
+    parser.add_argument("--out", type=Path, required=True, help="cache folder")
+    parser.add_argument("--size", type=int, default=PICTURE_SIZE, help="longest side of a stored picture")
+    parser.add_argument("--codec", choices=CODECS, default="raw", help="webp for packs that travel")
+    parser.add_argument("--segment", action="store_true", help="cut objects out of photographs without masks")
+    parser.add_argument("--frame-stride", type=int, default=1, help="keep every n-th frame of videos")
+    parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    if options.expand:
+        for clips in sorted(options.expand.glob("*/clips.json")):
+            expand(clips.parent, options.out / clips.parent.name)
+    settings = PackOptions(options.size, options.codec, options.segment, options.frame_stride)
+    for source in options.sources:
+        name, _, specification = source.partition("=")
+        try:
+            clips = open_source(specification)
+        except ValueError as error:
+            parser.error(str(error))
+        counts = pack(clips, options.out / name, settings)
+        print(
+            f"{name}: {counts.pictures} pictures and {counts.cutouts} cut-outs added, "
+            f"{counts.unreadable} unreadable, {counts.small} smaller than {MIN_PICTURE_SIDE} px"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""A training pair: a template crop, a search crop, and where the template's object is in the latter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Kind(IntEnum):
+    """What a pair teaches.
+
+    With ``WRONG_TEMPLATE`` the box marks an object in the search crop that the template does not show; with
+    ``ABSENT`` there is no box (zeros). Nothing may score in either.
+    """
+
+    POSITIVE = 0
+    WRONG_TEMPLATE = 1
+    ABSENT = 2
+
+
+class Origin(IntEnum):
+    """Where a pair came from."""
+
+    VIDEO = 0
+    STILL = 1
+    REFRAMED = 2
+    COMPOSITE = 3
+
+
+@dataclass
+class Pair:
+    """``template`` and ``search`` are u8 RGB [size, size, 3]; ``box`` float32 x1, y1, x2, y2 in search pixels."""
+
+    template: np.ndarray
+    search: np.ndarray
+    box: np.ndarray
+    kind: Kind
+    origin: Origin
+
+
+NO_BOX = np.zeros(4, np.float32)

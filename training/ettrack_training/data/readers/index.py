@@ -1,0 +1,40 @@
+"""Prepared folders with an ``index.json``.
+
+The index is a list of items with ``frames`` (paths relative to the folder) and, where known, ``boxes``
+(x, y, width, height per frame, null where absent) and ``masks`` (PNG per frame, null where absent).
+A photograph with several boxes has one item per box.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..records import Clip, Track
+from .masks import LabelPicture
+
+
+def read_index(root: Path) -> Iterator[Clip]:
+    """Yields the items of ``root/index.json``, those with the same frames joined to one clip of several tracks."""
+    path = root / "index.json"
+    if not path.is_file():
+        raise ValueError(f"expected {path}, a list of items with frames")
+    joined: dict[tuple[str, ...], list[dict]] = {}
+    for item in json.loads(path.read_text()):
+        joined.setdefault(tuple(item["frames"]), []).append(item)
+    for frames, items in joined.items():
+        tracks = [track for item in items if (track := _track(root, item)) is not None]
+        category = items[0].get("source", "")
+        yield Clip("|".join((frames[0], frames[-1])), [root / f for f in frames], tracks, category)
+
+
+def _track(root: Path, item: dict) -> Track | None:
+    if "boxes" not in item:
+        return None
+    boxes = np.array([box or [np.nan] * 4 for box in item["boxes"]], np.float64)
+    masks = item.get("masks")
+    sources = None if masks is None else [LabelPicture(root / m) if m else None for m in masks]
+    return Track(boxes, sources, item.get("source", ""))

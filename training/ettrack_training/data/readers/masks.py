@@ -1,0 +1,86 @@
+"""Masks in the encodings that training sets use: label pictures, polygons, run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class LabelPicture:
+    """The pixels of a PNG that carry ``label`` (palette index or grey value); any but 0 where it is None."""
+
+    path: Path
+    label: int | None = None
+
+    def read(self) -> np.ndarray:
+        """Returns a bool array [height, width]."""
+        labels = read_labels(self.path)
+        return labels != 0 if self.label is None else labels == self.label
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """The union of polygons, each x0, y0, x1, y1, ... in pixels (COCO)."""
+
+    polygons: Sequence[Sequence[float]]
+    height: int
+    width: int
+
+    def read(self) -> np.ndarray:
+        """Returns a bool array [height, width]."""
+        mask = np.zeros((self.height, self.width), np.uint8)
+        # Pixel i covers i..i+1, OpenCV's integer coordinate is the pixel's centre.
+        shapes = [np.rint(np.asarray(p, np.float64).reshape(-1, 2) - 0.5).astype(np.int32) for p in self.polygons]
+        cv2.fillPoly(mask, shapes, 1)
+        return mask.astype(bool)
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """COCO's run lengths down the columns, as a list of counts or compressed to a string."""
+
+    counts: Sequence[int] | str
+    height: int
+    width: int
+
+    def read(self) -> np.ndarray:
+        """Returns a bool array [height, width]. Raises ValueError where the runs do not fill the picture."""
+        counts = decompress_counts(self.counts) if isinstance(self.counts, str) else list(self.counts)
+        if sum(counts) != self.height * self.width:
+            raise ValueError(
+                f"expected run lengths of {self.height} x {self.width} pixels in total, got {sum(counts)}"
+            )
+        values = np.arange(len(counts)) % 2 == 1
+        return np.repeat(values, counts).reshape(self.width, self.height).T
+
+
+def decompress_counts(text: str) -> list[int]:
+    """COCO's string form: 5 bits per character with a continuation bit, deltas to the count before last."""
+    counts: list[int] = []
+    position = 0
+    while position < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            if position >= len(text):
+                raise ValueError(f"run lengths end within a number: {text[-8:]!r}")
+            code = ord(text[position]) - 48
+            value |= (code & 0x1F) << shift
+            more = bool(code & 0x20)
+            position += 1
+            shift += 5
+            if not more and code & 0x10:
+                value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+    return counts
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Label values [height, width] of a PNG: palette indices where it has a palette, grey values otherwise."""
+    with Image.open(path) as picture:
+        return np.asarray(picture if picture.mode in ("P", "L") else picture.convert("L"))

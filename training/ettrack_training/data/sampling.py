@@ -1,0 +1,217 @@
+"""Draws training pairs from packed sources. One sampler, one generator: the same seed gives the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from . import augment
+from .composite import Compositor
+from .config import PairConfig
+from .dataset import Dataset, PackedTrack, Picture
+from .geometry import clip_box, context_side, crop, invert, map_box, window_map
+from .pairs import NO_BOX, Kind, Origin, Pair
+
+MIN_VISIBLE_SIDE = 6.0
+
+
+class PairSampler:
+    """Draws pairs; see :class:`~ettrack_training.data.config.PairConfig` for what it can be told."""
+
+    def __init__(self, dataset: Dataset, config: PairConfig | None = None) -> None:
+        self.config = config or PairConfig()
+        self._data = dataset
+        self._compositor = Compositor(dataset, self.config)
+        origins = self._available()
+        self._origins = [origin for origin, _, _ in origins]
+        self._makers = {origin: maker for origin, maker, _ in origins}
+        shares = np.array([share for _, _, share in origins])
+        self._cumulative = np.cumsum(shares / shares.sum())
+
+    def _available(self) -> list[tuple[Origin, Callable[[np.random.Generator, Kind], Pair], float]]:
+        data, mix = self._data, self.config.mixture
+        candidates = [
+            (Origin.VIDEO, self._video, mix.video, len(data.videos)),
+            (Origin.STILL, self._still, mix.still, len(data.stills)),
+            (Origin.REFRAMED, self._reframed, mix.reframed, len(data.clips)),
+            (Origin.COMPOSITE, self._compositor.pair, mix.composite, len(data.objects)),
+        ]
+        found = [(origin, maker, share) for origin, maker, share, count in candidates if share > 0 and count > 0]
+        if not found:
+            raise ValueError(f"the packed sources hold nothing for the mixture {mix}")
+        return found
+
+    def __call__(self, rng: np.random.Generator) -> Pair:
+        """Draws one pair with all augmentation."""
+        config = self.config
+        place = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
+        origin = self._origins[min(place, len(self._origins) - 1)]
+        draw = rng.random()
+        kind = Kind.POSITIVE
+        if draw < config.wrong_template:
+            kind = Kind.WRONG_TEMPLATE
+        elif draw < config.wrong_template + config.absent:
+            kind = Kind.ABSENT
+        pair = self._makers[origin](rng, kind)
+        shared = augment.draw_pair_colour(rng, config.augment)
+        box = None if pair.kind == Kind.ABSENT else pair.box
+        search = augment.erase(rng, pair.search, box, config.augment.cutout)
+        pair.search = augment.degrade(rng, search, shared, config.augment)
+        pair.template = augment.degrade(rng, pair.template, shared, config.augment)
+        return pair
+
+    # Pairs from annotated pictures -------------------------------------------------------------------
+
+    def _video(self, rng: np.random.Generator, kind: Kind) -> Pair:
+        track: PackedTrack = self._data.videos(rng)
+        first = int(rng.integers(len(track.pictures)))
+        near = np.flatnonzero(np.abs(track.order - track.order[first]) <= self.config.max_gap)
+        second = int(near[rng.integers(len(near))])
+        return self._annotated(rng, kind, track, first, second, Origin.VIDEO)
+
+    def _still(self, rng: np.random.Generator, kind: Kind) -> Pair:
+        return self._annotated(rng, kind, self._data.stills(rng), 0, 0, Origin.STILL)
+
+    def _annotated(
+        self, rng: np.random.Generator, kind: Kind, track: PackedTrack, first: int, second: int, origin: Origin
+    ) -> Pair:
+        flip = rng.random() < self.config.augment.flip
+        search_picture, search_box = track.pictures[second], track.boxes[second]
+        template_picture, template_box = track.pictures[first], track.boxes[first]
+        if kind == Kind.WRONG_TEMPLATE:
+            template_picture, template_box = self._other_object(rng, track, origin)
+        template = self._template(rng, template_picture, template_box, flip)
+        if kind == Kind.ABSENT:
+            search = self._empty_search(rng, search_picture, search_box, flip)
+            if search is not None:
+                self._paste(rng, search, None, track)
+                return Pair(template, search, NO_BOX, kind, origin)
+            kind = Kind.POSITIVE
+        search, box = self._search(rng, search_picture, search_box, flip)
+        if rng.random() < self.config.paste:
+            self._paste(rng, search, box, track)
+        return Pair(template, search, box, kind, origin)
+
+    def _other_object(
+        self, rng: np.random.Generator, track: PackedTrack, origin: Origin
+    ) -> tuple[Picture, np.ndarray]:
+        draw = self._data.videos if origin == Origin.VIDEO else self._data.stills
+        for _ in range(8):
+            other: PackedTrack = draw(rng)
+            if other is not track:
+                break
+        else:
+            # Only one object is annotated: any other place serves as the wrong template.
+            picture = self._data.clips(rng)[0]
+            return picture, self._window(rng, picture)
+        place = int(rng.integers(len(other.pictures)))
+        return other.pictures[place], other.boxes[place]
+
+    def _paste(self, rng: np.random.Generator, search: np.ndarray, box: np.ndarray | None, track: PackedTrack) -> None:
+        """Adds distractors to a real search crop, among them other views of the object where its masks are known."""
+        self._compositor.paste_distractors(rng, search, box, track.views, track.category)
+
+    # Pairs from any photograph -----------------------------------------------------------------------
+
+    def _reframed(self, rng: np.random.Generator, kind: Kind) -> Pair:
+        """Any window of a photograph as the object, seen again under another framing of the same photograph.
+
+        Nothing in such a picture is pasted or salient, so only the template tells what to look for.
+        """
+        clip = self._data.clips(rng)
+        picture = clip[int(rng.integers(len(clip)))]
+        box = self._window(rng, picture)
+        flip = rng.random() < self.config.augment.flip
+        source, window = picture, box
+        if kind == Kind.WRONG_TEMPLATE:
+            clip = self._data.clips(rng)
+            source = clip[int(rng.integers(len(clip)))]
+            window = self._window(rng, source)
+            if source.entry is picture.entry:
+                kind = Kind.POSITIVE
+                window = box
+        template = self._template(rng, source, window, flip)
+        if kind == Kind.ABSENT:
+            search = self._empty_search(rng, picture, box, flip)
+            if search is not None:
+                return Pair(template, search, NO_BOX, kind, Origin.REFRAMED)
+            kind = Kind.POSITIVE
+        angle = rng.normal(0.0, 0.2)
+        search, box = self._search(rng, picture, box, flip, angle)
+        return Pair(template, search, box, kind, Origin.REFRAMED)
+
+    def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
+        """A random box in a picture, the one with most structure of three."""
+        pixels = picture.read()
+        height, width = pixels.shape[:2]
+        best, best_score = None, -1.0
+        for _ in range(3):
+            size = np.exp(rng.uniform(np.log(20), np.log(0.45 * min(width, height))))
+            stretch = np.exp(rng.uniform(-0.5, 0.5))
+            w, h = size * stretch, size / stretch
+            x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+            sample = pixels[int(y) : int(y + h) : 3, int(x) : int(x + w) : 3, 1]
+            score = float(sample.std()) if sample.size else 0.0
+            if score > best_score:
+                best, best_score = np.array([x, y, x + w, y + h]), score
+        return best
+
+    # Crops -------------------------------------------------------------------------------------------
+
+    def _template(self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool) -> np.ndarray:
+        config = self.config.crop
+        size = config.template_size
+        side = context_side(box[2] - box[0], box[3] - box[1])
+        shift = rng.uniform(-1, 1, 2) * config.template_shift * side / size
+        scale = 1 + rng.uniform(-1, 1) * config.template_scale
+        matrix = window_map(_centre(box) + shift, (side * scale, side * scale), size, flip=flip)
+        return crop(picture.read(), matrix, size, picture.mean)
+
+    def _search_window(
+        self, rng: np.random.Generator, box: np.ndarray, flip: bool, angle: float = 0.0
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Draws the scale of a search window; returns its map for a given centre in the source."""
+        config = self.config.crop
+        # The search window shows as much context per pixel as the template's nominal 127.
+        side = context_side(box[2] - box[0], box[3] - box[1]) * config.search_size / 127
+        scale = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_scale))
+        stretch = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
+        span = (side * scale * stretch, side * scale / stretch)
+        return lambda centre: window_map(centre, span, config.search_size, angle, flip)
+
+    def _search(
+        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, angle: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        size = self.config.crop.search_size
+        window = self._search_window(rng, box, flip, angle)
+        for shift in (rng.uniform(-1, 1, 2) * self.config.crop.search_shift, np.zeros(2)):
+            matrix = window(np.zeros(2))
+            matrix = window(_centre(box) + matrix[:, :2] @ shift)
+            visible = clip_box(map_box(invert(matrix), box), size)
+            if (visible[2:] - visible[:2]).min() >= MIN_VISIBLE_SIDE:
+                break
+        return crop(picture.read(), matrix, size, picture.mean), visible.astype(np.float32)
+
+    def _empty_search(
+        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool
+    ) -> np.ndarray | None:
+        """A search crop of the same picture that does not show the box; None where none was found."""
+        size = self.config.crop.search_size
+        window = self._search_window(rng, box, flip)
+        for _ in range(6):
+            matrix = window(rng.uniform((0, 0), picture.size))
+            seen = clip_box(map_box(invert(matrix), box), size)
+            if (seen[2:] - seen[:2]).min() <= 0:
+                return crop(picture.read(), matrix, size, picture.mean)
+        return None
+
+
+def _centre(box: np.ndarray) -> np.ndarray:
+    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+
+
+def limit_threads() -> None:
+    """One thread per process: pairs are made by several processes, and OpenCV's pools would fight."""
+    cv2.setNumThreads(1)

@@ -1,0 +1,177 @@
+"""Pictures decoded once, kept as raw bytes in memory-mapped pieces.
+
+A store is a folder of ``piece-0000.bin`` and ``piece-0000.json`` pairs. Pieces stay below
+:data:`PIECE_BYTES`, so that they can travel one by one. A piece appears under its final name only when it
+is complete, its index last; an interrupted build therefore resumes at the first missing piece. Pictures
+are stored raw for training, or as WebP for the journey (a tenth of the size, decoded on access).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+PIECE_BYTES = 56_000_000
+CODECS = ("raw", "webp")
+WEBP_QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one picture lies and what it was. ``mean`` is the truncated mean per channel."""
+
+    piece: int
+    offset: int
+    size: int
+    height: int
+    width: int
+    channels: int
+    original_height: int
+    original_width: int
+    mean: tuple[int, ...]
+    codec: str
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Packed pixels per original pixel, horizontally and vertically."""
+        return self.width / self.original_width, self.height / self.original_height
+
+
+class StoreWriter:
+    """Appends pictures to a store; keys that are there already are known and need not be read again."""
+
+    def __init__(self, folder: Path, codec: str = "raw", piece_bytes: int = PIECE_BYTES) -> None:
+        if codec not in CODECS:
+            raise ValueError(f"expected one of the codecs {CODECS}, got {codec!r}")
+        self.folder = folder
+        self.codec = codec
+        self.piece_bytes = piece_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()
+        pieces = _pieces(folder)
+        self._keys = {key for path in pieces for key in json.loads(path.read_text())}
+        self._piece = len(pieces)
+        self._index: dict[str, list] = {}
+        self._file = None
+        self._offset = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def refuse(self, key: str) -> None:
+        """Remembers that this key has no picture worth storing, so that a resumed build does not try again."""
+        self._index[key] = []
+        self._keys.add(key)
+
+    def add(self, key: str, picture: np.ndarray, original: tuple[int, int]) -> None:
+        """Stores u8 [height, width, channels] under ``key``; ``original`` is the (height, width) before resizing."""
+        if key in self._keys:
+            raise KeyError(f"key {key!r} is in the store already")
+        data = _encode(picture, self.codec)
+        if self._file is not None and self._offset + len(data) > self.piece_bytes:
+            self._finish_piece()
+        if self._file is None:
+            self._file = (self.folder / f"piece-{self._piece:04}.bin.tmp").open("wb")
+            self._offset = 0
+        self._file.write(data)
+        height, width, channels = picture.shape
+        mean = [int(value) for value in picture.reshape(-1, channels).mean(axis=0)]
+        self._index[key] = [self._offset, len(data), height, width, channels, *original, mean, self.codec]
+        self._offset += len(data)
+        self._keys.add(key)
+
+    def close(self) -> None:
+        """Completes the piece under way."""
+        self._finish_piece()
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            self.close()
+        elif self._file is not None:
+            self._file.close()
+
+    def _finish_piece(self) -> None:
+        if not self._index:
+            return
+        data = self.folder / f"piece-{self._piece:04}.bin"
+        if self._file is None:
+            data.write_bytes(b"")
+        else:
+            self._file.close()
+            Path(f"{data}.tmp").rename(data)
+        index = data.with_suffix(".json")
+        temporary = Path(f"{index}.tmp")
+        temporary.write_text(json.dumps(self._index))
+        temporary.rename(index)
+        self._piece += 1
+        self._index = {}
+        self._file = None
+
+
+class Store:
+    """Read access to the pictures of a folder; opening reads the indices only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._maps: list[np.ndarray] = []
+        self._entries: dict[str, Entry] = {}
+        for number, path in enumerate(_pieces(folder)):
+            data = path.with_suffix(".bin")
+            empty = data.stat().st_size == 0
+            self._maps.append(np.zeros(0, np.uint8) if empty else np.memmap(data, np.uint8, "r"))
+            for key, value in json.loads(path.read_text()).items():
+                if value:
+                    *numbers, mean, codec = value
+                    self._entries[key] = Entry(number, *numbers, tuple(mean), codec)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def entry(self, key: str) -> Entry:
+        """Size, mean colour and place of one picture. Raises KeyError for an unknown key."""
+        return self._entries[key]
+
+    def read(self, key: str) -> np.ndarray:
+        """The picture as u8 [height, width, channels], RGB or RGB with alpha; a view of the mapping where raw."""
+        return self.load(self._entries[key])
+
+    def load(self, entry: Entry) -> np.ndarray:
+        """As :meth:`read`, for an entry looked up before."""
+        data = self._maps[entry.piece][entry.offset : entry.offset + entry.size]
+        if entry.codec == "raw":
+            return data.reshape(entry.height, entry.width, entry.channels)
+        return _from_opencv(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def _pieces(folder: Path) -> list[Path]:
+    return sorted(folder.glob("piece-*.json"))
+
+
+def _encode(picture: np.ndarray, codec: str) -> bytes:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        raise ValueError(f"expected u8 [height, width, 3 or 4], got {picture.dtype} {picture.shape}")
+    if codec == "raw":
+        return np.ascontiguousarray(picture).tobytes()
+    done, data = cv2.imencode(".webp", _from_opencv(picture), [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
+    if not done:
+        raise ValueError(f"OpenCV could not encode a picture of shape {picture.shape} as WebP")
+    return data.tobytes()
+
+
+def _from_opencv(picture: np.ndarray) -> np.ndarray:
+    """Swaps red and blue; OpenCV's codecs speak BGR, everything here speaks RGB."""
+    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)

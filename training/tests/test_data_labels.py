@@ -1,0 +1,63 @@
+"""Label grids against hand-worked cells."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ettrack_training.data.labels import build_labels, centreness, grid_points, iou_of_distances
+from ettrack_training.data.pairs import Kind
+
+CENTRED = torch.tensor([[96.0, 80.0, 160.0, 176.0]])
+POSITIVE = torch.tensor([Kind.POSITIVE])
+
+
+def test_grid_has_its_centre_at_cell_eight() -> None:
+    points = grid_points(256, 16)
+    assert points.tolist() == [16.0 * i for i in range(16)]
+    assert grid_points(288, 16)[9] == 144
+
+
+def test_plus_of_five_cells_around_the_target() -> None:
+    labels = build_labels(CENTRED, POSITIVE)
+    positive = {tuple(cell) for cell in labels.score[0].nonzero().tolist()}
+    assert positive == {(8, 8), (7, 8), (9, 8), (8, 7), (8, 9)}
+    # A centre 39 px right and 20 px up: 2 cells right, 1 up, both truncated towards the middle.
+    moved = CENTRED + torch.tensor([39.0, -20.0, 39.0, -20.0])
+    assert build_labels(moved, POSITIVE).score[0, 7, 10] == 1
+
+
+def test_distances_and_their_weight() -> None:
+    labels = build_labels(CENTRED, POSITIVE)
+    assert labels.distances[0, :, 8, 8].tolist() == [32.0, 48.0, 32.0, 48.0]
+    assert labels.distances[0, :, 8, 7].tolist() == [16.0, 48.0, 48.0, 48.0]
+    # Columns 7..9 and rows 6..10 lie strictly inside.
+    assert labels.regression_weight[0].sum() == 3 * 5
+
+
+@pytest.mark.parametrize("kind", [Kind.WRONG_TEMPLATE, Kind.ABSENT])
+def test_negative_pairs_ask_for_nothing(kind: Kind) -> None:
+    labels = build_labels(CENTRED, torch.tensor([kind]))
+    assert labels.score.sum() == 0 and labels.regression_weight.sum() == 0
+
+
+def test_centre_labels() -> None:
+    labels = build_labels(CENTRED, POSITIVE, score="centre", centre_fraction=0.5)
+    rows, columns = labels.score[0].nonzero().unbind(dim=1)
+    assert set(columns.tolist()) == {7, 8, 9} and set(rows.tolist()) == {7, 8, 9}
+    soft = build_labels(CENTRED, POSITIVE, score="centreness")
+    assert soft.score[0, 8, 8] == 1 and 0 < soft.score[0, 8, 7] < 1
+    tiny = torch.tensor([[130.0, 130.0, 134.0, 134.0]])
+    assert build_labels(tiny, POSITIVE, score="centre").score.sum() == 1
+    with pytest.raises(ValueError, match="plus, centre or centreness"):
+        build_labels(CENTRED, POSITIVE, score="round")
+
+
+def test_iou_of_distances() -> None:
+    target = build_labels(CENTRED, POSITIVE).distances
+    assert iou_of_distances(target, target)[0, 8, 8] == 1
+    assert iou_of_distances(target, target)[0, 0, 0] == 0
+    half = target.clone()
+    half[:, 0] = 0
+    torch.testing.assert_close(iou_of_distances(half, target)[0, 8, 8], torch.tensor(0.5))
+    torch.testing.assert_close(centreness(target)[0, 8, 8], torch.tensor(1.0))

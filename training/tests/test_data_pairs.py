@@ -1,0 +1,209 @@
+"""The way from pictures to batches, on pictures made here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ettrack_training.data import geometry
+from ettrack_training.data.config import AugmentConfig, CompositeConfig, CropConfig, Mixture, PairConfig
+from ettrack_training.data.dataset import Dataset
+from ettrack_training.data.loader import batches, loader
+from ettrack_training.data.pack import PackOptions, main, pack
+from ettrack_training.data.pairs import Kind, Origin
+from ettrack_training.data.readers import open_source
+from ettrack_training.data.sampling import PairSampler
+
+TARGET = (220, 40, 40)
+PLAIN = AugmentConfig(**{name: 0.0 for name in AugmentConfig.__dataclass_fields__})
+STILL_SCENE = CompositeConfig(
+    shapes=0, max_distractors=0, template_distractor=0, rotation=0, strong_rotation=0, aspect=0, bend=0,
+    elastic=0, flip_between=0, occlusion=0, object_motion_blur=0, frame_border=0, colour_match=0,
+)
+
+
+def draw_frame(rng: np.random.Generator, box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A grey-green scene with a red ellipse that fills the box; RGB and mask."""
+    frame = rng.integers(60, 120, (180, 240, 3), dtype=np.uint8)
+    frame[..., 0] //= 2
+    mask = np.zeros((180, 240), np.uint8)
+    x, y, w, h = box
+    cv2.ellipse(mask, ((x + w / 2 - 0.5, y + h / 2 - 0.5), (w - 1, h - 1), 0), 255, -1)
+    frame[mask > 0] = TARGET
+    return frame, mask
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed source of two videos with masks and one of plain photographs."""
+    root = tmp_path_factory.mktemp("set")
+    rng = np.random.default_rng(5)
+    items = []
+    for video in range(2):
+        item: dict = {"frames": [], "boxes": [], "masks": [], "source": f"video {video}"}
+        for number in range(5):
+            box = (60 + 9 * number, 50 + 5 * number, 40 + 10 * video, 30)
+            frame, mask = draw_frame(rng, box)
+            name = f"v{video}_{number}"
+            cv2.imwrite(str(root / f"{name}.png"), frame[..., ::-1])
+            cv2.imwrite(str(root / f"{name}_mask.png"), mask)
+            item["frames"].append(f"{name}.png")
+            item["masks"].append(f"{name}_mask.png")
+            item["boxes"].append(list(box))
+        items.append(item)
+    (root / "index.json").write_text(json.dumps(items))
+    photographs = root / "photographs"
+    photographs.mkdir()
+    for number in range(3):
+        picture = cv2.resize(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8), (240, 180))
+        cv2.imwrite(str(photographs / f"{number}.png"), picture)
+    out = tmp_path_factory.mktemp("cache")
+    assert main(["--out", str(out), f"videos=index:{root}", f"photographs=folder:{photographs}"]) == 0
+    return out
+
+
+def only(origin: Origin, **changes) -> PairConfig:
+    shares = {item.name.lower(): float(item == origin) for item in Origin}
+    base = PairConfig(mixture=Mixture(**shares), augment=PLAIN, composite=STILL_SCENE, wrong_template=0, absent=0, paste=0)
+    return replace(base, **changes)
+
+
+def red_box(crop: np.ndarray) -> np.ndarray:
+    red = (crop[..., 0] > 140) & (crop[..., 1] < 75) & (crop[..., 2] < 75)
+    columns, rows = np.flatnonzero(red.any(axis=0)), np.flatnonzero(red.any(axis=1))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+def test_box_is_where_the_object_is_in_video_pairs(cache: Path) -> None:
+    config = only(Origin.VIDEO)
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        pair = sampler(rng)
+        assert pair.kind == Kind.POSITIVE
+        assert pair.search.shape == (256, 256, 3) and pair.template.shape == (127, 127, 3)
+        np.testing.assert_allclose(red_box(pair.search), pair.box, atol=3.5)
+
+
+def test_box_is_the_visible_extent_in_composites(cache: Path) -> None:
+    sampler = PairSampler(Dataset(cache), only(Origin.COMPOSITE))
+    rng = np.random.default_rng(2)
+    errors = []
+    for _ in range(40):
+        pair = sampler(rng)
+        if pair.kind == Kind.POSITIVE and pair.box.min() > 2 and pair.box.max() < 254:
+            # Frames of the videos serve as backgrounds too and may show another red ellipse further away.
+            x1, y1, x2, y2 = pair.box.astype(int)
+            near = np.zeros_like(pair.search)
+            near[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6] = pair.search[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6]
+            errors.append(np.abs(red_box(near) - pair.box).max())
+    assert len(errors) > 15
+    assert np.median(errors) <= 2
+
+
+def test_template_shows_the_object_at_half_its_side(cache: Path) -> None:
+    config = only(Origin.VIDEO, crop=CropConfig(template_shift=0, template_scale=0))
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        x1, y1, x2, y2 = red_box(sampler(rng).template)
+        assert abs((x1 + x2) / 2 - 63.5) <= 2 and abs((y1 + y2) / 2 - 63.5) <= 2
+        assert abs(geometry.context_side(x2 - x1, y2 - y1) - 127) <= 6
+
+
+def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
+    config = only(Origin.VIDEO, crop=CropConfig(search_shift=20, search_scale=0.1, search_aspect=0))
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(4)
+    centres, sides = [], []
+    for _ in range(60):
+        x1, y1, x2, y2 = sampler(rng).box
+        centres.append(((x1 + x2) / 2 - 128, (y1 + y2) / 2 - 128))
+        sides.append(geometry.context_side(x2 - x1, y2 - y1))
+    assert np.abs(centres).max() <= 20.01 and np.abs(centres).max() > 12
+    assert 127 / 1.101 <= min(sides) and max(sides) <= 127 * 1.101
+
+
+@pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE])
+def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
+    config = only(origin, wrong_template=0.3, absent=0.3)
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(6)
+    kinds = np.bincount([sampler(rng).kind for _ in range(200)], minlength=3) / 200
+    assert kinds[Kind.POSITIVE] > 0.3 and kinds[Kind.WRONG_TEMPLATE] > 0.15 and kinds[Kind.ABSENT] > 0.1
+
+
+def test_absent_pairs_do_not_show_the_object(cache: Path) -> None:
+    config = only(Origin.VIDEO, absent=1.0)
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(7)
+    absent = [pair for pair in (sampler(rng) for _ in range(40)) if pair.kind == Kind.ABSENT]
+    assert len(absent) > 10
+    for pair in absent:
+        assert not pair.box.any()
+        red = (pair.search[..., 0] > 140) & (pair.search[..., 1] < 75)
+        # Pasted objects are red as well here, so the whole ellipse must not be there unpasted.
+        assert red.mean() < 0.2
+
+
+def test_everything_on_gives_sound_pairs(cache: Path) -> None:
+    sampler = PairSampler(Dataset(cache), PairConfig())
+    rng = np.random.default_rng(8)
+    seen = set()
+    for _ in range(150):
+        pair = sampler(rng)
+        seen.add(pair.origin)
+        assert pair.search.dtype == np.uint8 and pair.search.shape == (256, 256, 3)
+        assert pair.template.shape == (127, 127, 3)
+        assert pair.box.dtype == np.float32 and np.isfinite(pair.box).all()
+        if pair.kind != Kind.ABSENT:
+            assert (pair.box >= 0).all() and (pair.box <= 256).all()
+            assert (pair.box[2:] - pair.box[:2] >= 3).all()
+    assert seen == {Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE}
+
+
+def test_same_seed_gives_the_same_batches(cache: Path) -> None:
+    first, again, other = (next(batches(cache, seed=seed, batch_size=6)) for seed in (3, 3, 4))
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+    assert not np.array_equal(first["search"], other["search"])
+
+
+def test_worker_processes_give_what_their_generators_give(cache: Path) -> None:
+    stream = iter(loader(cache, seed=9, batch_size=2, workers=2))
+    arrived = [next(stream) for _ in range(4)]
+    del stream
+    own = [batches(cache, seed=9, batch_size=2, worker=worker) for worker in (0, 1)]
+    for number, batch in enumerate(arrived):
+        np.testing.assert_array_equal(batch["search"].numpy(), next(own[number % 2])["search"])
+
+
+def test_pack_resumes_and_travels(cache: Path, tmp_path: Path) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        cv2.imwrite(str(root / f"{number}.png"), cv2.resize(rng.integers(0, 255, (9, 12, 3), dtype=np.uint8), (400, 300)))
+    options = PackOptions(codec="webp")
+    assert pack(open_source(f"folder:{root}"), tmp_path / "pack" / "some", options).pictures == 4
+    assert pack(open_source(f"folder:{root}"), tmp_path / "pack" / "some", options).pictures == 0
+    assert main(["--out", str(tmp_path / "raw"), "--expand", str(tmp_path / "pack")]) == 0
+    packed, raw = (Dataset(tmp_path / name).sources[0].clips for name in ("pack", "raw"))
+    assert len(packed) == len(raw) == 4
+    for one, other in zip(packed, raw, strict=True):
+        assert one[0].read().shape == (270, 360, 3)
+        np.testing.assert_array_equal(one[0].read(), other[0].read())
+
+
+def test_a_missing_cache_and_an_unknown_reader_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="clips.json"):
+        Dataset(tmp_path)
+    with pytest.raises(ValueError, match="KIND one of"):
+        open_source(f"nothing:{tmp_path}")
+    with pytest.raises(ValueError, match="does not exist"):
+        open_source("folder:/nowhere/at/all")

@@ -11,5 +11,7 @@ pub mod frame;
 pub mod geometry;
 pub mod model;
 pub mod node;
+pub mod output;
+pub mod overlay;
 pub mod source;
 pub mod tracker;

@@ -1,0 +1,130 @@
+//! Files that appear whole or not at all: written under a temporary name, renamed when complete.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {source}")]
+pub struct OutputError {
+    /// The file that was to be written.
+    pub path: PathBuf,
+    /// The system's reason.
+    pub source: io::Error,
+}
+
+impl OutputError {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The folder that holds `path`; `.` for a bare file name.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file beside its final place. Dropped without [`PendingFile::commit`], nothing is left behind.
+#[derive(Debug)]
+pub struct PendingFile {
+    target: PathBuf,
+    temporary: TempPath,
+}
+
+impl PendingFile {
+    /// Makes an empty hidden file beside `target` with the same extension (some writers choose their
+    /// format by it); missing folders are made.
+    pub fn create(target: &Path) -> Result<Self, OutputError> {
+        let folder = folder_of(target);
+        fs::create_dir_all(folder).map_err(OutputError::at(target))?;
+        let suffix = target
+            .extension()
+            .map(|extension| format!(".{}", extension.to_string_lossy()))
+            .unwrap_or_default();
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".writing-").suffix(&suffix);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // Temporary files are private by default; results are as readable as any other new file.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let file = builder
+            .tempfile_in(folder)
+            .map_err(OutputError::at(target))?;
+        Ok(Self {
+            target: target.to_owned(),
+            temporary: file.into_temp_path(),
+        })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Puts the file in its place, over an older one.
+    pub fn commit(self) -> Result<(), OutputError> {
+        let target = self.target;
+        self.temporary
+            .persist(&target)
+            .map_err(|error| OutputError::at(&target)(error.error))
+    }
+}
+
+/// Writes a whole file; readers see the old content or the new, never a part.
+pub fn write_file(target: &Path, content: impl AsRef<[u8]>) -> Result<(), OutputError> {
+    let pending = PendingFile::create(target)?;
+    fs::write(pending.path(), content).map_err(OutputError::at(target))?;
+    pending.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_leaves_nothing_and_a_committed_one_replaces() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("deep/er/a.txt");
+        write_file(&target, "old").unwrap();
+        let pending = PendingFile::create(&target).unwrap();
+        fs::write(pending.path(), "half").unwrap();
+        drop(pending);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
+        write_file(&target, "new").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_result_is_as_readable_as_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let ours = folder.path().join("ours");
+        let plain = folder.path().join("plain");
+        write_file(&ours, "x").unwrap();
+        fs::write(&plain, "x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn an_unwritable_place_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocker = folder.path().join("file");
+        fs::write(&blocker, "x").unwrap();
+        let error = write_file(&blocker.join("a.txt"), "y").unwrap_err();
+        assert!(error.to_string().contains("file/a.txt"), "{error}");
+    }
+}

@@ -24,9 +24,7 @@ def noise(key: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
     return np.asarray(generator.standard_normal(shape))
 
 
-def pseudo_state_dict(
-    template: Mapping[str, Tensor], rule: Rule, salt: str
-) -> dict[str, Tensor]:
+def pseudo_state_dict(template: Mapping[str, Tensor], rule: Rule, salt: str) -> dict[str, Tensor]:
     """A state dict with the keys and shapes of `template`; counters are zero."""
     state = {}
     for key, tensor in template.items():

@@ -90,9 +90,7 @@ def verify_graph(graph: Graph, model: bytes, name: str) -> dict[str, float]:
         actual = session.run(
             list(graph.outputs), {key: value.numpy() for key, value in inputs.items()}
         )
-        for (output, tolerance), a, e in zip(
-            graph.outputs.items(), actual, expected, strict=True
-        ):
+        for (output, tolerance), a, e in zip(graph.outputs.items(), actual, expected, strict=True):
             difference = _difference(name, output, a, e.numpy(), tolerance)
             largest[output] = max(largest[output], difference)
     return largest

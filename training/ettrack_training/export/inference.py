@@ -104,9 +104,7 @@ class FastExemplarLayer(nn.Module):
         depthwise = (attention @ self.depthwise).view(channels, 1, self.kernel, self.kernel)
         pointwise = (attention @ self.pointwise).view(channels, channels)
 
-        y = F.conv2d(
-            x, depthwise, self.depthwise_bias, padding=self.kernel // 2, groups=channels
-        )
+        y = F.conv2d(x, depthwise, self.depthwise_bias, padding=self.kernel // 2, groups=channels)
         y = self.se(F.relu(y))
         tokens = F.relu(_tokens(y, channels) @ pointwise + self.pointwise_bias)
         tokens = tokens + _tokens(x, channels)

@@ -1,0 +1,118 @@
+"""Reading other people's checkpoints, without running what they may contain."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Where training code keeps weights, the first that is there wins. Averaged weights come last:
+# a file that holds both is converted as its authors' loader would read it, see `entry`.
+WRAPPERS = ("state_dict", "net", "model", "network", "state_dict_ema", "model_ema", "ema")
+_SHOWN = 5
+
+
+class CheckpointError(Exception):
+    """A file is no checkpoint that can be used, or not one of the wanted tracker."""
+
+
+def load(
+    path: Path, *, entry: str | None = None, inert_classes: Iterable[str] = ()
+) -> dict[str, Tensor]:
+    """The named tensors of a checkpoint, without a leading `module.`.
+
+    Takes the mapping under `entry`, or under the first of `WRAPPERS` that is there, or the file
+    itself. Only tensors and plain containers are read; `inert_classes` are read as empty shells.
+    Raises `CheckpointError`.
+    """
+    state = _unwrap(path, _read(path, inert_classes), entry)
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _read(path: Path, inert_classes: Iterable[str]) -> Any:
+    shells = [(_shell(name), name) for name in inert_classes]
+    try:
+        with torch.serialization.safe_globals(shells):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    # torch reports a truncated or foreign file by whatever fails first inside it.
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        foreign = next((line for line in lines if "GLOBAL" in line or "global " in line), None)
+        if isinstance(error, pickle.UnpicklingError) and foreign:
+            raise CheckpointError(
+                f"{path}: expected tensors in plain containers; it holds pickled code, "
+                f"which was not run ({foreign})"
+            ) from error
+        cause = "" if isinstance(error, pickle.UnpicklingError) or not lines else f": {lines[0]}"
+        raise CheckpointError(
+            f"{path}: expected a PyTorch checkpoint, cannot read it ({type(error).__name__}{cause})"
+        ) from error
+
+
+def _shell(name: str) -> type:
+    """An empty class to stand for `name`: attributes are stored, nothing is run."""
+    return type(name.rpartition(".")[2], (), {})
+
+
+def _unwrap(path: Path, content: Any, entry: str | None) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path}: expected a mapping of tensors, got {type(content).__name__}"
+        )
+    if entry is not None:
+        if entry not in content:
+            raise CheckpointError(
+                f"{path}: entry {entry!r} is not there, expected one of {sorted(map(str, content))}"
+            )
+        candidates = [content[entry]]
+    else:
+        candidates = [content[name] for name in WRAPPERS if name in content]
+        candidates.append(content)
+    for candidate in candidates:
+        if _is_state(candidate):
+            return dict(candidate)
+    raise CheckpointError(
+        f"{path}: expected tensors by name, or under one of {', '.join(WRAPPERS)}; "
+        f"got the keys {', '.join(map(str, list(content)[:_SHOWN])) or 'none'}"
+    )
+
+
+def _is_state(candidate: Any) -> bool:
+    return (
+        isinstance(candidate, Mapping)
+        and bool(candidate)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in candidate.items())
+    )
+
+
+def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """What keeps `state` from being loaded strictly, the first of each kind; empty where nothing."""
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    reshaped = [
+        f"{key} is {list(state[key].shape)}, expected {list(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    lines = []
+    for title, found in (
+        ("missing keys", missing),
+        ("unexpected keys", unexpected),
+        ("other shapes", reshaped),
+    ):
+        if found:
+            more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            lines.append(f"{len(found)} {title}: {', '.join(found[:_SHOWN])}{more}")
+    return lines
+
+
+def overlap(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
+    """Share of keys that both have in the same shape, of all keys of either, 0..=1."""
+    shared = sum(key in state and state[key].shape == t.shape for key, t in expected.items())
+    return shared / max(1, len(state.keys() | expected.keys()))

@@ -1,0 +1,126 @@
+"""Makes a model folder of an authors' checkpoint.
+
+    python -m ettrack_training.convert --tracker et_track CHECKPOINT --output models/et_track
+
+Exit codes: 0 written, 1 the exported graphs are wrong or cannot be written, 2 the checkpoint or
+the command line is not usable. Nothing is written unless all went well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from . import checkpoint
+from .checkpoint import CheckpointError
+from .export import ExportError
+from .model_folder import ModelFolderError, sha256, write_model_folder
+from .trackers import TRACKERS, Tracker
+
+
+def load_network(
+    tracker: Tracker, path: Path, entry: str | None = None
+) -> tuple[nn.Module, list[str]]:
+    """The tracker's network with the checkpoint's weights, and what was dropped by rule.
+
+    Raises `CheckpointError`, with the first differences and the tracker that the file looks like.
+    """
+    raw = checkpoint.load(path, entry=entry, inert_classes=tracker.inert_classes)
+    state, dropped = tracker.clean(raw)
+    network = tracker.build(state)
+    expected = network.state_dict()
+    found = checkpoint.differences(state, expected)
+    if found:
+        lines = [
+            f"{path} does not fit {tracker.name}: it holds {len(state)} tensors, "
+            f"expected {len(expected)}",
+            *found,
+        ]
+        other = looks_like(raw)
+        if other and other != tracker.name:
+            lines.append(f"it looks like a checkpoint of {other}: try --tracker {other}")
+        raise CheckpointError("\n  ".join(lines))
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise CheckpointError(f"{path}: {key} holds numbers that are not finite")
+    network.load_state_dict(state)
+    return network.eval(), dropped
+
+
+def looks_like(raw: Mapping[str, Tensor]) -> str | None:
+    """The tracker that most of the tensors' names and shapes belong to, if any does."""
+    best, share = None, 0.5
+    for name, tracker in TRACKERS.items():
+        try:
+            state, _ = tracker.clean(dict(raw))
+            # No memory and no time for weights: only names and shapes are asked for.
+            with torch.device("meta"):
+                expected = tracker.build(state).state_dict()
+        except CheckpointError:
+            continue
+        overlap = checkpoint.overlap(state, expected)
+        if overlap > share:
+            best, share = name, overlap
+    return best
+
+
+def convert(
+    tracker: Tracker,
+    path: Path,
+    output: Path,
+    *,
+    entry: str | None = None,
+    replace: bool = False,
+) -> dict[str, float]:
+    """Reads, checks, exports and writes; largest differences between graphs and network."""
+    network, dropped = load_network(tracker, path, entry)
+    for line in dropped:
+        print(f"dropped: {line}", file=sys.stderr)
+    provenance = {
+        "source": tracker.source,
+        "checkpoint_sha256": sha256(Path(path).read_bytes()),
+        "licence": tracker.licence,
+    }
+    return write_model_folder(tracker, network, output, provenance=provenance, replace=replace)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ettrack_training.convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="the authors' file (.pth, .pth.tar)")
+    parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
+    parser.add_argument("--output", required=True, type=Path, help="the model folder to write")
+    parser.add_argument("--entry", help="entry of the file that holds the weights, e.g. ema")
+    parser.add_argument("--replace", action="store_true", help="replace an existing model")
+    options = parser.parse_args(arguments)
+    try:
+        largest = convert(
+            TRACKERS[options.tracker],
+            options.checkpoint,
+            options.output,
+            entry=options.entry,
+            replace=options.replace,
+        )
+    except (CheckpointError, ModelFolderError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (ExportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for name, difference in largest.items():
+        print(f"{name}: differs from the network by at most {difference:.2g}", file=sys.stderr)
+    print(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Writes a checkpoint of pseudo-random weights in the authors' form, for parity tests.
+
+python -m ettrack_training.pseudo_checkpoint --tracker et_track --salt '#9' et_track.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from .pseudo_weights import checksum, pseudo_state_dict
+from .trackers import TRACKERS
+
+
+def main() -> None:
+    """The command line; prints the checksum of the weights."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
+    parser.add_argument("--salt", required=True)
+    options = parser.parse_args()
+    tracker = TRACKERS[options.tracker]
+    state = pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, options.salt)
+    torch.save({"state_dict": state}, options.output)
+    print(f"{checksum(state):08x}")
+
+
+if __name__ == "__main__":
+    main()

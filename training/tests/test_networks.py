@@ -1,0 +1,133 @@
+"""The networks against the authors' implementation, and the configurations beside the paper's."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ettrack_training import cost
+from ettrack_training.micro import MICRO
+from ettrack_training.networks import BackboneSpec, BlockSpec, ETTrack, ETTrackConfig, TowerSpec
+from ettrack_training.pseudo_weights import checksum
+
+DATA = Path(__file__).parent / "data"
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def image(pixels):
+    normalised = (pixels.astype(np.float32) / 255 - MEAN) / STD
+    return torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy())
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return dict(np.load(DATA / "golden_network.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "crc"), [("et_track", 626, "3bcc14f0"), ("lighttrack", 426, "f81a91c0")]
+)
+def test_keys_and_weights_are_those_of_the_reference(states, name, keys, crc):
+    # The checksum runs over sorted keys and values, so it holds names, shapes and the rule.
+    assert len(states[name]) == keys
+    assert f"{checksum(states[name]):08x}" == crc
+
+
+@pytest.mark.parametrize("name", ["et_track", "lighttrack"])
+@pytest.mark.parametrize("side", [256, 288])
+def test_outputs_equal_the_reference(networks, golden, name, side):
+    network = networks[name]
+    with torch.no_grad():
+        raw = network.backbone(image(golden["template_crop"]))
+        cls, reg = network.track(network.template_neck(raw), image(golden[f"search_crop_{side}"]))
+    for output, key, tolerance in (
+        (raw, "zf", 1e-4),
+        (cls, f"cls_{side}", 2e-4),
+        (reg, f"reg_{side}", 2e-3),
+    ):
+        expected = torch.from_numpy(golden[f"{name}_{key}"])
+        torch.testing.assert_close(output, expected, atol=tolerance, rtol=0)
+
+
+def test_mixing_weights_equal_the_reference(networks, golden):
+    network = networks["et_track"]
+    with torch.no_grad():
+        zf = network.template_features(image(golden["template_crop"]))
+        x = network.fuse(zf, network.search_features(image(golden["search_crop_256"])))
+        x = network.cls_layers[0](x)
+        weights = network.cls_layers[1].mixing_weights(x)
+    torch.testing.assert_close(
+        weights[0], torch.from_numpy(golden["attn_cls_branch_2"]), atol=1e-5, rtol=0
+    )
+
+
+def test_cost_is_the_paper_networks(networks):
+    template, search = torch.zeros(1, 3, 127, 127), torch.zeros(1, 3, 256, 256)
+    for name, expected in {
+        "et_track": (9_047_221, 83.2, 1656.1),
+        "lighttrack": (1_969_397, 83.2, 512.2),
+    }.items():
+        network = networks[name]
+        with torch.no_grad():
+            zf = network.template_features(template)
+        assert cost.parameters(network) == expected[0]
+        track = torch.nn.Module()
+        track.forward = network.track
+        template_part = torch.nn.Module()
+        template_part.forward = network.template_features
+        assert round(cost.macs(template_part, template) / 1e6, 1) == expected[1]
+        assert round(cost.macs(track, zf, search) / 1e6, 1) == expected[2]
+
+
+def small_config(**changes):
+    return replace(MICRO, **changes)
+
+
+def test_images_of_a_batch_do_not_influence_each_other():
+    torch.manual_seed(0)
+    network = ETTrack(small_config()).eval()
+    templates, searches = torch.randn(3, 3, 32, 32), torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        together = network(templates, searches)
+        alone = [network(templates[i : i + 1], searches[i : i + 1]) for i in range(3)]
+    for index, output in enumerate(together):
+        expected = torch.cat([one[index] for one in alone])
+        torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ffn", [0, 16])
+@pytest.mark.parametrize("box_activation", ["relu", "exp"])
+def test_every_parameter_of_a_small_network_learns(ffn, box_activation):
+    torch.manual_seed(0)
+    network = ETTrack(small_config(ffn=ffn, box_activation=box_activation)).train()
+    cls, reg = network(torch.randn(4, 3, 32, 32), torch.randn(4, 3, 64, 64))
+    assert cls.shape == (4, 1, 4, 4)
+    assert reg.shape == (4, 4, 4, 4)
+    (cls.square().mean() + reg.square().mean()).backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+    assert any("linear1" in name for name, _ in network.named_parameters()) == bool(ffn)
+
+
+def test_configuration_survives_json():
+    config = small_config()
+    assert ETTrackConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert ETTrackConfig.from_dict({}) == ETTrackConfig()
+    with pytest.raises(TypeError, match="widths"):
+        ETTrackConfig.from_dict({"widths": 3})
+
+
+def test_impossible_configurations_are_refused():
+    with pytest.raises(ValueError, match="start the tower with a sep layer"):
+        ETTrack(small_config(cls_tower=TowerSpec(16, ("et3",))))
+    with pytest.raises(ValueError, match="conv3"):
+        ETTrack(small_config(cls_tower=TowerSpec(16, ("conv3",))))
+    with pytest.raises(ValueError, match="cannot be residual"):
+        ETTrack(
+            small_config(backbone=BackboneSpec(4, ((BlockSpec(3, 8, 8, 1, 0, True),),), "relu"))
+        )
+    with pytest.raises(ValueError, match="gelu"):
+        ETTrack(small_config(backbone=replace(MICRO.backbone, activation="gelu")))

@@ -9,6 +9,7 @@ pub mod crop;
 pub mod eval;
 pub mod frame;
 pub mod geometry;
+pub mod message;
 pub mod model;
 pub mod node;
 pub mod output;

@@ -5,6 +5,7 @@
 //! (`geometry frame crop model tracker`) does no I/O but opening a model, knows no ROS, logs nothing
 //! per frame above TRACE and starts no thread of its own.
 
+pub mod bag;
 pub mod crop;
 pub mod eval;
 pub mod frame;
@@ -14,5 +15,6 @@ pub mod model;
 pub mod node;
 pub mod output;
 pub mod overlay;
+pub mod picture;
 pub mod source;
 pub mod tracker;

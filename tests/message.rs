@@ -1,4 +1,5 @@
 //! Messages survive writing and reading, and no bytes whatever bring a decoder down.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use ettrack::message::*;
 use proptest::prelude::*;

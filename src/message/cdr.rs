@@ -292,7 +292,7 @@ mod tests {
                     field: "g",
                     expected: 1,
                     got: 0,
-                    offset: 32
+                    offset: 36
                 })
             );
         }

@@ -1,5 +1,8 @@
 //! `sensor_msgs`.
 
+use crate::frame::{Encoding, Frame, FrameError, ImageBuffer};
+use crate::picture::{self, PictureError};
+
 use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
 
 /// `sensor_msgs/msg/Image`, with the pixels borrowed from the message.
@@ -19,6 +22,21 @@ pub struct Image<'a> {
     pub step: u32,
     /// The pixels.
     pub data: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    /// The pixels as a frame, checked against width, height, step and encoding.
+    pub fn frame(&self) -> Result<Frame<'a>, FrameError> {
+        let encoding = Encoding::from_ros_name(self.encoding)?;
+        let frame = Frame::new(
+            self.data,
+            self.width,
+            self.height,
+            self.step as usize,
+            encoding,
+        )?;
+        Ok(frame.with_big_endian(self.is_bigendian))
+    }
 }
 
 impl Message for Image<'_> {
@@ -60,6 +78,30 @@ pub struct CompressedImage<'a> {
     pub format: &'a str,
     /// A whole JPEG or PNG file.
     pub data: &'a [u8],
+}
+
+impl CompressedImage<'_> {
+    /// Decodes the picture into `image`, whose memory is reused.
+    ///
+    /// What the data are, they say themselves: the dialects of `format` differ. It is looked at only for a
+    /// Bayer mosaic, which is compressed as if it were grey.
+    pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), PictureError> {
+        if !picture::is_known(self.data) {
+            return Err(PictureError::Format {
+                name: self.format.to_owned(),
+                start: picture::start(self.data),
+            });
+        }
+        picture::decode_into(self.data, image)?;
+        let original = self.format.split(';').next().unwrap_or_default().trim();
+        if image.encoding == Encoding::Mono8
+            && original.starts_with("bayer_")
+            && let Ok(mosaic) = Encoding::from_ros_name(original)
+        {
+            image.encoding = mosaic;
+        }
+        Ok(())
+    }
 }
 
 impl Message for CompressedImage<'_> {

@@ -1,0 +1,383 @@
+//! One `.mcap` file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use mcap::records::{Record, op};
+use mcap::sans_io::{
+    IndexedReadEvent, IndexedReader, IndexedReaderOptions, LinearReadEvent, LinearReader,
+    LinearReaderOptions, SummaryReadEvent, SummaryReader, SummaryReaderOptions,
+};
+use mcap::{McapError, McapResult, Summary};
+
+use super::reader::{FileTopic, StoredMessage};
+use super::{BagError, LONGEST};
+
+/// First bytes of every mcap file.
+pub const MAGIC: &[u8] = mcap::MAGIC;
+
+/// An open file and, where messages were asked for, how far they were read.
+pub struct McapFile {
+    /// The file as the user knows it, for messages.
+    path: PathBuf,
+    stored: File,
+    length: u64,
+    topics: Vec<FileTopic>,
+    /// The index at the end, where the file has one and was closed cleanly.
+    summary: Option<Summary>,
+    messages: Option<Messages>,
+}
+
+/// Two ways through a file.
+enum Messages {
+    /// By the index: in the order of time, only the chunks that hold wanted topics.
+    Indexed {
+        reader: Box<IndexedReader>,
+        chunk: Vec<u8>,
+        /// Number of the topic by channel.
+        numbers: HashMap<u16, usize>,
+    },
+    /// From the front, for files without an index: cut, or written without chunks.
+    Linear {
+        way: Box<LinearWay>,
+        numbers: HashMap<u16, usize>,
+        /// Number by topic name, for channels that are yet to come.
+        wanted: BTreeMap<String, usize>,
+    },
+}
+
+impl McapFile {
+    /// Opens `stored`; `path` is what the user calls it.
+    pub fn open(stored: &Path, path: &Path) -> Result<Self, BagError> {
+        let io = |error| BagError::io(path, error);
+        let mut file = File::open(stored).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        // No summary where it is cut off or damaged: then the file is read from the front.
+        let summary = read_summary(&mut file, length)
+            .ok()
+            .flatten()
+            .filter(|summary| !summary.channels.is_empty());
+        let mut opened = Self {
+            path: path.to_owned(),
+            stored: file,
+            length,
+            topics: Vec::new(),
+            summary,
+            messages: None,
+        };
+        opened.topics = match &opened.summary {
+            Some(summary) => topics_of(summary),
+            None => opened.scan_topics()?,
+        };
+        Ok(opened)
+    }
+
+    pub fn topics(&self) -> impl Iterator<Item = &FileTopic> {
+        self.topics.iter()
+    }
+
+    /// Prepares to read the topics for which `wanted` gives a number.
+    pub fn select(&mut self, wanted: impl Fn(&str) -> Option<usize>) -> Result<(), BagError> {
+        let numbered: BTreeMap<String, usize> = self
+            .topics
+            .iter()
+            .filter_map(|topic| Some((topic.name.clone(), wanted(&topic.name)?)))
+            .collect();
+        self.messages = Some(match self.indexed(&numbered) {
+            Some(messages) => messages,
+            None => Messages::Linear {
+                way: Box::new(self.linear_way()?),
+                numbers: HashMap::new(),
+                wanted: numbered,
+            },
+        });
+        Ok(())
+    }
+
+    /// Reads the next message into `data`. An error ends the file.
+    pub fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>> {
+        let result = match self.messages.as_mut()? {
+            Messages::Indexed {
+                reader,
+                chunk,
+                numbers,
+            } => next_indexed(reader, chunk, numbers, &mut self.stored, self.length, data),
+            Messages::Linear {
+                way,
+                numbers,
+                wanted,
+            } => next_linear(way, numbers, wanted, data),
+        };
+        match result {
+            Ok(Some(message)) => Some(Ok(message)),
+            Ok(None) => {
+                self.messages = None;
+                None
+            }
+            Err(error) => {
+                self.messages = None;
+                Some(Err(self.damage(&error)))
+            }
+        }
+    }
+
+    fn damage(&self, error: &McapError) -> String {
+        format!(
+            "{}: cut or damaged, the rest of it is missing: {error}",
+            self.path.display()
+        )
+    }
+
+    /// The way by the index, where there is one: a file may hold its messages outside of chunks.
+    fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<Messages> {
+        let summary = self.summary.as_ref()?;
+        if summary.chunk_indexes.is_empty() {
+            return None;
+        }
+        let options = IndexedReaderOptions::new()
+            .include_topics(wanted.keys())
+            .with_record_length_limit(LONGEST);
+        let reader = IndexedReader::new_with_options(summary, options).ok()?;
+        let numbers = summary
+            .channels
+            .iter()
+            .filter_map(|(id, channel)| Some((*id, *wanted.get(&channel.topic)?)))
+            .collect();
+        Some(Messages::Indexed {
+            reader: Box::new(reader),
+            chunk: Vec::new(),
+            numbers,
+        })
+    }
+
+    /// The file from its beginning. Both ways share the position in the file, and only one is used at a time.
+    fn linear_way(&self) -> Result<LinearWay, BagError> {
+        let io = |error| BagError::io(&self.path, error);
+        let mut file = self.stored.try_clone().map_err(io)?;
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        Ok(LinearWay::new(file, self.length))
+    }
+
+    /// Topics and counts of a file without an index, by reading all of it.
+    fn scan_topics(&mut self) -> Result<Vec<FileTopic>, BagError> {
+        tracing::info!(
+            "{}: no index (cut, or written without); reading it from the front",
+            self.path.display()
+        );
+        let mut schemas = HashMap::new();
+        let mut channels: BTreeMap<u16, FileTopic> = BTreeMap::new();
+        let scanned = self.linear_way()?.records::<()>(|opcode, body| {
+            match opcode {
+                op::SCHEMA => {
+                    if let Record::Schema { header, .. } = mcap::parse_record(opcode, body)? {
+                        schemas.insert(header.id, header.name);
+                    }
+                }
+                op::CHANNEL => {
+                    if let Record::Channel(channel) = mcap::parse_record(opcode, body)? {
+                        channels.entry(channel.id).or_insert_with(|| FileTopic {
+                            name: channel.topic,
+                            type_name: schemas.get(&channel.schema_id).cloned().unwrap_or_default(),
+                            serialization: channel.message_encoding,
+                            message_count: Some(0),
+                        });
+                    }
+                }
+                op::MESSAGE => {
+                    let count = message_channel(body)
+                        .and_then(|channel| channels.get_mut(&channel))
+                        .and_then(|topic| topic.message_count.as_mut());
+                    if let Some(count) = count {
+                        *count += 1;
+                    }
+                }
+                op::DATA_END => return Ok(ControlFlow::Break(None)),
+                _ => {}
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        // Damage is told when the messages are read, together with all other damage.
+        if let Err(error) = scanned {
+            tracing::debug!("{}", self.damage(&error));
+        }
+        Ok(channels.into_values().collect())
+    }
+}
+
+fn read_summary(file: &mut File, length: u64) -> McapResult<Option<Summary>> {
+    let options = SummaryReaderOptions::default()
+        .with_file_size(length)
+        .with_record_length_limit(LONGEST);
+    let mut reader = SummaryReader::new_with_options(options);
+    while let Some(event) = reader.next_event() {
+        match event? {
+            SummaryReadEvent::ReadRequest(need) => {
+                let read = file.read(reader.insert(need))?;
+                reader.notify_read(read);
+            }
+            SummaryReadEvent::SeekRequest(to) => reader.notify_seeked(file.seek(to)?),
+        }
+    }
+    Ok(reader.finish())
+}
+
+/// Topics of the channels, in the order of their numbers.
+fn topics_of(summary: &Summary) -> Vec<FileTopic> {
+    let channels: BTreeMap<_, _> = summary.channels.iter().collect();
+    channels
+        .into_iter()
+        .map(|(id, channel)| FileTopic {
+            name: channel.topic.clone(),
+            type_name: channel
+                .schema
+                .as_ref()
+                .map(|schema| schema.name.clone())
+                .unwrap_or_default(),
+            serialization: channel.message_encoding.clone(),
+            message_count: summary
+                .stats
+                .as_ref()
+                .map(|stats| stats.channel_message_counts.get(id).copied().unwrap_or(0)),
+        })
+        .collect()
+}
+
+/// The first field of a message record.
+fn message_channel(body: &[u8]) -> Option<u16> {
+    body.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
+}
+
+/// Nanoseconds as rosbag2 counts them; what lies beyond is the far future in any case.
+fn time(nanoseconds: u64) -> i64 {
+    i64::try_from(nanoseconds).unwrap_or(i64::MAX)
+}
+
+fn next_indexed(
+    reader: &mut IndexedReader,
+    chunk: &mut Vec<u8>,
+    numbers: &HashMap<u16, usize>,
+    file: &mut File,
+    length: u64,
+    data: &mut Vec<u8>,
+) -> McapResult<Option<StoredMessage>> {
+    while let Some(event) = reader.next_event() {
+        let (offset, size) = match event? {
+            IndexedReadEvent::ReadChunkRequest { offset, length } => (offset, length),
+            IndexedReadEvent::Message {
+                header,
+                data: message,
+            } => {
+                let Some(&topic) = numbers.get(&header.channel_id) else {
+                    continue;
+                };
+                data.clear();
+                data.extend_from_slice(message);
+                return Ok(Some(StoredMessage {
+                    topic,
+                    log_time: time(header.log_time),
+                }));
+            }
+        };
+        if offset.saturating_add(size as u64) > length {
+            return Err(McapError::UnexpectedEof);
+        }
+        chunk.resize(size, 0);
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(chunk)?;
+        reader.insert_chunk_record_data(offset, chunk)?;
+    }
+    Ok(None)
+}
+
+fn next_linear(
+    way: &mut LinearWay,
+    numbers: &mut HashMap<u16, usize>,
+    wanted: &BTreeMap<String, usize>,
+    data: &mut Vec<u8>,
+) -> McapResult<Option<StoredMessage>> {
+    way.records(|opcode, body| {
+        match opcode {
+            op::CHANNEL => {
+                if let Record::Channel(channel) = mcap::parse_record(opcode, body)?
+                    && let Some(&number) = wanted.get(&channel.topic)
+                {
+                    numbers.insert(channel.id, number);
+                }
+            }
+            op::MESSAGE => {
+                let number = message_channel(body).and_then(|channel| numbers.get(&channel));
+                if let (
+                    Some(&topic),
+                    Record::Message {
+                        header,
+                        data: message,
+                    },
+                ) = (number, mcap::parse_record(opcode, body)?)
+                {
+                    data.clear();
+                    data.extend_from_slice(&message);
+                    return Ok(ControlFlow::Break(Some(StoredMessage {
+                        topic,
+                        log_time: time(header.log_time),
+                    })));
+                }
+            }
+            // Behind the data only indexes follow.
+            op::DATA_END => return Ok(ControlFlow::Break(None)),
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// A file read from its front.
+struct LinearWay {
+    reader: LinearReader,
+    input: BufReader<File>,
+    /// Bytes of the file that were not read yet.
+    left: u64,
+}
+
+/// Bytes asked for at once: a record that claims more than the file holds costs no memory.
+const READ_AT_ONCE: usize = 1 << 20;
+
+impl LinearWay {
+    fn new(file: File, length: u64) -> Self {
+        let options = LinearReaderOptions::default()
+            .with_record_length_limit(LONGEST)
+            .with_validate_chunk_crcs(true);
+        Self {
+            reader: LinearReader::new_with_options(options),
+            input: BufReader::with_capacity(1 << 16, file),
+            left: length,
+        }
+    }
+
+    /// Shows each record (opcode, body) to `visit` until it breaks off or the file ends (`None`).
+    fn records<T>(
+        &mut self,
+        mut visit: impl FnMut(u8, &[u8]) -> McapResult<ControlFlow<Option<T>>>,
+    ) -> McapResult<Option<T>> {
+        while let Some(event) = self.reader.next_event() {
+            let need = match event? {
+                LinearReadEvent::ReadRequest(need) => need,
+                LinearReadEvent::Record { opcode, data } => match visit(opcode, data)? {
+                    ControlFlow::Continue(()) => continue,
+                    ControlFlow::Break(value) => return Ok(value),
+                },
+            };
+            if need as u64 > self.left {
+                return Err(McapError::UnexpectedEof);
+            }
+            let read = self
+                .input
+                .read(self.reader.insert(need.min(READ_AT_ONCE)))?;
+            self.left -= read as u64;
+            self.reader.notify_read(read);
+        }
+        Ok(None)
+    }
+}

@@ -20,9 +20,7 @@ class CheckpointError(Exception):
     """A file is no checkpoint that can be used, or not one of the wanted tracker."""
 
 
-def load(
-    path: Path, *, entry: str | None = None, inert_classes: Iterable[str] = ()
-) -> dict[str, Tensor]:
+def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] = ()) -> dict[str, Tensor]:
     """The named tensors of a checkpoint, without a leading `module.`.
 
     Takes the mapping under `entry`, or under the first of `WRAPPERS` that is there, or the file
@@ -46,8 +44,7 @@ def _read(path: Path, inert_classes: Iterable[str]) -> Any:
         foreign = next((line for line in lines if "GLOBAL" in line or "global " in line), None)
         if isinstance(error, pickle.UnpicklingError) and foreign:
             raise CheckpointError(
-                f"{path}: expected tensors in plain containers; it holds pickled code, "
-                f"which was not run ({foreign})"
+                f"{path}: expected tensors in plain containers; it holds pickled code, which was not run ({foreign})"
             ) from error
         cause = "" if isinstance(error, pickle.UnpicklingError) or not lines else f": {lines[0]}"
         raise CheckpointError(
@@ -62,14 +59,10 @@ def _shell(name: str) -> type:
 
 def _unwrap(path: Path, content: Any, entry: str | None) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"{path}: expected a mapping of tensors, got {type(content).__name__}"
-        )
+        raise CheckpointError(f"{path}: expected a mapping of tensors, got {type(content).__name__}")
     if entry is not None:
         if entry not in content:
-            raise CheckpointError(
-                f"{path}: entry {entry!r} is not there, expected one of {sorted(map(str, content))}"
-            )
+            raise CheckpointError(f"{path}: entry {entry!r} is not there, expected one of {sorted(map(str, content))}")
         candidates = [content[entry]]
     else:
         candidates = [content[name] for name in WRAPPERS if name in content]
@@ -92,7 +85,7 @@ def _is_state(candidate: Any) -> bool:
 
 
 def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """What keeps `state` from being loaded strictly, the first of each kind; empty where nothing."""
+    """What keeps `state` from a strict load, the first of each kind; empty where nothing does."""
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
     reshaped = [

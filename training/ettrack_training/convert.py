@@ -23,9 +23,7 @@ from .model_folder import ModelFolderError, sha256, write_model_folder
 from .trackers import TRACKERS, Tracker
 
 
-def load_network(
-    tracker: Tracker, path: Path, entry: str | None = None
-) -> tuple[nn.Module, list[str]]:
+def load_network(tracker: Tracker, path: Path, entry: str | None = None) -> tuple[nn.Module, list[str]]:
     """The tracker's network with the checkpoint's weights, and what was dropped by rule.
 
     Raises `CheckpointError`, with the first differences and the tracker that the file looks like.
@@ -37,8 +35,7 @@ def load_network(
     found = checkpoint.differences(state, expected)
     if found:
         lines = [
-            f"{path} does not fit {tracker.name}: it holds {len(state)} tensors, "
-            f"expected {len(expected)}",
+            f"{path} does not fit {tracker.name}: it holds {len(state)} tensors, expected {len(expected)}",
             *found,
         ]
         other = looks_like(raw)

@@ -1,4 +1,4 @@
-"""Writing a model folder: ONNX files, `model.yaml`, checksums. The layout is docs/model-folder.md."""
+"""Writing a model folder: ONNX files and `model.yaml`, as docs/model-folder.md lays it out."""
 
 from __future__ import annotations
 

@@ -11,22 +11,24 @@ from pathlib import Path
 import torch
 
 from .pseudo_weights import checksum, pseudo_state_dict
-from .trackers import TRACKERS
+from .trackers import TRACKERS, Tracker
+
+
+def write(tracker: Tracker, salt: str, path: Path) -> int:
+    """Writes the checkpoint; the checksum of its weights."""
+    state = pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, salt)
+    torch.save({"state_dict": state}, path)
+    return checksum(state)
 
 
 def main() -> None:
     """The command line; prints the checksum of the weights."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
     parser.add_argument("--salt", required=True)
     options = parser.parse_args()
-    tracker = TRACKERS[options.tracker]
-    state = pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, options.salt)
-    torch.save({"state_dict": state}, options.output)
-    print(f"{checksum(state):08x}")
+    print(f"{write(TRACKERS[options.tracker], options.salt, options.output):08x}")
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ from ettrack_training.trackers import TRACKERS
 
 torch.set_num_threads(1)
 
-GOLDEN_SALT = "#9"
-
 
 @pytest.fixture(scope="session")
 def states():
     """State dict of each tracker, pseudo-random with the goldens' salt."""
     return {
         name: pseudo_state_dict(
-            TRACKERS[name].build({}).state_dict(), TRACKERS[name].pseudo_rule, GOLDEN_SALT
+            TRACKERS[name].build({}).state_dict(),
+            TRACKERS[name].pseudo_rule,
+            TRACKERS[name].golden_salt,
         )
         for name in ("et_track", "lighttrack")
     }

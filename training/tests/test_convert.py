@@ -25,8 +25,7 @@ def run(folder, size):
     rng = np.random.default_rng(0)
     noise = [rng.standard_normal((1, 3, s, s), np.float32) for s in (32, size)]
     template, track = (
-        onnxruntime.InferenceSession(folder / manifest["files"][key]["path"])
-        for key in ("template", "track")
+        onnxruntime.InferenceSession(folder / manifest["files"][key]["path"]) for key in ("template", "track")
     )
     (features,) = template.run(None, {"template": noise[0]})
     return noise, track.run(["cls", "reg"], {"template_features": features, "search": noise[1]})
@@ -178,9 +177,7 @@ def test_graphs_compute_what_the_network_computes(tmp_path, size):
 def test_the_committed_micro_model_is_what_the_command_makes(tmp_path):
     committed = Path(__file__).parents[2] / "tests/data/micro_model"
     network = micro.micro_network().eval()
-    write_model_folder(
-        TRACKERS["et_track"], network, tmp_path / "micro_model", provenance=PROVENANCE
-    )
+    write_model_folder(TRACKERS["et_track"], network, tmp_path / "micro_model", provenance=PROVENANCE)
     for size in micro.MICRO.search_sizes:
         _, fresh = run(tmp_path / "micro_model", size)
         _, old = run(committed, size)
@@ -232,7 +229,5 @@ def test_nothing_is_written_when_the_export_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr("ettrack_training.model_folder.verify_graph", refuse)
     with pytest.raises(ExportError):
-        write_model_folder(
-            TRACKERS["et_track"], micro.micro_network(), tmp_path / "m", provenance=PROVENANCE
-        )
+        write_model_folder(TRACKERS["et_track"], micro.micro_network(), tmp_path / "m", provenance=PROVENANCE)
     assert list(tmp_path.iterdir()) == []

@@ -28,9 +28,7 @@ def golden():
     return dict(np.load(DATA / "golden_network.npz"))
 
 
-@pytest.mark.parametrize(
-    ("name", "keys", "crc"), [("et_track", 626, "3bcc14f0"), ("lighttrack", 426, "f81a91c0")]
-)
+@pytest.mark.parametrize(("name", "keys", "crc"), [("et_track", 626, "3bcc14f0"), ("lighttrack", 426, "f81a91c0")])
 def test_keys_and_weights_are_those_of_the_reference(states, name, keys, crc):
     # The checksum runs over sorted keys and values, so it holds names, shapes and the rule.
     assert len(states[name]) == keys
@@ -60,9 +58,7 @@ def test_mixing_weights_equal_the_reference(networks, golden):
         x = network.fuse(zf, network.search_features(image(golden["search_crop_256"])))
         x = network.cls_layers[0](x)
         weights = network.cls_layers[1].mixing_weights(x)
-    torch.testing.assert_close(
-        weights[0], torch.from_numpy(golden["attn_cls_branch_2"]), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(weights[0], torch.from_numpy(golden["attn_cls_branch_2"]), atol=1e-5, rtol=0)
 
 
 def test_cost_is_the_paper_networks(networks):
@@ -126,8 +122,6 @@ def test_impossible_configurations_are_refused():
     with pytest.raises(ValueError, match="conv3"):
         ETTrack(small_config(cls_tower=TowerSpec(16, ("conv3",))))
     with pytest.raises(ValueError, match="cannot be residual"):
-        ETTrack(
-            small_config(backbone=BackboneSpec(4, ((BlockSpec(3, 8, 8, 1, 0, True),),), "relu"))
-        )
+        ETTrack(small_config(backbone=BackboneSpec(4, ((BlockSpec(3, 8, 8, 1, 0, True),),), "relu")))
     with pytest.raises(ValueError, match="gelu"):
         ETTrack(small_config(backbone=replace(MICRO.backbone, activation="gelu")))

@@ -87,28 +87,21 @@ def verify_graph(graph: Graph, model: bytes, name: str) -> dict[str, float]:
             expected = graph.reference(*inputs.values())
         if isinstance(expected, Tensor):
             expected = (expected,)
-        actual = session.run(
-            list(graph.outputs), {key: value.numpy() for key, value in inputs.items()}
-        )
+        actual = session.run(list(graph.outputs), {key: value.numpy() for key, value in inputs.items()})
         for (output, tolerance), a, e in zip(graph.outputs.items(), actual, expected, strict=True):
             difference = _difference(name, output, a, e.numpy(), tolerance)
             largest[output] = max(largest[output], difference)
     return largest
 
 
-def _difference(
-    graph: str, output: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance
-) -> float:
+def _difference(graph: str, output: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> float:
     if actual.shape != expected.shape:
-        raise ExportError(
-            f"{graph}: output {output} has shape {actual.shape}, expected {expected.shape}"
-        )
+        raise ExportError(f"{graph}: output {output} has shape {actual.shape}, expected {expected.shape}")
     difference = float(np.abs(actual - expected).max())
     allowed = tolerance.absolute + tolerance.relative * float(np.abs(expected).max())
     # Written so that NaN fails.
     if not difference <= allowed:
         raise ExportError(
-            f"{graph}: output {output} differs from the network by {difference:.3g}, "
-            f"at most {allowed:.3g} is allowed"
+            f"{graph}: output {output} differs from the network by {difference:.3g}, at most {allowed:.3g} is allowed"
         )
     return difference

@@ -38,9 +38,7 @@ class ETTrackConfig:
     correlation_cells: int = 64
     adjust_channels: int = 128
     cls_tower: TowerSpec = TowerSpec(256, ("sep5", "et5", "et3", "et3", "et3", "sep3"))
-    reg_tower: TowerSpec = TowerSpec(
-        192, ("sep3", "et3", "et3", "et3", "et3", "et5", "et5", "sep5")
-    )
+    reg_tower: TowerSpec = TowerSpec(192, ("sep3", "et3", "et3", "et3", "et3", "et5", "et5", "sep5"))
     exemplars: int = 4
     key_dim: int = 256
     ffn: int = 1024
@@ -85,17 +83,13 @@ class ETTrack(SiameseTracker):
         self.feature_fusor = nn.ModuleDict(
             {
                 "pw_corr": nn.ModuleList([PixelwiseCorrelation(config.correlation_cells)]),
-                "adj_layer": nn.ModuleList(
-                    [nn.Conv2d(config.correlation_cells, config.adjust_channels, 1)]
-                ),
+                "adj_layer": nn.ModuleList([nn.Conv2d(config.correlation_cells, config.adjust_channels, 1)]),
             }
         )
         self._cls = self._add_tower("cls_branch", config.cls_tower)
         self.cls_pred_head = ScorePredictor(config.cls_tower.channels, config.score_scale)
         self._reg = self._add_tower("bbreg_branch", config.reg_tower)
-        self.reg_pred_head = BoxPredictor(
-            config.reg_tower.channels, config.box_scale, config.box_activation
-        )
+        self.reg_pred_head = BoxPredictor(config.reg_tower.channels, config.box_scale, config.box_activation)
 
     def _add_tower(self, prefix: str, tower: TowerSpec) -> list[str]:
         names = []
@@ -149,6 +143,4 @@ def _tower_layer(name: str, inputs: int, channels: int, config: ETTrackConfig) -
             f"tower layer {name!r} keeps its channels but takes {inputs} and should give "
             f"{channels}: start the tower with a sep layer"
         )
-    return ExemplarLayer(
-        channels, kernel, config.exemplars, config.key_dim, config.ffn, config.temperature
-    )
+    return ExemplarLayer(channels, kernel, config.exemplars, config.key_dim, config.ffn, config.temperature)

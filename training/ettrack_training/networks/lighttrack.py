@@ -60,9 +60,7 @@ class LightTrack(SiameseTracker):
         self.config = config = config or LightTrackConfig()
         channels = config.backbone.channels
         self.features = LTMobile(config.backbone)
-        self.neck = nn.ModuleDict(
-            {"BN_z": nn.BatchNorm2d(channels), "BN_x": nn.BatchNorm2d(channels)}
-        )
+        self.neck = nn.ModuleDict({"BN_z": nn.BatchNorm2d(channels), "BN_x": nn.BatchNorm2d(channels)})
         self.feature_fusor = _Fusor(config.correlation_cells, config.adjust_channels)
         self.head = _Head(config)
 
@@ -83,8 +81,5 @@ class LightTrack(SiameseTracker):
 
 
 def _tower(inputs: int, channels: int, kernels: tuple[int, ...]) -> nn.Sequential:
-    layers = [
-        Sep(inputs if index == 0 else channels, channels, kernel)
-        for index, kernel in enumerate(kernels)
-    ]
+    layers = [Sep(inputs if index == 0 else channels, channels, kernel) for index, kernel in enumerate(kernels)]
     return nn.Sequential(*layers)

@@ -109,9 +109,5 @@ def _block(inputs: int, spec: BlockSpec, act: str) -> nn.Module:
             "a residual block needs stride 1 and as many outputs"
         )
     if spec.mid:
-        return InvertedResidual(
-            inputs, spec.mid, spec.out, spec.kernel, spec.stride, spec.se, spec.residual, act
-        )
-    return DepthwiseSeparable(
-        inputs, spec.out, spec.kernel, spec.stride, spec.se, spec.residual, act
-    )
+        return InvertedResidual(inputs, spec.mid, spec.out, spec.kernel, spec.stride, spec.se, spec.residual, act)
+    return DepthwiseSeparable(inputs, spec.out, spec.kernel, spec.stride, spec.se, spec.residual, act)

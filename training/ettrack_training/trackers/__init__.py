@@ -3,8 +3,6 @@
 from . import et_track, lighttrack
 from .base import Tracker
 
-TRACKERS: dict[str, Tracker] = {
-    tracker.name: tracker for tracker in (et_track.TRACKER, lighttrack.TRACKER)
-}
+TRACKERS: dict[str, Tracker] = {tracker.name: tracker for tracker in (et_track.TRACKER, lighttrack.TRACKER)}
 
 __all__ = ["TRACKERS", "Tracker"]

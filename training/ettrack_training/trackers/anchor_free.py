@@ -72,9 +72,7 @@ def manifest(network: SiameseTracker) -> dict[str, Any]:
             "score": {"name": "cls", "activation": "sigmoid"},
             "boxes": {"name": "reg"},
         },
-        "tracking": {
-            "default": {"window_influence": 0.225, "penalty_k": 0.007, "learning_rate": 0.616}
-        },
+        "tracking": {"default": {"window_influence": 0.225, "penalty_k": 0.007, "learning_rate": 0.616}},
     }
 
 
@@ -83,7 +81,5 @@ def _noise(size: int, generator: torch.Generator) -> Tensor:
     image = torch.zeros(1, 3, size, size)
     for cells in (2, 8, 32):
         coarse = torch.randn(1, 3, cells, cells, generator=generator)
-        image += torch.nn.functional.interpolate(
-            coarse, size=(size, size), mode="bilinear", align_corners=False
-        )
+        image += torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
     return image

@@ -28,6 +28,7 @@ class Tracker:
     model.yaml. `clean` drops or renames the keys that a checkpoint may carry beyond the
     network's, and tells what it dropped. `inert_classes` are names of classes that the authors'
     files hold beside the weights: they are read as empty shells, none of their code is run.
+    `golden_salt` makes the pseudo-random weights that the goldens of the tests were made with.
     """
 
     name: str
@@ -39,5 +40,6 @@ class Tracker:
     graphs: Callable[[Any], dict[str, Graph]]
     manifest: Callable[[Any], dict[str, Any]]
     pseudo_rule: Rule
+    golden_salt: str
     clean: Callable[[StateDict], tuple[StateDict, list[str]]] = _keep
     inert_classes: tuple[str, ...] = ()

@@ -23,5 +23,6 @@ TRACKER = Tracker(
     graphs=anchor_free.graphs,
     manifest=anchor_free.manifest,
     pseudo_rule=siamese_rule,
+    golden_salt="#9",
     clean=_clean,
 )

@@ -1,0 +1,78 @@
+# The commands of this repository. `make help` lists them.
+#
+# Variables: PYTHON (a Python 3.10 or newer), CARGO, OUT (where results go), VENV (the workshop's
+# Python environment), WORKSHOP_PYTHON (a Python that has training/requirements.txt already),
+# PIP_OPTIONS (for instance an --index-url with CPU-only PyTorch, which is a tenth of the download).
+
+PYTHON ?= python3
+CARGO ?= cargo
+OUT ?= out
+VENV ?= .venv
+PIP_OPTIONS ?=
+MODEL ?= models/ettrack-nano
+
+ETTRACK := target/release/ettrack
+RUNTIME := .ettrack/onnxruntime
+PARITY_MODELS := $(OUT)/parity
+
+# A Python of the caller's needs no environment of ours.
+ifdef WORKSHOP_PYTHON
+WORKSHOP :=
+else
+WORKSHOP := $(VENV)/.installed
+WORKSHOP_PYTHON := $(VENV)/bin/python
+endif
+# Absolute, because the training commands run in their own folder.
+override WORKSHOP_PYTHON := $(if $(findstring /,$(WORKSHOP_PYTHON)),$(abspath $(WORKSHOP_PYTHON)),$(WORKSHOP_PYTHON))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build onnxruntime test test-rust test-training parity parity-models train-smoke lint lint-rust lint-training format workshop
+
+help: ## Say what each command does.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Compile the command line (target/release/ettrack).
+	$(CARGO) build --release
+
+onnxruntime: ## Put ONNX Runtime into .ettrack/onnxruntime (no root, nothing is installed).
+	@if [ -n "$$ORT_DYLIB_PATH" ]; then echo "ONNX Runtime: $$ORT_DYLIB_PATH (ORT_DYLIB_PATH)"; \
+	else $(PYTHON) scripts/onnxruntime.py $(RUNTIME); fi
+
+workshop: $(WORKSHOP) ## Make the workshop's Python environment (.venv; downloads PyTorch).
+
+$(VENV)/.installed: training/requirements.txt
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make virtual environments;" \
+		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r training/requirements.txt
+	touch $@
+
+test: test-rust test-training ## Run all tests.
+
+test-rust: onnxruntime ## Run the tests of the Rust crate.
+	$(CARGO) test --release
+
+test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
+	cd training && $(WORKSHOP_PYTHON) -m pytest -q
+
+parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
+	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity -- --nocapture
+
+# Pseudo-random weights go through the same conversion as the authors' checkpoints.
+parity-models: $(WORKSHOP)
+	cd training && $(WORKSHOP_PYTHON) -m ettrack_training.parity_models $(abspath $(PARITY_MODELS))
+
+lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
+
+lint-rust:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+
+lint-training: $(WORKSHOP)
+	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts
+	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts
+
+format: $(WORKSHOP) ## Format all sources.
+	$(CARGO) fmt
+	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts
+	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts

@@ -9,7 +9,8 @@ import numpy as np
 
 from .config import AugmentConfig
 
-_LUMA = np.array([0.299, 0.587, 0.114])
+_GREY = np.tile([0.299, 0.587, 0.114], (3, 1))
+_CHROMA = np.eye(3) - _GREY
 _NOISE_SIZE = 512
 # Noise is cut at random from one fixed field: drawing a fresh one costs more than all the rest.
 _NOISE = np.random.default_rng(0).normal(0.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3)).clip(-127, 127).astype(np.int8)
@@ -17,19 +18,40 @@ _NOISE = np.random.default_rng(0).normal(0.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3
 
 @dataclass(frozen=True)
 class Colour:
-    """A linear change of RGB: ``matrix`` is [3, 4], the last column an offset in grey levels."""
+    """A linear change of colours: ``matrix`` [4, 4] acts on (red, green, blue, 1), levels in 0..255."""
 
     matrix: np.ndarray
 
     def then(self, other: Colour) -> Colour:
         """This change followed by another."""
-        linear = other.matrix[:, :3] @ self.matrix[:, :3]
-        offset = other.matrix[:, :3] @ self.matrix[:, 3] + other.matrix[:, 3]
-        return Colour(np.hstack([linear, offset[:, None]]))
+        return Colour(other.matrix @ self.matrix)
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """Returns the changed u8 picture [height, width, 3]."""
-        return cv2.transform(picture, self.matrix)
+        """Returns the changed u8 picture [height, width, 3 or 4]; alpha stays."""
+        if picture.shape[2] == 3:
+            return cv2.transform(picture, self.matrix[:3])
+        with_alpha = np.zeros((4, 5))
+        with_alpha[:3, :3] = self.matrix[:3, :3]
+        with_alpha[:3, 4] = self.matrix[:3, 3]
+        with_alpha[3, 3] = 1
+        return cv2.transform(picture, with_alpha)
+
+
+UNCHANGED = Colour(np.eye(4))
+
+
+def offset_colour(levels: np.ndarray) -> Colour:
+    """Adds levels to the three channels."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = levels
+    return Colour(matrix)
+
+
+def gain_colour(gains: np.ndarray) -> Colour:
+    """Multiplies the three channels."""
+    matrix = np.eye(4)
+    matrix[(0, 1, 2), (0, 1, 2)] = gains
+    return Colour(matrix)
 
 
 def draw_colour(
@@ -38,12 +60,12 @@ def draw_colour(
     """Draws a change with the given amplitudes; ``gray`` removes the colours."""
     gain, slope, colourfulness, turn = rng.uniform(-1, 1, 4)
     scale = (1 + brightness * gain) * (1 + contrast * slope)
-    # Contrast turns around middle grey.
-    offset = -128.0 * contrast * slope
     chroma = 0.0 if gray else 1 + saturation * colourfulness
-    grey = np.broadcast_to(_LUMA, (3, 3))
-    linear = scale * (grey + chroma * (_hue_rotation(hue * turn) @ (np.eye(3) - grey)))
-    return Colour(np.hstack([linear, np.full((3, 1), offset)]))
+    matrix = np.eye(4)
+    matrix[:3, :3] = scale * (_GREY + chroma * (_hue_rotation(hue * turn) @ _CHROMA))
+    # Contrast turns around middle grey.
+    matrix[:3, 3] = -128.0 * contrast * slope
+    return Colour(matrix)
 
 
 def _hue_rotation(angle: float) -> np.ndarray:

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .augment import Colour, draw_colour, motion_blur
+from .augment import UNCHANGED, Colour, draw_colour, gain_colour, motion_blur, offset_colour
 from .config import PairConfig
 from .dataset import CutObject, Dataset, Picture
 from .deform import Pose, draw_patch, draw_pose, move_pose
-from .geometry import context_side, iou, invert, window_map
+from .geometry import context_side, crop, iou, invert, window_map
 from .pairs import NO_BOX, Kind, Origin, Pair
 
 # The target's context window measures 127 pixels in both crops, see geometry.context_side.
 NOMINAL_CONTEXT = 127.0
 _OPAQUE = 127
-_UNCHANGED = Colour(np.eye(3, 4))
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Compositor:
         # A window larger than the picture would show its mirror image.
         zoom = min(zoom, 1.05 * min(frames[0].size) / crops.search_size)
         if kind == Kind.WRONG_TEMPLATE:
-            template = self._template(rng, *self._another(rng, category), draw_pose(rng, options), _UNCHANGED, frames[0], place, zoom)
+            template = self._template(rng, *self._another(rng, category), draw_pose(rng, options), UNCHANGED, frames[0], place, zoom)
         else:
             template = self._template(rng, first, category, pose, colour, frames[0], place, zoom)
         drift = rng.normal(0, 40, 2) * rng.random()
@@ -173,21 +172,14 @@ class Compositor:
     ) -> tuple[np.ndarray, tuple[np.ndarray, tuple[int, ...]] | None]:
         """A crop of ``size``, mirrored at the picture's edge, and the edge as a runtime would see it, if drawn."""
         at_border = rng.random() < self._options.frame_border
-        angle = 0.0 if at_border else rng.normal(0, 0.08)
+        turned = not at_border and rng.random() < self._options.background_rotation
+        angle = rng.normal(0, 0.12) if turned else 0.0
         span = size * zoom * np.exp(rng.normal(0, 0.1))
         if not at_border:
             margin = np.minimum(span, frame.size) / 2
             place = np.clip(place, margin, frame.size - margin)
         matrix = window_map(place, (span, span), size, angle)
-        shifted = matrix.copy()
-        shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-        canvas = cv2.warpAffine(
-            frame.read(),
-            shifted,
-            (size, size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
+        canvas = crop(frame.read(), matrix, size, None)
         if not at_border:
             return canvas, None
         back = invert(matrix)
@@ -220,8 +212,7 @@ class Compositor:
         if abs(ratio - 1) > 0.02:
             shape = (max(4, round(patch.shape[1] * ratio)), max(4, round(patch.shape[0] * ratio)))
             patch = cv2.resize(patch, shape, interpolation=cv2.INTER_LINEAR)
-        patch = patch.copy()
-        patch[..., :3] = self._match(rng, colour, patch, canvas).apply(np.ascontiguousarray(patch[..., :3]))
+        patch = self._match(rng, colour, patch, canvas).apply(patch)
         if rng.random() < self._options.object_motion_blur:
             patch = motion_blur(rng, cv2.copyMakeBorder(patch, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0), 7)
         extent = cv2.boundingRect(cv2.compare(patch[..., 3], _OPAQUE, cv2.CMP_GT))
@@ -233,7 +224,7 @@ class Compositor:
         ground = canvas[::16, ::16].reshape(-1, 3).mean(axis=0)
         mean = patch[::4, ::4, :3].reshape(-1, 3).mean(axis=0)
         offset = (ground - mean) * amount
-        return colour.then(Colour(np.hstack([np.eye(3), offset[:, None]])))
+        return colour.then(offset_colour(offset))
 
     def _distractor(
         self, rng: np.random.Generator, canvas: np.ndarray, views: list, category: str
@@ -298,7 +289,7 @@ class Compositor:
             rng,
             views[0],
             draw_pose(rng, self._options),
-            _UNCHANGED,
+            UNCHANGED,
             NOMINAL_CONTEXT * np.exp(rng.normal(-0.1, 0.35)),
             canvas,
         )
@@ -319,8 +310,7 @@ class Compositor:
 
 def _tint(rng: np.random.Generator) -> Colour:
     """Different gains per channel: clothes of another colour."""
-    gains = np.exp(rng.normal(0, 0.35, 3))
-    return Colour(np.hstack([np.diag(gains), np.zeros((3, 1))]))
+    return gain_colour(np.exp(rng.normal(0, 0.35, 3)))
 
 
 def _box_at(sprite: Sprite, centre: np.ndarray) -> np.ndarray:

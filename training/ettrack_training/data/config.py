@@ -68,6 +68,7 @@ class CompositeConfig:
     min_visible: float = 0.45
     object_motion_blur: float = 0.12
     frame_border: float = 0.2
+    background_rotation: float = 0.3
     colour_match: float = 0.4
 
 

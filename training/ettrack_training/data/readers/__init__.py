@@ -7,24 +7,49 @@ before the first colon; :data:`READERS` lists them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..records import Clip
+from .coco import read_coco
 from .folder import read_folder
 from .index import read_index
+from .tracking import read_got10k, read_lasot, read_trackingnet
+from .vid import read_vid
+from .vos import read_davis, read_youtube_vos
 
-READERS: dict[str, Callable[..., Iterator[Clip]]] = {
-    "index": read_index,
-    "folder": read_folder,
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader and what its paths mean."""
+
+    read: Callable[..., Iterator[Clip]]
+    paths: tuple[str, ...]
+
+
+READERS: dict[str, Reader] = {
+    "index": Reader(read_index, ("folder with index.json",)),
+    "folder": Reader(read_folder, ("folder of photographs",)),
+    "coco": Reader(read_coco, ("instances JSON", "folder of pictures")),
+    "lasot": Reader(read_lasot, ("folder",)),
+    "got10k": Reader(read_got10k, ("folder of a split",)),
+    "trackingnet": Reader(read_trackingnet, ("folder of a chunk",)),
+    "vid": Reader(read_vid, ("ILSVRC folder",)),
+    "davis": Reader(read_davis, ("folder",)),
+    "youtube-vos": Reader(read_youtube_vos, ("folder of a split",)),
 }
 
 
 def open_source(specification: str) -> Iterator[Clip]:
-    """Reads ``KIND:PATH[:PATH...]``. Raises ValueError naming the known kinds where KIND is none of them."""
+    """Reads ``KIND:PATH[:PATH...]``. Raises ValueError naming what was expected where it is malformed."""
     kind, *paths = specification.split(":")
-    if kind not in READERS or not paths:
+    reader = READERS.get(kind)
+    if reader is None:
         raise ValueError(f"expected KIND:PATH with KIND one of {', '.join(READERS)}, got {specification!r}")
+    if len(paths) != len(reader.paths):
+        wanted = ":".join(f"<{path}>" for path in reader.paths)
+        raise ValueError(f"expected {kind}:{wanted}, got {specification!r}")
     for path in paths:
         if not Path(path).exists():
             raise ValueError(f"source {specification!r}: {path} does not exist")
-    return READERS[kind](*(Path(path) for path in paths))
+    return reader.read(*(Path(path) for path in paths))

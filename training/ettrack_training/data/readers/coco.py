@@ -1,0 +1,50 @@
+"""COCO instances: one JSON of images and annotations, one folder of pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..records import Clip, Mask, Track
+from .masks import Polygons, RunLengths
+
+MIN_AREA = 32.0 * 32.0
+
+
+def read_coco(annotations: Path, pictures: Path) -> Iterator[Clip]:
+    """Yields one clip per photograph that has annotated objects, one track per object.
+
+    Crowds and objects below :data:`MIN_AREA` square pixels are left out.
+    """
+    content = json.loads(annotations.read_text())
+    missing = {"images", "annotations"} - content.keys()
+    if missing:
+        raise ValueError(f"{annotations}: expected COCO instances, {', '.join(sorted(missing))} is missing")
+    names = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
+    objects: dict[int, list[dict]] = {}
+    for annotation in content["annotations"]:
+        if not annotation.get("iscrowd") and annotation["bbox"][2] * annotation["bbox"][3] >= MIN_AREA:
+            objects.setdefault(annotation["image_id"], []).append(annotation)
+    for image in content["images"]:
+        found = objects.get(image["id"])
+        if not found:
+            continue
+        tracks = [_track(annotation, image, names) for annotation in found]
+        yield Clip(image["file_name"], [pictures / image["file_name"]], tracks)
+
+
+def _track(annotation: dict, image: dict, names: dict[int, str]) -> Track:
+    mask = _mask(annotation.get("segmentation"), image["height"], image["width"])
+    category = names.get(annotation.get("category_id"), "")
+    return Track(np.array([annotation["bbox"]]), None if mask is None else [mask], category)
+
+
+def _mask(segmentation: object, height: int, width: int) -> Mask | None:
+    if isinstance(segmentation, list) and segmentation:
+        return Polygons(segmentation, height, width)
+    if isinstance(segmentation, dict):
+        return RunLengths(segmentation["counts"], *segmentation["size"])
+    return None

@@ -1,0 +1,42 @@
+"""Small text files of numbers that tracking sets keep beside their frames."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+_SEPARATOR = re.compile(r"[,\s]+")
+
+
+def read_rows(path: Path, columns: int) -> np.ndarray:
+    """Rows of numbers separated by commas or blanks, float64 [rows, columns]."""
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = [float(value) for value in _SEPARATOR.split(line.strip().strip(","))]
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: expected {columns} numbers, got {line!r}") from error
+        if len(row) != columns:
+            raise ValueError(f"{path}:{number}: expected {columns} numbers, got {len(row)}")
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(-1, columns)
+
+
+def read_flags(path: Path) -> np.ndarray:
+    """Numbers in any number of lines, float64 [n]; empty where there is no such file."""
+    if not path.is_file():
+        return np.zeros(0)
+    return np.array([float(value) for value in _SEPARATOR.split(path.read_text().strip()) if value])
+
+
+def hide(boxes: np.ndarray, absent: np.ndarray, path: Path) -> np.ndarray:
+    """Boxes with NaN where ``absent`` is set; an empty ``absent`` hides none."""
+    if len(absent) == 0:
+        return boxes
+    if len(absent) != len(boxes):
+        raise ValueError(f"{path}: expected {len(boxes)} flags, one per box, got {len(absent)}")
+    return np.where(absent[:, None] != 0, np.nan, boxes)

@@ -1,0 +1,73 @@
+"""Sequences of frames with a text file of boxes: LaSOT, GOT-10k, TrackingNet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..records import Clip, Track
+from .folder import pictures_below
+from .text import hide, read_flags, read_rows
+
+
+def read_lasot(root: Path) -> Iterator[Clip]:
+    """Yields every sequence below ``root``; fully occluded and out-of-view frames carry no box."""
+    found = False
+    for truth in sorted(root.rglob("groundtruth.txt")):
+        found = True
+        folder = truth.parent
+        frames = pictures_below(folder / "img")
+        boxes = read_rows(truth, 4)
+        # Coordinates are 1-based.
+        boxes[:, :2] -= 1
+        absent = read_flags(folder / "full_occlusion.txt"), read_flags(folder / "out_of_view.txt")
+        for flags in absent:
+            boxes = hide(boxes, flags, folder)
+        count = min(len(frames), len(boxes))
+        category = folder.name.rsplit("-", 1)[0]
+        yield Clip(folder.name, frames[:count], [Track(boxes[:count], category=category)], category)
+    if not found:
+        raise ValueError(f"expected folders with a groundtruth.txt below {root}, as LaSOT has them")
+
+
+def read_got10k(root: Path) -> Iterator[Clip]:
+    """Yields the sequences of a GOT-10k split: ``GOT-10k_Train_000001/{00000001.jpg, groundtruth.txt, absence.label}``."""
+    listing = root / "list.txt"
+    names = listing.read_text().split() if listing.is_file() else sorted(p.name for p in root.iterdir() if p.is_dir())
+    if not names:
+        raise ValueError(f"expected GOT-10k sequences in {root}, found none")
+    for name in names:
+        folder = root / name
+        frames = pictures_below(folder)
+        boxes = read_rows(folder / "groundtruth.txt", 4)
+        boxes[:, :2] -= 1
+        count = min(len(frames), len(boxes))
+        boxes = hide(boxes, read_flags(folder / "absence.label"), folder)
+        category = _category(folder / "meta_info.ini")
+        yield Clip(name, frames[:count], [Track(boxes[:count], category=category)], category)
+
+
+def _category(meta: Path) -> str:
+    if not meta.is_file():
+        return ""
+    for line in meta.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "object_class":
+            return value.strip()
+    return ""
+
+
+def read_trackingnet(root: Path) -> Iterator[Clip]:
+    """Yields a TrackingNet chunk: ``frames/NAME/0.jpg`` ... and ``anno/NAME.txt``."""
+    annotations = sorted((root / "anno").glob("*.txt"))
+    if not annotations:
+        raise ValueError(f"expected anno/*.txt in {root}, as TrackingNet's chunks have them")
+    for path in annotations:
+        boxes = read_rows(path, 4)
+        # Files are numbered without leading zeros.
+        frames = sorted(pictures_below(root / "frames" / path.stem), key=lambda frame: int(frame.stem))
+        count = min(len(frames), len(boxes))
+        if count:
+            yield Clip(path.stem, frames[:count], [Track(np.asarray(boxes[:count]))])

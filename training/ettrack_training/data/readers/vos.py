@@ -1,0 +1,66 @@
+"""Video object segmentation: DAVIS and YouTube-VOS, whose label pictures give boxes and masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..records import Clip, Track, box_of_mask
+from .folder import pictures_below
+from .masks import LabelPicture, read_labels
+
+# Palette entry of pixels that were not labelled.
+_VOID = 255
+
+
+def read_davis(root: Path, resolution: str = "480p", names: list[str] | None = None) -> Iterator[Clip]:
+    """Yields DAVIS 2016 or 2017: ``JPEGImages/480p/NAME/00000.jpg``, ``Annotations/480p/NAME/00000.png``.
+
+    ``names`` restricts it to some videos, for instance those of a split in ``ImageSets``.
+    """
+    yield from _read(root / "JPEGImages" / resolution, root / "Annotations" / resolution, names, {})
+
+
+def read_youtube_vos(root: Path) -> Iterator[Clip]:
+    """Yields a YouTube-VOS split: ``JPEGImages/ID``, ``Annotations/ID`` and ``meta.json`` with the categories."""
+    meta = root / "meta.json"
+    videos = json.loads(meta.read_text())["videos"] if meta.is_file() else {}
+    categories = {
+        (name, int(label)): entry.get("category", "")
+        for name, video in videos.items()
+        for label, entry in video["objects"].items()
+    }
+    yield from _read(root / "JPEGImages", root / "Annotations", None, categories)
+
+
+def _read(
+    pictures: Path, annotations: Path, names: list[str] | None, categories: dict[tuple[str, int], str]
+) -> Iterator[Clip]:
+    if not pictures.is_dir() or not annotations.is_dir():
+        raise ValueError(f"expected the folders {pictures} and {annotations}")
+    for name in names or sorted(path.name for path in annotations.iterdir() if path.is_dir()):
+        frames = pictures_below(pictures / name)
+        labelled = {path.stem: path for path in sorted((annotations / name).glob("*.png"))}
+        frames = [frame for frame in frames if frame.stem in labelled]
+        if frames:
+            yield Clip(name, frames, _tracks(name, [labelled[frame.stem] for frame in frames], categories), name)
+
+
+def _tracks(name: str, paths: list[Path], categories: dict[tuple[str, int], str]) -> list[Track]:
+    boxes: dict[int, np.ndarray] = {}
+    for number, path in enumerate(paths):
+        labels = read_labels(path)
+        found = [int(value) for value in np.unique(labels) if value != 0]
+        # A lone 255 is DAVIS 2016's foreground; beside other labels it means unlabelled.
+        values = found if found == [_VOID] else [value for value in found if value != _VOID]
+        for value in values:
+            boxes.setdefault(value, np.full((len(paths), 4), np.nan))[number] = box_of_mask(labels == value)
+    tracks = []
+    for value, track in sorted(boxes.items()):
+        shown = ~np.isnan(track).any(axis=1)
+        masks = [LabelPicture(path, value) if seen else None for path, seen in zip(paths, shown, strict=True)]
+        tracks.append(Track(track, masks, categories.get((name, value), "")))
+    return tracks

@@ -363,7 +363,7 @@ fn horizontal_pass(
 fn vertical_pass(upper: &[i16], lower: &[i16], weights: (u16, u16), row: &mut [u8]) {
     let (above, below) = (i32::from(weights.0), i32::from(weights.1));
     for ((out, a), b) in row.iter_mut().zip(upper).zip(lower) {
-        let sum = (above * i32::from(*a) >> 16) + (below * i32::from(*b) >> 16);
+        let sum = ((above * i32::from(*a)) >> 16) + ((below * i32::from(*b)) >> 16);
         *out = ((sum + 2) >> 2) as u8;
     }
 }

@@ -1,9 +1,25 @@
 //! Trackers: a target in, one [`Track`] per frame out.
+//!
+//! [`Tracker`] opens a model folder and picks the loop that its manifest's family names. A family's file holds
+//! the loop of its authors and nothing else; what all share lies here: checks of input, stage timings, and
+//! the target-lost logic ([`lost`]), which stands between what a family saw and what it does about it.
 
-use std::time::Duration;
+mod anchor_free;
+pub mod evidence;
+pub mod lost;
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::crop::{Padding, SearchWindow};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
+use crate::model::manifest::Family;
+use crate::model::runtime::Runtime;
+use crate::model::{Manifest, ModelError, ModelFolder, NetworkOptions};
+use anchor_free::AnchorFree;
+use evidence::Evidence;
+use lost::{Action, Features, LostLogic, LostSettings};
 
 /// Whether the target is believed to be where the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,12 +55,51 @@ pub struct Track {
     pub timings: StageTimings,
 }
 
-/// Why a frame could not be tracked.
+/// Why a frame could not be tracked, or a tracker not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackError {
     /// `update` before `initialize`.
     #[error("no target yet: call initialize with a frame and a box first")]
     NotInitialized,
+    /// A target that is no box, or lies outside the image.
+    #[error("target {got} cannot be tracked: {reason} (the image is {width}x{height} pixels)")]
+    Target {
+        /// The box that came.
+        got: BoundingBox,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// Pixels per row of the frame.
+        width: u32,
+        /// Rows of the frame.
+        height: u32,
+    },
+    /// Frames of one stream have one size; choose the target anew after a change.
+    #[error(
+        "frame is {width}x{height} pixels, expected {expected_width}x{expected_height} as at initialization"
+    )]
+    FrameSize {
+        /// Pixels per row of the frame that came.
+        width: u32,
+        /// Rows of the frame that came.
+        height: u32,
+        /// Pixels per row of the first frame.
+        expected_width: u32,
+        /// Rows of the first frame.
+        expected_height: u32,
+    },
+    /// A setting out of its range.
+    #[error("{name} is {got}, expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What came.
+        got: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The model cannot be opened or run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
 /// One target followed through a stream of frames: the two calls every tracker of this crate has.
@@ -53,4 +108,362 @@ pub trait SingleObjectTracker {
     fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError>;
     /// Finds the target in the next frame.
     fn update(&mut self, frame: &Frame<'_>) -> Result<Track, TrackError>;
+}
+
+/// What to do about a target that is no longer seen.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum LostMode {
+    /// As the model's manifest says.
+    #[default]
+    FromModel,
+    /// Never: the authors' loop, exactly. The confidence is still given.
+    Off,
+    /// With these settings.
+    Settings(LostSettings),
+}
+
+/// How to track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackerOptions {
+    /// Threads within an operator of the network; 0 takes the processors there are, at most four.
+    pub threads: usize,
+    /// The ONNX Runtime library or its folder, instead of the search order of [`crate::model::runtime`].
+    pub library: Option<PathBuf>,
+    /// Which of the manifest's sets of constants to use.
+    pub constants: String,
+    /// Side of the searched window against the authors', [`SEARCH_SCALES`]; the network's input keeps its
+    /// size, so the target looks smaller to it.
+    pub search_scale: f64,
+    /// Target-lost logic.
+    pub lost: LostMode,
+}
+
+impl Default for TrackerOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            library: None,
+            constants: "default".to_owned(),
+            search_scale: 1.0,
+            lost: LostMode::FromModel,
+        }
+    }
+}
+
+/// The accepted search scales.
+pub const SEARCH_SCALES: std::ops::RangeInclusive<f64> = 0.5..=8.0;
+
+/// What a family's loop offers to [`Tracker`].
+///
+/// Looking and following are apart, so that what was seen can be judged before it moves the tracker.
+pub(crate) trait Follower: Send + std::fmt::Debug {
+    /// Takes a new target. The box is valid and overlaps the frame.
+    fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError>;
+    /// Runs the network on the window around the current position.
+    fn look(
+        &mut self,
+        frame: &Frame<'_>,
+        gaze: &Gaze,
+        timings: &mut StageTimings,
+    ) -> Result<Sighting, TrackError>;
+    /// Moves and resizes to what was seen, by the authors' rules.
+    fn follow(&mut self, sighting: &Sighting);
+    /// Goes to a position and size that [`Self::pose`] gave before, or one centred elsewhere.
+    fn place(&mut self, pose: Pose);
+    /// Position and size as the loop keeps them; may reach out of the image.
+    fn pose(&self) -> Pose;
+    /// The box to give out for a pose, by the authors' rules.
+    fn reported(&self, pose: Pose) -> BoundingBox {
+        let bounding_box = pose.bounding_box();
+        BoundingBox {
+            x: bounding_box.x.max(0.0),
+            y: bounding_box.y.max(0.0),
+            ..bounding_box
+        }
+    }
+    /// Raw maps and window of the last look.
+    fn inspect(&self) -> Inspection<'_>;
+    /// The ONNX Runtime that runs it.
+    fn runtime(&self) -> &Runtime;
+}
+
+/// Position and size as the loops keep them, pixels.
+///
+/// The centre is kept as it is: derived from an edge it would move by a rounding error, which may move the next
+/// window by a pixel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pose {
+    pub center: (f64, f64),
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Pose {
+    fn bounding_box(&self) -> BoundingBox {
+        BoundingBox::from_center(self.center, self.width, self.height)
+    }
+}
+
+impl From<BoundingBox> for Pose {
+    fn from(target: BoundingBox) -> Self {
+        Self {
+            center: target.center(),
+            width: target.width,
+            height: target.height,
+        }
+    }
+}
+
+/// How to look at a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gaze {
+    /// Side of the window against the authors'.
+    pub reach: f64,
+    /// Whether cells near the window's centre are preferred, as the authors do; a lost target may be anywhere.
+    pub prefer_center: bool,
+}
+
+/// What a look showed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sighting {
+    /// Cell of the maps, row-major; `None` where no cell holds a usable number.
+    pub best: Option<usize>,
+    /// The network's box at that cell, pixels of the frame.
+    pub candidate: Pose,
+    /// Weight of the new size in the authors' smoothing, 0..=1.
+    pub rate: f64,
+    /// What speaks for it being the target.
+    pub evidence: Evidence,
+}
+
+/// What the last frame looked like to the network: for tests, drawing and tuning.
+#[derive(Debug, Clone, Copy)]
+pub struct Inspection<'a> {
+    /// Source pixels that were searched.
+    pub window: SearchWindow,
+    /// What surrounds the image.
+    pub padding: Padding,
+    /// Side of the network's search image, pixels.
+    pub search_size: usize,
+    /// The score output as the network gave it, row-major.
+    pub raw_scores: &'a [f32],
+    /// The box output as the network gave it, row-major planes.
+    pub raw_boxes: &'a [f32],
+    /// Scores 0..=1, `map_side` x `map_side`, row-major.
+    pub scores: &'a [f32],
+    /// Cells along each side of the maps.
+    pub map_side: usize,
+    /// The chosen cell; `None` before the first update and where nothing was usable.
+    pub best: Option<usize>,
+    /// What was judged.
+    pub evidence: Evidence,
+}
+
+/// A single-target tracker: a model folder, a target, and one [`Track`] per frame.
+#[derive(Debug)]
+pub struct Tracker {
+    manifest: Manifest,
+    follower: Box<dyn Follower>,
+    search_scale: f64,
+    lost: LostLogic,
+    /// Size of the frames, once there is a target.
+    frame_size: Option<(u32, u32)>,
+}
+
+impl Tracker {
+    /// Opens the model in `path` (a model folder or its `model.yaml`): manifest, checksums, graphs, shapes.
+    ///
+    /// # Errors
+    /// [`TrackError::Model`] for a model that is not what its manifest says or without ONNX Runtime,
+    /// [`TrackError::Setting`] for an option out of range.
+    pub fn open(path: impl AsRef<Path>, options: &TrackerOptions) -> Result<Self, TrackError> {
+        check_scale(options.search_scale)?;
+        let folder = ModelFolder::open(path)?;
+        let constants = folder
+            .manifest
+            .constants(&options.constants, &folder.manifest_path())?;
+        let network = NetworkOptions {
+            threads: options.threads,
+            library: options.library.clone(),
+        };
+        let follower: Box<dyn Follower> = match folder.manifest.family {
+            Family::AnchorFree => Box::new(AnchorFree::open(&folder, constants, &network)?),
+            family @ (Family::CentreHead | Family::Siamfcpp) => {
+                return Err(TrackError::Model(ModelError::Value {
+                    path: folder.manifest_path(),
+                    key: "family".to_owned(),
+                    got: format!("{family:?}"),
+                    expected: "anchor_free".to_owned(),
+                }));
+            }
+        };
+        let ModelFolder { manifest, .. } = folder;
+        let mut tracker = Self {
+            follower,
+            search_scale: options.search_scale,
+            lost: LostLogic::new(manifest.lost.clone()),
+            frame_size: None,
+            manifest,
+        };
+        tracker.set_lost_mode(&options.lost)?;
+        Ok(tracker)
+    }
+
+    /// What the model's folder says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The ONNX Runtime that runs the model.
+    pub fn runtime(&self) -> &Runtime {
+        self.follower.runtime()
+    }
+
+    /// Changes the search scale from the next frame on.
+    ///
+    /// # Errors
+    /// [`TrackError::Setting`] outside [`SEARCH_SCALES`].
+    pub fn set_search_scale(&mut self, search_scale: f64) -> Result<(), TrackError> {
+        check_scale(search_scale)?;
+        self.search_scale = search_scale;
+        Ok(())
+    }
+
+    /// Changes the target-lost logic from the next frame on.
+    ///
+    /// # Errors
+    /// [`TrackError::Setting`] for settings out of their ranges.
+    pub fn set_lost_mode(&mut self, mode: &LostMode) -> Result<(), TrackError> {
+        let settings = match mode {
+            LostMode::FromModel => self.manifest.lost.clone(),
+            LostMode::Off => LostSettings {
+                enabled: false,
+                ..self.manifest.lost.clone()
+            },
+            LostMode::Settings(settings) => settings.clone(),
+        };
+        settings
+            .check()
+            .map_err(|(name, got, expected)| TrackError::Setting {
+                name,
+                got,
+                expected,
+            })?;
+        self.lost.set(settings);
+        Ok(())
+    }
+
+    /// The settings of the target-lost logic in force.
+    pub fn lost_settings(&self) -> &LostSettings {
+        self.lost.settings()
+    }
+
+    /// What the last frame looked like to the network.
+    pub fn inspect(&self) -> Inspection<'_> {
+        self.follower.inspect()
+    }
+
+    /// What the confidence of the last frame was computed from.
+    pub fn features(&self) -> &Features {
+        self.lost.features()
+    }
+}
+
+impl SingleObjectTracker for Tracker {
+    /// # Errors
+    /// [`TrackError::Target`] for a box that is not finite, has no area, or lies outside the frame. The tracker
+    /// then keeps the target it had.
+    fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+        check_target(frame, target)?;
+        self.frame_size = None;
+        self.follower.initialize(frame, target)?;
+        self.lost.reset();
+        self.frame_size = Some((frame.width(), frame.height()));
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`TrackError::NotInitialized`] without a target, [`TrackError::FrameSize`] for a frame of another size than
+    /// the first. Encodings may change: each frame is read by its own.
+    fn update(&mut self, frame: &Frame<'_>) -> Result<Track, TrackError> {
+        let (expected_width, expected_height) =
+            self.frame_size.ok_or(TrackError::NotInitialized)?;
+        let (width, height) = (frame.width(), frame.height());
+        if (width, height) != (expected_width, expected_height) {
+            return Err(TrackError::FrameSize {
+                width,
+                height,
+                expected_width,
+                expected_height,
+            });
+        }
+        let mut timings = StageTimings::default();
+        let lost_gaze = self.lost.gaze();
+        let gaze = Gaze {
+            reach: self.search_scale * lost_gaze.reach,
+            ..lost_gaze
+        };
+        let sighting = self.follower.look(frame, &gaze, &mut timings)?;
+
+        let started = Instant::now();
+        let verdict = self.lost.judge(&sighting, self.follower.pose());
+        match verdict.action {
+            Action::Follow => self.follower.follow(&sighting),
+            Action::Stay => {}
+            Action::Place(pose) => self.follower.place(pose),
+        }
+        let pose = self.follower.pose();
+        self.lost.remember(pose);
+        Ok(Track {
+            bounding_box: self
+                .follower
+                .reported(self.lost.last_pose().unwrap_or(pose)),
+            confidence: verdict.confidence,
+            state: verdict.state,
+            timings: StageTimings {
+                decode: timings.decode + started.elapsed(),
+                ..timings
+            },
+        })
+    }
+}
+
+fn check_scale(search_scale: f64) -> Result<(), TrackError> {
+    if SEARCH_SCALES.contains(&search_scale) {
+        return Ok(());
+    }
+    Err(TrackError::Setting {
+        name: "search_scale",
+        got: search_scale.to_string(),
+        expected: "0.5..=8",
+    })
+}
+
+fn check_target(frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+    let (width, height) = (frame.width(), frame.height());
+    let refuse = |reason| {
+        Err(TrackError::Target {
+            got: target,
+            reason,
+            width,
+            height,
+        })
+    };
+    if ![target.x, target.y, target.width, target.height]
+        .iter()
+        .all(|v| v.is_finite())
+    {
+        return refuse("its numbers are not all finite");
+    }
+    if !target.is_valid() {
+        return refuse("width and height must be positive");
+    }
+    if target.clamped(width, height).is_none() {
+        return refuse("it lies outside the image");
+    }
+    // Ten times the image is no target in it, and bounds all that is computed from the size.
+    if target.width > 10.0 * f64::from(width) || target.height > 10.0 * f64::from(height) {
+        return refuse("it is more than ten times the image");
+    }
+    Ok(())
 }

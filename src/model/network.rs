@@ -1,0 +1,531 @@
+//! Running a model's graphs: sessions, and tensors that live as long as they do.
+//!
+//! Every buffer a frame needs is made when the model is opened, so a frame costs no heap allocation on this
+//! side of ONNX Runtime. Each search size has its own session with fixed dimensions, which lets ONNX Runtime
+//! plan its memory once.
+
+use std::path::PathBuf;
+
+use ort::logging::LogLevel;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
+
+use super::runtime::Runtime;
+use super::{ModelError, ModelFolder};
+
+/// The symbolic axis of `track.onnx` that each search size replaces.
+const SEARCH_AXIS: &str = "search_size";
+
+/// More inputs or outputs would make `ort` allocate at each run.
+const MOST_INPUTS: usize = 6;
+const MOST_OUTPUTS: usize = 4;
+
+/// How to run a network.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkOptions {
+    /// Threads within an operator; 0 takes the machine's processors, at most four, because more do not pay on
+    /// networks of this size.
+    pub threads: usize,
+    /// The ONNX Runtime library or its folder, instead of the search order of [`super::runtime`].
+    pub library: Option<PathBuf>,
+}
+
+impl NetworkOptions {
+    /// The number of threads that will be used.
+    pub fn resolved_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(4),
+            threads => threads,
+        }
+    }
+}
+
+/// The graphs of a model with their buffers.
+pub struct Network {
+    runtime: Runtime,
+    template: TemplateSide,
+    stages: Vec<Stage>,
+    stage: usize,
+}
+
+/// Where the tensors that describe the target come from.
+#[derive(Debug)]
+struct TemplateSide {
+    /// The graph that makes them; without it the image itself goes to the track graph.
+    graph: Option<(PathBuf, Session)>,
+    image: Tensor<f32>,
+    /// Inputs of the track graph by name. Empty without a graph: then `image` is the input.
+    features: Vec<(String, Tensor<f32>)>,
+    image_name: String,
+}
+
+/// The track graph at one search size.
+struct Stage {
+    path: PathBuf,
+    session: Session,
+    size: usize,
+    image: Tensor<f32>,
+    /// For each of the graph's inputs, in its order, which tensor it takes.
+    inputs: Vec<Source>,
+    /// Holds the tensors that the graph writes to.
+    options: RunOptions<HasSelectedOutputs>,
+    /// What the last run gave, by the order in which the outputs were asked for.
+    outputs: Vec<Vec<f32>>,
+    shapes: Vec<Vec<i64>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Search,
+    TemplateImage,
+    Feature(usize),
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("runtime", &self.runtime)
+            .field("template", &self.template)
+            .field("search_size", &self.search_size())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// Opens the graphs of `folder`, checks their files' checksums and their tensors' names, types and shapes, and
+    /// runs each of them once. `outputs` names the tensors of the track graph that are wanted, with the shape
+    /// that each has at a map of `n` x `n` cells.
+    ///
+    /// # Errors
+    /// [`ModelError`], with the file, the tensor and both values.
+    pub fn open(
+        folder: &ModelFolder,
+        outputs: &[(&str, fn(i64) -> Vec<i64>)],
+        options: &NetworkOptions,
+    ) -> Result<Self, ModelError> {
+        let runtime = Runtime::load(options.library.as_deref())?;
+        let manifest = &folder.manifest;
+        let threads = options.resolved_threads();
+        let template_side = manifest.template.size;
+        let template_image = image_tensor(template_side, &folder.path)?;
+
+        let mut features = Vec::new();
+        let mut graph = None;
+        if let Some(file) = &manifest.files.template {
+            let (path, bytes) = folder.read("files.template.sha256", file)?;
+            let mut session = open_session(&runtime, &path, &bytes, threads, None)?;
+            let image = find(session.inputs(), &manifest.template.input, "input", &path)?;
+            check_image(image, template_side, &path)?;
+            only_inputs(
+                &session,
+                std::slice::from_ref(&manifest.template.input),
+                &path,
+            )?;
+            for name in &manifest.template.outputs {
+                find(session.outputs(), name, "output", &path)?;
+            }
+            let made = run_template(
+                &mut session,
+                &template_image,
+                &manifest.template.outputs,
+                &path,
+            )?;
+            for (name, shape, values) in made {
+                features.push((name, tensor(shape, values, &path)?));
+            }
+            graph = Some((path, session));
+        }
+        let template = TemplateSide {
+            graph,
+            image: template_image,
+            features,
+            image_name: manifest.template.input.clone(),
+        };
+
+        let (path, bytes) = folder.read("files.track.sha256", &manifest.files.track)?;
+        let mut stages = Vec::with_capacity(manifest.search.sizes.len());
+        for &size in &manifest.search.sizes {
+            let session = open_session(&runtime, &path, &bytes, threads, Some(size))?;
+            let cells = manifest.map_side(size) as i64;
+            let wanted: Vec<(&str, Vec<i64>)> = outputs
+                .iter()
+                .map(|(name, shape)| (*name, shape(cells)))
+                .collect();
+            stages.push(Stage::new(
+                &path,
+                session,
+                size,
+                &manifest.search.input,
+                &template,
+                &wanted,
+            )?);
+        }
+        let mut network = Self {
+            runtime,
+            template,
+            stages,
+            stage: 0,
+        };
+        // Faults that only a run shows are found here, not on the first frame of a flight.
+        for stage in 0..network.stages.len() {
+            network.stage = stage;
+            network.run(|_| ())?;
+        }
+        network.stage = 0;
+        Ok(network)
+    }
+
+    /// The ONNX Runtime that runs it.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Chooses among the manifest's search sizes by index.
+    ///
+    /// # Panics
+    /// Where the manifest has no such size.
+    pub fn select_size(&mut self, index: usize) {
+        assert!(
+            index < self.stages.len(),
+            "search size {index} of {}",
+            self.stages.len()
+        );
+        self.stage = index;
+    }
+
+    /// Search pixels a side, as selected.
+    pub fn search_size(&self) -> usize {
+        self.stages[self.stage].size
+    }
+
+    /// Describes a new target: `fill` writes the template image (three planes), then the template graph runs.
+    ///
+    /// # Errors
+    /// [`ModelError::Onnx`].
+    pub fn set_template(&mut self, fill: impl FnOnce(&mut [f32])) -> Result<(), ModelError> {
+        fill(self.template.image.extract_tensor_mut().1);
+        if let Some((path, session)) = &mut self.template.graph {
+            let names: Vec<String> = self
+                .template
+                .features
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect();
+            let made = run_template(session, &self.template.image, &names, path)?;
+            for ((_, feature), (name, _, values)) in self.template.features.iter_mut().zip(made) {
+                let (shape, kept) = feature.extract_tensor_mut();
+                if kept.len() != values.len() {
+                    return Err(ModelError::Tensor {
+                        path: path.clone(),
+                        what: format!("output {name}"),
+                        got: format!("of {} numbers", values.len()),
+                        expected: format!("of shape {shape:?} as before"),
+                    });
+                }
+                kept.copy_from_slice(&values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the search image (three planes) with `fill`.
+    pub fn fill_search(&mut self, fill: impl FnOnce(&mut [f32])) {
+        fill(self.stages[self.stage].image.extract_tensor_mut().1);
+    }
+
+    /// Runs the track graph on what [`Self::fill_search`] wrote and the current template.
+    ///
+    /// # Errors
+    /// [`ModelError::Onnx`].
+    pub fn infer(&mut self) -> Result<(), ModelError> {
+        self.stages[self.stage].run(&self.template)
+    }
+
+    /// The `index`-th output (in the order given to [`Self::open`]) of the last run, row-major.
+    pub fn output(&self, index: usize) -> &[f32] {
+        &self.stages[self.stage].outputs[index]
+    }
+
+    /// The shape of the `index`-th output.
+    pub fn output_shape(&self, index: usize) -> &[i64] {
+        &self.stages[self.stage].shapes[index]
+    }
+
+    fn run(&mut self, fill: impl FnOnce(&mut [f32])) -> Result<(), ModelError> {
+        self.fill_search(fill);
+        self.infer()
+    }
+}
+
+impl Stage {
+    fn new(
+        path: &std::path::Path,
+        session: Session,
+        size: usize,
+        image_name: &str,
+        template: &TemplateSide,
+        wanted: &[(&str, Vec<i64>)],
+    ) -> Result<Self, ModelError> {
+        let refuse = |what: String, got: String, expected: String| ModelError::Tensor {
+            path: path.to_path_buf(),
+            what,
+            got,
+            expected,
+        };
+        check_image(
+            find(session.inputs(), image_name, "input", path)?,
+            size,
+            path,
+        )?;
+        let mut expected = vec![image_name.to_owned()];
+        if template.graph.is_some() {
+            expected.extend(template.features.iter().map(|(name, _)| name.clone()));
+        } else {
+            expected.push(template.image_name.clone());
+        }
+        if expected.len() > MOST_INPUTS || wanted.len() > MOST_OUTPUTS {
+            return Err(refuse(
+                "the number of inputs and outputs".to_owned(),
+                format!("{} and {}", expected.len(), wanted.len()),
+                format!("at most {MOST_INPUTS} and {MOST_OUTPUTS}"),
+            ));
+        }
+        only_inputs(&session, &expected, path)?;
+        for (name, feature) in &template.features {
+            let outlet = find(session.inputs(), name, "input", path)?;
+            check_shape(outlet, &feature.shape()[..], path)?;
+        }
+        if template.graph.is_none() {
+            let outlet = find(session.inputs(), &template.image_name, "input", path)?;
+            check_shape(outlet, &template.image.shape()[..], path)?;
+        }
+        let mut inputs = Vec::with_capacity(session.inputs().len());
+        for input in session.inputs() {
+            inputs.push(if input.name() == image_name {
+                Source::Search
+            } else if let Some(i) = template
+                .features
+                .iter()
+                .position(|(name, _)| name == input.name())
+            {
+                Source::Feature(i)
+            } else {
+                Source::TemplateImage
+            });
+        }
+        let mut selector = OutputSelector::no_default();
+        let mut outputs = Vec::with_capacity(wanted.len());
+        let mut shapes = Vec::with_capacity(wanted.len());
+        for (name, shape) in wanted {
+            check_shape(find(session.outputs(), name, "output", path)?, shape, path)?;
+            let numbers = shape.iter().product::<i64>() as usize;
+            selector = selector
+                .with(*name)
+                .preallocate(*name, tensor(shape.clone(), vec![0.0; numbers], path)?);
+            outputs.push(vec![0.0; numbers]);
+            shapes.push(shape.clone());
+        }
+        let options = RunOptions::new()
+            .map_err(|error| ModelError::Onnx {
+                doing: "cannot run",
+                path: path.to_path_buf(),
+                reason: error.to_string(),
+            })?
+            .with_outputs(selector);
+        Ok(Self {
+            path: path.to_path_buf(),
+            session,
+            size,
+            image: image_tensor(size, path)?,
+            inputs,
+            options,
+            outputs,
+            shapes,
+        })
+    }
+
+    fn run(&mut self, template: &TemplateSide) -> Result<(), ModelError> {
+        let Self {
+            path,
+            session,
+            image,
+            inputs,
+            options,
+            outputs,
+            ..
+        } = self;
+        // On the stack: views cost a reference count each, no allocation. Places beyond the graph's inputs are
+        // cut off again.
+        let values: [SessionInputValue<'_>; MOST_INPUTS] =
+            std::array::from_fn(|i| match inputs.get(i) {
+                Some(Source::Feature(feature)) => (&template.features[*feature].1).into(),
+                Some(Source::TemplateImage) => (&template.image).into(),
+                Some(Source::Search) | None => (&*image).into(),
+            });
+        let failed = |error: ort::Error| ModelError::Onnx {
+            doing: "fails in",
+            path: path.clone(),
+            reason: error.message().to_owned(),
+        };
+        let made = session
+            .run_with_options(&values[..inputs.len()], &*options)
+            .map_err(failed)?;
+        for (kept, (_, value)) in outputs.iter_mut().zip(made.iter()) {
+            kept.copy_from_slice(value.try_extract_tensor::<f32>().map_err(failed)?.1);
+        }
+        Ok(())
+    }
+}
+
+fn image_tensor(size: usize, path: &std::path::Path) -> Result<Tensor<f32>, ModelError> {
+    let side = size as i64;
+    tensor(vec![1, 3, side, side], vec![0.0; 3 * size * size], path)
+}
+
+fn tensor(
+    shape: Vec<i64>,
+    values: Vec<f32>,
+    path: &std::path::Path,
+) -> Result<Tensor<f32>, ModelError> {
+    Tensor::from_array((shape, values)).map_err(|error| ModelError::Onnx {
+        doing: "cannot make a tensor for",
+        path: path.to_path_buf(),
+        reason: error.message().to_owned(),
+    })
+}
+
+fn open_session(
+    runtime: &Runtime,
+    path: &std::path::Path,
+    bytes: &[u8],
+    threads: usize,
+    search_size: Option<usize>,
+) -> Result<Session, ModelError> {
+    let refused = |error: &dyn std::fmt::Display| ModelError::Onnx {
+        doing: "cannot open",
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    };
+    let mut builder = Session::builder(&runtime.environment)
+        .map_err(|e| refused(&e))?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(|e| refused(&e))?
+        .with_intra_threads(threads)
+        .map_err(|e| refused(&e))?
+        // Idle threads sleep: a robot has other work for its processors between two frames.
+        .with_intra_op_spinning(false)
+        .map_err(|e| refused(&e))?
+        .with_log_level(LogLevel::Error)
+        .map_err(|e| refused(&e))?;
+    if let Some(size) = search_size {
+        builder = builder
+            .with_dimension_override(SEARCH_AXIS, size as i64)
+            .map_err(|e| refused(&e))?;
+    }
+    builder.commit_from_memory(bytes).map_err(|e| refused(&e))
+}
+
+/// Runs the template graph and copies what it gives: name, shape, values.
+fn run_template(
+    session: &mut Session,
+    image: &Tensor<f32>,
+    names: &[String],
+    path: &std::path::Path,
+) -> Result<Vec<(String, Vec<i64>, Vec<f32>)>, ModelError> {
+    let failed = |error: ort::Error| ModelError::Onnx {
+        doing: "fails in",
+        path: path.to_path_buf(),
+        reason: error.message().to_owned(),
+    };
+    let outputs = session.run(ort::inputs![image]).map_err(failed)?;
+    names
+        .iter()
+        .map(|name| {
+            let (shape, values) = outputs[name.as_str()]
+                .try_extract_tensor::<f32>()
+                .map_err(failed)?;
+            Ok((name.clone(), shape.to_vec(), values.to_vec()))
+        })
+        .collect()
+}
+
+fn names_of(outlets: &[Outlet]) -> String {
+    outlets
+        .iter()
+        .map(Outlet::name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn find<'a>(
+    outlets: &'a [Outlet],
+    name: &str,
+    kind: &str,
+    path: &std::path::Path,
+) -> Result<&'a Outlet, ModelError> {
+    outlets
+        .iter()
+        .find(|outlet| outlet.name() == name)
+        .ok_or_else(|| ModelError::Tensor {
+            path: path.to_path_buf(),
+            what: format!("the list of {kind}s"),
+            got: names_of(outlets),
+            expected: format!("one called {name}"),
+        })
+}
+
+fn only_inputs(
+    session: &Session,
+    expected: &[String],
+    path: &std::path::Path,
+) -> Result<(), ModelError> {
+    let inputs = session.inputs();
+    if inputs.len() == expected.len()
+        && inputs
+            .iter()
+            .all(|input| expected.iter().any(|name| name == input.name()))
+    {
+        return Ok(());
+    }
+    Err(ModelError::Tensor {
+        path: path.to_path_buf(),
+        what: "the list of inputs".to_owned(),
+        got: names_of(inputs),
+        expected: expected.join(", "),
+    })
+}
+
+fn check_image(outlet: &Outlet, size: usize, path: &std::path::Path) -> Result<(), ModelError> {
+    check_shape(outlet, &[1, 3, size as i64, size as i64], path)
+}
+
+/// An axis that the graph leaves open takes any size; a run shows whether it fits.
+fn check_shape(
+    outlet: &Outlet,
+    expected: &[i64],
+    path: &std::path::Path,
+) -> Result<(), ModelError> {
+    let fits = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            *ty == TensorElementType::Float32
+                && shape.len() == expected.len()
+                && shape
+                    .iter()
+                    .zip(expected)
+                    .all(|(got, want)| *got == -1 || got == want)
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(ModelError::Tensor {
+        path: path.to_path_buf(),
+        what: outlet.name().to_owned(),
+        got: outlet.dtype().to_string(),
+        expected: format!("Tensor<f32>{expected:?}"),
+    })
+}

@@ -43,6 +43,22 @@ impl NetworkOptions {
     }
 }
 
+/// An output of the track graph that a family decodes.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedOutput<'a> {
+    /// Tensor name.
+    pub name: &'a str,
+    /// Its shape for a map of `n` x `n` cells.
+    pub shape: fn(n: i64) -> Vec<i64>,
+}
+
+/// A tensor that the template graph gave.
+struct Made {
+    name: String,
+    shape: Vec<i64>,
+    values: Vec<f32>,
+}
+
 /// The graphs of a model with their buffers.
 pub struct Network {
     runtime: Runtime,
@@ -96,14 +112,13 @@ impl std::fmt::Debug for Network {
 
 impl Network {
     /// Opens the graphs of `folder`, checks their files' checksums and their tensors' names, types and shapes, and
-    /// runs each of them once. `outputs` names the tensors of the track graph that are wanted, with the shape
-    /// that each has at a map of `n` x `n` cells.
+    /// runs each of them once. `outputs` are the tensors of the track graph that are wanted.
     ///
     /// # Errors
     /// [`ModelError`], with the file, the tensor and both values.
     pub fn open(
         folder: &ModelFolder,
-        outputs: &[(&str, fn(i64) -> Vec<i64>)],
+        outputs: &[WantedOutput<'_>],
         options: &NetworkOptions,
     ) -> Result<Self, ModelError> {
         let runtime = Runtime::load(options.library.as_deref())?;
@@ -133,7 +148,12 @@ impl Network {
                 &manifest.template.outputs,
                 &path,
             )?;
-            for (name, shape, values) in made {
+            for Made {
+                name,
+                shape,
+                values,
+            } in made
+            {
                 features.push((name, tensor(shape, values, &path)?));
             }
             graph = Some((path, session));
@@ -152,7 +172,7 @@ impl Network {
             let cells = manifest.map_side(size) as i64;
             let wanted: Vec<(&str, Vec<i64>)> = outputs
                 .iter()
-                .map(|(name, shape)| (*name, shape(cells)))
+                .map(|output| (output.name, (output.shape)(cells)))
                 .collect();
             stages.push(Stage::new(
                 &path,
@@ -215,7 +235,9 @@ impl Network {
                 .map(|(name, _)| name.clone())
                 .collect();
             let made = run_template(session, &self.template.image, &names, path)?;
-            for ((_, feature), (name, _, values)) in self.template.features.iter_mut().zip(made) {
+            for ((_, feature), Made { name, values, .. }) in
+                self.template.features.iter_mut().zip(made)
+            {
                 let (shape, kept) = feature.extract_tensor_mut();
                 if kept.len() != values.len() {
                     return Err(ModelError::Tensor {
@@ -434,7 +456,7 @@ fn run_template(
     image: &Tensor<f32>,
     names: &[String],
     path: &std::path::Path,
-) -> Result<Vec<(String, Vec<i64>, Vec<f32>)>, ModelError> {
+) -> Result<Vec<Made>, ModelError> {
     let failed = |error: ort::Error| ModelError::Onnx {
         doing: "fails in",
         path: path.to_path_buf(),
@@ -447,7 +469,11 @@ fn run_template(
             let (shape, values) = outputs[name.as_str()]
                 .try_extract_tensor::<f32>()
                 .map_err(failed)?;
-            Ok((name.clone(), shape.to_vec(), values.to_vec()))
+            Ok(Made {
+                name: name.clone(),
+                shape: shape.to_vec(),
+                values: values.to_vec(),
+            })
         })
         .collect()
 }

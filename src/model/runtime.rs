@@ -332,7 +332,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join(library_name());
         std::fs::write(&file, b"no library").expect("written");
-        assert_eq!(libraries_in(folder.path()), [file.clone()]);
+        assert_eq!(libraries_in(folder.path()), std::slice::from_ref(&file));
         assert!(!probe(&file).expect_err("no library").is_empty());
         // A library, but another one: the C library is in every process.
         if cfg!(target_os = "linux") {

@@ -12,6 +12,7 @@ use crate::crop::{Cropper, Normalization, Padding, SearchWindow};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::{Activation, Channels, Constants};
+use crate::model::network::WantedOutput;
 use crate::model::runtime::Runtime;
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
@@ -73,9 +74,15 @@ impl AnchorFree {
                 .ok_or_else(|| missing("tracking.*.learning_rate"))?,
             sigmoid: manifest.outputs.score.activation == Activation::Sigmoid,
         };
-        let outputs: [(&str, fn(i64) -> Vec<i64>); 2] = [
-            (&manifest.outputs.score.name, |n| vec![1, 1, n, n]),
-            (&manifest.outputs.boxes.name, |n| vec![1, 4, n, n]),
+        let outputs = [
+            WantedOutput {
+                name: &manifest.outputs.score.name,
+                shape: |n| vec![1, 1, n, n],
+            },
+            WantedOutput {
+                name: &manifest.outputs.boxes.name,
+                shape: |n| vec![1, 4, n, n],
+            },
         ];
         let network = Network::open(folder, &outputs, options)?;
         let input = &manifest.input;

@@ -28,7 +28,7 @@ fn picture(width: u32, height: u32, shift: u32) -> Vec<u8> {
         .flat_map(|i| {
             let (x, y) = (i % width + shift, i / width);
             [
-                (x * 7 ^ y * 3) as u8,
+                ((x * 7) ^ (y * 3)) as u8,
                 (x * y / 9) as u8,
                 (x / 5 * 40 + y) as u8,
             ]

@@ -1,0 +1,276 @@
+//! The runtime against the authors' implementation: networks with pseudo-random weights, whose outputs and boxes were
+//! recorded from the authors' code.
+//!
+//! Needs the model folders that `make parity` makes from those weights and names in `ETTRACK_PARITY_MODELS`; a model
+//! that is not there is said to be missing, in one line.
+
+use std::path::{Path, PathBuf};
+
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::frame::{Encoding, Frame};
+use ettrack::geometry::BoundingBox;
+use ettrack::model::network::WantedOutput;
+use ettrack::model::{ModelFolder, Network, NetworkOptions};
+use ettrack::tracker::{LostMode, SingleObjectTracker, TrackState, Tracker, TrackerOptions};
+use ndarray::{Array1, Array2, Array3, Array4};
+use ndarray_npy::{NpzReader, ReadNpzError, ReadableElement};
+
+/// How far float arithmetic of two libraries may lead apart.
+const LOGITS: f32 = 2e-4;
+const DISTANCES: f32 = 2e-3;
+const PIXELS: f64 = 0.02;
+
+const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
+
+/// The folder of a parity model, or nothing and a line that says so.
+fn model(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(VARIABLE).map(|root| Path::new(&root).join(name));
+    match folder {
+        Some(folder) if folder.join("model.yaml").is_file() => Some(folder),
+        Some(folder) => {
+            println!(
+                "parity of {name} was not checked: there is no {}; run `make parity`",
+                folder.display()
+            );
+            None
+        }
+        None => {
+            println!("parity of {name} was not checked: {VARIABLE} is not set; run `make parity`");
+            None
+        }
+    }
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/ettrack")
+        .join(name)
+}
+
+struct Goldens(NpzReader<std::fs::File>);
+
+impl Goldens {
+    fn open(name: &str) -> Self {
+        let file = std::fs::File::open(data(name)).expect("the fixture is part of the repository");
+        Self(NpzReader::new(file).expect("an npz file"))
+    }
+
+    fn get<T: ReadableElement, D: ndarray::Dimension>(
+        &mut self,
+        name: &str,
+    ) -> ndarray::Array<T, D> {
+        self.find(name)
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn find<T: ReadableElement, D: ndarray::Dimension>(
+        &mut self,
+        name: &str,
+    ) -> Result<ndarray::Array<T, D>, ReadNpzError> {
+        self.0.by_name(name)
+    }
+}
+
+fn frame_of(pixels: &Array3<u8>) -> Frame<'_> {
+    let (height, width, _) = pixels.dim();
+    Frame::packed(
+        pixels.as_slice().expect("standard layout"),
+        width as u32,
+        height as u32,
+        Encoding::Rgb8,
+    )
+    .expect("it fits")
+}
+
+/// Frame `number`, counted from 1.
+fn recorded_frame(number: usize) -> Array3<u8> {
+    let path = data(&format!("frames/{number:04}.png"));
+    let image = image::open(&path)
+        .expect("the fixture is part of the repository")
+        .into_rgb8();
+    let (width, height) = image.dimensions();
+    Array3::from_shape_vec((height as usize, width as usize, 3), image.into_raw())
+        .expect("its size")
+}
+
+fn largest_difference(ours: &[f32], theirs: &Array4<f32>) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter()
+        .zip(theirs)
+        .fold(0.0, |worst, (a, b)| worst.max((a - b).abs()))
+}
+
+fn network_equals(name: &str, prefix: &str) {
+    let Some(folder) = model(name) else { return };
+    let folder = ModelFolder::open(folder).expect("a model folder");
+    let outputs = [
+        WantedOutput {
+            name: &folder.manifest.outputs.score.name,
+            shape: |n| vec![1, 1, n, n],
+        },
+        WantedOutput {
+            name: &folder.manifest.outputs.boxes.name,
+            shape: |n| vec![1, 4, n, n],
+        },
+    ];
+    let options = NetworkOptions {
+        threads: 1,
+        ..NetworkOptions::default()
+    };
+    let mut network =
+        Network::open(&folder, &outputs, &options).expect("a model that fits its manifest");
+    let input = &folder.manifest.input;
+    let normalization = Normalization::new(false, input.scale, input.mean, input.std);
+    let mut goldens = Goldens::open("network.npz");
+    let mut cropper = Cropper::new();
+    let mut copy = |pixels: &Array3<u8>, tensor: &mut [f32]| {
+        let side = pixels.dim().0;
+        let window = SearchWindow {
+            x: 0,
+            y: 0,
+            side: side as u32,
+        };
+        cropper.crop_tensor(
+            &frame_of(pixels),
+            &window,
+            &Padding::new([0; 3]),
+            side,
+            &normalization,
+            tensor,
+        );
+    };
+    let template: Array3<u8> = goldens.get("z_crop");
+    network
+        .set_template(|tensor| copy(&template, tensor))
+        .expect("it runs");
+    for (index, size) in ["", "x288_"].into_iter().enumerate() {
+        let search: Array3<u8> = goldens.get(&format!("{size}x_crop"));
+        let (scores, distances) = (
+            goldens.get(&format!("{prefix}{size}cls")),
+            goldens.get(&format!("{prefix}{size}reg")),
+        );
+        network.select_size(index);
+        network.fill_search(|tensor| copy(&search, tensor));
+        network.infer().expect("it runs");
+        let score_error = largest_difference(network.output(0), &scores);
+        let distance_error = largest_difference(network.output(1), &distances);
+        println!(
+            "{name} at {}: cls within {score_error:.1e} (gate {LOGITS:.0e}), reg within {distance_error:.1e} px (gate {DISTANCES:.0e})",
+            network.search_size()
+        );
+        assert!(score_error <= LOGITS && distance_error <= DISTANCES);
+    }
+}
+
+#[test]
+fn et_track_network_equals_the_authors() {
+    network_equals("et_track", "");
+}
+
+#[test]
+fn lighttrack_network_equals_the_authors() {
+    network_equals("lighttrack", "lighttrack_");
+}
+
+#[test]
+fn et_track_follows_as_the_authors_do() {
+    let Some(folder) = model("et_track") else {
+        return;
+    };
+    let options = TrackerOptions {
+        threads: 1,
+        lost: LostMode::Off,
+        ..TrackerOptions::default()
+    };
+    let mut tracker = Tracker::open(folder, &options).expect("a model that fits its manifest");
+    let mut goldens = Goldens::open("tracker.npz");
+    for run in ["seq_a", "seq_b"] {
+        let boxes: Array2<f64> = goldens.get(&format!("{run}_bbox"));
+        let cells: Array1<i64> = goldens.get(&format!("{run}_argmax"));
+        let scores: Array1<f64> = goldens.get(&format!("{run}_score"));
+        let target = boxes.row(0);
+        let first = recorded_frame(1);
+        tracker
+            .initialize(
+                &frame_of(&first),
+                BoundingBox::new(target[0], target[1], target[2], target[3]),
+            )
+            .expect("a target");
+        let expected: Array3<u8> = goldens.get(&format!("{run}_z_crop"));
+        assert_eq!(
+            crop_of(&tracker, &first, expected.dim().0),
+            expected,
+            "{run}: template crop"
+        );
+
+        let mut worst = 0.0_f64;
+        for number in 2..=boxes.nrows() {
+            let row = number - 1;
+            let pixels = recorded_frame(number);
+            let track = tracker.update(&frame_of(&pixels)).expect("a track");
+            let seen = tracker.inspect();
+            assert_eq!(
+                seen.best,
+                usize::try_from(cells[row]).ok(),
+                "{run}, frame {number}: cell"
+            );
+            let found = track.bounding_box;
+            for (ours, theirs) in [found.x, found.y, found.width, found.height]
+                .iter()
+                .zip(boxes.row(row))
+            {
+                worst = worst.max((ours - theirs).abs());
+            }
+            assert!(
+                worst <= PIXELS,
+                "{run}, frame {number}: {found} against {}",
+                boxes.row(row)
+            );
+            assert!(
+                (f64::from(seen.evidence.score) - scores[row]).abs() <= 1e-4,
+                "{run}, frame {number}: score"
+            );
+            assert_eq!(
+                track.state,
+                TrackState::Tracking,
+                "without the target-lost logic nothing is lost"
+            );
+            if let Ok(expected) = goldens.find::<f32, ndarray::Ix4>(&format!("{run}_cls_f{number}"))
+            {
+                assert!(
+                    largest_difference(seen.raw_scores, &expected) <= LOGITS,
+                    "{run}, frame {number}: cls"
+                );
+                let expected: Array4<f32> = goldens.get(&format!("{run}_reg_f{number}"));
+                assert!(
+                    largest_difference(seen.raw_boxes, &expected) <= DISTANCES,
+                    "{run}, frame {number}: reg"
+                );
+                let crop = crop_of(&tracker, &pixels, seen.search_size);
+                if let Ok(expected) =
+                    goldens.find::<u8, ndarray::Ix3>(&format!("{run}_x_crop_f{number}"))
+                {
+                    assert_eq!(crop, expected, "{run}, frame {number}: crop");
+                }
+            }
+        }
+        println!(
+            "et_track, {run}: {} frames, equal cells, boxes within {worst:.1e} px (gate {PIXELS})",
+            boxes.nrows()
+        );
+    }
+}
+
+/// What the tracker's last window shows, as the pixels that go into the tensor.
+fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8> {
+    let seen = tracker.inspect();
+    let mut crop = Array3::zeros((size, size, 3));
+    Cropper::new().crop_rgb8(
+        &frame_of(pixels),
+        &seen.window,
+        &seen.padding,
+        size,
+        crop.as_slice_mut().expect("standard layout"),
+    );
+    crop
+}

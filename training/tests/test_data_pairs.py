@@ -15,7 +15,7 @@ from ettrack_training.data.config import AugmentConfig, CompositeConfig, CropCon
 from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.loader import batches, loader
 from ettrack_training.data.pack import PackOptions, main, pack
-from ettrack_training.data.pairs import Kind, Origin
+from ettrack_training.data.pairs import Kind, Origin, Pair
 from ettrack_training.data.readers import open_source
 from ettrack_training.data.sampling import PairSampler
 
@@ -69,7 +69,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def only(origin: Origin, **changes) -> PairConfig:
     shares = {item.name.lower(): float(item == origin) for item in Origin}
-    base = PairConfig(mixture=Mixture(**shares), augment=PLAIN, composite=STILL_SCENE, wrong_template=0, absent=0, paste=0)
+    base = PairConfig(
+        mixture=Mixture(**shares), augment=PLAIN, composite=STILL_SCENE, wrong_template=0, absent=0, paste=0, turn=0, surround=0
+    )
     return replace(base, **changes)
 
 
@@ -79,15 +81,26 @@ def red_box(crop: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
 
 
-def test_box_is_where_the_object_is_in_video_pairs(cache: Path) -> None:
-    config = only(Origin.VIDEO)
+def red_box_nearby(pair: Pair) -> np.ndarray:
+    """The red object at the pair's box; frames that serve as background may show another one further away."""
+    x1, y1, x2, y2 = pair.box.astype(int)
+    near = np.zeros_like(pair.search)
+    window = np.s_[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6]
+    near[window] = pair.search[window]
+    return red_box(near)
+
+
+@pytest.mark.parametrize("changes", [{}, {"turn": 1.0}, {"surround": 1.0}, {"augment": replace(PLAIN, flip=1.0)}])
+def test_box_is_where_the_object_is_in_video_pairs(cache: Path, changes: dict) -> None:
+    config = only(Origin.VIDEO, **changes)
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(1)
     for _ in range(40):
         pair = sampler(rng)
         assert pair.kind == Kind.POSITIVE
         assert pair.search.shape == (256, 256, 3) and pair.template.shape == (127, 127, 3)
-        np.testing.assert_allclose(red_box(pair.search), pair.box, atol=3.5)
+        # Noise around the object blurs its outline by up to a source pixel, 2 to 3 crop pixels here.
+        np.testing.assert_allclose(red_box_nearby(pair), pair.box, atol=3.5)
 
 
 def test_box_is_the_visible_extent_in_composites(cache: Path) -> None:
@@ -97,11 +110,7 @@ def test_box_is_the_visible_extent_in_composites(cache: Path) -> None:
     for _ in range(40):
         pair = sampler(rng)
         if pair.kind == Kind.POSITIVE and pair.box.min() > 2 and pair.box.max() < 254:
-            # Frames of the videos serve as backgrounds too and may show another red ellipse further away.
-            x1, y1, x2, y2 = pair.box.astype(int)
-            near = np.zeros_like(pair.search)
-            near[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6] = pair.search[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6]
-            errors.append(np.abs(red_box(near) - pair.box).max())
+            errors.append(np.abs(red_box_nearby(pair) - pair.box).max())
     assert len(errors) > 15
     assert np.median(errors) <= 2
 

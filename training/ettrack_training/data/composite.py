@@ -16,7 +16,7 @@ from .augment import UNCHANGED, Colour, draw_colour, gain_colour, motion_blur, o
 from .config import PairConfig
 from .dataset import CutObject, Dataset, Picture
 from .deform import Pose, draw_patch, draw_pose, move_pose
-from .geometry import context_side, crop, iou, invert, window_map
+from .geometry import context_side, crop, iou, picture_in_crop, window_map
 from .pairs import NO_BOX, Kind, Origin, Pair
 
 # The target's context window measures 127 pixels in both crops, see geometry.context_side.
@@ -76,6 +76,18 @@ class Compositor:
         if box[1] is not None:
             canvas = _with_border(canvas, border)
         return Pair(template, canvas, box[0], kind, Origin.COMPOSITE)
+
+    def surround(self, rng: np.random.Generator, canvas: np.ndarray, seen: np.ndarray) -> None:
+        """Fills a crop outside ``seen`` (x1, y1, x2, y2, whole pixels) with another photograph."""
+        size = canvas.shape[0]
+        x1, y1, x2, y2 = seen
+        if (x2 - x1) * (y2 - y1) > 0.9 * size * size:
+            return
+        clip = self._data.clips(rng)
+        frame = clip[int(rng.integers(len(clip)))]
+        around, _ = self._background(rng, frame, np.array(frame.size) / 2, 0.7, size)
+        around[y1:y2, x1:x2] = canvas[y1:y2, x1:x2]
+        canvas[:] = around
 
     def paste_distractors(
         self,
@@ -182,10 +194,7 @@ class Compositor:
         canvas = crop(frame.read(), matrix, size, None)
         if not at_border:
             return canvas, None
-        back = invert(matrix)
-        low = back[:, 2]
-        high = back[:, :2] @ np.asarray(frame.size, np.float64) + back[:, 2]
-        edge = np.rint(np.clip(np.concatenate([low, high]), 0, size)).astype(int)
+        edge = picture_in_crop(matrix, frame.size, size)
         return canvas, (edge, frame.mean)
 
     def _sprite(

@@ -76,10 +76,10 @@ class CompositeConfig:
 class Mixture:
     """Shares of the four origins of pairs; they need not add up to one."""
 
-    video: float = 0.3
+    video: float = 0.35
     still: float = 0.03
-    reframed: float = 0.17
-    composite: float = 0.5
+    reframed: float = 0.15
+    composite: float = 0.47
 
 
 def _default_source_weights() -> dict[str, float]:
@@ -91,8 +91,10 @@ def _default_source_weights() -> dict[str, float]:
 class PairConfig:
     """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
 
-    ``wrong_template`` and ``absent`` are shares of negative pairs. ``paste`` is the share of real video pairs
-    whose search crop receives pasted distractors.
+    ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``wrong_template`` and
+    ``absent`` are shares of negative pairs. ``paste`` is the share of real video pairs whose search crop receives
+    pasted distractors; ``turn`` the share whose search crop is turned by about ``turn_angle`` radians; ``surround``
+    the share of real crops whose margin outside the picture shows another photograph instead of one colour.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)
@@ -104,3 +106,6 @@ class PairConfig:
     wrong_template: float = 0.1
     absent: float = 0.08
     paste: float = 0.35
+    turn: float = 0.15
+    turn_angle: float = 0.4
+    surround: float = 0.4

@@ -99,6 +99,13 @@ def _resize_window(
     return cv2.flip(resized, 1) if flip else resized
 
 
+def picture_in_crop(matrix: np.ndarray, size: tuple[int, int], out: int) -> np.ndarray:
+    """Where an upright window sees the picture: x1, y1, x2, y2 in whole crop pixels, clipped to the crop."""
+    back = invert(matrix)
+    ends = np.array([back[:, 2], back[:, :2] @ np.asarray(size, np.float64) + back[:, 2]])
+    return np.rint(np.clip(np.concatenate([ends.min(axis=0), ends.max(axis=0)]), 0, out)).astype(int)
+
+
 def map_box(matrix: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The upright box around a box carried by a map.
 

@@ -11,7 +11,7 @@ from . import augment
 from .composite import Compositor
 from .config import PairConfig
 from .dataset import Dataset, PackedTrack, Picture
-from .geometry import clip_box, context_side, crop, invert, map_box, window_map
+from .geometry import clip_box, context_side, crop, invert, map_box, picture_in_crop, window_map
 from .pairs import NO_BOX, Kind, Origin, Pair
 
 MIN_VISIBLE_SIDE = 6.0
@@ -85,13 +85,13 @@ class PairSampler:
         template = self._template(rng, template_picture, template_box, flip)
         if kind == Kind.ABSENT:
             search = self._empty_search(rng, search_picture, search_box, flip)
-            if search is not None:
-                self._paste(rng, search, None, track)
-                return Pair(template, search, NO_BOX, kind, origin)
-            kind = Kind.POSITIVE
-        search, box = self._search(rng, search_picture, search_box, flip)
+            self._compositor.paste_distractors(rng, search, None, [], track.category)
+            return Pair(template, search, NO_BOX, kind, origin)
+        angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
+        search, box = self._search(rng, search_picture, search_box, flip, angle)
         if rng.random() < self.config.paste:
-            self._paste(rng, search, box, track)
+            # Among them other views of the object, where its masks are known.
+            self._compositor.paste_distractors(rng, search, box, track.views, track.category)
         return Pair(template, search, box, kind, origin)
 
     def _other_object(
@@ -108,10 +108,6 @@ class PairSampler:
             return picture, self._window(rng, picture)
         place = int(rng.integers(len(other.pictures)))
         return other.pictures[place], other.boxes[place]
-
-    def _paste(self, rng: np.random.Generator, search: np.ndarray, box: np.ndarray | None, track: PackedTrack) -> None:
-        """Adds distractors to a real search crop, among them other views of the object where its masks are known."""
-        self._compositor.paste_distractors(rng, search, box, track.views, track.category)
 
     # Pairs from any photograph -----------------------------------------------------------------------
 
@@ -134,21 +130,19 @@ class PairSampler:
                 window = box
         template = self._template(rng, source, window, flip)
         if kind == Kind.ABSENT:
-            search = self._empty_search(rng, picture, box, flip)
-            if search is not None:
-                return Pair(template, search, NO_BOX, kind, Origin.REFRAMED)
-            kind = Kind.POSITIVE
+            return Pair(template, self._empty_search(rng, picture, box, flip), NO_BOX, kind, Origin.REFRAMED)
         angle = rng.normal(0.0, 0.2)
         search, box = self._search(rng, picture, box, flip, angle)
         return Pair(template, search, box, kind, Origin.REFRAMED)
 
     def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
-        """A random box in a picture, the one with most structure of three."""
+        """A random box in a picture, the one with most structure of five."""
         pixels = picture.read()
         height, width = pixels.shape[:2]
         best, best_score = None, -1.0
-        for _ in range(3):
-            size = np.exp(rng.uniform(np.log(20), np.log(0.45 * min(width, height))))
+        for _ in range(5):
+            # Not so large that the search window shows mostly what lies outside the picture.
+            size = np.exp(rng.uniform(np.log(16), np.log(max(0.32 * min(width, height), 20))))
             stretch = np.exp(rng.uniform(-0.5, 0.5))
             w, h = size * stretch, size / stretch
             x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
@@ -192,20 +186,35 @@ class PairSampler:
             visible = clip_box(map_box(invert(matrix), box), size)
             if (visible[2:] - visible[:2]).min() >= MIN_VISIBLE_SIDE:
                 break
-        return crop(picture.read(), matrix, size, picture.mean), visible.astype(np.float32)
+        return self._search_crop(rng, picture, matrix), visible.astype(np.float32)
 
-    def _empty_search(
-        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool
-    ) -> np.ndarray | None:
-        """A search crop of the same picture that does not show the box; None where none was found."""
+    def _empty_search(self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool) -> np.ndarray:
+        """A search crop without the object: another part of the same picture, or of any other where there is none."""
         size = self.config.crop.search_size
         window = self._search_window(rng, box, flip)
         for _ in range(6):
             matrix = window(rng.uniform((0, 0), picture.size))
             seen = clip_box(map_box(invert(matrix), box), size)
             if (seen[2:] - seen[:2]).min() <= 0:
-                return crop(picture.read(), matrix, size, picture.mean)
-        return None
+                return self._search_crop(rng, picture, matrix)
+        for _ in range(6):
+            clip = self._data.clips(rng)
+            if not any(frame.entry is picture.entry for frame in clip):
+                other = clip[int(rng.integers(len(clip)))]
+                break
+        else:
+            # A pack of one clip: an empty view is what is left.
+            return np.full((size, size, 3), picture.mean, np.uint8)
+        box = self._window(rng, other)
+        return self._search_crop(rng, other, self._search_window(rng, box, flip)(_centre(box)))
+
+    def _search_crop(self, rng: np.random.Generator, picture: Picture, matrix: np.ndarray) -> np.ndarray:
+        config = self.config
+        size = config.crop.search_size
+        pixels = crop(picture.read(), matrix, size, picture.mean)
+        if matrix[0, 1] == 0 and rng.random() < config.surround:
+            self._compositor.surround(rng, pixels, picture_in_crop(matrix, picture.size, size))
+        return pixels
 
 
 def _centre(box: np.ndarray) -> np.ndarray:

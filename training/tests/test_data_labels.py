@@ -38,15 +38,18 @@ def test_distances_and_their_weight() -> None:
 @pytest.mark.parametrize("kind", [Kind.WRONG_TEMPLATE, Kind.ABSENT])
 def test_negative_pairs_ask_for_nothing(kind: Kind) -> None:
     labels = build_labels(CENTRED, torch.tensor([kind]))
-    assert labels.score.sum() == 0 and labels.regression_weight.sum() == 0
+    assert labels.score.sum() == 0
+    assert labels.regression_weight.sum() == 0
 
 
 def test_centre_labels() -> None:
     labels = build_labels(CENTRED, POSITIVE, score="centre", centre_fraction=0.5)
     rows, columns = labels.score[0].nonzero().unbind(dim=1)
-    assert set(columns.tolist()) == {7, 8, 9} and set(rows.tolist()) == {7, 8, 9}
+    assert set(columns.tolist()) == {7, 8, 9}
+    assert set(rows.tolist()) == {7, 8, 9}
     soft = build_labels(CENTRED, POSITIVE, score="centreness")
-    assert soft.score[0, 8, 8] == 1 and 0 < soft.score[0, 8, 7] < 1
+    assert soft.score[0, 8, 8] == 1
+    assert 0 < soft.score[0, 8, 7] < 1
     tiny = torch.tensor([[130.0, 130.0, 134.0, 134.0]])
     assert build_labels(tiny, POSITIVE, score="centre").score.sum() == 1
     with pytest.raises(ValueError, match="plus, centre or centreness"):

@@ -20,10 +20,21 @@ from ettrack_training.data.readers import open_source
 from ettrack_training.data.sampling import PairSampler
 
 TARGET = (220, 40, 40)
-PLAIN = AugmentConfig(**{name: 0.0 for name in AugmentConfig.__dataclass_fields__})
+PLAIN = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
 STILL_SCENE = CompositeConfig(
-    shapes=0, max_distractors=0, template_distractor=0, rotation=0, strong_rotation=0, aspect=0, bend=0,
-    elastic=0, flip_between=0, occlusion=0, object_motion_blur=0, frame_border=0, colour_match=0,
+    shapes=0,
+    max_distractors=0,
+    template_distractor=0,
+    rotation=0,
+    strong_rotation=0,
+    aspect=0,
+    bend=0,
+    elastic=0,
+    flip_between=0,
+    occlusion=0,
+    object_motion_blur=0,
+    frame_border=0,
+    colour_match=0,
 )
 
 
@@ -70,7 +81,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def only(origin: Origin, **changes) -> PairConfig:
     shares = {item.name.lower(): float(item == origin) for item in Origin}
     base = PairConfig(
-        mixture=Mixture(**shares), augment=PLAIN, composite=STILL_SCENE, wrong_template=0, absent=0, paste=0, turn=0, surround=0
+        mixture=Mixture(**shares),
+        augment=PLAIN,
+        composite=STILL_SCENE,
+        wrong_template=0,
+        absent=0,
+        paste=0,
+        turn=0,
+        surround=0,
     )
     return replace(base, **changes)
 
@@ -98,7 +116,8 @@ def test_box_is_where_the_object_is_in_video_pairs(cache: Path, changes: dict) -
     for _ in range(40):
         pair = sampler(rng)
         assert pair.kind == Kind.POSITIVE
-        assert pair.search.shape == (256, 256, 3) and pair.template.shape == (127, 127, 3)
+        assert pair.search.shape == (256, 256, 3)
+        assert pair.template.shape == (127, 127, 3)
         # Noise around the object blurs its outline by up to a source pixel, 2 to 3 crop pixels here.
         np.testing.assert_allclose(red_box_nearby(pair), pair.box, atol=3.5)
 
@@ -121,7 +140,8 @@ def test_template_shows_the_object_at_half_its_side(cache: Path) -> None:
     rng = np.random.default_rng(3)
     for _ in range(10):
         x1, y1, x2, y2 = red_box(sampler(rng).template)
-        assert abs((x1 + x2) / 2 - 63.5) <= 2 and abs((y1 + y2) / 2 - 63.5) <= 2
+        assert abs((x1 + x2) / 2 - 63.5) <= 2
+        assert abs((y1 + y2) / 2 - 63.5) <= 2
         assert abs(geometry.context_side(x2 - x1, y2 - y1) - 127) <= 6
 
 
@@ -136,7 +156,8 @@ def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
         sides.append(geometry.context_side(x2 - x1, y2 - y1))
     # Windows lie on whole source pixels, each of which measures two crop pixels here.
     assert 12 < np.abs(centres).max() <= 20 + 2
-    assert 127 / 1.12 <= min(sides) and max(sides) <= 127 * 1.12
+    assert min(sides) >= 127 / 1.12
+    assert max(sides) <= 127 * 1.12
 
 
 @pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE])
@@ -145,7 +166,9 @@ def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(6)
     kinds = np.bincount([sampler(rng).kind for _ in range(200)], minlength=3) / 200
-    assert kinds[Kind.POSITIVE] > 0.3 and kinds[Kind.WRONG_TEMPLATE] > 0.15 and kinds[Kind.ABSENT] > 0.1
+    assert kinds[Kind.POSITIVE] > 0.3
+    assert kinds[Kind.WRONG_TEMPLATE] > 0.15
+    assert kinds[Kind.ABSENT] > 0.1
 
 
 def test_absent_pairs_do_not_show_the_object(cache: Path) -> None:
@@ -168,11 +191,14 @@ def test_everything_on_gives_sound_pairs(cache: Path) -> None:
     for _ in range(150):
         pair = sampler(rng)
         seen.add(pair.origin)
-        assert pair.search.dtype == np.uint8 and pair.search.shape == (256, 256, 3)
+        assert pair.search.dtype == np.uint8
+        assert pair.search.shape == (256, 256, 3)
         assert pair.template.shape == (127, 127, 3)
-        assert pair.box.dtype == np.float32 and np.isfinite(pair.box).all()
+        assert pair.box.dtype == np.float32
+        assert np.isfinite(pair.box).all()
         if pair.kind != Kind.ABSENT:
-            assert (pair.box >= 0).all() and (pair.box <= 256).all()
+            assert (pair.box >= 0).all()
+            assert (pair.box <= 256).all()
             assert (pair.box[2:] - pair.box[:2] >= 3).all()
     assert seen == {Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE}
 
@@ -198,7 +224,9 @@ def test_pack_resumes_and_travels(cache: Path, tmp_path: Path) -> None:
     root.mkdir()
     rng = np.random.default_rng(0)
     for number in range(4):
-        cv2.imwrite(str(root / f"{number}.png"), cv2.resize(rng.integers(0, 255, (9, 12, 3), dtype=np.uint8), (400, 300)))
+        cv2.imwrite(
+            str(root / f"{number}.png"), cv2.resize(rng.integers(0, 255, (9, 12, 3), dtype=np.uint8), (400, 300))
+        )
     options = PackOptions(codec="webp")
     assert pack(open_source(f"folder:{root}"), tmp_path / "pack" / "some", options).pictures == 4
     assert pack(open_source(f"folder:{root}"), tmp_path / "pack" / "some", options).pictures == 0

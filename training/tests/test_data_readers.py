@@ -42,7 +42,12 @@ def test_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
     runs = [40 * 96 + 20] + [30, 66] * 39 + [30, 96 * 128 - 40 * 96 - 20 - 39 * 96 - 30]
     annotations = [
         {"image_id": 7, "bbox": [20, 10, 50, 50], "segmentation": [polygon], "category_id": 3, "iscrowd": 0},
-        {"image_id": 7, "bbox": [40, 20, 40, 30], "segmentation": {"counts": runs, "size": [96, 128]}, "category_id": 3},
+        {
+            "image_id": 7,
+            "bbox": [40, 20, 40, 30],
+            "segmentation": {"counts": runs, "size": [96, 128]},
+            "category_id": 3,
+        },
         {"image_id": 7, "bbox": [0, 0, 5, 5], "segmentation": [], "category_id": 3},
         {"image_id": 7, "bbox": [0, 0, 90, 90], "segmentation": [], "category_id": 3, "iscrowd": 1},
     ]
@@ -54,7 +59,8 @@ def test_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
     for track in clip.tracks:
         np.testing.assert_allclose(box_of_mask(track.masks[0].read()), track.boxes[0], atol=1)
     data = packed(f"coco:{tmp_path}/i.json:{tmp_path}/train", tmp_path / "cache")
-    assert len(data.stills) == 2 and len(data.objects) == 2
+    assert len(data.stills) == 2
+    assert len(data.objects) == 2
     (tmp_path / "no.json").write_text("{}")
     with pytest.raises(ValueError, match="annotations, images is missing"):
         list(open_source(f"coco:{tmp_path}/no.json:{tmp_path}/train"))
@@ -88,7 +94,9 @@ def test_lasot_hides_occluded_frames_and_counts_from_zero(tmp_path: Path) -> Non
     (folder / "full_occlusion.txt").write_text("0,1,0")
     (folder / "out_of_view.txt").write_text("0,0,0")
     (clip,) = open_source(f"lasot:{tmp_path}/set")
-    assert clip.name == "cat-3" and clip.category == "cat" and len(clip.frames) == 3
+    assert clip.name == "cat-3"
+    assert clip.category == "cat"
+    assert len(clip.frames) == 3
     assert clip.tracks[0].boxes[0].tolist() == [10, 20, 30, 40]
     assert np.isnan(clip.tracks[0].boxes[1]).all()
     data = packed(f"lasot:{tmp_path}/set", tmp_path / "cache")
@@ -106,7 +114,8 @@ def test_got10k(tmp_path: Path) -> None:
     (folder / "meta_info.ini").write_text("[METAINFO]\nobject_class: bear\nmotion_class: walking\n")
     (tmp_path / "list.txt").write_text("GOT-10k_Train_000001\n")
     (clip,) = open_source(f"got10k:{tmp_path}")
-    assert clip.category == "bear" and clip.tracks[0].boxes[0].tolist() == [10, 20, 30, 40]
+    assert clip.category == "bear"
+    assert clip.tracks[0].boxes[0].tolist() == [10, 20, 30, 40]
     assert np.isnan(clip.tracks[0].boxes[1]).all()
 
 
@@ -123,13 +132,15 @@ def test_trackingnet_orders_frames_by_number(tmp_path: Path) -> None:
 def test_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
     annotations = tmp_path / "Annotations" / "VID" / "train" / "part" / "snippet"
     annotations.mkdir(parents=True)
-    item = "<object><trackid>{}</trackid><name>n01</name><bndbox><xmax>{}</xmax><xmin>10</xmin><ymax>50</ymax><ymin>20</ymin></bndbox></object>"
+    box = "<bndbox><xmax>{}</xmax><xmin>10</xmin><ymax>50</ymax><ymin>20</ymin></bndbox>"
+    item = "<object><trackid>{}</trackid><name>n01</name>" + box + "</object>"
     (annotations / "000000.xml").write_text(f"<annotation>{item.format(0, 40)}</annotation>")
     (annotations / "000001.xml").write_text(f"<annotation>{item.format(0, 41)}{item.format(1, 60)}</annotation>")
     (clip,) = open_source(f"vid:{tmp_path}")
     assert clip.frames[1] == tmp_path / "Data/VID/train/part/snippet/000001.JPEG"
     assert clip.tracks[0].boxes.tolist() == [[10, 20, 30, 30], [10, 20, 31, 30]]
-    assert np.isnan(clip.tracks[1].boxes[0]).all() and clip.tracks[1].boxes[1, 2] == 50
+    assert np.isnan(clip.tracks[1].boxes[0]).all()
+    assert clip.tracks[1].boxes[1, 2] == 50
 
 
 @pytest.mark.parametrize("kind", ["davis", "youtube-vos"])
@@ -147,8 +158,10 @@ def test_label_pictures_of_video_object_segmentation(tmp_path: Path, kind: str) 
         (tmp_path / "meta.json").write_text(json.dumps(meta))
     (clip,) = open_source(f"{kind}:{tmp_path}")
     first, second = clip.tracks
-    assert first.boxes[2].tolist() == [12, 20, 40, 40] and second.boxes[1].tolist() == [80, 70, 40, 20]
-    assert np.isnan(second.boxes[0]).all() and second.masks[0] is None
+    assert first.boxes[2].tolist() == [12, 20, 40, 40]
+    assert second.boxes[1].tolist() == [80, 70, 40, 20]
+    assert np.isnan(second.boxes[0]).all()
+    assert second.masks[0] is None
     assert first.category == ("ape" if kind == "youtube-vos" else "")
     data = packed(f"{kind}:{tmp_path}", tmp_path / "cache")
     views = [len(item.views) for source in data.sources for item in source.objects]

@@ -13,7 +13,7 @@ _GREY = np.tile([0.299, 0.587, 0.114], (3, 1))
 _CHROMA = np.eye(3) - _GREY
 _NOISE_SIZE = 512
 # Noise is cut at random from one fixed field: drawing a fresh one costs more than all the rest.
-_NOISE = np.random.default_rng(0).normal(0.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3)).clip(-127, 127).astype(np.int8)
+_NOISE = np.random.default_rng(0).normal(128.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3)).clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,9 @@ def _noise(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
     size = crop.shape[0]
     y, x = rng.integers(0, _NOISE_SIZE - size + 1, 2)
     field = _NOISE[y : y + size, x : x + size]
-    return cv2.scaleAdd(field.astype(np.int16), rng.uniform(0.05, 0.4), crop.astype(np.int16)).clip(0, 255).astype(np.uint8)
+    # The field is stored around 128, so that OpenCV adds it to bytes without a detour over wider integers.
+    amount = rng.uniform(0.05, 0.4)
+    return cv2.addWeighted(crop, 1.0, field, amount, -128.0 * amount)
 
 
 def _jpeg(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:

@@ -55,7 +55,9 @@ class Compositor:
         # A window larger than the picture would show its mirror image.
         zoom = min(zoom, 1.05 * min(frames[0].size) / crops.search_size)
         if kind == Kind.WRONG_TEMPLATE:
-            template = self._template(rng, *self._another(rng, category), draw_pose(rng, options), UNCHANGED, frames[0], place, zoom)
+            template = self._template(
+                rng, *self._another(rng, category), draw_pose(rng, options), UNCHANGED, frames[0], place, zoom
+            )
         else:
             template = self._template(rng, first, category, pose, colour, frames[0], place, zoom)
         drift = rng.normal(0, 40, 2) * rng.random()
@@ -97,7 +99,7 @@ class Compositor:
         views: list[np.ndarray] | list[Picture],
         category: str,
     ) -> None:
-        """Pastes up to ``max_distractors`` objects, at least one where any is allowed, into a crop, beside the box where there is one.
+        """Pastes distractors into a crop, beside the box where there is one: one to ``max_distractors``.
 
         Look-alikes are drawn from ``views``: but only recoloured or strongly changed, and only where the target
         is there to be told from them.
@@ -235,9 +237,7 @@ class Compositor:
         offset = (ground - mean) * amount
         return colour.then(offset_colour(offset))
 
-    def _distractor(
-        self, rng: np.random.Generator, canvas: np.ndarray, views: list, category: str
-    ) -> Sprite | None:
+    def _distractor(self, rng: np.random.Generator, canvas: np.ndarray, views: list, category: str) -> Sprite | None:
         options = self._options
         context = NOMINAL_CONTEXT * np.exp(rng.normal(0, 0.3))
         if views and rng.random() < options.lookalike:

@@ -77,9 +77,7 @@ def expand(source: Path, folder: Path) -> None:
     (folder / "clips.json").write_bytes((source / "clips.json").read_bytes())
 
 
-def _pack_clip(
-    clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options: PackOptions, counts: Counts
-) -> dict:
+def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options: PackOptions, counts: Counts) -> dict:
     frames = list(range(0, len(clip.frames), options.frame_stride))
     keys = [f"{clip.name}#{frame}" for frame in frames]
     wanted = {
@@ -119,7 +117,9 @@ def _pack_clip(
         "tracks": [
             {
                 "category": track.category,
-                "boxes": [None if np.isnan(b).any() else [round(v, 2) for v in b] for b in track.boxes[frames].tolist()],
+                "boxes": [
+                    None if np.isnan(b).any() else [round(v, 2) for v in b] for b in track.boxes[frames].tolist()
+                ],
                 "cutouts": [f"{clip.name}#{frame}@{number}" for frame in _views(track, frames)],
             }
             for number, track in enumerate(clip.tracks)

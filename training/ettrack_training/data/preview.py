@@ -1,6 +1,6 @@
 """Prints how many pairs per second one process makes, and draws a sheet of samples to look at.
 
-    python -m ettrack_training.data.preview --cache CACHE --out sheet.png
+python -m ettrack_training.data.preview --cache CACHE --out sheet.png   # 600 pairs timed
 """
 
 from __future__ import annotations

@@ -94,9 +94,7 @@ class PairSampler:
             self._compositor.paste_distractors(rng, search, box, track.views, track.category)
         return Pair(template, search, box, kind, origin)
 
-    def _other_object(
-        self, rng: np.random.Generator, track: PackedTrack, origin: Origin
-    ) -> tuple[Picture, np.ndarray]:
+    def _other_object(self, rng: np.random.Generator, track: PackedTrack, origin: Origin) -> tuple[Picture, np.ndarray]:
         draw = self._data.videos if origin == Origin.VIDEO else self._data.stills
         for _ in range(8):
             other: PackedTrack = draw(rng)

@@ -53,9 +53,7 @@ class RunLengths:
         """Returns a bool array [height, width]. Raises ValueError where the runs do not fill the picture."""
         counts = decompress_counts(self.counts) if isinstance(self.counts, str) else list(self.counts)
         if sum(counts) != self.height * self.width:
-            raise ValueError(
-                f"expected run lengths of {self.height} x {self.width} pixels in total, got {sum(counts)}"
-            )
+            raise ValueError(f"expected run lengths of {self.height} x {self.width} pixels in total, got {sum(counts)}")
         values = np.arange(len(counts)) % 2 == 1
         return np.repeat(values, counts).reshape(self.width, self.height).T
 

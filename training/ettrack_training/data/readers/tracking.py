@@ -33,7 +33,7 @@ def read_lasot(root: Path) -> Iterator[Clip]:
 
 
 def read_got10k(root: Path) -> Iterator[Clip]:
-    """Yields the sequences of a GOT-10k split: ``GOT-10k_Train_000001/{00000001.jpg, groundtruth.txt, absence.label}``."""
+    """Yields the sequences of a GOT-10k split: ``NAME/{00000001.jpg, groundtruth.txt, absence.label}``."""
     listing = root / "list.txt"
     names = listing.read_text().split() if listing.is_file() else sorted(p.name for p in root.iterdir() if p.is_dir())
     if not names:

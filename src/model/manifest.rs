@@ -58,6 +58,17 @@ pub enum Family {
     Siamfcpp,
 }
 
+impl std::fmt::Display for Family {
+    /// As in `model.yaml`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AnchorFree => "anchor_free",
+            Self::CentreHead => "centre_head",
+            Self::Siamfcpp => "siamfcpp",
+        })
+    }
+}
+
 /// The ONNX files of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

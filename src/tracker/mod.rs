@@ -292,7 +292,7 @@ impl Tracker {
                 return Err(TrackError::Model(ModelError::Value {
                     path: folder.manifest_path(),
                     key: "family".to_owned(),
-                    got: format!("{family:?}"),
+                    got: family.to_string(),
                     expected: "anchor_free".to_owned(),
                 }));
             }

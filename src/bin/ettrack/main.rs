@@ -1,6 +1,8 @@
 //! The command line: parse, call, print. One file per subcommand.
 
+mod bench;
 mod console;
+mod models;
 
 use std::process::ExitCode;
 
@@ -25,11 +27,17 @@ struct Cli {
 
 /// One variant per subcommand, one file per variant.
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Bench(bench::Bench),
+    Models(models::Models),
+}
 
 impl Command {
     fn run(self) -> anyhow::Result<()> {
-        match self {}
+        match self {
+            Self::Bench(command) => command.run(),
+            Self::Models(command) => command.run(),
+        }
     }
 }
 

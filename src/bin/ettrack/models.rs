@@ -1,0 +1,149 @@
+//! `ettrack models`: lists model folders and checks each by opening it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use ettrack::model::ModelFolder;
+use ettrack::tracker::{Tracker, TrackerOptions};
+
+use crate::console::{self, BadInput};
+
+/// List model folders and check them: manifest, checksums, tensors, one run of each graph.
+///
+/// Fails where a model does, after all have been checked.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Model folders, or folders that hold some.
+    #[arg(default_value = "models")]
+    folders: Vec<PathBuf>,
+    /// The ONNX Runtime library or its folder.
+    #[arg(long, value_name = "PATH")]
+    onnxruntime: Option<PathBuf>,
+    /// Print a JSON array instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said of a model.
+#[derive(Debug, serde::Serialize)]
+struct Entry {
+    path: PathBuf,
+    name: Option<String>,
+    family: Option<String>,
+    description: Option<String>,
+    parameters: Option<u64>,
+    macs_track: Option<u64>,
+    /// `None` for a model that works.
+    error: Option<String>,
+}
+
+impl Models {
+    /// Lists and checks.
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut folders = Vec::new();
+        for folder in &self.folders {
+            collect(folder, &mut folders)?;
+        }
+        if folders.is_empty() {
+            let searched = self
+                .folders
+                .iter()
+                .map(|f| f.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ");
+            bail!(BadInput(format!(
+                "no model folder (one with a model.yaml) in {searched}"
+            )));
+        }
+        let options = TrackerOptions {
+            threads: 1,
+            library: self.onnxruntime.clone(),
+            ..TrackerOptions::default()
+        };
+        let entries: Vec<Entry> = folders
+            .iter()
+            .map(|folder| check(folder, &options))
+            .collect();
+
+        let mut out = console::stdout();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &entries)?;
+            writeln!(out)?;
+        } else {
+            for entry in &entries {
+                print(&mut out, entry)?;
+            }
+        }
+        out.flush()?;
+        let failed = entries.iter().filter(|entry| entry.error.is_some()).count();
+        if failed > 0 {
+            bail!("{failed} of {} models cannot be used", entries.len());
+        }
+        Ok(())
+    }
+}
+
+/// Adds `folder`, or the model folders in it.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if folder.join("model.yaml").is_file() || folder.is_file() {
+        found.push(folder.to_path_buf());
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| BadInput(format!("cannot list {}", folder.display())))?;
+    let mut inside = Vec::new();
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .path();
+        if path.join("model.yaml").is_file() {
+            inside.push(path);
+        }
+    }
+    inside.sort();
+    found.extend(inside);
+    Ok(())
+}
+
+fn check(path: &Path, options: &TrackerOptions) -> Entry {
+    let manifest = ModelFolder::open(path).ok().map(|folder| folder.manifest);
+    let cost = manifest.as_ref().and_then(|manifest| manifest.cost);
+    Entry {
+        path: path.to_path_buf(),
+        name: manifest.as_ref().map(|manifest| manifest.name.clone()),
+        family: manifest
+            .as_ref()
+            .map(|manifest| manifest.family.to_string()),
+        description: manifest.map(|manifest| manifest.description),
+        parameters: cost.map(|cost| cost.parameters),
+        macs_track: cost.map(|cost| cost.macs_track),
+        error: Tracker::open(path, options)
+            .err()
+            .map(|error| error.to_string()),
+    }
+}
+
+fn print(out: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+    let millions =
+        |value: Option<u64>| value.map_or("?".to_owned(), |v| format!("{:.1} M", v as f64 / 1e6));
+    writeln!(
+        out,
+        "{}  {}  {} parameters, {} MACs per frame  {}",
+        if entry.error.is_some() {
+            "BROKEN"
+        } else {
+            "ok"
+        },
+        entry.path.display(),
+        millions(entry.parameters),
+        millions(entry.macs_track),
+        known(&entry.family),
+    )?;
+    match &entry.error {
+        Some(error) => writeln!(out, "    {error}"),
+        None => writeln!(out, "    {}", known(&entry.description)),
+    }
+}

@@ -1,0 +1,81 @@
+//! `ettrack models` and `ettrack bench` on a small model.
+
+use std::process::{Command, Output};
+
+const MODEL: &str = "tests/data/micro_model";
+
+fn ettrack(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments)
+        .output()
+        .expect("the command line runs")
+}
+
+#[test]
+fn models_lists_what_works_and_fails_where_one_does_not() {
+    let output = ettrack(&["models", MODEL]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.starts_with("ok") && text.contains("micro_model"),
+        "{text}"
+    );
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let broken = folder.path().join("broken");
+    std::fs::create_dir(&broken).expect("made");
+    std::fs::write(broken.join("model.yaml"), "format: 1\n").expect("written");
+    let output = ettrack(&["models", "--json", MODEL, &folder.path().to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(1));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(list[0]["error"].is_null());
+    assert!(
+        list[1]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("missing field")),
+        "{list}"
+    );
+
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let output = ettrack(&["models", &empty.path().to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2), "no model is bad input");
+}
+
+#[test]
+fn bench_measures_every_model() {
+    let output = ettrack(&[
+        "bench", "--model", MODEL, "--model", MODEL, "--frames", "5", "--size", "64x48", "--json",
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = report["models"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row["frames"], 5);
+        assert_eq!(row["parameters"], 3145);
+        assert!(
+            row["network"]["median_ms"]
+                .as_f64()
+                .is_some_and(|ms| ms > 0.0),
+            "{row}"
+        );
+        assert!(
+            row["total"]["max_ms"].as_f64() >= row["total"]["median_ms"].as_f64(),
+            "{row}"
+        );
+    }
+    let output = ettrack(&["bench", "--model", "no/such/model"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no/such/model"));
+    let output = ettrack(&["bench", "--model", MODEL, "--size", "0x0"]);
+    assert_eq!(output.status.code(), Some(2));
+}

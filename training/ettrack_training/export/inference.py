@@ -71,27 +71,27 @@ class FastGate(nn.Module):
 class FastExemplarLayer(nn.Module):
     """An exemplar layer for one image, [1,C,H,W] -> same shape.
 
-    Both batch norms are folded into the exemplars (their scales) and biases, softmax scale
-    into the keys, the dynamic 1x1 is a matrix product that gives tokens [H*W,C] right away.
+    Both batch norms are folded into the exemplars (their scales) and biases, the softmax scale
+    into the keys. The gate multiplies the dynamic 1x1 kernel instead of the features, and that
+    1x1 is a matrix product with the features as they lie, [C,H*W]; only the feed-forward part
+    works on tokens [H*W,C], without a batch axis, which ONNX Runtime runs as Gemm.
     """
 
     def __init__(self, layer: ExemplarLayer):
         super().__init__()
         self.channels, self.kernel = layer.channels, layer.kernel
         self.query = layer.average_pooler.fc1
-        self.keys = nn.Parameter((layer.K * layer.scale).t().contiguous(), False)
+        self.keys = _constant((layer.K * layer.scale).t())
         exemplars = layer.K.shape[0]
         dw_scale, dw_bias = _affine(layer.dw_bn)
         pw_scale, pw_bias = _affine(layer.pw_bn)
         depthwise = layer.V_dw.view(exemplars, self.channels, -1) * dw_scale[:, None]
-        self.depthwise = nn.Parameter(depthwise.flatten(1), False)
-        self.depthwise_bias = nn.Parameter(dw_bias, False)
-        pointwise = layer.V_pw.view(exemplars, self.channels, self.channels)
-        # Transposed: tokens [H*W,in] times [in,out].
-        pointwise = (pointwise * pw_scale[:, None]).transpose(1, 2)
-        self.pointwise = nn.Parameter(pointwise.flatten(1), False)
-        self.pointwise_bias = nn.Parameter(pw_bias, False)
-        self.se = FastGate(layer.se.conv_reduce, layer.se.conv_expand, layer.se.gate)
+        pointwise = layer.V_pw.view(exemplars, self.channels, -1) * pw_scale[:, None]
+        self.depthwise = _constant(depthwise.flatten(1))
+        self.depthwise_bias = _constant(dw_bias)
+        self.pointwise = _constant(pointwise.flatten(1))
+        self.pointwise_bias = _constant(pw_bias[:, None])
+        self.reduce, self.expand = _linear(layer.se.conv_reduce), _linear(layer.se.conv_expand)
         self.ffn = layer.ffn
         if self.ffn:
             self.norm1, self.norm2 = layer.norm1, layer.norm2
@@ -99,23 +99,29 @@ class FastExemplarLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         channels, height, width = self.channels, x.shape[2], x.shape[3]
-        pooled = F.adaptive_avg_pool2d(x, 1).view(1, channels)
-        attention = torch.softmax(F.relu(self.query(pooled)) @ self.keys, dim=1)
+        attention = torch.softmax(F.relu(self.query(x.mean((2, 3)))) @ self.keys, dim=1)
         depthwise = (attention @ self.depthwise).view(channels, 1, self.kernel, self.kernel)
         pointwise = (attention @ self.pointwise).view(channels, channels)
 
         y = F.conv2d(x, depthwise, self.depthwise_bias, padding=self.kernel // 2, groups=channels)
-        y = self.se(F.relu(y))
-        tokens = F.relu(_tokens(y, channels) @ pointwise + self.pointwise_bias)
-        tokens = tokens + _tokens(x, channels)
+        y = F.relu(y).reshape(channels, -1)
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(y.mean(1).view(1, channels)))))
+        y = F.relu((pointwise * gate) @ y + self.pointwise_bias) + x.reshape(channels, -1)
         if self.ffn:
-            tokens = self.norm1(tokens)
-            tokens = self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
-        return tokens.t().reshape(1, channels, height, width)
+            tokens = self.norm1(y.t())
+            y = self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens)))).t()
+        return y.reshape(1, channels, height, width)
 
 
-def _tokens(x: Tensor, channels: int) -> Tensor:
-    return x.reshape(channels, -1).t()
+def _constant(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.contiguous(), requires_grad=False)
+
+
+def _linear(conv: nn.Conv2d) -> nn.Linear:
+    """A 1x1 convolution as a linear layer."""
+    linear = nn.Linear(conv.in_channels, conv.out_channels)
+    linear.weight, linear.bias = _constant(conv.weight.flatten(1)), conv.bias
+    return linear
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Where training code keeps weights, the first that is there wins. Averaged weights come last:
 # a file that holds both is converted as its authors' loader would read it, see `entry`.
-WRAPPERS = ("state_dict", "net", "model", "network", "state_dict_ema", "model_ema", "ema")
+WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
 _SHOWN = 5
 
 

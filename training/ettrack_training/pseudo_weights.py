@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod, sqrt
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Rule = Callable[[str, tuple[int, ...], np.ndarray], np.ndarray]
+# Key, shape, standard normal noise, salt; None keeps the network's own value (computed buffers).
+Rule = Callable[[str, tuple[int, ...], np.ndarray, str], np.ndarray | None]
 
 
 def noise(key: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
@@ -25,15 +27,18 @@ def noise(key: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
 
 
 def pseudo_state_dict(template: Mapping[str, Tensor], rule: Rule, salt: str) -> dict[str, Tensor]:
-    """A state dict with the keys and shapes of `template`; counters are zero."""
+    """A state dict with the keys and shapes of `template`; counters and index tables stay as they are."""
     state = {}
     for key, tensor in template.items():
         if not tensor.is_floating_point():
-            state[key] = torch.zeros_like(tensor)
+            state[key] = tensor.clone()
             continue
         shape = tuple(tensor.shape)
-        values = rule(key, shape, noise(key, shape, salt))
-        state[key] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        values = rule(key, shape, noise(key, shape, salt), salt)
+        if values is None:
+            state[key] = tensor.clone()
+            continue
+        state[key] = torch.from_numpy(np.array(values, dtype=np.float32))
     return state
 
 
@@ -50,7 +55,7 @@ _BACKBONE_GAINS = ((r"conv_pwl\.", 0.38), (r"conv_pw\.|conv_stem\.", 2.0))
 _HEAD_GAINS = ((r"CA_layer\.|\.adj_layer\.", 0.3), (r"cls_pred\.", 9.0), (r"bbox_pred\.", 0.4))
 
 
-def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray) -> np.ndarray:
+def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray, _salt: str) -> np.ndarray:
     """E.T.Track and LightTrack: gains that keep scores varied and boxes of a sane size."""
     leaf = key.rpartition(".")[2]
     backbone = key.startswith(("backbone_net.", "features."))
@@ -79,3 +84,61 @@ def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray) -> np.ndarray:
     if leaf == "bias":
         return offset * n
     raise KeyError(f"no pseudo-random rule for {key} of shape {shape}")
+
+
+@dataclass(frozen=True)
+class Override:
+    """Changes the law `offset + scale * noise` of keys that match; `gain` multiplies the scale.
+
+    An `offset` of several numbers gives one per first index of the tensor.
+    """
+
+    pattern: str
+    gain: float = 1.0
+    scale: float | None = None
+    offset: float | Sequence[float] | None = None
+
+
+def transformer_rule(
+    overrides: Sequence[Override],
+    by_salt: Mapping[str, Sequence[Override]],
+    computed: Sequence[str] = (),
+) -> Rule:
+    """SMAT, SparseTT, CompressTracker: initialisation laws, then `overrides`, then those of the salt.
+
+    The overrides keep boxes near the object and scores varied; those of a salt were calibrated
+    on the goldens' sequence. `computed` names buffers that the network computes itself.
+    """
+
+    def rule(key: str, shape: tuple[int, ...], n: np.ndarray, salt: str) -> np.ndarray | None:
+        if key in computed:
+            return None
+        offset, scale = _initial_law(key, shape)
+        for override in (*overrides, *by_salt.get(salt, ())):
+            if not re.search(override.pattern, key):
+                continue
+            scale = scale * override.gain if override.scale is None else override.scale
+            if override.offset is not None:
+                offset = np.asarray(override.offset, np.float64)
+                offset = offset.reshape(offset.shape + (1,) * (len(shape) - 1) * offset.ndim)
+        if key.endswith("running_var"):
+            n = np.abs(n)
+        return np.asarray(offset + scale * n).reshape(shape)
+
+    return rule
+
+
+def _initial_law(key: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    leaf = key.rpartition(".")[2]
+    fan_in = prod(shape[1:])
+    if leaf == "running_var":
+        return 1.0, 0.1
+    if leaf == "running_mean" or leaf.endswith("bias"):
+        return 0.0, 0.1
+    if leaf.endswith("weight") and len(shape) == 1:
+        return 1.0, 0.1
+    if leaf.endswith("weight") and len(shape) == 4:
+        return 0.0, sqrt(2.0 / fan_in)
+    if leaf.endswith("weight") and len(shape) == 2 and "embed.weight" not in key:
+        return 0.0, sqrt(1.0 / fan_in)
+    return 0.0, 0.1

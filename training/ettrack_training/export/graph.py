@@ -34,13 +34,14 @@ class Tolerance:
 class Graph:
     """A graph to be exported.
 
-    `module` is what is written, made for speed; `reference` computes the same the plain way
-    and judges it. Both take the inputs in the order of `inputs` and return the tensors named
-    by `outputs` (one tensor or a tuple). `axes` names symbolic axes of inputs and outputs;
-    `variants` are further inputs to check with, other sizes of these axes in particular.
+    `module` is what is written, made for speed: a module to be traced, or a graph laid out by hand
+    (see `builder`). `reference` computes the same the plain way and judges it. Both take the inputs
+    in the order of `inputs` and return the tensors named by `outputs` (one tensor or a tuple).
+    `axes` names symbolic axes of inputs and outputs; `variants` are further inputs to check with,
+    other sizes of these axes in particular.
     """
 
-    module: nn.Module
+    module: nn.Module | onnx.ModelProto
     reference: nn.Module
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tolerance]
@@ -50,6 +51,8 @@ class Graph:
 
 def export_graph(graph: Graph) -> bytes:
     """The serialised ONNX model, with shapes inferred."""
+    if isinstance(graph.module, onnx.ModelProto):
+        return graph.module.SerializeToString()
     buffer = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         # The tracing exporter is chosen: it takes a tenth of the time of its successor, needs

@@ -92,9 +92,9 @@ class Backbone(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.distill_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
 
-    def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        x = torch.cat([self.patch_embed(template) + self.pos_embed_z,
-                       self.patch_embed(search) + self.pos_embed_x], dim=1)
+    def forward(self, template_tokens: Tensor, search: Tensor) -> Tensor:
+        """Template tokens with their positions and the search image to all tokens, template first."""
+        x = torch.cat([template_tokens, self.patch_embed(search) + self.pos_embed_x], dim=1)
         for block in self.distill_blocks:
             x = block(x)
         return self.norm(x)
@@ -117,14 +117,14 @@ class CenterHead(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return (clamped_sigmoid(self.tower("ctr", x)), clamped_sigmoid(self.tower("size", x)),
-                self.tower("offset", x))
+        return (clamped_sigmoid(self.tower("ctr", x)), clamped_sigmoid(self.tower("size", x)), self.tower("offset", x))
 
 
 class CompressTracker(nn.Module):
     """The whole tracker network of ``depth`` blocks.
 
-    ``forward(z, x)``: ``[1, 3, 128, 128]`` and ``[1, 3, 256, 256]`` to score ``[1, 1, 16, 16]`` in (0, 1),
+    ``template(z)``: ``[1, 3, 128, 128]`` to its tokens ``[1, 64, width]``.
+    ``track(tokens, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1),
     size ``[1, 2, 16, 16]`` as fractions of the search region and offset ``[1, 2, 16, 16]`` in cells.
     """
 
@@ -133,7 +133,13 @@ class CompressTracker(nn.Module):
         self.backbone = Backbone(depth, width, heads)
         self.box_head = CenterHead(width, head_width)
 
-    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        tokens = self.backbone(template, search)[:, TEMPLATE_TOKENS:]
+    def template(self, image: Tensor) -> Tensor:
+        return self.backbone.patch_embed(image) + self.backbone.pos_embed_z
+
+    def track(self, template_tokens: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = self.backbone(template_tokens, search)[:, TEMPLATE_TOKENS:]
         b, n, c = tokens.shape
         return self.box_head(tokens.transpose(1, 2).reshape(b, c, SCORE_SIZE, SCORE_SIZE))
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.track(self.template(template), search)

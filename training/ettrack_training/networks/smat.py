@@ -6,9 +6,13 @@ Parameter names are those of the authors' checkpoint (``mobilevitv2_256_128x1_ep
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .siamese import PixelwiseCorrelation
 
 TEMPLATE_SIZE = 128
 SEARCH_SIZE = 256
@@ -20,12 +24,25 @@ CLAMP = 1e-4
 class ConvLayer(nn.Module):
     """Convolution, optional batch norm, optional ReLU (``block.conv``, ``block.norm``)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1,
-                 norm: bool = True, act: bool = True, bias: bool | None = None):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        act: bool = True,
+        bias: bool | None = None,
+    ):
         super().__init__()
         self.block = nn.Sequential()
-        self.block.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups,
-                                                bias=not norm if bias is None else bias))
+        self.block.add_module(
+            "conv",
+            nn.Conv2d(
+                inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=not norm if bias is None else bias
+            ),
+        )
         if norm:
             self.block.add_module("norm", nn.BatchNorm2d(outputs))
         if act:
@@ -77,8 +94,11 @@ class AttentionUnit(nn.Module):
         self.pre_norm_attn = nn.Sequential(nn.GroupNorm(1, width), SeparableAttention(width))
         # Index 2 is a parameterless layer (dropout in training), which keeps the authors' names.
         self.pre_norm_ffn = nn.Sequential(
-            nn.GroupNorm(1, width), ConvLayer(width, hidden, norm=False), nn.Identity(),
-            ConvLayer(hidden, width, norm=False, act=False))
+            nn.GroupNorm(1, width),
+            ConvLayer(width, hidden, norm=False),
+            nn.Identity(),
+            ConvLayer(hidden, width, norm=False, act=False),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.pre_norm_attn(x)
@@ -109,22 +129,30 @@ class MixedAttentionBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, units: int):
         super().__init__()
-        self.local_rep = nn.Sequential(ConvLayer(channels, channels, 3, groups=channels),
-                                       ConvLayer(channels, width, norm=False, act=False, bias=False))
+        self.local_rep = nn.Sequential(
+            ConvLayer(channels, channels, 3, groups=channels),
+            ConvLayer(channels, width, norm=False, act=False, bias=False),
+        )
         self.global_rep = attention_stack(width, units, 2 * width)
         self.conv_proj = ConvLayer(width, channels, act=False)
 
+    def tokens(self, x: Tensor) -> Tensor:
+        """``[1, channels, H, W]`` of one image to ``[1, width, 4, H * W / 4]``."""
+        return unfold(self.local_rep(x))
+
     def forward(self, search: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
-        search_size, template_size = search.shape[2:], template.shape[2:]
-        search, template = unfold(self.local_rep(search)), unfold(self.local_rep(template))
+        """Tokens of both images to their maps."""
         count = search.shape[3]
         mixed = self.global_rep(torch.cat([search, template], dim=3))
-        return (self.conv_proj(fold(mixed[..., :count], *search_size)),
-                self.conv_proj(fold(mixed[..., count:], *template_size)))
+        return self.to_map(mixed[..., :count]), self.to_map(mixed[..., count:])
+
+    def to_map(self, tokens: Tensor) -> Tensor:
+        side = 2 * math.isqrt(tokens.shape[3])
+        return self.conv_proj(fold(tokens, side, side))
 
 
 class Backbone(nn.Module):
-    """MobileViTv2-1.0 up to stride 16; the template stops at layer 2, which no search image touches."""
+    """MobileViTv2-1.0 up to stride 16. Up to layer 3's tokens no image sees the other."""
 
     def __init__(self):
         super().__init__()
@@ -134,14 +162,15 @@ class Backbone(nn.Module):
         self.layer_3 = nn.Sequential(InvertedResidual(128, 256, 2), MixedAttentionBlock(256, 128, 2))
         self.layer_4 = nn.Sequential(InvertedResidual(256, 384, 2), MixedAttentionBlock(384, 192, 4))
 
-    def local(self, image: Tensor) -> Tensor:
-        return self.layer_2(self.layer_1(self.conv_1(image)))
+    def tokens(self, image: Tensor) -> Tensor:
+        """Layer 3's tokens ``[1, 128, 4, n]`` of one image before attention."""
+        x = self.layer_2(self.layer_1(self.conv_1(image)))
+        return self.layer_3[1].tokens(self.layer_3[0](x))
 
-    def forward(self, template_feature: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        x, z = self.local(search), template_feature
-        for layer in (self.layer_3, self.layer_4):
-            x, z = layer[1](layer[0](x), layer[0](z))
-        return x, z
+    def forward(self, template_tokens: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        x, z = self.layer_3[1](self.tokens(search), template_tokens)
+        reduce, block = self.layer_4
+        return block(block.tokens(reduce(x)), block.tokens(reduce(z)))
 
 
 class Neck(nn.Module):
@@ -151,32 +180,6 @@ class Neck(nn.Module):
         super().__init__()
         self.BN_x = nn.BatchNorm2d(channels)
         self.BN_z = nn.BatchNorm2d(channels)
-
-
-class ChannelAttention(nn.Module):
-    """Squeeze and excitation over the correlation channels."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, channels, 1)
-        self.fc2 = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
-        return x * weight.sigmoid()
-
-
-class PixelwiseCorrelation(nn.Module):
-    """Every template cell (row-major) dotted with every search cell, then channel attention."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.CA_layer = ChannelAttention(channels)
-
-    def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        b, c, h, w = search.shape
-        corr = template.reshape(b, c, -1).transpose(1, 2) @ search.reshape(b, c, h * w)
-        return self.CA_layer(corr.reshape(b, -1, h, w))
 
 
 class FeatureFusor(nn.Module):
@@ -228,15 +231,18 @@ class BoxHead(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         score = self.attend(self.pre_ssat_cls, self.global_rep_cls, x)
         box = self.attend(self.pre_ssat_reg, self.global_rep_reg, x)
-        return (clamped_sigmoid(self.tower("ctr", score)), clamped_sigmoid(self.tower("size", box)),
-                self.tower("offset", box))
+        return (
+            clamped_sigmoid(self.tower("ctr", score)),
+            clamped_sigmoid(self.tower("size", box)),
+            self.tower("offset", box),
+        )
 
 
 class Smat(nn.Module):
     """The whole tracker network.
 
-    ``template(z)``: ``[1, 3, 128, 128]`` to the template feature ``[1, 128, 32, 32]``, once per target.
-    ``track(feature, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1),
+    ``template(z)``: ``[1, 3, 128, 128]`` to the template's tokens ``[1, 128, 4, 64]``, once per target.
+    ``track(tokens, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1),
     size ``[1, 2, 16, 16]`` as fractions of the search region and offset ``[1, 2, 16, 16]`` in cells.
     """
 
@@ -248,10 +254,10 @@ class Smat(nn.Module):
         self.box_head = BoxHead()
 
     def template(self, image: Tensor) -> Tensor:
-        return self.backbone.local(image)
+        return self.backbone.tokens(image)
 
-    def track(self, template_feature: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, z = self.backbone(template_feature, search)
+    def track(self, template_tokens: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, z = self.backbone(template_tokens, search)
         return self.box_head(self.feature_fusor(self.neck.BN_z(z), self.neck.BN_x(x)))
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:

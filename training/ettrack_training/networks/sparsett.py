@@ -36,8 +36,7 @@ def relative_position_index(window: int) -> Tensor:
     """``[window^2, window^2]``: which row of the bias table stands between two cells of a window."""
     row, col = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     row, col = row.flatten(), col.flatten()
-    return ((2 * window - 1) * (row[:, None] - row[None] + window - 1)
-            + col[:, None] - col[None] + window - 1)
+    return (2 * window - 1) * (row[:, None] - row[None] + window - 1) + col[:, None] - col[None] + window - 1
 
 
 def shifted_window_mask(height: int, width: int) -> Tensor:
@@ -80,13 +79,13 @@ class WindowAttention(nn.Module):
     def bias(self) -> Tensor:
         """``[heads, 49, 49]``"""
         table = self.relative_position_bias_table[self.relative_position_index.reshape(-1)]
-        return table.reshape(WINDOW ** 2, WINDOW ** 2, self.heads).permute(2, 0, 1)
+        return table.reshape(WINDOW**2, WINDOW**2, self.heads).permute(2, 0, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         b, n, c = x.shape
         head = c // self.heads
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, head).permute(2, 0, 3, 1, 4).unbind(0)
-        logits = (q * head ** -0.5) @ k.transpose(-2, -1) + self.bias()
+        logits = (q * head**-0.5) @ k.transpose(-2, -1) + self.bias()
         if mask is not None:
             logits = logits + mask[:, None]
         return self.proj((logits.softmax(dim=-1) @ v).transpose(1, 2).reshape(b, n, c))
@@ -186,11 +185,14 @@ class SwinPatchEmbed(nn.Module):
 class SwinT(nn.Module):
     """Swin-T up to stride 16: ``[1, 3, s, s]`` to ``[1, 384, n, n]``."""
 
-    def __init__(self, width: int = 96, depths: tuple[int, ...] = (2, 2, 6, 2), heads: tuple[int, ...] = (3, 6, 12, 24)):
+    def __init__(
+        self, width: int = 96, depths: tuple[int, ...] = (2, 2, 6, 2), heads: tuple[int, ...] = (3, 6, 12, 24)
+    ):
         super().__init__()
         self.patch_embed = SwinPatchEmbed(width)
         self.stages = nn.ModuleList(
-            SwinStage(width << i, heads[i], depths[i], i + 1 < len(depths)) for i in range(len(depths)))
+            SwinStage(width << i, heads[i], depths[i], i + 1 < len(depths)) for i in range(len(depths))
+        )
         self.norm2 = nn.LayerNorm(4 * width)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -235,9 +237,9 @@ class MultiheadAttention(nn.Module):
         """Scaled queries, keys and values, ``[1, heads, n, head]`` each."""
         c = query.shape[-1]
         head = c // self.heads
-        q = F.linear(query, self.in_proj_weight[:c], self.in_proj_bias[:c]) * head ** -0.5
-        k = F.linear(memory, self.in_proj_weight[c:2 * c], self.in_proj_bias[c:2 * c])
-        v = F.linear(memory, self.in_proj_weight[2 * c:], self.in_proj_bias[2 * c:])
+        q = F.linear(query, self.in_proj_weight[:c], self.in_proj_bias[:c]) * head**-0.5
+        k = F.linear(memory, self.in_proj_weight[c : 2 * c], self.in_proj_bias[c : 2 * c])
+        v = F.linear(memory, self.in_proj_weight[2 * c :], self.in_proj_bias[2 * c :])
         return tuple(t.reshape(1, -1, self.heads, head).transpose(1, 2) for t in (q, k, v))
 
     def weigh(self, logits: Tensor) -> Tensor:
@@ -410,8 +412,9 @@ class DoubleHead(nn.Module):
         self.fc_branch = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU())
         self.fc_branch_cls = ConvBn(width, 1)
         self.fc_branch_reg = ConvBn(width, 4)
-        self.conv_branch = nn.Sequential(WideningBlock(inputs, width),
-                                         *(Bottleneck(width, width // 4) for _ in range(bottlenecks)))
+        self.conv_branch = nn.Sequential(
+            WideningBlock(inputs, width), *(Bottleneck(width, width // 4) for _ in range(bottlenecks))
+        )
         self.conv_branch_cls = ConvBn(width, 1)
         self.conv_branch_reg = ConvBn(width, 4)
 

@@ -1,8 +1,10 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
-from . import et_track, lighttrack
+from . import compresstracker, et_track, lighttrack, smat, sparsett
 from .base import Tracker
 
-TRACKERS: dict[str, Tracker] = {tracker.name: tracker for tracker in (et_track.TRACKER, lighttrack.TRACKER)}
+TRACKERS: dict[str, Tracker] = {
+    module.TRACKER.name: module.TRACKER for module in (et_track, lighttrack, smat, sparsett, compresstracker)
+}
 
 __all__ = ["TRACKERS", "Tracker"]

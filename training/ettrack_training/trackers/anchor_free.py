@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..export import Graph, Tolerance
 from ..export.inference import TemplateGraph, TrackGraph, inference_form
 from ..networks.siamese import SiameseTracker
+from .noise import generator, structured_noise
 
 # Normalisation of the authors' training: of RGB values divided by 255.
 IMAGENET_INPUT = {
@@ -24,11 +24,11 @@ def graphs(network: SiameseTracker) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`; the latter for all search sizes of the configuration."""
     config = network.config
     fast = inference_form(network)
-    generator = torch.Generator().manual_seed(0)
-    template = _noise(config.template_size, generator)
+    random = generator()
+    template = structured_noise(config.template_size, random)
     with torch.no_grad():
         features = network.template_features(template)
-    searches = [_noise(size, generator) for size in config.search_sizes]
+    searches = [structured_noise(size, random) for size in config.search_sizes]
     axes = {}
     if len(searches) > 1:
         search, score = ({2: name, 3: name} for name in ("search_size", "score_size"))
@@ -74,12 +74,3 @@ def manifest(network: SiameseTracker) -> dict[str, Any]:
         },
         "tracking": {"default": {"window_influence": 0.225, "penalty_k": 0.007, "learning_rate": 0.616}},
     }
-
-
-def _noise(size: int, generator: torch.Generator) -> Tensor:
-    """A normalised image with structure at several scales, [1,3,size,size]."""
-    image = torch.zeros(1, 3, size, size)
-    for cells in (2, 8, 32):
-        coarse = torch.randn(1, 3, cells, cells, generator=generator)
-        image += torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    return image

@@ -1,0 +1,191 @@
+"""A small builder of ONNX graphs from numpy weights, with the layers the trackers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .graph import OPSET
+
+#: File format version of that operator set's time.
+IR_VERSION = 8
+#: ONNX Runtime's own operators (skip + norm, exact GELU).
+FUSED = "com.microsoft"
+
+# Winograd's F(2x2, 3x3): transforms of a patch, of a kernel and of the products.
+_PATCH = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float64)
+_KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float64)
+_RESULT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float64)
+
+
+class GraphBuilder:
+    """A graph under construction. Values are named by strings; operators run in the order of the calls."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[tuple, str] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    def input(self, name: str, shape: Sequence[int]) -> str:
+        """Declares a float32 input."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        return name
+
+    def output(self, value: str, name: str, shape: Sequence[int]) -> None:
+        """Declares ``value`` as the float32 output ``name``."""
+        self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+
+    def constant(self, array: np.ndarray) -> str:
+        """A float32 or int64 initializer; equal ones are stored once."""
+        array = np.asarray(array)
+        array = np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else np.float32)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"constant_{len(self._constants)}"
+            self._constants[key] = name
+            self._initializers.append(numpy_helper.from_array(array, name))
+        return self._constants[key]
+
+    def op(self, kind: str, *inputs: str, outputs: int | Sequence[bool] = 1, domain: str = "", **attributes):
+        """Appends an operator; returns the name of its output, or a tuple of names for several.
+
+        ``outputs`` may be a list of flags: an output flagged false is left unnamed (not computed).
+        """
+        flags = [True] * outputs if isinstance(outputs, int) else list(outputs)
+        self._count += 1
+        label = f"{kind}_{self._count}"
+        names = [f"{label}/{i}" if wanted else "" for i, wanted in enumerate(flags)]
+        self._nodes.append(helper.make_node(kind, list(inputs), names, name=label, domain=domain, **attributes))
+        wanted = tuple(name for name in names if name)
+        return wanted[0] if len(wanted) == 1 else wanted
+
+    def model(self) -> onnx.ModelProto:
+        """The finished model, checked."""
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ettrack")
+        onnx.checker.check_model(model)
+        return model
+
+    # Layers.
+
+    def reshape(self, x: str, *shape: int) -> str:
+        return self.op("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+    def transpose(self, x: str, *axes: int) -> str:
+        return self.op("Transpose", x, perm=list(axes))
+
+    def gather(self, x: str, index: np.ndarray, axis: int = 0) -> str:
+        return self.op("Gather", x, self.constant(np.asarray(index, np.int64)), axis=axis)
+
+    def rows(self, x: str, start: int, stop: int) -> str:
+        """Rows ``start..stop`` of the first axis."""
+        index = (self.constant(np.array([v], np.int64)) for v in (start, stop, 0))
+        return self.op("Slice", x, *index)
+
+    def linear(self, x: str, weight: np.ndarray, bias: np.ndarray | None = None, relu: bool = False) -> str:
+        """``x [n, in]`` times ``weight [out, in]`` plus ``bias`` (``[out]`` or a whole ``[n, out]``)."""
+        inputs = [x, self.constant(weight.T)]
+        if bias is not None:
+            inputs.append(self.constant(bias))
+        y = self.op("Gemm", *inputs)
+        return self.op("Relu", y) if relu else y
+
+    def conv(
+        self,
+        x: str,
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        stride: int = 1,
+        groups: int = 1,
+        relu: bool = False,
+    ) -> str:
+        """Convolution padded by half the kernel (an even kernel is not padded)."""
+        kernel = weight.shape[2]
+        pad = kernel // 2 if kernel % 2 else 0
+        inputs = [x, self.constant(weight)] + ([self.constant(bias)] if bias is not None else [])
+        y = self.op("Conv", *inputs, kernel_shape=[kernel] * 2, pads=[pad] * 4, strides=[stride] * 2, group=groups)
+        return self.op("Relu", y) if relu else y
+
+    def layer_norm(self, x: str, weight: np.ndarray, bias: np.ndarray, eps: float) -> str:
+        return self.op("LayerNormalization", x, self.constant(weight), self.constant(bias), epsilon=eps, axis=-1)
+
+    def add_layer_norm(self, x: str, skip: str, weight: np.ndarray, bias: np.ndarray, eps: float) -> tuple[str, str]:
+        """``(norm(x + skip), x + skip)``. As two operators: fused, they measured three times slower."""
+        total = self.op("Add", x, skip)
+        return self.layer_norm(total, weight, bias, eps), total
+
+    def clamped_sigmoid(self, x: str, clamp: float) -> str:
+        return self.op(
+            "Clip", self.op("Sigmoid", x), self.constant(np.float32(clamp)), self.constant(np.float32(1 - clamp))
+        )
+
+    def gelu(self, x: str) -> str:
+        """The exact GELU (with erf)."""
+        return self.op("Gelu", x, domain=FUSED)
+
+    def attention(
+        self,
+        query: str,
+        key: str,
+        value: str,
+        batch: int,
+        heads: int,
+        width: int,
+        bias: np.ndarray | None = None,
+        keep: int | None = None,
+    ) -> str:
+        """Multi-head attention of tokens ``[batch * n, width]``, each batch for itself; same shape.
+
+        The query comes scaled. ``bias [batch or 1, heads, n, n]`` is added to the logits; with ``keep``
+        only that many largest logits of each query take part.
+        """
+
+        def split(x: str, *axes: int) -> str:
+            return self.transpose(self.reshape(x, batch, -1, heads, width // heads), *axes)
+
+        logits = self.op("MatMul", split(query, 0, 2, 1, 3), split(key, 0, 2, 3, 1))
+        if bias is not None:
+            logits = self.op("Add", logits, self.constant(bias))
+        if keep is None:
+            weights = self.op("Softmax", logits, axis=-1)
+        else:
+            # Unsorted selection, softmax over the few, and a scatter measured faster than a threshold.
+            best, index = self.op("TopK", logits, self.constant(np.array([keep])), outputs=2, axis=-1, sorted=0)
+            zeros = self.op("Mul", logits, self.constant(np.float32(0)))
+            weights = self.op("ScatterElements", zeros, index, self.op("Softmax", best, axis=-1), axis=-1)
+        mixed = self.op("MatMul", weights, split(value, 0, 2, 1, 3))
+        return self.reshape(self.transpose(mixed, 0, 2, 1, 3), -1, width)
+
+    def conv3x3(self, x: str, weight: np.ndarray, bias: np.ndarray, side: int, relu: bool = True) -> str:
+        """3x3 convolution, padded by one, of token-major cells ``[side^2, in]`` to ``[side^2, out]``.
+
+        Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016) as 16 matrix products: 4/9 of the
+        multiplications. ``bias`` is ``[out]`` or one per cell, ``[side^2, out]``.
+        """
+        outputs, inputs = weight.shape[:2]
+        tiles = (side + 1) // 2
+        patch, tile = np.arange(4), np.arange(tiles)
+        position = 2 * tile[None, :] + patch[:, None] - 1  # [4, tiles]
+        row, col = position[:, None, :, None], position[None, :, None, :]
+        outside = (row < 0) | (row >= side) | (col < 0) | (col >= side)
+        index = np.where(outside, side * side, row * side + col).reshape(-1)
+        padded = self.op("Concat", x, self.constant(np.zeros((1, inputs))), axis=0)
+        d = self.reshape(self.gather(padded, index), 16, tiles * tiles * inputs)
+        d = self.op("MatMul", self.constant(np.kron(_PATCH, _PATCH)), d)
+        kernel = np.einsum("ik,ockl,jl->ijco", _KERNEL, weight, _KERNEL).reshape(16, inputs, outputs)
+        m = self.op("MatMul", self.reshape(d, 16, tiles * tiles, inputs), self.constant(kernel))
+        m = self.op("MatMul", self.constant(np.kron(_RESULT, _RESULT)), self.reshape(m, 16, -1))
+        row, col = np.divmod(np.arange(side * side), side)
+        order = (2 * (row % 2) + col % 2) * tiles * tiles + (row // 2) * tiles + col // 2
+        y = self.gather(self.reshape(m, 4 * tiles * tiles, outputs), order)
+        y = self.op("Add", y, self.constant(bias))
+        return self.op("Relu", y) if relu else y

@@ -1,0 +1,175 @@
+"""SMAT, SparseTT and CompressTracker: the authors' keys, their outputs, their checkpoints."""
+
+import functools
+import sys
+import types
+import zlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from ettrack_training import checkpoint
+from ettrack_training.checkpoint import CheckpointError
+from ettrack_training.convert import load_network, main
+from ettrack_training.networks.compresstracker import CompressTracker
+from ettrack_training.pseudo_weights import pseudo_state_dict
+from ettrack_training.trackers import TRACKERS
+
+DATA = Path(__file__).parents[2] / "tests/data/family"
+FAMILY = ("smat", "sparsett", "compresstracker")
+
+# Number of tensors in the authors' files, and CRC-32 of their sorted names, shapes and types.
+KEYS = {
+    "smat": (371, 0xF66AE931),
+    "sparsett": (438, 0xF76970E6),
+    "compresstracker 2": (122, 0xD2DF18B0),
+    "compresstracker 3": (134, 0xFF90F2EE),
+    "compresstracker 4": (146, 0x416938B3),
+    "compresstracker 6": (170, 0xE1DCB2B9),
+}
+
+
+@functools.cache
+def state_of(name):
+    """Pseudo-random weights with the goldens' salt."""
+    tracker = TRACKERS[name]
+    return pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, tracker.golden_salt)
+
+
+@pytest.fixture(scope="module")
+def family():
+    """Each network with these weights, in evaluation mode."""
+    built = {}
+    for name in FAMILY:
+        built[name] = TRACKERS[name].build({}).eval()
+        built[name].load_state_dict(state_of(name))
+    return built
+
+
+def listing(network):
+    """Names, shapes and types, as the checksums above were made."""
+    return "\n".join(
+        f"{key} {'x'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
+        for key, value in sorted(network.state_dict().items())
+    )
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_are_the_authors(name):
+    tracker, _, depth = name.partition(" ")
+    with torch.device("meta"):
+        network = CompressTracker(int(depth)) if depth else TRACKERS[tracker].build({})
+    assert (len(network.state_dict()), zlib.crc32(listing(network).encode())) == KEYS[name]
+
+
+def normalized(name, pixels):
+    """A recorded crop as the network takes it, [1, 3, s, s]."""
+    settings = TRACKERS[name].manifest(None)["input"]
+    if name == "sparsett":
+        pixels = pixels[..., ::-1]
+    values = (pixels / settings["scale"] - np.array(settings["mean"])) / np.array(settings["std"])
+    return torch.from_numpy(values.astype(np.float32).transpose(2, 0, 1)[None].copy())
+
+
+def goldens(name):
+    """Crops and outputs of the authors' implementation, and the tolerated difference of each output."""
+    file = np.load(DATA / f"{name}.npz")
+    if name == "sparsett":
+        return file["template_crop_bgr"], file["search_crop_bgr"], {"score": 1e-4, "box": 1e-3}, file
+    return file["template_crop"], file["search_crop"], {"score_map": 1e-4, "size_map": 1e-4, "offset_map": 1e-4}, file
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_networks_give_what_the_authors_give(name, family):
+    template, search, outputs, file = goldens(name)
+    with torch.no_grad():
+        made = family[name](normalized(name, template), normalized(name, search))
+    for (key, tolerance), value in zip(outputs.items(), made, strict=True):
+        assert np.abs(value.numpy() - file[key]).max() < tolerance, key
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_graphs_give_what_the_authors_give(name, family):
+    template, search, outputs, file = goldens(name)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    graphs = {
+        key: onnxruntime.InferenceSession(graph.module.SerializeToString(), options)
+        for key, graph in TRACKERS[name].graphs(family[name]).items()
+    }
+    features = graphs["template"].run(None, {"template": normalized(name, template).numpy()})
+    feeds = {node.name: value for node, value in zip(graphs["template"].get_outputs(), features, strict=True)}
+    made = graphs["track"].run(None, {**feeds, "search": normalized(name, search).numpy()})
+    for (key, tolerance), value in zip(outputs.items(), made, strict=True):
+        assert np.abs(value - file[key]).max() < tolerance, key
+
+
+def test_what_only_training_needs_is_dropped_and_told(tmp_path):
+    state = state_of("compresstracker")
+    extra = {
+        "backbone.blocks.11.norm1.weight": torch.ones(768),
+        "ori_backbone.pos_embed": torch.ones(1, 197, 768),
+        "ori_box_head.conv5_ctr.bias": torch.ones(1),
+    }
+    path = tmp_path / "CompressTracker_ep0500.pth.tar"
+    torch.save({"epoch": 500, "net": {f"module.{k}": v for k, v in {**state, **extra}.items()}}, path)
+    network, dropped = load_network(TRACKERS["compresstracker"], path)
+    assert [line.split(" (")[0] for line in dropped] == [
+        "1 tensors backbone.blocks.*",
+        "1 tensors ori_backbone.*",
+        "1 tensors ori_box_head.*",
+    ]
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+@pytest.mark.parametrize("depth", [2, 6])
+def test_the_depth_is_read_from_the_checkpoint(tmp_path, depth):
+    path = tmp_path / "c.pth.tar"
+    torch.save({"net": CompressTracker(depth).state_dict()}, path)
+    network, _ = load_network(TRACKERS["compresstracker"], path)
+    assert len(network.backbone.distill_blocks) == depth
+
+
+def test_another_depth_is_refused(tmp_path, capsys):
+    path, output = tmp_path / "c.pth.tar", tmp_path / "model"
+    torch.save({"net": CompressTracker(5).state_dict()}, path)
+    assert main(["--tracker", "compresstracker", str(path), "--output", str(output)]) == 2
+    assert "blocks 0, 1, 2, 3, 4 of a CompressTracker, expected 2, 3, 4 or 6 blocks" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("smat", "sparsett"), ("sparsett", "compresstracker"), ("compresstracker", "smat")]
+)
+def test_another_trackers_file_is_named_and_nothing_written(tmp_path, capsys, name, asked):
+    path, output = tmp_path / "c.pth", tmp_path / "models" / "m"
+    torch.save({"model_state_dict": state_of(name)} if name == "sparsett" else {"net": state_of(name)}, path)
+    assert main(["--tracker", asked, str(path), "--output", str(output)]) == 2
+    assert f"it looks like a checkpoint of {name}: try --tracker {name}" in capsys.readouterr().err
+    assert not output.parent.exists()
+
+
+def test_a_truncated_file_is_refused(tmp_path, capsys):
+    path, output = tmp_path / "c.pth.tar", tmp_path / "model"
+    torch.save({"net": state_of("smat")}, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert main(["--tracker", "smat", str(path), "--output", str(output)]) == 2
+    assert "expected a PyTorch checkpoint, cannot read it" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_settings_objects_of_the_authors_files_are_read_as_shells(tmp_path, monkeypatch):
+    path = tmp_path / "c.pth.tar"
+    settings = type("Settings", (), {"__module__": "lib.train.admin.settings"})
+    with monkeypatch.context() as patch:
+        for name in ("lib", "lib.train", "lib.train.admin", "lib.train.admin.settings"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        sys.modules["lib.train.admin.settings"].Settings = settings
+        torch.save({"net": {"a": torch.ones(1)}, "settings": settings()}, path)
+    assert checkpoint.load(path, inert_classes=TRACKERS["smat"].inert_classes)["a"] == 1
+    with pytest.raises(CheckpointError, match=r"pickled code.*Settings"):
+        checkpoint.load(path)

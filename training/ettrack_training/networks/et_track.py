@@ -29,13 +29,16 @@ class ETTrackConfig:
     """Everything that shapes the network; the defaults are the paper's configuration.
 
     `correlation_cells` is the number of cells of the template feature (8 x 8 = 64 for a
-    template of 127 or 128 pixels at stride 16).
+    template of 127 or 128 pixels at stride 16). `neck_channels` > 0 lets the neck project template
+    and search features to that many channels before they are correlated, each by a 1x1 of its own;
+    0, the paper's, correlates them as they are.
     """
 
     backbone: BackboneSpec = LT_MOBILE
     template_size: int = 127
     search_sizes: tuple[int, ...] = (256, 288)
     correlation_cells: int = 64
+    neck_channels: int = 0
     adjust_channels: int = 128
     cls_tower: TowerSpec = TowerSpec(256, ("sep5", "et5", "et3", "et3", "et3", "sep3"))
     reg_tower: TowerSpec = TowerSpec(192, ("sep3", "et3", "et3", "et3", "et3", "et5", "et5", "sep5"))
@@ -80,6 +83,9 @@ class ETTrack(SiameseTracker):
                 "BN_x": nn.ModuleList([nn.BatchNorm2d(channels)]),
             }
         )
+        if config.neck_channels:
+            for side in ("z", "x"):
+                self.neck[f"project_{side}"] = nn.Conv2d(channels, config.neck_channels, 1)
         self.feature_fusor = nn.ModuleDict(
             {
                 "pw_corr": nn.ModuleList([PixelwiseCorrelation(config.correlation_cells)]),
@@ -114,10 +120,14 @@ class ETTrack(SiameseTracker):
         return self.backbone_net(image)
 
     def template_neck(self, raw: Tensor) -> Tensor:
-        return self.neck["BN_z"][0](raw)
+        return self._neck(raw, "z")
 
     def search_neck(self, raw: Tensor) -> Tensor:
-        return self.neck["BN_x"][0](raw)
+        return self._neck(raw, "x")
+
+    def _neck(self, raw: Tensor, side: str) -> Tensor:
+        y = self.neck[f"BN_{side}"][0](raw)
+        return self.neck[f"project_{side}"](y) if self.config.neck_channels else y
 
     def fuse(self, zf: Tensor, xf: Tensor) -> Tensor:
         return self.feature_fusor["adj_layer"][0](self.feature_fusor["pw_corr"][0](zf, xf))

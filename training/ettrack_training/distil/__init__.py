@@ -1,0 +1,1 @@
+"""Learning from a teacher tracker given as ONNX: its features first, then its maps."""

@@ -1,0 +1,174 @@
+"""Distil a backbone: `python -m ettrack_training.distil.backbone --teacher DIR --pictures DIR... --out FILE`
+
+Each stage of the student learns the teacher's tensor at the same place (FitNets' hints, Romero et
+al., ICLR 2015). At first every stage is fed with the teacher's own tensor, so that all stages learn
+at once from right inputs (block-wise distillation, Li et al., CVPR 2020); then the stages are
+chained and learn together. A constant rate, then `--decay` steps of cosine to zero: a run can be
+lengthened from its checkpoint without knowing the end beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..networks.lt_mobile import LTMobile
+from ..networks.nano import NANO_BACKBONE
+from .pictures import Pictures, framings
+from .teacher import Teacher
+
+# ImageNet's mean and deviation, the input that model.yaml declares.
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+# Where NanoTrack v2's backbone ends its stages of stride 4, 8 and 16.
+NANOTRACK_V2_HINTS = (
+    "/features/features.1/conv/conv.4/Conv_output_0",
+    "/features/features.3/Add_output_0",
+    "/features/features.6/Add_output_0",
+)
+
+
+def normalise(pictures: np.ndarray) -> Tensor:
+    """RGB u8 [B,S,S,3] -> f32 [B,3,S,S], channels last in memory."""
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return ((x - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+
+
+def stages(net: LTMobile) -> list[nn.Module]:
+    """The student cut where the teacher gives tensors: stem with first stage, then each stage."""
+    first = nn.Sequential(net.conv_stem, net.bn1, net.act1, net.blocks[0])
+    return [first, *net.blocks[1:]]
+
+
+class Residual:
+    """Share of the teacher's variance that the student misses, per stage (0 is a perfect copy)."""
+
+    def __init__(self, sample: list[np.ndarray]):
+        self._variance = [
+            torch.from_numpy(t.var((0, 2, 3), keepdims=True)).clamp_min(1e-6) for t in sample
+        ]
+
+    def __call__(self, stage: int, student: Tensor, teacher: Tensor) -> Tensor:
+        return ((student - teacher).square() / self._variance[stage]).mean()
+
+
+def losses(
+    parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: Residual, chained: bool
+) -> list[Tensor]:
+    """One residual per stage; `chained` feeds each stage with the student's own tensor.
+
+    Unchained, the two stages of high resolution see a quarter of the batch: they cost half of a
+    step, and every one of their many cells is a sample.
+    """
+    values = []
+    few = len(x) if chained else max(2, len(x) // 4)
+    for stage, (part, target) in enumerate(zip(parts, targets, strict=True)):
+        n = few if stage < 2 else len(target)
+        y = part(x[:n])
+        values.append(residual(stage, y, target[:n]))
+        x = y if chained else target.contiguous(memory_format=torch.channels_last)
+    return values
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    parser.add_argument("--steps", type=int, required=True, help="steps in all")
+    parser.add_argument("--blockwise", type=int, default=0, help="first steps with teacher-fed stages")
+    parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=250)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+    teacher = Teacher(args.teacher, NANOTRACK_V2_HINTS)
+    pictures = Pictures(args.pictures)
+    held_out = next(framings(pictures, 256, 64, np.random.default_rng(12345)))
+    held_out_targets = teacher.features(held_out)
+    residual = Residual(held_out_targets)
+
+    net = LTMobile(NANO_BACKBONE).to(memory_format=torch.channels_last)
+    parts = stages(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
+    step = 0
+    if args.out.exists():
+        state = torch.load(args.out, weights_only=True)
+        net.load_state_dict(state["backbone"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    # A resumed run draws other pictures than its beginning did.
+    rng = np.random.default_rng([args.seed, step])
+    streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}
+
+    log_path = args.out.with_suffix(".csv")
+    with log_path.open("a", newline="") as log_file, tqdm(total=args.steps, initial=step) as bar:
+        log = csv.writer(log_file)
+        started = time.monotonic()
+        while step < args.steps:
+            warm = min(1.0, (step + 1) / 100)
+            left = (args.steps - step) / args.decay if args.decay else 1.0
+            cosine = 0.5 - 0.5 * math.cos(math.pi * min(1.0, left))
+            for group in optimizer.param_groups:
+                group["lr"] = args.rate * warm * cosine
+            crops = next(streams[127 if step % 5 == 4 else 256])
+            targets = [torch.from_numpy(t) for t in teacher.features(crops)]
+            net.train()
+            chained = step >= args.blockwise
+            values = losses(parts, normalise(crops), targets, residual, chained)
+            # Chained, the output counts most: the hints only keep the early stages on the path.
+            weights = [0.25, 0.25, 0.5, 2.0] if chained else [1.0] * len(values)
+            loss = sum(w * v for w, v in zip(weights, values, strict=True))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+            optimizer.step()
+            step += 1
+            bar.update()
+            if step % args.save_every == 0 or step == args.steps:
+                net.eval()
+                with torch.no_grad():
+                    held = losses(
+                        parts, normalise(held_out), [torch.from_numpy(t) for t in held_out_targets],
+                        residual, True,
+                    )
+                row = [step, round(time.monotonic() - started, 1), group["lr"]]
+                row += [round(v.item(), 4) for v in (*values, *held)]
+                log.writerow(row)
+                log_file.flush()
+                bar.set_postfix(output=row[-1])
+                save(args.out, net, optimizer, step)
+
+
+def save(path: Path, net: LTMobile, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Writes the checkpoint beside its place, then renames it."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(
+        {
+            "backbone": net.state_dict(),
+            "spec": asdict(NANO_BACKBONE),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+        },
+        temporary,
+    )
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()

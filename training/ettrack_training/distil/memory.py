@@ -1,0 +1,69 @@
+"""Pairs with what the teacher says of them, kept in memory and drawn again and again.
+
+Making a pair and asking the teacher costs as much as a training step; each step makes a few new pairs
+and draws most of its batch from those already made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.pairs import Kind
+from .teacher import Teacher
+
+
+class PairMemory:
+    """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair)."""
+
+    def __init__(
+        self, pairs: Iterator[dict], teacher: Teacher, capacity: int, pictures: bool, seed: int
+    ):
+        self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
+        self._capacity = capacity
+        self._rows: dict[str, np.ndarray] = {}
+        self._made = 0
+        self._rng = np.random.default_rng([seed, 77])
+
+    @property
+    def made(self) -> int:
+        """Pairs made so far."""
+        return self._made
+
+    def add(self) -> None:
+        """Makes one batch of new pairs and asks the teacher about them."""
+        batch = next(self._pairs)
+        template = self._teacher.features(batch["template"])[-1]
+        search = self._teacher.features(batch["search"])[-1]
+        cls, reg = self._teacher.maps(template, search)
+        rows = {
+            "template_features": template.astype(np.float16),
+            "search_features": search.astype(np.float16),
+            "cls": cls.astype(np.float16),
+            "reg": np.minimum(reg, 1000).astype(np.float16),
+            "box": np.asarray(batch["box"], np.float32),
+            "present": np.asarray(batch["kind"]) == Kind.POSITIVE,
+        }
+        if self._pictures:
+            rows["template"], rows["search"] = batch["template"], batch["search"]
+        if not self._rows:
+            self._rows = {
+                name: np.empty((self._capacity, *row.shape[1:]), row.dtype)
+                for name, row in rows.items()
+            }
+        places = (self._made + np.arange(len(cls))) % self._capacity
+        for name, row in rows.items():
+            self._rows[name][places] = row
+        self._made += len(cls)
+
+    def draw(self, count: int) -> dict[str, Tensor]:
+        """`count` pairs: the newest quarter always, the rest from everywhere."""
+        held = min(self._made, self._capacity)
+        newest = (self._made - 1 - np.arange(count // 4)) % self._capacity
+        older = self._rng.integers(held, size=count - len(newest))
+        places = np.concatenate([newest, older])
+        drawn = {name: torch.from_numpy(row[places]) for name, row in self._rows.items()}
+        return {n: t.float() if t.dtype == torch.float16 else t for n, t in drawn.items()}

@@ -1,0 +1,74 @@
+"""A teacher tracker given as two ONNX files: features of a picture, maps of a pair of features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+
+class Teacher:
+    """NanoTrack's layout: `backbone.onnx` (BGR 0..255, [1,3,S,S]) and `head.onnx`
+    (template features, search features -> two class logits, four positive distances).
+
+    `hints` names inner tensors of the backbone to return before its output, from early to late.
+    The declared batch of one stays; the declared picture size is relaxed.
+    """
+
+    def __init__(self, folder: Path, hints: tuple[str, ...] = (), threads: int = 1):
+        backbone = _relaxed(folder / "backbone.onnx")
+        known = {name for node in backbone.graph.node for name in node.output}
+        for hint in hints:
+            if hint not in known:
+                raise ValueError(f"{folder}/backbone.onnx has no tensor {hint!r} to take a hint from")
+        output = backbone.graph.output[0].name
+        for hint in hints:
+            backbone.graph.output.append(onnx.helper.make_empty_tensor_value_info(hint))
+        self._names = [*hints, output]
+        self._backbone = _session(backbone, threads)
+        self._head = _session(_relaxed(folder / "head.onnx"), threads)
+        self._backbone_input = self._backbone.get_inputs()[0].name
+        self._head_inputs = [i.name for i in self._head.get_inputs()]
+        self._head_outputs = [o.name for o in self._head.get_outputs()]
+
+    def features(self, pictures: np.ndarray) -> list[np.ndarray]:
+        """RGB u8 [B,S,S,3] -> the hints, then the output, each [B,C,h,w] f32."""
+        rows = []
+        for picture in pictures:
+            bgr = np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
+            rows.append(self._backbone.run(self._names, {self._backbone_input: bgr}))
+        return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+    def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features [B,C,8,8], [B,C,n,n] -> target logit [B,1,n,n] and distances [B,4,n,n].
+
+        The logit is the difference of the two class logits: its sigmoid is their softmax.
+        """
+        logits, boxes = [], []
+        for z, x in zip(template, search, strict=True):
+            feed = dict(zip(self._head_inputs, (z[None], x[None]), strict=True))
+            pair, box = self._head.run(self._head_outputs, feed)
+            logits.append(pair[:, 1:2] - pair[:, 0:1])
+            boxes.append(box)
+        return np.concatenate(logits), np.concatenate(boxes)
+
+
+def _relaxed(path: Path) -> onnx.ModelProto:
+    """The graph with free picture sides (its weights do not depend on them)."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    for tensor in [*model.graph.input, *model.graph.output]:
+        for axis in (2, 3):
+            tensor.type.tensor_type.shape.dim[axis].dim_param = f"{tensor.name}_{axis}"
+    return model
+
+
+def _session(model: onnx.ModelProto, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

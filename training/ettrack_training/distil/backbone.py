@@ -54,17 +54,13 @@ class Residual:
     """Share of the teacher's variance that the student misses, per stage (0 is a perfect copy)."""
 
     def __init__(self, sample: list[np.ndarray]):
-        self._variance = [
-            torch.from_numpy(t.var((0, 2, 3), keepdims=True)).clamp_min(1e-6) for t in sample
-        ]
+        self._variance = [torch.from_numpy(t.var((0, 2, 3), keepdims=True)).clamp_min(1e-6) for t in sample]
 
     def __call__(self, stage: int, student: Tensor, teacher: Tensor) -> Tensor:
         return ((student - teacher).square() / self._variance[stage]).mean()
 
 
-def losses(
-    parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: Residual, chained: bool
-) -> list[Tensor]:
+def losses(parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: Residual, chained: bool) -> list[Tensor]:
     """One residual per stage; `chained` feeds each stage with the student's own tensor.
 
     Unchained, the two stages of high resolution see a quarter of the batch: they cost half of a
@@ -144,8 +140,11 @@ def main(argv: list[str] | None = None) -> None:
                 net.eval()
                 with torch.no_grad():
                     held = losses(
-                        parts, normalise(held_out), [torch.from_numpy(t) for t in held_out_targets],
-                        residual, True,
+                        parts,
+                        normalise(held_out),
+                        [torch.from_numpy(t) for t in held_out_targets],
+                        residual,
+                        True,
                     )
                 row = [step, round(time.monotonic() - started, 1), group["lr"]]
                 row += [round(v.item(), 4) for v in (*values, *held)]

@@ -34,9 +34,7 @@ def overlap(corners: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     area = (corners[:, 2:] - corners[:, :2]).clamp_min(0).prod(1)
     union = area + (truth[:, 2:] - truth[:, :2]).prod(1) - inner
     iou = inner / union.clamp_min(1e-3)
-    hull = (
-        torch.maximum(corners[:, 2:], truth[:, 2:]) - torch.minimum(corners[:, :2], truth[:, :2])
-    ).prod(1)
+    hull = (torch.maximum(corners[:, 2:], truth[:, 2:]) - torch.minimum(corners[:, :2], truth[:, :2])).prod(1)
     return iou, iou - (hull - union) / hull.clamp_min(1e-3)
 
 

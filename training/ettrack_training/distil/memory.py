@@ -19,9 +19,7 @@ from .teacher import Teacher
 class PairMemory:
     """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair)."""
 
-    def __init__(
-        self, pairs: Iterator[dict], teacher: Teacher, capacity: int, pictures: bool, seed: int
-    ):
+    def __init__(self, pairs: Iterator[dict], teacher: Teacher, capacity: int, pictures: bool, seed: int):
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
         self._capacity = capacity
         self._rows: dict[str, np.ndarray] = {}
@@ -50,10 +48,7 @@ class PairMemory:
         if self._pictures:
             rows["template"], rows["search"] = batch["template"], batch["search"]
         if not self._rows:
-            self._rows = {
-                name: np.empty((self._capacity, *row.shape[1:]), row.dtype)
-                for name, row in rows.items()
-            }
+            self._rows = {name: np.empty((self._capacity, *row.shape[1:]), row.dtype) for name, row in rows.items()}
         places = (self._made + np.arange(len(cls))) % self._capacity
         for name, row in rows.items():
             self._rows[name][places] = row

@@ -29,9 +29,7 @@ class Pictures:
         return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
-def framings(
-    pictures: Pictures, size: int, batch: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+def framings(pictures: Pictures, size: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Endless batches u8 [batch,size,size,3].
 
     Two framings of each picture in a row, so that decoding is paid once. Sides run from close-ups

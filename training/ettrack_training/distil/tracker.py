@@ -121,9 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     while memory.made < 8 * args.batch:
         memory.add()
 
-    with args.out.with_suffix(".csv").open("a", newline="") as log_file, tqdm(
-        total=args.steps, initial=step
-    ) as bar:
+    with args.out.with_suffix(".csv").open("a", newline="") as log_file, tqdm(total=args.steps, initial=step) as bar:
         log = csv.writer(log_file)
         started = time.monotonic()
         while step < args.steps:

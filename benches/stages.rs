@@ -1,0 +1,62 @@
+//! The stages on this side of the network: cropping with normalisation, by encoding and by window size.
+//!
+//! `cargo bench --bench stages`. Times of the network and of whole frames: `ettrack bench`.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::frame::{Encoding, Frame};
+
+const WIDTH: u32 = 1280;
+const HEIGHT: u32 = 720;
+/// E.T.Track's usual search size.
+const SIZE: usize = 256;
+
+fn crop(criterion: &mut Criterion) {
+    let normalization =
+        Normalization::new(false, 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let padding = Padding::new([100, 110, 120]);
+    let mut cropper = Cropper::new();
+    let mut tensor = vec![0.0; 3 * SIZE * SIZE];
+    let mut group = criterion.benchmark_group("crop_to_256");
+    for encoding in [
+        Encoding::Rgb8,
+        Encoding::Bgra8,
+        Encoding::Yuyv,
+        Encoding::Nv12,
+        Encoding::BayerRggb8,
+    ] {
+        let bytes = encoding.row_bytes(WIDTH) * encoding.stored_rows(HEIGHT);
+        let data: Vec<u8> = (0..bytes).map(|i| (i * 7) as u8).collect();
+        let Ok(frame) = Frame::packed(&data, WIDTH, HEIGHT, encoding) else {
+            continue;
+        };
+        // Enlarged, about equal, reduced, and with more than half outside the image.
+        for (name, x, side) in [
+            ("100", 300, 100),
+            ("300", 300, 300),
+            ("700", 10, 700),
+            ("700_outside", -400, 700),
+        ] {
+            let window = SearchWindow { x, y: 5, side };
+            group.bench_function(BenchmarkId::new(encoding.ros_name(), name), |bencher| {
+                bencher.iter(|| {
+                    cropper.crop_tensor(
+                        &frame,
+                        &window,
+                        &padding,
+                        SIZE,
+                        &normalization,
+                        &mut tensor,
+                    );
+                    black_box(&tensor);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, crop);
+criterion_main!(benches);

@@ -13,7 +13,7 @@ from ettrack_training.micro import MICRO
 from ettrack_training.networks import BackboneSpec, BlockSpec, ETTrack, ETTrackConfig, TowerSpec
 from ettrack_training.pseudo_weights import checksum
 
-DATA = Path(__file__).parent / "data"
+GOLDENS = Path(__file__).parents[2] / "tests/data/ettrack/network.npz"
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -25,7 +25,7 @@ def image(pixels):
 
 @pytest.fixture(scope="module")
 def golden():
-    return dict(np.load(DATA / "golden_network.npz"))
+    return dict(np.load(GOLDENS))
 
 
 @pytest.mark.parametrize(("name", "keys", "crc"), [("et_track", 626, "3bcc14f0"), ("lighttrack", 426, "f81a91c0")])
@@ -35,30 +35,26 @@ def test_keys_and_weights_are_those_of_the_reference(states, name, keys, crc):
     assert f"{checksum(states[name]):08x}" == crc
 
 
-@pytest.mark.parametrize("name", ["et_track", "lighttrack"])
-@pytest.mark.parametrize("side", [256, 288])
-def test_outputs_equal_the_reference(networks, golden, name, side):
+@pytest.mark.parametrize(("name", "prefix"), [("et_track", ""), ("lighttrack", "lighttrack_")])
+@pytest.mark.parametrize("side", ["", "x288_"])
+def test_outputs_equal_the_reference(networks, golden, name, prefix, side):
     network = networks[name]
     with torch.no_grad():
-        raw = network.backbone(image(golden["template_crop"]))
-        cls, reg = network.track(network.template_neck(raw), image(golden[f"search_crop_{side}"]))
-    for output, key, tolerance in (
-        (raw, "zf", 1e-4),
-        (cls, f"cls_{side}", 2e-4),
-        (reg, f"reg_{side}", 2e-3),
-    ):
-        expected = torch.from_numpy(golden[f"{name}_{key}"])
+        cls, reg = network(image(golden["z_crop"]), image(golden[f"{side}x_crop"]))
+    for output, key, tolerance in ((cls, "cls", 2e-4), (reg, "reg", 2e-3)):
+        expected = torch.from_numpy(golden[f"{prefix}{side}{key}"])
         torch.testing.assert_close(output, expected, atol=tolerance, rtol=0)
 
 
 def test_mixing_weights_equal_the_reference(networks, golden):
     network = networks["et_track"]
     with torch.no_grad():
-        zf = network.template_features(image(golden["template_crop"]))
-        x = network.fuse(zf, network.search_features(image(golden["search_crop_256"])))
+        zf = network.template_features(image(golden["z_crop"]))
+        x = network.fuse(zf, network.search_features(image(golden["x_crop"])))
         x = network.cls_layers[0](x)
         weights = network.cls_layers[1].mixing_weights(x)
-    torch.testing.assert_close(weights[0], torch.from_numpy(golden["attn_cls_branch_2"]), atol=1e-5, rtol=0)
+    expected = torch.tensor([0.250073, 0.180216, 0.212001, 0.35771])
+    torch.testing.assert_close(weights[0], expected, atol=1e-5, rtol=0)
 
 
 def test_cost_is_the_paper_networks(networks):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ettrack_training.data.dataset import Dataset
-from ettrack_training.data.pack import pack
+from ettrack_training.data.pack import PackOptions, pack
 from ettrack_training.data.readers import open_source
 from ettrack_training.data.readers.masks import RunLengths, decompress_counts
 from ettrack_training.data.records import Clip, Track, box_of_mask
@@ -190,3 +190,19 @@ def test_malformed_annotations_are_named(tmp_path: Path) -> None:
         Clip("a", [Path("1"), Path("2")], [Track(np.ones((1, 4)))])
     with pytest.raises(ValueError, match="expected coco:<instances JSON>:<folder of pictures>"):
         open_source(f"coco:{tmp_path}")
+
+
+def test_windows_are_followed_through_video(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    scene = cv2.resize(rng.integers(0, 255, (60, 80), dtype=np.uint8), (480, 360), interpolation=cv2.INTER_CUBIC)
+    for number in range(10):
+        frame = scene[2 * number : 2 * number + 200, 4 * number : 4 * number + 300]
+        cv2.imwrite(str(tmp_path / f"{number}.png"), frame)
+    (tmp_path / "index.json").write_text(json.dumps([{"frames": [f"{number}.png" for number in range(10)]}]))
+    pack(open_source(f"index:{tmp_path}"), tmp_path / "cache" / "video", PackOptions(follow_windows=True))
+    (source,) = Dataset(tmp_path / "cache").sources
+    assert len(source.windows) >= 3
+    for track in source.windows:
+        steps = np.diff(track.boxes, axis=0)
+        # The camera moves right and down: everything moves left and up by as much.
+        np.testing.assert_allclose(steps.mean(axis=0), [-4, -2, -4, -2], atol=0.3)

@@ -76,9 +76,9 @@ class CompositeConfig:
 class Mixture:
     """Shares of the four origins of pairs; they need not add up to one."""
 
-    video: float = 0.35
+    video: float = 0.36
     still: float = 0.03
-    reframed: float = 0.15
+    reframed: float = 0.14
     composite: float = 0.47
 
 
@@ -91,10 +91,12 @@ def _default_source_weights() -> dict[str, float]:
 class PairConfig:
     """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
 
-    ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``wrong_template`` and
-    ``absent`` are shares of negative pairs. ``paste`` is the share of real video pairs whose search crop receives
-    pasted distractors; ``turn`` the share whose search crop is turned by about ``turn_angle`` radians; ``surround``
-    the share of real crops whose margin outside the picture shows another photograph instead of one colour.
+    ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``followed`` is the share
+    of re-framed pairs that take their window from a video, where optical flow followed it, instead of a single
+    picture. ``wrong_template`` and ``absent`` are shares of negative pairs. ``paste`` is the share of real video
+    pairs whose search crop receives pasted distractors; ``turn`` the share whose search crop is turned by about
+    ``turn_angle`` radians; ``surround`` the share of real crops whose margin outside the picture shows another
+    photograph instead of one colour.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)
@@ -103,6 +105,7 @@ class PairConfig:
     mixture: Mixture = field(default_factory=Mixture)
     source_weights: Mapping[str, float] = field(default_factory=_default_source_weights)
     max_gap: int = 60
+    followed: float = 0.4
     wrong_template: float = 0.1
     absent: float = 0.08
     paste: float = 0.35

@@ -66,6 +66,7 @@ class PackedSource:
         self._cutouts = Store(folder / "cutouts")
         self.clips: list[list[Picture]] = []
         self.tracks: list[PackedTrack] = []
+        self.windows: list[PackedTrack] = []
         self.objects: list[CutObject] = []
         for row in json.loads((folder / "clips.json").read_text()):
             self._add(row)
@@ -76,18 +77,13 @@ class PackedSource:
         if pictures:
             self.clips.append(list(pictures.values()))
         for track in row["tracks"]:
-            shown = [number for number in here if track["boxes"][number] is not None]
             views = [self._cutout(key) for key in track["cutouts"] if key in self._cutouts]
             category = f"{self.name}/{track['category'] or row['category']}"
-            if shown:
-                boxes = np.array([_packed_box(track["boxes"][n], pictures[n].entry) for n in shown])
-                inside = _usable(boxes, [pictures[n].size for n in shown])
-                shown = [n for n, keep in zip(shown, inside, strict=True) if keep]
-                if shown:
-                    shots = [pictures[n] for n in shown]
-                    self.tracks.append(PackedTrack(shots, boxes[inside], np.array(shown), category, views))
+            self.tracks += _packed_track(dict(enumerate(track["boxes"])), pictures, category, views)
             if views:
                 self.objects.append(CutObject(views, category))
+        for window in row.get("windows", []):
+            self.windows += _packed_track(dict(enumerate(window["boxes"], window["first"])), pictures, "", [])
         guess = row["guess"]
         if guess and guess in self._cutouts:
             self.objects.append(CutObject([self._cutout(guess)], f"{self.name}/{row['category']}"))
@@ -115,6 +111,11 @@ class Dataset:
     def videos(self) -> Draw:
         """Tracks of at least two frames."""
         return Draw([[t for t in s.tracks if len(t.pictures) > 1] for s in self.sources], self.weights, _track_size)
+
+    @cached_property
+    def windows(self) -> Draw:
+        """Windows of videos followed by optical flow."""
+        return Draw([s.windows for s in self.sources], self.weights)
 
     @cached_property
     def stills(self) -> Draw:
@@ -167,6 +168,21 @@ class Draw:
 
 def _track_size(track: PackedTrack) -> int:
     return len(track.pictures)
+
+
+def _packed_track(
+    boxes: dict[int, list[float] | None], pictures: dict[int, Picture], category: str, views: list[Picture]
+) -> list[PackedTrack]:
+    """A track over those pictures that are there and show it; none where there are none."""
+    shown = [number for number in pictures if boxes.get(number) is not None]
+    if not shown:
+        return []
+    packed = np.array([_packed_box(boxes[number], pictures[number].entry) for number in shown])
+    usable = _usable(packed, [pictures[number].size for number in shown])
+    order = np.array(shown)[usable]
+    if len(order) == 0:
+        return []
+    return [PackedTrack([pictures[number] for number in order], packed[usable], order, category, views)]
 
 
 def _packed_box(box: list[float], entry: Entry) -> list[float]:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from .cutout import cut, segment
+from .flow import window_tracks
 from .readers import READERS, open_source
 from .records import Clip, Track
 from .store import CODECS, Store, StoreWriter
@@ -30,11 +31,16 @@ MIN_PICTURE_SIDE = 64
 
 @dataclass(frozen=True)
 class PackOptions:
-    """How pictures are stored. ``segment_stills`` cuts objects out of photographs that have no masks."""
+    """How pictures are stored.
+
+    ``segment_stills`` cuts objects out of photographs that have no masks, ``follow_windows`` follows random
+    windows of videos by optical flow.
+    """
 
     size: int = PICTURE_SIZE
     codec: str = "raw"
     segment_stills: bool = False
+    follow_windows: bool = False
     frame_stride: int = 1
 
 
@@ -125,7 +131,26 @@ def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options:
             for number, track in enumerate(clip.tracks)
         ],
         "guess": guess_key if guess else None,
+        "windows": _windows(clip, frames) if options.follow_windows else [],
     }
+
+
+def _windows(clip: Clip, frames: list[int]) -> list[dict]:
+    """Windows followed through a video: place of the first frame, and boxes in pixels of the original picture."""
+    if len(frames) < 2:
+        return []
+    grey = [cv2.imread(str(clip.frames[frame]), cv2.IMREAD_GRAYSCALE) for frame in frames]
+    if any(frame is None or frame.shape != grey[0].shape for frame in grey):
+        return []
+    scale = min(1.0, PICTURE_SIZE / max(grey[0].shape))
+    small = [cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for frame in grey]
+    rng = np.random.default_rng(len(frames))
+    rows = []
+    for track in window_tracks(small, rng):
+        shown = np.flatnonzero(~np.isnan(track.boxes[:, 0]))
+        boxes = track.boxes[shown] / scale
+        rows.append({"first": int(shown[0]), "boxes": boxes.round(2).tolist()})
+    return rows
 
 
 def _views(track: Track, frames: list[int]) -> list[int]:
@@ -173,6 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=PICTURE_SIZE, help="longest side of a stored picture")
     parser.add_argument("--codec", choices=CODECS, default="raw", help="webp for packs that travel")
     parser.add_argument("--segment", action="store_true", help="cut objects out of photographs without masks")
+    parser.add_argument("--windows", action="store_true", help="follow random windows of videos by optical flow")
     parser.add_argument("--frame-stride", type=int, default=1, help="keep every n-th frame of videos")
     parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
     options = parser.parse_args(arguments)
@@ -180,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.expand:
         for clips in sorted(options.expand.glob("*/clips.json")):
             expand(clips.parent, options.out / clips.parent.name)
-    settings = PackOptions(options.size, options.codec, options.segment, options.frame_stride)
+    settings = PackOptions(options.size, options.codec, options.segment, options.windows, options.frame_stride)
     for source in options.sources:
         name, _, specification = source.partition("=")
         try:

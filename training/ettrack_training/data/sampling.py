@@ -65,11 +65,13 @@ class PairSampler:
     # Pairs from annotated pictures -------------------------------------------------------------------
 
     def _video(self, rng: np.random.Generator, kind: Kind) -> Pair:
-        track: PackedTrack = self._data.videos(rng)
+        return self._from_track(rng, kind, self._data.videos(rng), Origin.VIDEO)
+
+    def _from_track(self, rng: np.random.Generator, kind: Kind, track: PackedTrack, origin: Origin) -> Pair:
         first = int(rng.integers(len(track.pictures)))
         near = np.flatnonzero(np.abs(track.order - track.order[first]) <= self.config.max_gap)
         second = int(near[rng.integers(len(near))])
-        return self._annotated(rng, kind, track, first, second, Origin.VIDEO)
+        return self._annotated(rng, kind, track, first, second, origin)
 
     def _still(self, rng: np.random.Generator, kind: Kind) -> Pair:
         return self._annotated(rng, kind, self._data.stills(rng), 0, 0, Origin.STILL)
@@ -95,7 +97,8 @@ class PairSampler:
         return Pair(template, search, box, kind, origin)
 
     def _other_object(self, rng: np.random.Generator, track: PackedTrack, origin: Origin) -> tuple[Picture, np.ndarray]:
-        draw = self._data.videos if origin == Origin.VIDEO else self._data.stills
+        data = self._data
+        draw = {Origin.VIDEO: data.videos, Origin.STILL: data.stills, Origin.REFRAMED: data.windows}[origin]
         for _ in range(8):
             other: PackedTrack = draw(rng)
             if other is not track:
@@ -114,6 +117,11 @@ class PairSampler:
 
         Nothing in such a picture is pasted or salient, so only the template tells what to look for.
         """
+        if len(self._data.windows) and rng.random() < self.config.followed:
+            # Many windows show bare ground, which looks the same everywhere.
+            drawn = [self._data.windows(rng) for _ in range(3)]
+            track = max(drawn, key=lambda item: _structure(item.pictures[0].read(), item.boxes[0]))
+            return self._from_track(rng, kind, track, Origin.REFRAMED)
         clip = self._data.clips(rng)
         picture = clip[int(rng.integers(len(clip)))]
         box = self._window(rng, picture)
@@ -144,10 +152,10 @@ class PairSampler:
             stretch = np.exp(rng.uniform(-0.5, 0.5))
             w, h = size * stretch, size / stretch
             x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
-            sample = pixels[int(y) : int(y + h) : 3, int(x) : int(x + w) : 3, 1]
-            score = float(sample.std()) if sample.size else 0.0
+            box = np.array([x, y, x + w, y + h])
+            score = _structure(pixels, box)
             if score > best_score:
-                best, best_score = np.array([x, y, x + w, y + h]), score
+                best, best_score = box, score
         return best
 
     # Crops -------------------------------------------------------------------------------------------
@@ -213,6 +221,13 @@ class PairSampler:
         if matrix[0, 1] == 0 and rng.random() < config.surround:
             self._compositor.surround(rng, pixels, picture_in_crop(matrix, picture.size, size))
         return pixels
+
+
+def _structure(pixels: np.ndarray, box: np.ndarray) -> float:
+    """How much a picture varies within a box: the standard deviation of its green channel, coarsely sampled."""
+    x1, y1, x2, y2 = np.maximum(box, 0).astype(int)
+    sample = pixels[y1:y2:3, x1:x2:3, 1]
+    return float(sample.std()) if sample.size else 0.0
 
 
 def _centre(box: np.ndarray) -> np.ndarray:

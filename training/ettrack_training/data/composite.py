@@ -44,6 +44,8 @@ class Compositor:
         """One composite pair. A target that the draw left all but invisible makes the pair one without target."""
         options, crops = self._options, self._config.crop
         views, category = self._object(rng)
+        stretch = crops.draw_stretch(rng)
+        views = [cv2.resize(view, None, fx=stretch, fy=1 / stretch) for view in views]
         first = views[int(rng.integers(len(views)))]
         second = views[int(rng.integers(len(views)))]
         pose = draw_pose(rng, options)

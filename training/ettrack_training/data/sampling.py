@@ -80,17 +80,18 @@ class PairSampler:
         self, rng: np.random.Generator, kind: Kind, track: PackedTrack, first: int, second: int, origin: Origin
     ) -> Pair:
         flip = rng.random() < self.config.augment.flip
+        stretch = self.config.crop.draw_stretch(rng)
         search_picture, search_box = track.pictures[second], track.boxes[second]
         template_picture, template_box = track.pictures[first], track.boxes[first]
         if kind == Kind.WRONG_TEMPLATE:
             template_picture, template_box = self._other_object(rng, track, origin)
-        template = self._template(rng, template_picture, template_box, flip)
+        template = self._template(rng, template_picture, template_box, flip, stretch)
         if kind == Kind.ABSENT:
-            search = self._empty_search(rng, search_picture, search_box, flip)
+            search = self._empty_search(rng, search_picture, search_box, flip, stretch)
             self._compositor.paste_distractors(rng, search, None, [], track.category)
             return Pair(template, search, NO_BOX, kind, origin)
         angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
-        search, box = self._search(rng, search_picture, search_box, flip, angle)
+        search, box = self._search(rng, search_picture, search_box, flip, stretch, angle)
         if rng.random() < self.config.paste:
             # Among them other views of the object, where its masks are known.
             self._compositor.paste_distractors(rng, search, box, track.views, track.category)
@@ -134,11 +135,12 @@ class PairSampler:
             if source.entry is picture.entry:
                 kind = Kind.POSITIVE
                 window = box
-        template = self._template(rng, source, window, flip)
+        stretch = self.config.crop.draw_stretch(rng)
+        template = self._template(rng, source, window, flip, stretch)
         if kind == Kind.ABSENT:
-            return Pair(template, self._empty_search(rng, picture, box, flip), NO_BOX, kind, Origin.REFRAMED)
+            return Pair(template, self._empty_search(rng, picture, box, flip, stretch), NO_BOX, kind, Origin.REFRAMED)
         angle = rng.normal(0.0, 0.2)
-        search, box = self._search(rng, picture, box, flip, angle)
+        search, box = self._search(rng, picture, box, flip, stretch, angle)
         return Pair(template, search, box, kind, Origin.REFRAMED)
 
     def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
@@ -160,32 +162,40 @@ class PairSampler:
 
     # Crops -------------------------------------------------------------------------------------------
 
-    def _template(self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool) -> np.ndarray:
+    def _template(
+        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, stretch: float
+    ) -> np.ndarray:
         config = self.config.crop
         size = config.template_size
-        side = context_side(box[2] - box[0], box[3] - box[1])
-        shift = rng.uniform(-1, 1, 2) * config.template_shift * side / size
+        span = _stretched_span(box, stretch)
+        shift = rng.uniform(-1, 1, 2) * config.template_shift * span / size
         scale = 1 + rng.uniform(-1, 1) * config.template_scale
-        matrix = window_map(_centre(box) + shift, (side * scale, side * scale), size, flip=flip)
+        matrix = window_map(_centre(box) + shift, tuple(span * scale), size, flip=flip)
         return crop(picture.read(), matrix, size, picture.mean)
 
     def _search_window(
-        self, rng: np.random.Generator, box: np.ndarray, flip: bool, angle: float = 0.0
+        self, rng: np.random.Generator, box: np.ndarray, flip: bool, stretch: float, angle: float = 0.0
     ) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the scale of a search window; returns its map for a given centre in the source."""
         config = self.config.crop
         # The search window shows as much context per pixel as the template's nominal 127.
-        side = context_side(box[2] - box[0], box[3] - box[1]) * config.search_size / 127
+        span = _stretched_span(box, stretch) * config.search_size / 127
         scale = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_scale))
-        stretch = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
-        span = (side * scale * stretch, side * scale / stretch)
+        aspect = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
+        span = tuple(span * scale * (aspect, 1 / aspect))
         return lambda centre: window_map(centre, span, config.search_size, angle, flip)
 
     def _search(
-        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, angle: float = 0.0
+        self,
+        rng: np.random.Generator,
+        picture: Picture,
+        box: np.ndarray,
+        flip: bool,
+        stretch: float,
+        angle: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:
         size = self.config.crop.search_size
-        window = self._search_window(rng, box, flip, angle)
+        window = self._search_window(rng, box, flip, stretch, angle)
         for shift in (rng.uniform(-1, 1, 2) * self.config.crop.search_shift, np.zeros(2)):
             matrix = window(np.zeros(2))
             matrix = window(_centre(box) + matrix[:, :2] @ shift)
@@ -194,10 +204,12 @@ class PairSampler:
                 break
         return self._search_crop(rng, picture, matrix), visible.astype(np.float32)
 
-    def _empty_search(self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool) -> np.ndarray:
+    def _empty_search(
+        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, stretch: float
+    ) -> np.ndarray:
         """A search crop without the object: another part of the same picture, or of any other where there is none."""
         size = self.config.crop.search_size
-        window = self._search_window(rng, box, flip)
+        window = self._search_window(rng, box, flip, stretch)
         for _ in range(6):
             matrix = window(rng.uniform((0, 0), picture.size))
             seen = clip_box(map_box(invert(matrix), box), size)
@@ -212,7 +224,7 @@ class PairSampler:
             # A pack of one clip: an empty view is what is left.
             return np.full((size, size, 3), picture.mean, np.uint8)
         box = self._window(rng, other)
-        return self._search_crop(rng, other, self._search_window(rng, box, flip)(_centre(box)))
+        return self._search_crop(rng, other, self._search_window(rng, box, flip, stretch)(_centre(box)))
 
     def _search_crop(self, rng: np.random.Generator, picture: Picture, matrix: np.ndarray) -> np.ndarray:
         config = self.config
@@ -228,6 +240,12 @@ def _structure(pixels: np.ndarray, box: np.ndarray) -> float:
     x1, y1, x2, y2 = np.maximum(box, 0).astype(int)
     sample = pixels[y1:y2:3, x1:x2:3, 1]
     return float(sample.std()) if sample.size else 0.0
+
+
+def _stretched_span(box: np.ndarray, stretch: float) -> np.ndarray:
+    """Width and height in the source of the template window that shows the box ``stretch`` times wider."""
+    side = context_side((box[2] - box[0]) * stretch, (box[3] - box[1]) / stretch)
+    return side * np.array([1 / stretch, stretch])
 
 
 def _centre(box: np.ndarray) -> np.ndarray:

@@ -93,13 +93,13 @@ def head_loss(
     weight = inner.float() + 0.5 * (ring & (probability > 0.3)).float()
     box = ((1 - giou) * weight).sum() / weight.sum().clamp_min(1)
     # The teacher's distances, where they are good, say more than one number per box.
-    trusted = positive & (teacher_iou > 0.6)
+    trusted = positive & (teacher_iou > 0.5)
     ratio = (reg.clamp_min(0.1).log() - teacher_reg.clamp_min(0.1).log()).abs().mean(1)
     mimic = (ratio * trusted).sum() / trusted.sum().clamp_min(1)
     return {"pos": pos, "neg": neg, "hard": hardest, "box": box, "mimic": mimic}
 
 
-WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 0.5, "box": 1.5, "mimic": 1.0}
+WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 0.5, "box": 1.0, "mimic": 2.0}
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

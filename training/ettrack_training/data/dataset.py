@@ -39,9 +39,11 @@ class Picture:
 class PackedTrack:
     """An object in a packed clip: the pictures that show it and its boxes x1, y1, x2, y2 in their pixels.
 
-    ``order`` is the place of each picture in its video, ``views`` are cut-outs of the object.
+    ``order`` is the place of each picture in its video, ``views`` are cut-outs of the object, ``clip`` are all
+    pictures of the video or photograph it was found in.
     """
 
+    clip: list[Picture]
     pictures: list[Picture]
     boxes: np.ndarray
     order: np.ndarray
@@ -74,16 +76,17 @@ class PackedSource:
     def _add(self, row: dict) -> None:
         here = [number for number, key in enumerate(row["frames"]) if key in self._pictures]
         pictures = {number: self._picture(row["frames"][number]) for number in here}
-        if pictures:
-            self.clips.append(list(pictures.values()))
+        clip = list(pictures.values())
+        if clip:
+            self.clips.append(clip)
         for track in row["tracks"]:
             views = [self._cutout(key) for key in track["cutouts"] if key in self._cutouts]
             category = f"{self.name}/{track['category'] or row['category']}"
-            self.tracks += _packed_track(dict(enumerate(track["boxes"])), pictures, category, views)
+            self.tracks += _packed_track(clip, dict(enumerate(track["boxes"])), pictures, category, views)
             if views:
                 self.objects.append(CutObject(views, category))
         for window in row.get("windows", []):
-            self.windows += _packed_track(dict(enumerate(window["boxes"], window["first"])), pictures, "", [])
+            self.windows += _packed_track(clip, dict(enumerate(window["boxes"], window["first"])), pictures, "", [])
         guess = row["guess"]
         if guess and guess in self._cutouts:
             self.objects.append(CutObject([self._cutout(guess)], f"{self.name}/{row['category']}"))
@@ -171,7 +174,11 @@ def _track_size(track: PackedTrack) -> int:
 
 
 def _packed_track(
-    boxes: dict[int, list[float] | None], pictures: dict[int, Picture], category: str, views: list[Picture]
+    clip: list[Picture],
+    boxes: dict[int, list[float] | None],
+    pictures: dict[int, Picture],
+    category: str,
+    views: list[Picture],
 ) -> list[PackedTrack]:
     """A track over those pictures that are there and show it; none where there are none."""
     shown = [number for number in pictures if boxes.get(number) is not None]
@@ -182,7 +189,7 @@ def _packed_track(
     order = np.array(shown)[usable]
     if len(order) == 0:
         return []
-    return [PackedTrack([pictures[number] for number in order], packed[usable], order, category, views)]
+    return [PackedTrack(clip, [pictures[number] for number in order], packed[usable], order, category, views)]
 
 
 def _packed_box(box: list[float], entry: Entry) -> list[float]:

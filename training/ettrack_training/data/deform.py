@@ -1,7 +1,8 @@
 """Turns, stretches and bends cut-outs: one sampling map from a coarse grid of displaced points.
 
-A cut-out lives in object coordinates: the origin in its middle, 1 being half its longest side. The map goes
-from the drawn patch back to the cut-out, in this order: rotation, bend, elastic field, aspect.
+A cut-out lives in object coordinates: the origin in its middle, 1 being half its longest side once its aspect
+is changed. The map goes from the drawn patch back to the cut-out, in this order: rotation, bend, elastic field,
+aspect.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ _FIELD = 4
 class Pose:
     """How a cut-out is drawn.
 
-    ``axis`` is the direction along which ``bend`` (radians at evenly spaced knots) turns it, like limbs around
-    joints; ``field`` [4, 4, 2] displaces it smoothly.
+    ``aspect`` is the logarithm of the factor by which it becomes higher and, by the same, narrower. ``axis`` is the
+    direction along which ``bend`` (radians at evenly spaced knots) turns it, like limbs around joints; ``field``
+    [4, 4, 2] displaces it smoothly.
     """
 
     angle: float
@@ -36,11 +38,14 @@ class Pose:
     field: np.ndarray
 
 
-def draw_pose(rng: np.random.Generator, config: CompositeConfig) -> Pose:
-    """A pose to start from: mild, since cut-outs show objects mostly as cameras see them."""
+def draw_pose(rng: np.random.Generator, config: CompositeConfig, stretch: float = 1.0) -> Pose:
+    """A pose to start from: mild, since cut-outs show objects mostly as cameras see them.
+
+    ``stretch`` widens the object by that factor and lowers it by the same.
+    """
     return Pose(
         angle=rng.normal(0, 0.15),
-        aspect=rng.uniform(-1, 1) * config.aspect * 0.6,
+        aspect=rng.uniform(-1, 1) * config.aspect * 0.6 - np.log(stretch),
         flip=bool(rng.random() < 0.5),
         axis=rng.uniform(0, np.pi),
         bend=_bend(rng, config) * 0.5,
@@ -71,13 +76,19 @@ def _bend(rng: np.random.Generator, config: CompositeConfig) -> np.ndarray:
     return knots - np.interp(_KNOTS / 2 - 0.5, np.arange(_KNOTS), knots)
 
 
+def posed_size(cutout: np.ndarray, pose: Pose) -> tuple[float, float]:
+    """Width and height of a cut-out whose aspect is changed, in its own pixels."""
+    height, width = cutout.shape[:2]
+    factor = float(np.exp(pose.aspect))
+    return width / factor, height * factor
+
+
 def draw_patch(cutout: np.ndarray, pose: Pose, length: float) -> np.ndarray:
     """Draws a cut-out u8 [h, w, 4] with its longest side about ``length`` pixels; returns u8 [n, n, 4]."""
-    longest = max(cutout.shape[:2])
-    while longest > 1.7 * length and longest > 24:
+    densest = np.exp(abs(pose.aspect)) / length
+    while max(posed_size(cutout, pose)) * densest > 1.7 and min(cutout.shape[:2]) > 12:
         # Bilinear sampling far below the original resolution would flicker.
         cutout = cv2.resize(cutout, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        longest = max(cutout.shape[:2])
     side = max(8, int(np.ceil(length * _REACH)))
     maps = cv2.resize(_source_points(cutout, pose), (side, side), interpolation=cv2.INTER_LINEAR)
     return cv2.remap(cutout, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
@@ -98,7 +109,7 @@ def _source_points(cutout: np.ndarray, pose: Pose) -> np.ndarray:
     x = (x + shift[..., 0]) * (-stretch if pose.flip else stretch)
     y = (y + shift[..., 1]) / stretch
     height, width = cutout.shape[:2]
-    half = max(height, width) / 2
+    half = max(posed_size(cutout, pose)) / 2
     return np.dstack([x * half + width / 2 - 0.5, y * half + height / 2 - 0.5]).astype(np.float32)
 
 

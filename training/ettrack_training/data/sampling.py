@@ -13,6 +13,7 @@ from .config import PairConfig
 from .dataset import Dataset, PackedTrack, Picture
 from .geometry import clip_box, context_side, crop, invert, map_box, picture_in_crop, window_map
 from .pairs import NO_BOX, Kind, Origin, Pair
+from .subject import Subject
 
 MIN_VISIBLE_SIDE = 6.0
 
@@ -82,34 +83,44 @@ class PairSampler:
         flip = rng.random() < self.config.augment.flip
         stretch = self.config.crop.draw_stretch(rng)
         search_picture, search_box = track.pictures[second], track.boxes[second]
-        template_picture, template_box = track.pictures[first], track.boxes[first]
+        template_picture, template_box, shown = track.pictures[first], track.boxes[first], track
         if kind == Kind.WRONG_TEMPLATE:
-            template_picture, template_box = self._other_object(rng, track, origin)
+            template_picture, template_box, shown = self._other_object(rng, track, origin)
+        subject = Subject([], "") if shown is None else Subject(shown.views, shown.category)
         template = self._template(rng, template_picture, template_box, flip, stretch)
         if kind == Kind.ABSENT:
-            search = self._empty_search(rng, search_picture, search_box, flip, stretch)
-            self._compositor.paste_distractors(rng, search, None, [], track.category)
+            search = self._empty_search(rng, track.clip, search_picture, search_box, flip, stretch)
+            self._compositor.paste_distractors(rng, search, None, subject)
             return Pair(template, search, NO_BOX, kind, origin)
         angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
         search, box = self._search(rng, search_picture, search_box, flip, stretch, angle)
         if rng.random() < self.config.paste:
-            # Among them other views of the object, where its masks are known.
-            self._compositor.paste_distractors(rng, search, box, track.views, track.category)
+            # Among them, if the template shows the target, other views of it where its masks are known.
+            self._compositor.paste_distractors(rng, search, box, subject, lookalikes=kind == Kind.POSITIVE)
         return Pair(template, search, box, kind, origin)
 
-    def _other_object(self, rng: np.random.Generator, track: PackedTrack, origin: Origin) -> tuple[Picture, np.ndarray]:
+    def _other_object(
+        self, rng: np.random.Generator, track: PackedTrack, origin: Origin
+    ) -> tuple[Picture, np.ndarray, PackedTrack | None]:
+        """A picture and box of another clip's object, and its track where it has one."""
         data = self._data
         draw = {Origin.VIDEO: data.videos, Origin.STILL: data.stills, Origin.REFRAMED: data.windows}[origin]
         for _ in range(8):
             other: PackedTrack = draw(rng)
-            if other is not track:
-                break
-        else:
-            # Only one object is annotated: any other place serves as the wrong template.
-            picture = self._data.clips(rng)[0]
-            return picture, self._window(rng, picture)
-        place = int(rng.integers(len(other.pictures)))
-        return other.pictures[place], other.boxes[place]
+            # Another object of the same clip may well be in the search crop, and would then be right.
+            if other.clip is not track.clip:
+                place = int(rng.integers(len(other.pictures)))
+                return other.pictures[place], other.boxes[place], other
+        picture = self._other_picture(rng, track.clip)
+        return picture, self._window(rng, picture), None
+
+    def _other_picture(self, rng: np.random.Generator, clip: list[Picture]) -> Picture:
+        """A picture of another clip. Raises ValueError where there is none."""
+        for _ in range(64):
+            other = self._data.clips(rng)
+            if other is not clip:
+                return other[int(rng.integers(len(other)))]
+        raise ValueError("expected at least two clips to draw negative pairs from, found one")
 
     # Pairs from any photograph -----------------------------------------------------------------------
 
@@ -129,16 +140,13 @@ class PairSampler:
         flip = rng.random() < self.config.augment.flip
         source, window = picture, box
         if kind == Kind.WRONG_TEMPLATE:
-            clip = self._data.clips(rng)
-            source = clip[int(rng.integers(len(clip)))]
+            source = self._other_picture(rng, clip)
             window = self._window(rng, source)
-            if source.entry is picture.entry:
-                kind = Kind.POSITIVE
-                window = box
         stretch = self.config.crop.draw_stretch(rng)
         template = self._template(rng, source, window, flip, stretch)
         if kind == Kind.ABSENT:
-            return Pair(template, self._empty_search(rng, picture, box, flip, stretch), NO_BOX, kind, Origin.REFRAMED)
+            search = self._empty_search(rng, clip, picture, box, flip, stretch)
+            return Pair(template, search, NO_BOX, kind, Origin.REFRAMED)
         angle = rng.normal(0.0, 0.2)
         search, box = self._search(rng, picture, box, flip, stretch, angle)
         return Pair(template, search, box, kind, Origin.REFRAMED)
@@ -205,9 +213,15 @@ class PairSampler:
         return self._search_crop(rng, picture, matrix), visible.astype(np.float32)
 
     def _empty_search(
-        self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, stretch: float
+        self,
+        rng: np.random.Generator,
+        clip: list[Picture],
+        picture: Picture,
+        box: np.ndarray,
+        flip: bool,
+        stretch: float,
     ) -> np.ndarray:
-        """A search crop without the object: another part of the same picture, or of any other where there is none."""
+        """A search crop without the object: another part of the picture, or another clip's where there is none."""
         size = self.config.crop.search_size
         window = self._search_window(rng, box, flip, stretch)
         for _ in range(6):
@@ -215,14 +229,7 @@ class PairSampler:
             seen = clip_box(map_box(invert(matrix), box), size)
             if (seen[2:] - seen[:2]).min() <= 0:
                 return self._search_crop(rng, picture, matrix)
-        for _ in range(6):
-            clip = self._data.clips(rng)
-            if not any(frame.entry is picture.entry for frame in clip):
-                other = clip[int(rng.integers(len(clip)))]
-                break
-        else:
-            # A pack of one clip: an empty view is what is left.
-            return np.full((size, size, 3), picture.mean, np.uint8)
+        other = self._other_picture(rng, clip)
         box = self._window(rng, other)
         return self._search_crop(rng, other, self._search_window(rng, box, flip, stretch)(_centre(box)))
 

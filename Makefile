@@ -22,8 +22,8 @@ else
 WORKSHOP := $(VENV)/.installed
 WORKSHOP_PYTHON := $(VENV)/bin/python
 endif
-# Absolute, because the training commands run in their own folder.
-override WORKSHOP_PYTHON := $(if $(findstring /,$(WORKSHOP_PYTHON)),$(abspath $(WORKSHOP_PYTHON)),$(WORKSHOP_PYTHON))
+# That Python need not have the package of this folder installed.
+WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build onnxruntime test test-rust test-training parity parity-models train-smoke lint lint-rust lint-training format workshop
@@ -44,6 +44,7 @@ $(VENV)/.installed: training/requirements.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make virtual environments;" \
 		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r training/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable training
 	touch $@
 
 test: test-rust test-training ## Run all tests.
@@ -52,14 +53,14 @@ test-rust: onnxruntime ## Run the tests of the Rust crate.
 	$(CARGO) test --release
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
-	cd training && $(WORKSHOP_PYTHON) -m pytest -q
+	$(WORKSHOP_RUN) -m pytest -q training/tests
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
 	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity -- --nocapture
 
 # Pseudo-random weights go through the same conversion as the authors' checkpoints.
 parity-models: $(WORKSHOP)
-	cd training && $(WORKSHOP_PYTHON) -m ettrack_training.parity_models $(abspath $(PARITY_MODELS))
+	$(WORKSHOP_RUN) -m ettrack_training.parity_models $(PARITY_MODELS)
 
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
 

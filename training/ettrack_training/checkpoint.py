@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
 # Where training code keeps weights, the first that is there wins. Averaged weights come last:
 # a file that holds both is converted as its authors' loader would read it, see `entry`.
 WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
+# Settings that training code is fond of storing beside the weights: read as empty shells.
+_SETTINGS = ("argparse.Namespace", "easydict.EasyDict")
 _SHOWN = 5
 
 
@@ -32,9 +35,9 @@ def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] =
 
 
 def _read(path: Path, inert_classes: Iterable[str]) -> Any:
-    shells = [(_shell(name), name) for name in inert_classes]
+    shells = [(_shell(name), name) for name in (*_SETTINGS, *inert_classes)]
     try:
-        with torch.serialization.safe_globals(shells):
+        with torch.serialization.safe_globals([*shells, *_numpy_globals()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
@@ -53,8 +56,21 @@ def _read(path: Path, inert_classes: Iterable[str]) -> Any:
 
 
 def _shell(name: str) -> type:
-    """An empty class to stand for `name`: attributes are stored, nothing is run."""
-    return type(name.rpartition(".")[2], (), {})
+    """An empty class to stand for `name`: attributes and items are stored, nothing is run."""
+    return type(name.rpartition(".")[2], (dict,), {})
+
+
+def _numpy_globals() -> list[Any]:
+    """What numbers and arrays of NumPy are pickled by: learning rates and schedules often are."""
+    arrays = numpy.array(0.0).__reduce__()[0]
+    scalars = numpy.float64(0.0).__reduce__()[0]
+    functions = [
+        (function, f"numpy.{core}.multiarray.{function.__name__}")
+        for core in ("core", "_core")
+        for function in (arrays, scalars)
+    ]
+    kinds = (numpy.float64, numpy.float32, numpy.int64, numpy.int32, numpy.bool_)
+    return [*functions, numpy.ndarray, numpy.dtype, *(type(numpy.dtype(kind)) for kind in kinds)]
 
 
 def _unwrap(path: Path, content: Any, entry: str | None) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """From checkpoint files to model folders: what is taken, what is refused, what is written."""
 
+import argparse
 import os
 from pathlib import Path
 
@@ -110,6 +111,25 @@ def test_named_classes_are_read_as_empty_shells(tmp_path):
     with pytest.raises(CheckpointError, match="Settings"):
         checkpoint.load(path)
     assert checkpoint.load(path, inert_classes=[name])["a"] == 1
+
+
+def test_what_training_code_stores_beside_the_weights_is_no_obstacle(tmp_path):
+    path = tmp_path / "c.pth"
+    rates = np.logspace(-2, -4, 5)
+    content = {
+        "state_dict": {"a": torch.ones(1)},
+        "optimizer": {"param_groups": [{"lr": rates[1], "step": np.int64(3), "nesterov": np.bool_(True)}]},
+        "lr_scheduler": {"spaces": rates, "last": rates.astype(np.float32)},
+        "options": argparse.Namespace(gpus=[0, 1]),
+    }
+    torch.save(content, path)
+    assert checkpoint.load(path)["a"] == 1
+    # Files of an older NumPy name the same functions by another module.
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    older = path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert b"numpy.core" in older
+    path.write_bytes(older)
+    assert checkpoint.load(path)["a"] == 1
 
 
 def test_another_trackers_checkpoint_is_recognised(tmp_path, states):

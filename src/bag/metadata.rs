@@ -97,4 +97,13 @@ impl Information {
             rosbag2_bagfile_information: self,
         })
     }
+
+    /// How the messages of `topic` are serialised, where the file says.
+    pub fn serialization_of(&self, topic: &str) -> Option<&str> {
+        self.topics_with_message_count
+            .iter()
+            .map(|counted| &counted.topic_metadata)
+            .find(|metadata| metadata.name == topic && !metadata.serialization_format.is_empty())
+            .map(|metadata| metadata.serialization_format.as_str())
+    }
 }

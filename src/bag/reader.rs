@@ -98,7 +98,15 @@ impl Bag {
                     got: "a bag without files".into(),
                 }));
         }
-        let topics = merge_topics(&files);
+        let mut topics = merge_topics(&files);
+        // rosbag2 goes by the metadata where they are there.
+        if let Ok(Some(information)) = Information::read(path) {
+            for topic in &mut topics {
+                if let Some(format) = information.serialization_of(&topic.name) {
+                    topic.serialization = format.to_owned();
+                }
+            }
+        }
         let damage = failures.iter().map(ToString::to_string).collect();
         Ok(Self {
             path: path.to_owned(),

@@ -1,6 +1,7 @@
 //! One `.db3` file: rosbag2's sqlite3 storage.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
@@ -21,6 +22,8 @@ pub struct SqliteFile {
     topics: Vec<(i64, FileTopic)>,
     /// Messages still to come, the next one last.
     pending: Vec<Row>,
+    /// What is known to be missing from the start.
+    damage: Option<String>,
     /// Holds the copy of a database that was not closed cleanly.
     _copy: Option<TempDir>,
 }
@@ -92,11 +95,18 @@ impl SqliteFile {
         let topics = read_topics(&connection).map_err(|error| {
             BagError::broken(path, format!("not a readable rosbag2 database: {error}"))
         })?;
+        let damage = missing_pages(stored).map(|(expected, got)| {
+            format!(
+                "{}: cut: expected {expected} bytes, got {got}; the last messages are missing",
+                path.display()
+            )
+        });
         Ok(Self {
             path: path.to_owned(),
             connection,
             topics,
             pending: Vec::new(),
+            damage,
             _copy: copy,
         })
     }
@@ -120,12 +130,13 @@ impl SqliteFile {
         // Stable, so that messages of one time stay in the order in which they were recorded.
         self.pending.sort_by_key(|row| row.time);
         self.pending.reverse();
-        result.err().map(|error| {
+        let damage = result.err().map(|error| {
             format!(
                 "{}: damaged, some messages are missing: {error}",
                 self.path.display()
             )
-        })
+        });
+        self.damage.take().or(damage)
     }
 
     /// Reads the next message into `data`. An error is about one message; the next call reads the next one.
@@ -205,4 +216,24 @@ fn find_rows(
         }
     }
     Ok(())
+}
+
+/// Expected and actual length of a database that is shorter than its header says: SQLite takes pages that are
+/// not there for empty ones and would say nothing.
+fn missing_pages(path: &Path) -> Option<(u64, u64)> {
+    let mut header = [0; 100];
+    let mut file = fs::File::open(path).ok()?;
+    file.read_exact(&mut header).ok()?;
+    let number = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    // The count of pages holds only where the version it is valid for is the current one.
+    let (changes, pages, valid_for) = (number(24), number(28), number(92));
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let expected = u64::from(pages) * page_size;
+    let got = file.metadata().ok()?.len();
+    (changes == valid_for && got < expected).then_some((expected, got))
 }

@@ -1,1 +1,56 @@
-//! (being built)
+//! The ROS 2 node without ROS: what it does with each message, and what it publishes.
+//!
+//! [`NodeCore`] takes messages as CDR bytes and answers with messages; it knows no middleware, starts no
+//! thread and reads no clock but the one it is given. An adapter to a middleware brings messages in and out;
+//! [`replay`] does so with bags, and tests do so directly: it is the same node everywhere.
+
+mod bearing;
+mod core;
+mod diagnostics;
+mod history;
+mod log;
+pub mod parameters;
+pub mod replay;
+
+pub use self::core::{Clock, ImageMessage, NodeCore, Output};
+pub use bearing::bearing;
+pub use log::Level;
+
+use crate::tracker::{SingleObjectTracker, TrackError};
+
+/// What the node needs of a tracker beside tracking: settings that change while it runs.
+pub trait NodeTracker: SingleObjectTracker {
+    /// Takes settings from the next frame on.
+    ///
+    /// # Errors
+    /// [`TrackError::Setting`] for a setting out of its range; then nothing has changed.
+    fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError>;
+}
+
+/// The node's parameters that a tracker takes while it runs. `None`: as the model's folder says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackerSettings {
+    /// Side of the searched window against the authors'.
+    pub search_scale: f64,
+    /// Whether the target may be called lost.
+    pub lost_detection: bool,
+    /// Confidence below which a frame counts as without the target.
+    pub confidence_threshold: Option<f64>,
+    /// Confidence of one frame above which a lost target may be back.
+    pub recovery_threshold: Option<f64>,
+    /// Frames in a row without the target that make it lost.
+    pub lost_after_frames: Option<u32>,
+    /// Frames in a row with the target that bring it back.
+    pub found_after_frames: Option<u32>,
+    /// The widest search of a lost target against the usual one.
+    pub widest_search: Option<f64>,
+}
+
+/// The model in use, for diagnostics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Name and folder.
+    pub name: String,
+    /// What runs it, with its version.
+    pub runtime: String,
+}

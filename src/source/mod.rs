@@ -5,7 +5,7 @@ mod ffmpeg;
 mod folder;
 mod order;
 
-pub use bag::BagSource;
+pub use bag::{BagSource, Transport, image_topic};
 pub use ffmpeg::{CameraSource, VideoSource, find_ffmpeg};
 pub use folder::FolderSource;
 pub use order::natural_order;

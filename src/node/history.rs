@@ -1,0 +1,160 @@
+//! Recent frames, so that a detection that took its time is applied to the frame it was made on.
+
+use std::collections::VecDeque;
+
+use crate::message::Stamp;
+
+use super::core::ImageMessage;
+
+/// A ring of messages, bounded in number and bytes. The newest one is always kept.
+#[derive(Debug)]
+pub struct History {
+    frames: VecDeque<(Stamp, ImageMessage)>,
+    bytes: usize,
+    most_frames: usize,
+    most_bytes: usize,
+}
+
+/// Where a stamp lies.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// At this position, 0 being the oldest.
+    At(usize),
+    /// After the newest frame, or there are no frames yet.
+    Ahead,
+    /// Before the oldest frame.
+    TooOld,
+    /// Between frames.
+    Missing,
+}
+
+impl History {
+    /// An empty ring of at most `most_frames` (at least the newest one) and `most_bytes`.
+    pub fn new(most_frames: usize, most_bytes: usize) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            bytes: 0,
+            most_frames,
+            most_bytes,
+        }
+    }
+
+    /// Changes the bounds and drops what no longer fits.
+    pub fn resize(&mut self, most_frames: usize, most_bytes: usize) {
+        (self.most_frames, self.most_bytes) = (most_frames, most_bytes);
+        self.trim();
+    }
+
+    /// Adds the newest frame. A stamp that is not after all others starts the ring anew: the source has jumped.
+    pub fn push(&mut self, stamp: Stamp, message: ImageMessage) {
+        if self.frames.back().is_some_and(|(last, _)| *last >= stamp) {
+            self.clear();
+        }
+        self.bytes += message.bytes.len();
+        self.frames.push_back((stamp, message));
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while self.frames.len() > 1
+            && (self.frames.len() > self.most_frames || self.bytes > self.most_bytes)
+        {
+            if let Some((_, dropped)) = self.frames.pop_front() {
+                self.bytes -= dropped.bytes.len();
+            }
+        }
+    }
+
+    /// Forgets all frames.
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    /// Looks for the frame with exactly this stamp.
+    pub fn find(&self, stamp: Stamp) -> Found {
+        match self
+            .frames
+            .binary_search_by_key(&stamp, |(stamp, _)| *stamp)
+        {
+            Ok(position) => Found::At(position),
+            Err(position) if position == self.frames.len() => Found::Ahead,
+            Err(0) => Found::TooOld,
+            Err(_) => Found::Missing,
+        }
+    }
+
+    /// The frames from `position` on, oldest first.
+    pub fn from(&self, position: usize) -> impl Iterator<Item = &ImageMessage> {
+        self.frames
+            .range(position.min(self.frames.len())..)
+            .map(|(_, message)| message)
+    }
+
+    /// Position of the newest frame.
+    pub fn newest(&self) -> Option<usize> {
+        self.frames.len().checked_sub(1)
+    }
+
+    /// Stamps of the oldest and the newest frame.
+    pub fn span(&self) -> Option<(Stamp, Stamp)> {
+        Some((self.frames.front()?.0, self.frames.back()?.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Transport;
+
+    fn stamp(sec: i32) -> Stamp {
+        Stamp { sec, nanosec: 0 }
+    }
+
+    fn message(length: usize) -> ImageMessage {
+        ImageMessage {
+            transport: Transport::Raw,
+            bytes: vec![0; length],
+        }
+    }
+
+    #[test]
+    fn bounds_hold_and_the_newest_frame_stays() {
+        let mut history = History::new(3, 100);
+        assert_eq!(
+            (history.find(stamp(1)), history.newest()),
+            (Found::Ahead, None)
+        );
+        for sec in [1, 3, 5, 7] {
+            history.push(stamp(sec), message(10));
+        }
+        assert_eq!(history.span(), Some((stamp(3), stamp(7))));
+        assert_eq!(history.find(stamp(1)), Found::TooOld);
+        assert_eq!(history.find(stamp(5)), Found::At(1));
+        assert_eq!(history.find(stamp(6)), Found::Missing);
+        assert_eq!(history.find(stamp(8)), Found::Ahead);
+        history.push(stamp(9), message(85));
+        assert_eq!(
+            history.span(),
+            Some((stamp(7), stamp(9))),
+            "95 bytes of 100"
+        );
+        history.push(stamp(11), message(500));
+        assert_eq!(
+            history.span(),
+            Some((stamp(11), stamp(11))),
+            "too large, and still the newest"
+        );
+        history.resize(0, 0);
+        assert_eq!(history.newest(), Some(0));
+    }
+
+    #[test]
+    fn a_source_that_jumps_back_starts_anew() {
+        let mut history = History::new(9, 100);
+        for sec in [5, 6, 2] {
+            history.push(stamp(sec), message(1));
+        }
+        assert_eq!(history.span(), Some((stamp(2), stamp(2))));
+    }
+}

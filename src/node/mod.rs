@@ -11,6 +11,7 @@ mod history;
 mod log;
 pub mod parameters;
 pub mod replay;
+mod tracker;
 
 pub use self::core::{Clock, ImageMessage, NodeCore, Output};
 pub use bearing::bearing;

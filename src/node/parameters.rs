@@ -324,7 +324,7 @@ parameters! {
     /// Frames in a row with the target that bring it back; 0: as the model says.
     found_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
     /// The widest search for a lost target against the usual one; 0: as the model says.
-    widest_search: f64 = 0.0, Range::Between(0.0, 16.0), Live;
+    widest_search: f64 = 0.0, Range::Between(0.0, 8.0), Live;
 
     /// Frames kept so that a stamped detection finds its frame.
     history_frames: i64 = 30, Range::Between(1.0, 1000.0), Live;

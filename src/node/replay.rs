@@ -56,9 +56,12 @@ pub struct ReplaySummary {
 /// Why a replay ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// A bag cannot be read or written.
+    /// The bag cannot be read.
     #[error(transparent)]
     Bag(#[from] BagError),
+    /// The new bag cannot be written.
+    #[error(transparent)]
+    Output(BagError),
     /// The topic of images cannot be chosen.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -233,7 +236,8 @@ pub fn replay<E: From<ReplayError>>(
         .last()
         .and_then(|images| bag.topic(images).ok()?.message_count);
     let mut messages = bag.messages(&names).map_err(failed)?;
-    let mut writer = Writer::create(&options.output, options.overlay).map_err(failed)?;
+    let not_written = |error: BagError| E::from(ReplayError::Output(error));
+    let mut writer = Writer::create(&options.output, options.overlay).map_err(not_written)?;
 
     let mut summary = ReplaySummary::default();
     let mut make_core = Some(make_core);
@@ -271,7 +275,7 @@ pub fn replay<E: From<ReplayError>>(
         }
         core.tick(&clock, &mut out);
         for output in out.drain(..) {
-            writer.write(clock.now(), &output).map_err(failed)?;
+            writer.write(clock.now(), &output).map_err(not_written)?;
             if let Output::Log(Level::Warn | Level::Error, line) = output {
                 last_refusal = Some(line);
             }
@@ -285,7 +289,7 @@ pub fn replay<E: From<ReplayError>>(
         });
         return Err(ReplayError::NoTarget { reason }.into());
     }
-    writer.bag.finish().map_err(failed)?;
+    writer.bag.finish().map_err(not_written)?;
     Ok(summary)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -86,6 +87,8 @@ impl Decoder {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(messages.try_clone().map_err(io)?)
+            // Ctrl-C is for this process, which then ends ffmpeg in its own way.
+            .process_group(0)
             .spawn()
             .map_err(start_error)?;
         let Some(output) = process.stdout.take() else {

@@ -1,5 +1,4 @@
 //! What all subcommands share: the log, standard output that may be closed early, exit codes.
-#![allow(dead_code)] // until every subcommand has landed
 
 use std::fmt;
 use std::io::{self, BufWriter, Write};

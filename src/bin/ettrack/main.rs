@@ -2,7 +2,13 @@
 
 mod bench;
 mod console;
+mod interrupt;
 mod models;
+mod progress;
+mod replay;
+mod roi;
+mod track;
+mod tracker_args;
 
 use std::process::ExitCode;
 
@@ -30,6 +36,8 @@ struct Cli {
 enum Command {
     Bench(bench::Bench),
     Models(models::Models),
+    Track(track::TrackArgs),
+    Replay(replay::ReplayArgs),
 }
 
 impl Command {
@@ -37,6 +45,8 @@ impl Command {
         match self {
             Self::Bench(command) => command.run(),
             Self::Models(command) => command.run(),
+            Self::Track(args) => args.run(),
+            Self::Replay(args) => args.run(),
         }
     }
 }

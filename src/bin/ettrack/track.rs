@@ -1,0 +1,331 @@
+//! `ettrack track`: one target through a folder, video, camera or bag.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use ettrack::frame::{Frame, ImageBuffer};
+use ettrack::geometry::BoundingBox;
+use ettrack::model::ModelFolder;
+use ettrack::output::PendingFile;
+use ettrack::overlay::{self, VideoWriter};
+use ettrack::source::{self, FrameSource};
+use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
+
+use crate::console::{self, BadInput};
+use crate::interrupt;
+use crate::progress;
+use crate::roi::parse_roi;
+use crate::tracker_args::{Lost, TrackerArgs};
+
+/// Track one target and print its box in every frame.
+///
+/// SOURCE is a folder of pictures (in natural order), a video file or a camera such as /dev/video0 (both through
+/// ffmpeg), or a ROS 2 bag (folder or file; sqlite3 or mcap). Ctrl-C ends the run and keeps what was tracked.
+///
+/// A frame that cannot be read is said and counted, and the target counts as lost in it. A source whose frames
+/// change their size ends with an error.
+#[derive(Debug, Args)]
+pub struct TrackArgs {
+    /// Folder of pictures, video, camera (/dev/videoN) or bag.
+    source: String,
+    /// The target in the first frame: upper-left corner and size in pixels.
+    #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
+    roi: BoundingBox,
+    /// Model folder.
+    #[arg(long, value_name = "DIR", default_value = "models/ettrack-nano")]
+    model: PathBuf,
+    /// Where the boxes go; standard output if not given.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How the boxes are written.
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// Write the frames with the box drawn: .gif, or a video that ffmpeg knows (.mp4, .mkv, .webm, .avi).
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Pictures a second of the saved video; the source's where it is known, else 30.
+    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// Topic of images, for a bag with several.
+    #[arg(long, value_name = "TOPIC")]
+    image_topic: Option<String>,
+    /// Leave out so many frames at the beginning.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
+    /// Stop after so many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+    /// Target-lost logic.
+    #[arg(long, value_enum, default_value_t = Lost::Model)]
+    lost: Lost,
+    #[command(flatten)]
+    tracker: TrackerArgs,
+}
+
+/// Layouts of boxes, one line per frame, the first included, 4 decimals, 0-based pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// frame,x,y,w,h,confidence,state with a heading.
+    Csv,
+    /// x,y,w,h
+    Pysot,
+    /// x, y, w, h with tabs between them.
+    Pytracking,
+    /// x,y,w,h
+    Got10k,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
+        _ => Err(format!(
+            "{text:?} is no rate; expected pictures a second, more than 0 and at most 1000"
+        )),
+    }
+}
+
+impl Format {
+    fn heading(self, out: &mut impl Write) -> std::io::Result<()> {
+        match self {
+            Self::Csv => writeln!(out, "frame,x,y,w,h,confidence,state"),
+            Self::Pysot | Self::Pytracking | Self::Got10k => Ok(()),
+        }
+    }
+
+    fn row(self, out: &mut impl Write, frame: u64, track: &Track) -> std::io::Result<()> {
+        let BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        } = track.bounding_box;
+        match self {
+            Self::Csv => {
+                let state = match track.state {
+                    TrackState::Tracking => "tracking",
+                    TrackState::Lost => "lost",
+                };
+                let confidence = track.confidence;
+                writeln!(
+                    out,
+                    "{frame},{x:.4},{y:.4},{width:.4},{height:.4},{confidence:.4},{state}"
+                )
+            }
+            Self::Pysot | Self::Got10k => writeln!(out, "{x:.4},{y:.4},{width:.4},{height:.4}"),
+            Self::Pytracking => writeln!(out, "{x:.4}\t{y:.4}\t{width:.4}\t{height:.4}"),
+        }
+    }
+}
+
+/// Where the rows go.
+enum Rows {
+    Stdout(Box<dyn Write>),
+    File(BufWriter<File>, PendingFile),
+}
+
+impl Rows {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Stdout(Box::new(console::stdout())));
+        };
+        let pending = PendingFile::create(path)?;
+        let file = File::create(pending.path())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self::File(BufWriter::new(file), pending))
+    }
+
+    /// Writes by `write`; standard output is handed on at once, for those who read along.
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(out) => {
+                write(out)?;
+                out.flush()?;
+            }
+            Self::File(file, _) => write(file)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        if let Self::File(mut file, pending) = self {
+            file.flush()?;
+            pending.commit()?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+struct Summary {
+    frames: u64,
+    lost: u64,
+    unreadable: u64,
+    updates: u32,
+    time: Duration,
+}
+
+impl TrackArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut source = source::open(&self.source, self.image_topic.as_deref())
+            .map_err(|error| BadInput(error.to_string()))?;
+        let mut tracker = self.open_tracker()?;
+        interrupt::watch()?;
+
+        let mut image = ImageBuffer::empty();
+        for _ in 0..self.skip {
+            match source.next_into(&mut image) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) if error.is_about_one_frame() => tracing::warn!("{error}"),
+                Err(error) => return Err(BadInput(error.to_string()).into()),
+            }
+        }
+        let first = source
+            .next_into(&mut image)
+            .map_err(|error| BadInput(error.to_string()))?
+            .with_context(|| {
+                BadInput(format!(
+                    "{}: no frame after leaving out {}",
+                    self.source, self.skip
+                ))
+            })?;
+        let frame = image
+            .frame()
+            .with_context(|| BadInput(first.name.clone()))?;
+        tracker.initialize(&frame, self.roi).with_context(|| {
+            BadInput(format!("--roi in frame {} ({})", first.index, first.name))
+        })?;
+
+        let mut rows = Rows::open(self.output.as_deref())?;
+        let mut video = self.open_video(source.as_ref(), &frame)?;
+        let mut track = Track {
+            bounding_box: self.roi,
+            confidence: 1.0,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
+        };
+        rows.write(|mut out| self.format.heading(&mut out))?;
+        rows.write(|mut out| self.format.row(&mut out, first.index, &track))?;
+        push(&mut video, &frame, &track)?;
+
+        let total = source
+            .frame_count()
+            .map(|count| count.saturating_sub(self.skip));
+        let total = [total, self.frames].into_iter().flatten().min();
+        let bar = progress::bar(total);
+        bar.set_position(1);
+        let mut summary = Summary {
+            frames: 1,
+            ..Summary::default()
+        };
+        let mut index = first.index;
+        while self.frames.is_none_or(|most| summary.frames < most) && !interrupt::came() {
+            index += 1;
+            match source.next_into(&mut image) {
+                Ok(None) => break,
+                Ok(Some(info)) => {
+                    let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
+                    let started = Instant::now();
+                    track = tracker
+                        .update(&frame)
+                        .with_context(|| BadInput(format!("frame {index} ({})", info.name)))?;
+                    summary.time += started.elapsed();
+                    summary.updates += 1;
+                    push(&mut video, &frame, &track)?;
+                }
+                Err(error) if error.is_about_one_frame() => {
+                    bar.suspend(|| tracing::warn!("{error}"));
+                    (track.state, track.confidence) = (TrackState::Lost, 0.0);
+                    summary.unreadable += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            rows.write(|mut out| self.format.row(&mut out, index, &track))?;
+            summary.frames += 1;
+            summary.lost += u64::from(track.state == TrackState::Lost);
+            bar.set_position(summary.frames);
+        }
+        bar.finish_and_clear();
+        rows.finish()?;
+        if let Some(video) = video {
+            video.finish()?;
+        }
+        summary.say();
+        Ok(())
+    }
+
+    fn open_tracker(&self) -> anyhow::Result<Tracker> {
+        let bad = |error: &dyn std::fmt::Display| BadInput(error.to_string());
+        let folder = ModelFolder::open(&self.model).map_err(|error| bad(&error))?;
+        let options = self.tracker.options(&folder, self.lost)?;
+        let tracker = Tracker::open(&self.model, &options).map_err(|error| bad(&error))?;
+        tracing::info!(
+            "model {}, ONNX Runtime {} ({})",
+            tracker.manifest().name,
+            tracker.runtime().version,
+            tracker.runtime().library.display()
+        );
+        Ok(tracker)
+    }
+
+    fn open_video(
+        &self,
+        source: &dyn FrameSource,
+        frame: &Frame<'_>,
+    ) -> anyhow::Result<Option<VideoWriter>> {
+        let Some(path) = &self.save else {
+            return Ok(None);
+        };
+        let rate = self.rate.or(source.frame_rate()).unwrap_or(30.0);
+        Ok(Some(VideoWriter::create(
+            path,
+            frame.width(),
+            frame.height(),
+            rate,
+        )?))
+    }
+}
+
+/// Adds a frame with its track to the video, where one is written.
+fn push(video: &mut Option<VideoWriter>, frame: &Frame<'_>, track: &Track) -> anyhow::Result<()> {
+    if let Some(video) = video {
+        let mut picture = overlay::to_rgb_image(frame);
+        overlay::draw_track(&mut picture, track);
+        video.push(&picture)?;
+    }
+    Ok(())
+}
+
+impl Summary {
+    fn say(&self) {
+        let Self {
+            frames,
+            lost,
+            unreadable,
+            updates,
+            time,
+        } = self;
+        let mut line = format!("{frames} frames, lost in {lost}");
+        if *unreadable > 0 {
+            line.push_str(&format!(" ({unreadable} of them could not be read)"));
+        }
+        if *updates > 0 {
+            let each = time.as_secs_f64() / f64::from(*updates);
+            line.push_str(&format!(
+                "; {:.2} ms per frame ({:.1} frames per second)",
+                each * 1e3,
+                1.0 / each
+            ));
+        }
+        eprintln!("{line}");
+    }
+}

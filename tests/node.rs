@@ -1,0 +1,913 @@
+//! The node's rules, driven by messages and a given clock, with a tracker whose answers are known.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
+
+mod support;
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ettrack::frame::Frame;
+use ettrack::geometry::BoundingBox;
+use ettrack::message::*;
+use ettrack::node::parameters::{ParameterError, Parameters, Value};
+use ettrack::node::{
+    Clock, ImageMessage, Level, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings,
+};
+use ettrack::source::Transport;
+use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
+use support::*;
+
+/// What the test tracker was asked.
+#[derive(Debug, Clone, PartialEq)]
+enum Call {
+    Initialize(BoundingBox, u8),
+    Update(u8),
+    Configure(TrackerSettings),
+}
+
+type Calls = Arc<Mutex<Vec<Call>>>;
+
+/// Moves the box one pixel to the right per frame. Frames whose first pixel is 200 or more are without the
+/// target, 250 or more fail.
+struct TestTracker {
+    calls: Calls,
+    target: Option<BoundingBox>,
+}
+
+fn first_pixel(frame: &Frame<'_>) -> u8 {
+    frame.data()[0]
+}
+
+impl SingleObjectTracker for TestTracker {
+    fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+        let (width, height) = (frame.width(), frame.height());
+        if target.x >= f64::from(width) || target.y >= f64::from(height) {
+            return Err(TrackError::Target {
+                got: target,
+                reason: "it lies outside the image",
+                width,
+                height,
+            });
+        }
+        self.calls
+            .lock()
+            .unwrap()
+            .push(Call::Initialize(target, first_pixel(frame)));
+        self.target = Some(target);
+        Ok(())
+    }
+
+    fn update(&mut self, frame: &Frame<'_>) -> Result<Track, TrackError> {
+        let target = self.target.as_mut().ok_or(TrackError::NotInitialized)?;
+        let pixel = first_pixel(frame);
+        self.calls.lock().unwrap().push(Call::Update(pixel));
+        if pixel >= 250 {
+            return Err(TrackError::NotInitialized);
+        }
+        target.x += 1.0;
+        let lost = pixel >= 200;
+        Ok(Track {
+            bounding_box: *target,
+            confidence: if lost { 0.1 } else { 0.9 },
+            state: if lost {
+                TrackState::Lost
+            } else {
+                TrackState::Tracking
+            },
+            timings: StageTimings::default(),
+        })
+    }
+}
+
+impl NodeTracker for TestTracker {
+    fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError> {
+        if settings.confidence_threshold == Some(0.99) {
+            return Err(TrackError::Setting {
+                name: "lost_below",
+                got: "0.99".into(),
+                expected: "less",
+            });
+        }
+        self.calls
+            .lock()
+            .unwrap()
+            .push(Call::Configure(settings.clone()));
+        Ok(())
+    }
+}
+
+/// A clock that stands until it is set.
+struct TestClock {
+    now: Cell<i64>,
+    running: Cell<Option<Duration>>,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    fn running(&self) -> Option<Duration> {
+        // Each look at it takes five milliseconds.
+        let now = self.running.get()?;
+        self.running.set(Some(now + Duration::from_millis(5)));
+        Some(now)
+    }
+}
+
+struct Bench {
+    core: NodeCore,
+    clock: TestClock,
+    calls: Calls,
+    out: Vec<Output>,
+}
+
+const ROI: RegionOfInterest = RegionOfInterest {
+    x_offset: 4,
+    y_offset: 6,
+    width: 8,
+    height: 4,
+    do_rectify: false,
+};
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Parameters::default())
+    }
+
+    fn with(parameters: Parameters) -> Self {
+        let clock = TestClock {
+            now: Cell::new(stamp(0).as_nanoseconds()),
+            running: Cell::new(None),
+        };
+        let calls = Calls::default();
+        let tracker = Box::new(TestTracker {
+            calls: calls.clone(),
+            target: None,
+        });
+        let model = ModelInfo {
+            name: "test".into(),
+            runtime: "none".into(),
+        };
+        let core = NodeCore::new("tracker", parameters, tracker, model, &clock).unwrap();
+        calls.lock().unwrap().clear();
+        Self {
+            core,
+            clock,
+            calls,
+            out: Vec::new(),
+        }
+    }
+
+    /// Frame `index`, 32 x 24, all pixels `value`; returns what is published.
+    fn frame_of(&mut self, index: usize, value: u8) -> Vec<Output> {
+        self.message(index, raw_message(index, 32, 24, &vec![value; 32 * 24 * 3]))
+    }
+
+    fn frame(&mut self, index: usize) -> Vec<Output> {
+        self.frame_of(index, index as u8)
+    }
+
+    fn message(&mut self, index: usize, bytes: Vec<u8>) -> Vec<Output> {
+        self.clock.now.set(stamp(index).as_nanoseconds() + 1000);
+        self.core.on_image(
+            ImageMessage {
+                transport: Transport::Raw,
+                bytes,
+            },
+            &self.clock,
+            &mut self.out,
+        );
+        std::mem::take(&mut self.out)
+    }
+
+    fn roi(&mut self, roi: RegionOfInterest) -> Vec<Output> {
+        self.core.on_roi(&roi.to_cdr(), &self.clock, &mut self.out);
+        std::mem::take(&mut self.out)
+    }
+
+    fn detection(&mut self, stamp: Stamp, id: &str) -> Vec<Output> {
+        let detection = Detection2D {
+            header: Header {
+                stamp,
+                frame_id: "camera_optical".into(),
+            },
+            results: Vec::new(),
+            bbox: BoundingBox::new(4.5, 6.25, 8.0, 4.0).into(),
+            id: id.into(),
+        };
+        self.core
+            .on_detection(&detection.to_cdr(), &self.clock, &mut self.out);
+        std::mem::take(&mut self.out)
+    }
+
+    fn diagnostics(&mut self, seconds: f64) -> Option<DiagnosticStatus> {
+        self.clock
+            .now
+            .set(self.clock.now.get() + (seconds * 1e9) as i64);
+        self.core.tick(&self.clock, &mut self.out);
+        std::mem::take(&mut self.out)
+            .into_iter()
+            .find_map(|output| match output {
+                Output::Diagnostics(mut array) => array.status.pop(),
+                _ => None,
+            })
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+}
+
+/// The one target among the outputs, with the detections checked against it.
+fn target(out: &[Output]) -> TrackedTarget {
+    let targets: Vec<_> = out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Target(target) => Some(target),
+            _ => None,
+        })
+        .collect();
+    let detections: Vec<_> = out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Detections(detections) => Some(detections),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((targets.len(), detections.len()), (1, 1), "{out:?}");
+    let (target, detections) = (targets[0], detections[0]);
+    assert_eq!(detections.header, target.header);
+    if target.state == TargetState::Tracking {
+        let [detection] = detections.detections.as_slice() else {
+            panic!("{detections:?}")
+        };
+        assert_eq!(detection.header, target.header);
+        assert_eq!(
+            (detection.bbox, &detection.id),
+            (target.bounding_box, &target.target_id)
+        );
+        assert_eq!(detection.results[0].class_id, "target");
+        assert_eq!(detection.results[0].score, f64::from(target.confidence));
+    } else {
+        assert!(
+            detections.detections.is_empty(),
+            "a lost or missing target is no detection"
+        );
+    }
+    target.clone()
+}
+
+fn logs(out: &[Output]) -> Vec<(Level, String)> {
+    out.iter()
+        .filter_map(|output| match output {
+            Output::Log(level, line) => Some((*level, line.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn idle_tracking_lost_and_back_under_the_images_headers() {
+    let mut node = Bench::new();
+    let idle = target(&node.frame(0));
+    assert_eq!(
+        idle,
+        TrackedTarget {
+            header: header(0),
+            ..TrackedTarget::default()
+        }
+    );
+
+    // A region is applied to the newest image and answered at once.
+    let chosen = target(&node.roi(ROI));
+    assert_eq!(
+        (chosen.state, chosen.target_id.as_str()),
+        (TargetState::Tracking, "1")
+    );
+    assert_eq!((chosen.header, chosen.confidence), (header(0), 1.0));
+    assert_eq!(
+        (chosen.bounding_box.center_x, chosen.bounding_box.center_y),
+        (8.0, 8.0)
+    );
+    assert_eq!(
+        (chosen.offset_x, chosen.offset_y),
+        (2.0 * 8.0 / 32.0 - 1.0, 2.0 * 8.0 / 24.0 - 1.0)
+    );
+    assert_eq!(chosen.bearing, None, "no camera_info");
+
+    let next = target(&node.frame(1));
+    assert_eq!(
+        (next.state, next.header, next.bounding_box.center_x),
+        (TargetState::Tracking, header(1), 9.0)
+    );
+    assert_eq!(next.confidence, 0.9);
+    let lost = target(&node.frame_of(2, 210));
+    assert_eq!(
+        (lost.state, lost.target_id.as_str(), lost.confidence),
+        (TargetState::Lost, "1", 0.1)
+    );
+    assert_eq!(target(&node.frame(3)).state, TargetState::Tracking);
+    assert_eq!(node.core.state(), TargetState::Tracking);
+
+    // A new region at any time is a new target.
+    assert_eq!(target(&node.roi(ROI)).target_id, "2");
+    let expected = BoundingBox::new(4.0, 6.0, 8.0, 4.0);
+    assert_eq!(
+        node.calls(),
+        [
+            Call::Initialize(expected, 0),
+            Call::Update(1),
+            Call::Update(210),
+            Call::Update(3),
+            Call::Initialize(expected, 3),
+        ]
+    );
+
+    assert_eq!(node.core.stop(&mut node.out), "stopped following target 2");
+    let out = std::mem::take(&mut node.out);
+    assert_eq!(
+        (target(&out).state, target(&out).header),
+        (TargetState::Idle, header(3))
+    );
+    assert_eq!(target(&node.frame(4)).state, TargetState::Idle);
+    assert_eq!(node.core.stop(&mut node.out), "no target to stop");
+}
+
+#[test]
+fn a_region_before_any_image_waits_for_the_first() {
+    let mut node = Bench::new();
+    assert!(node.roi(ROI).is_empty());
+    let first = target(&node.frame(0));
+    assert_eq!(
+        (first.state, first.header),
+        (TargetState::Tracking, header(0))
+    );
+    assert_eq!(node.calls().len(), 1);
+    assert!(Bench::new().roi(ROI).is_empty());
+    let mut node = Bench::new();
+    node.roi(ROI);
+    assert_eq!(
+        node.core.stop(&mut node.out),
+        "the waiting request was dropped"
+    );
+    assert_eq!(target(&node.frame(0)).state, TargetState::Idle);
+}
+
+#[test]
+fn a_stamped_detection_starts_in_its_image_and_catches_up() {
+    let mut node = Bench::new();
+    for index in 0..5 {
+        node.frame(index);
+    }
+    let caught_up = target(&node.detection(stamp(2), "car 7"));
+    let expected = BoundingBox::new(4.5, 6.25, 8.0, 4.0);
+    assert_eq!(
+        node.calls(),
+        [
+            Call::Initialize(expected, 2),
+            Call::Update(3),
+            Call::Update(4)
+        ]
+    );
+    assert_eq!(
+        (caught_up.header, caught_up.target_id.as_str()),
+        (header(4), "car 7")
+    );
+    assert_eq!(caught_up.bounding_box.center_x, 4.5 + 4.0 + 2.0);
+    // The next image goes on from there.
+    assert_eq!(
+        target(&node.frame(5)).bounding_box.center_x,
+        4.5 + 4.0 + 3.0
+    );
+    // Without a stamp it is meant in the newest image.
+    node.calls();
+    target(&node.detection(Stamp::default(), ""));
+    assert_eq!(node.calls(), [Call::Initialize(expected, 5)]);
+}
+
+#[test]
+fn an_overtaken_image_is_kept_for_detections_and_counted() {
+    let mut node = Bench::new();
+    node.frame(0);
+    let bytes = raw_message(1, 32, 24, &vec![1; 32 * 24 * 3]);
+    node.core.on_overtaken_image(ImageMessage {
+        transport: Transport::Raw,
+        bytes,
+    });
+    // One that turns out bad is passed over.
+    let bytes = raw_message(2, 32, 24, &[1; 7]);
+    node.core.on_overtaken_image(ImageMessage {
+        transport: Transport::Raw,
+        bytes,
+    });
+    node.frame(3);
+    target(&node.detection(stamp(1), ""));
+    assert!(matches!(
+        node.calls()[..],
+        [Call::Initialize(_, 1), Call::Update(3)]
+    ));
+    let status = node.diagnostics(1.0).unwrap();
+    assert_eq!(
+        (
+            status.value("frames received"),
+            status.value("frames dropped")
+        ),
+        (Some("4"), Some("2"))
+    );
+    assert_eq!(status.value("frames processed"), Some("2"));
+}
+
+#[test]
+fn a_detection_without_its_image_is_refused_or_waits() {
+    let mut parameters = Parameters::default();
+    parameters.history_frames = 3;
+    let mut node = Bench::with(parameters);
+    for index in 0..6 {
+        node.frame(index);
+    }
+    for old in [0, 2] {
+        node.clock.now.set(node.clock.now.get() + 2_000_000_000);
+        let out = node.detection(stamp(old), "");
+        let [(Level::Warn, line)] = &logs(&out)[..] else {
+            panic!("{out:?}")
+        };
+        assert!(
+            line.contains("no image with its stamp") && line.contains("history_frames"),
+            "{line}"
+        );
+    }
+    assert_eq!(node.core.state(), TargetState::Idle);
+    // Ahead of its image, as when images take longer on the way: it waits.
+    assert!(node.detection(stamp(7), "early").is_empty());
+    assert_eq!(target(&node.frame(6)).state, TargetState::Idle);
+    let found = target(&node.frame(7));
+    assert_eq!(
+        (found.state, found.target_id.as_str()),
+        (TargetState::Tracking, "early")
+    );
+    // The image never comes.
+    let between = Stamp {
+        nanosec: stamp(8).nanosec + 5,
+        ..stamp(8)
+    };
+    node.detection(between, "");
+    node.clock.now.set(node.clock.now.get() + 2_000_000_000);
+    node.frame(8);
+    let out = node.frame(9);
+    assert_eq!(target(&out).target_id, "early", "the old target goes on");
+    assert!(
+        logs(&out)[0].1.contains("no image with the stamp"),
+        "{out:?}"
+    );
+}
+
+#[test]
+fn wrong_targets_are_refused_with_the_reason_and_the_old_one_stays() {
+    let mut node = Bench::new();
+    node.frame(0);
+    target(&node.roi(ROI));
+    for (roi, words) in [
+        (RegionOfInterest { width: 0, ..ROI }, "width 0"),
+        (RegionOfInterest { height: 0, ..ROI }, "height 0"),
+        (
+            RegionOfInterest {
+                x_offset: 99,
+                ..ROI
+            },
+            "outside the image",
+        ),
+    ] {
+        node.clock.now.set(node.clock.now.get() + 2_000_000_000);
+        let out = node.roi(roi);
+        let [(Level::Warn, line)] = &logs(&out)[..] else {
+            panic!("{out:?}")
+        };
+        assert!(line.contains(words), "{line}");
+        let status = node.diagnostics(1.0).unwrap();
+        assert!(
+            status
+                .value("last refused request")
+                .unwrap()
+                .contains(words)
+        );
+    }
+    let out = node.detection(Stamp { sec: 0, nanosec: 1 }, "");
+    assert_eq!(out.len(), 1);
+    let next = target(&node.frame(1));
+    assert_eq!(
+        (next.state, next.target_id.as_str()),
+        (TargetState::Tracking, "1")
+    );
+}
+
+#[test]
+fn bad_messages_are_counted_said_once_a_second_and_passed_over() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.roi(ROI);
+    let good = raw_message(1, 32, 24, &vec![1; 32 * 24 * 3]);
+    let bad: Vec<Vec<u8>> = vec![
+        good[..good.len() / 2].to_vec(),
+        raw_message(1, 32, 24, &[1; 100]),
+        Vec::new(),
+        Image {
+            header: header(1),
+            height: 24,
+            width: 32,
+            encoding: "32FC1",
+            is_bigendian: false,
+            step: 128,
+            data: &[0; 24 * 128],
+        }
+        .to_cdr(),
+        raw_message(1, 0, 0, &[]),
+    ];
+    let count = bad.len();
+    let mut lines = Vec::new();
+    for bytes in bad {
+        let out = node.message(1, bytes);
+        assert!(
+            out.iter().all(|output| matches!(output, Output::Log(..))),
+            "nothing is published: {out:?}"
+        );
+        lines.extend(logs(&out));
+    }
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].1.contains("image refused: message ends in `data`"),
+        "{lines:?}"
+    );
+    let status = node.diagnostics(1.0).unwrap();
+    assert_eq!(status.level, DiagnosticLevel::Warn);
+    assert_eq!(
+        status.value("bad messages"),
+        Some(count.to_string().as_str())
+    );
+    assert!(
+        status
+            .value("last bad message")
+            .unwrap()
+            .contains("0x0 pixels")
+    );
+
+    // A second later the line comes again and tells of those between.
+    let out = node.message(30, vec![1, 2]);
+    assert!(logs(&out)[0].1.contains("(and 4 more since"), "{out:?}");
+    assert_eq!(
+        target(&node.frame(31)).state,
+        TargetState::Tracking,
+        "the node goes on"
+    );
+
+    // The other topics.
+    for topic in 0..3 {
+        node.clock.now.set(node.clock.now.get() + 2_000_000_000);
+        match topic {
+            0 => node
+                .core
+                .on_roi(&[0, 1, 0, 0, 7], &node.clock, &mut node.out),
+            1 => node
+                .core
+                .on_detection(&[0, 9, 0, 0], &node.clock, &mut node.out),
+            _ => node.core.on_camera_info(&[], &node.clock, &mut node.out),
+        }
+        let out = std::mem::take(&mut node.out);
+        assert!(logs(&out)[0].1.contains("refused"), "{out:?}");
+    }
+}
+
+#[test]
+fn compressed_images_are_tracked_and_cut_ones_are_not() {
+    let mut node = Bench::new();
+    let picture = jpeg(32, 24, &pixels(32, 24, 40, (4, 4), 6));
+    let mut send = |index: usize, format: &str, data: &[u8]| {
+        let bytes = compressed_message(index, format, data);
+        let image = ImageMessage {
+            transport: Transport::Compressed,
+            bytes,
+        };
+        node.core.on_image(image, &node.clock, &mut node.out);
+        std::mem::take(&mut node.out)
+    };
+    let image = target(&send(0, "bgr8; jpeg compressed bgr8", &picture));
+    assert_eq!((image.state, image.header), (TargetState::Idle, header(0)));
+    let out = send(1, "jpeg", &picture[..picture.len() - 20]);
+    assert!(logs(&out)[0].1.contains("jpeg is cut"), "{out:?}");
+    target(&send(2, "jpeg", &picture));
+}
+
+#[test]
+fn a_change_of_size_gives_the_target_up_and_a_change_of_encoding_does_not() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.roi(ROI);
+    let grey = Image {
+        header: header(1),
+        height: 24,
+        width: 32,
+        encoding: "mono8",
+        is_bigendian: false,
+        step: 32,
+        data: &[1; 24 * 32],
+    };
+    assert_eq!(
+        target(&node.message(1, grey.to_cdr())).state,
+        TargetState::Tracking
+    );
+    let out = node.message(2, raw_message(2, 16, 12, &[1; 16 * 12 * 3]));
+    assert_eq!(target(&out).state, TargetState::Idle);
+    assert!(
+        logs(&out)[0].1.contains("from 32x24 to 16x12 pixels"),
+        "{out:?}"
+    );
+}
+
+#[test]
+fn a_failing_tracker_is_said_and_the_target_counts_as_lost() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.roi(ROI);
+    let out = node.frame_of(1, 255);
+    let failed = target(&out);
+    assert_eq!((failed.state, failed.confidence), (TargetState::Lost, 0.0));
+    assert!(matches!(&logs(&out)[..], [(Level::Error, _)]), "{out:?}");
+    assert_eq!(target(&node.frame(2)).state, TargetState::Tracking);
+    assert_eq!(
+        node.diagnostics(1.0).unwrap().value("tracking errors"),
+        Some("1")
+    );
+}
+
+#[test]
+fn disabled_it_looks_at_nothing() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.roi(ROI);
+    assert!(
+        node.core
+            .enable(false, &mut node.out)
+            .starts_with("disabled")
+    );
+    assert_eq!(
+        target(&std::mem::take(&mut node.out)).state,
+        TargetState::Idle
+    );
+    assert!(
+        node.core
+            .enable(false, &mut node.out)
+            .starts_with("was disabled")
+    );
+    node.calls();
+    assert!(node.frame(1).is_empty());
+    let out = node.roi(ROI);
+    assert!(logs(&out)[0].1.contains("disabled"), "{out:?}");
+    assert!(node.calls().is_empty());
+    assert_eq!(node.diagnostics(1.0).unwrap().message, "disabled");
+    assert_eq!(node.core.enable(true, &mut node.out), "enabled");
+    assert_eq!(
+        target(&node.frame(2)).state,
+        TargetState::Idle,
+        "an old target does not come back"
+    );
+}
+
+#[test]
+fn parameters_change_live_or_are_refused() {
+    let mut node = Bench::new();
+    let mut set = |name: &str, value: Value| node.core.set_parameter(name, &value, &mut node.out);
+    set("search_scale", Value::Integer(2)).unwrap();
+    set("confidence_threshold", Value::Float(0.5)).unwrap();
+    set("class_id", Value::Text("boat".into())).unwrap();
+    set("lost_after_frames", Value::Integer(7)).unwrap();
+    assert!(matches!(
+        set("search_scale", Value::Float(99.0)),
+        Err(ParameterError::Range { .. })
+    ));
+    assert!(matches!(
+        set("image_queue_depth", Value::Integer(3)),
+        Err(ParameterError::StartOnly { .. })
+    ));
+    set("image_queue_depth", Value::Integer(1)).unwrap();
+    assert!(matches!(
+        set("confidence_threshold", Value::Float(0.99)),
+        Err(ParameterError::Tracker(_))
+    ));
+    assert_eq!(
+        node.core.parameters().confidence_threshold,
+        0.5,
+        "the refused value was not taken"
+    );
+    let calls = node.calls();
+    assert_eq!(
+        calls.len(),
+        3,
+        "the class is nothing to the tracker: {calls:?}"
+    );
+    let Call::Configure(last) = &calls[2] else {
+        panic!("{calls:?}")
+    };
+    assert_eq!(
+        (last.search_scale, last.confidence_threshold),
+        (2.0, Some(0.5))
+    );
+    assert_eq!(
+        (last.lost_after_frames, last.recovery_threshold),
+        (Some(7), None)
+    );
+}
+
+#[test]
+fn another_model_is_loaded_aside_and_takes_the_target_over() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.roi(ROI);
+    node.frame(1);
+    node.core
+        .set_parameter(
+            "model_path",
+            &Value::Text("models/other".into()),
+            &mut node.out,
+        )
+        .unwrap();
+    assert_eq!(std::mem::take(&mut node.out), [Output::LoadModel]);
+
+    // A model that cannot be loaded: the old one goes on, and the parameter says so.
+    node.core
+        .refuse_model("models/other: no such folder", &mut node.out);
+    assert!(
+        logs(&std::mem::take(&mut node.out))[0]
+            .1
+            .contains("test stays in use")
+    );
+    assert_eq!(
+        node.core.parameters().model_path,
+        Parameters::default().model_path
+    );
+    assert_eq!(target(&node.frame(2)).state, TargetState::Tracking);
+
+    node.core
+        .set_parameter(
+            "model_path",
+            &Value::Text("models/other".into()),
+            &mut node.out,
+        )
+        .unwrap();
+    node.out.clear();
+    let calls = Calls::default();
+    let tracker = Box::new(TestTracker {
+        calls: calls.clone(),
+        target: None,
+    });
+    let model = ModelInfo {
+        name: "other".into(),
+        runtime: "none".into(),
+    };
+    node.core
+        .replace_tracker(tracker, model, &node.clock, &mut node.out)
+        .unwrap();
+    let taken = target(&std::mem::take(&mut node.out));
+    assert_eq!(
+        (taken.state, taken.target_id.as_str(), taken.header),
+        (TargetState::Tracking, "1", header(2))
+    );
+    let calls = calls.lock().unwrap().clone();
+    assert_eq!(
+        calls[1],
+        Call::Initialize(BoundingBox::new(6.0, 6.0, 8.0, 4.0), 2)
+    );
+    assert_eq!(node.diagnostics(1.0).unwrap().value("model"), Some("other"));
+}
+
+#[test]
+fn diagnostics_tell_state_rate_and_times() {
+    let mut node = Bench::new();
+    node.clock.running.set(Some(Duration::ZERO));
+    assert!(node.diagnostics(0.5).is_none(), "once a period");
+    let silent = node.diagnostics(0.5).unwrap();
+    assert_eq!(
+        (silent.level, silent.message.as_str()),
+        (DiagnosticLevel::Warn, "no images")
+    );
+    node.roi(ROI);
+    let start = node.clock.now.get();
+    for index in 20..30 {
+        node.frame(index);
+    }
+    node.clock.now.set(start + 1_000_000_000);
+    let status = node.diagnostics(0.0).unwrap();
+    assert_eq!(
+        (status.level, status.message.as_str()),
+        (DiagnosticLevel::Ok, "tracking")
+    );
+    assert_eq!(status.name, "tracker: tracker");
+    assert_eq!(status.hardware_id, "camera_optical");
+    for (key, value) in [
+        ("state", "TRACKING"),
+        ("rate (Hz)", "10.00"),
+        ("latency p50 (ms)", "5.00"),
+        ("latency max (ms)", "5.00"),
+        ("image size", "32x24"),
+        ("model", "test"),
+    ] {
+        let got = status.value(key).unwrap();
+        assert!(
+            got == value || key.starts_with("latency") && got.starts_with("5.0"),
+            "{key}: {got}"
+        );
+    }
+    node.frame_of(31, 210);
+    node.clock.now.set(start + 2_000_000_000);
+    let status = node.diagnostics(0.0).unwrap();
+    assert_eq!(
+        (status.level, status.message.as_str()),
+        (DiagnosticLevel::Warn, "target lost")
+    );
+    node.message(32, vec![]);
+    let status = node.diagnostics(5.0).unwrap();
+    assert_eq!(status.level, DiagnosticLevel::Error, "{}", status.message);
+}
+
+#[test]
+fn silence_is_said_once_until_images_come_again() {
+    let mut node = Bench::new();
+    let mut silences = |node: &mut Bench, seconds: f64| {
+        node.clock
+            .now
+            .set(node.clock.now.get() + (seconds * 1e9) as i64);
+        node.core.tick(&node.clock, &mut node.out);
+        std::mem::take(&mut node.out)
+            .into_iter()
+            .filter(|output| matches!(output, Output::NoImages(_)))
+            .count()
+    };
+    assert_eq!(silences(&mut node, 2.9), 0);
+    assert_eq!(silences(&mut node, 0.2), 1);
+    assert_eq!(silences(&mut node, 10.0), 0);
+    node.frame(200);
+    assert_eq!(silences(&mut node, 1.0), 0);
+    assert_eq!(silences(&mut node, 3.0), 1);
+    node.frame(300);
+    node.core
+        .set_parameter("no_image_timeout", &Value::Integer(0), &mut node.out)
+        .unwrap();
+    assert_eq!(silences(&mut node, 100.0), 0);
+}
+
+#[test]
+fn the_overlay_is_drawn_only_while_it_is_wanted() {
+    let mut node = Bench::new();
+    let overlays = |out: &[Output]| {
+        out.iter()
+            .filter(|o| matches!(o, Output::Overlay { .. }))
+            .count()
+    };
+    node.frame(0);
+    assert_eq!(overlays(&node.roi(ROI)), 0);
+    node.core.set_overlay_wanted(true);
+    let out = node.frame(1);
+    let Some(Output::Overlay {
+        header: drawn,
+        width: 32,
+        height: 24,
+        data,
+    }) = out.last()
+    else {
+        panic!("{out:?}")
+    };
+    assert_eq!((drawn, data.len()), (&header(1), 32 * 24 * 3));
+    assert!(data.iter().any(|value| *value != 1), "the box is drawn");
+    node.core
+        .set_parameter("publish_overlay", &Value::Bool(false), &mut node.out)
+        .unwrap();
+    assert_eq!(overlays(&node.frame(2)), 0);
+}
+
+#[test]
+fn a_calibrated_camera_gives_the_bearing() {
+    let mut node = Bench::new();
+    let camera = CameraInfo {
+        width: 32,
+        height: 24,
+        k: [10.0, 0.0, 15.5, 0.0, 10.0, 11.5, 0.0, 0.0, 1.0],
+        ..CameraInfo::default()
+    };
+    node.core
+        .on_camera_info(&camera.to_cdr(), &node.clock, &mut node.out);
+    assert_eq!(target(&node.frame(0)).bearing, None, "idle");
+    // Centre (26, 12): 10 pixels right of the principal point at a focal length of 10.
+    let out = node.roi(RegionOfInterest {
+        x_offset: 22,
+        y_offset: 8,
+        width: 8,
+        height: 8,
+        do_rectify: false,
+    });
+    let [x, y, z] = target(&out).bearing.unwrap();
+    let half = 0.5_f64.sqrt();
+    assert!(
+        (x - half).abs() < 1e-12 && y.abs() < 1e-12 && (z - half).abs() < 1e-12,
+        "{x} {y} {z}"
+    );
+}

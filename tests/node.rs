@@ -832,7 +832,7 @@ fn diagnostics_tell_state_rate_and_times() {
 #[test]
 fn silence_is_said_once_until_images_come_again() {
     let mut node = Bench::new();
-    let mut silences = |node: &mut Bench, seconds: f64| {
+    let silences = |node: &mut Bench, seconds: f64| {
         node.clock
             .now
             .set(node.clock.now.get() + (seconds * 1e9) as i64);

@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn a_fisheye_direction_is_found_again(angle in 0.01..1.4_f64, around in 0.0..6.28_f64, k in -0.02..0.02) {
+        fn a_fisheye_direction_is_found_again(angle in 0.01..1.4_f64, around in 0.0..std::f64::consts::TAU, k in -0.02..0.02) {
             let radius = angle * (1.0 + k * angle * angle);
             let pixel = (500.0 * radius * around.cos() + 320.0, 510.0 * radius * around.sin() + 240.0);
             let found = bearing(&camera("equidistant", &[k, 0.0, 0.0, 0.0]), false, pixel).unwrap();

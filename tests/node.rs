@@ -421,8 +421,10 @@ fn an_overtaken_image_is_kept_for_detections_and_counted() {
 
 #[test]
 fn a_detection_without_its_image_is_refused_or_waits() {
-    let mut parameters = Parameters::default();
-    parameters.history_frames = 3;
+    let parameters = Parameters {
+        history_frames: 3,
+        ..Parameters::default()
+    };
     let mut node = Bench::with(parameters);
     for index in 0..6 {
         node.frame(index);

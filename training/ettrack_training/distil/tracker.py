@@ -1,8 +1,8 @@
 """Train ettrack-nano: `python -m ettrack_training.distil.tracker --cache DIR --teacher DIR --out FILE`
 
-Without `--joint` only the head learns, on the teacher's own features, which costs no backbone. With
-`--joint` a distilled backbone (`--backbone`) is put under the head and everything learns together from
-pictures; a mimic loss keeps the features from drifting.
+Without `--joint` only the head learns: on the teacher's own features, which costs no backbone, or with
+`--backbone` on the features of that distilled backbone, which stays as it is. With `--joint` the
+backbone under the head learns too, from pictures; a mimic loss keeps its features from drifting.
 
 What predicts tracking is not the loss but whether the template matters (Doing without it, a network
 becomes a detector of salient things), so the log holds, over held-out pairs: how often the best cell's
@@ -12,11 +12,14 @@ box overlaps the truth by half with the right template, and the same with anothe
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -31,6 +34,9 @@ from .memory import PairMemory
 from .teacher import Teacher
 
 MIMIC_WEIGHT = 0.5
+
+# More wrong templates than usual: the template must be made to matter.
+PAIRS = PairConfig(wrong_template=0.2, absent=0.1)
 
 
 def maps(net: ETTrack, batch: dict[str, Tensor], joint: bool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -110,13 +116,14 @@ def main(argv: list[str] | None = None) -> None:
         step = state["step"]
 
     teacher = Teacher(args.teacher)
-    held_pairs = batches(args.cache, PairConfig(), seed=987654, batch_size=256)
-    held_memory = PairMemory(held_pairs, teacher, 256, args.joint, 0)
+    student = frozen(net) if args.backbone and not args.joint else None
+    held_pairs = batches(args.cache, PAIRS, seed=987654, batch_size=256)
+    held_memory = PairMemory(held_pairs, teacher, 256, args.joint, 0, student)
     held_memory.add()
     held = held_memory.draw(256)
     # A resumed run makes other pairs than its beginning did.
-    fresh = batches(args.cache, PairConfig(), seed=args.seed * 100003 + step, batch_size=args.fresh)
-    memory = PairMemory(fresh, teacher, args.capacity, args.joint, args.seed + step)
+    fresh = batches(args.cache, PAIRS, seed=args.seed * 100003 + step, batch_size=args.fresh)
+    memory = PairMemory(fresh, teacher, args.capacity, args.joint, args.seed + step, student)
     while memory.made < 8 * args.batch:
         memory.add()
 
@@ -158,6 +165,17 @@ def main(argv: list[str] | None = None) -> None:
                 log_file.flush()
                 bar.set_postfix(right=f"{row['hit_right']:.3f}", wrong=f"{row['hit_wrong']:.3f}")
                 save(args.out, net, optimizer, step)
+
+
+def frozen(net: ETTrack) -> Callable[[np.ndarray], np.ndarray]:
+    """The network's backbone as it is now, from pictures to features."""
+    backbone = copy.deepcopy(net.backbone_net).eval()
+
+    @torch.no_grad()
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return backbone(normalise(pictures)).numpy()
+
+    return features
 
 
 def load_head(net: ETTrack, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 mod bench;
 mod console;
-mod eval;
 mod interrupt;
 mod models;
 mod progress;
@@ -39,7 +38,6 @@ enum Command {
     Models(models::Models),
     Track(track::TrackArgs),
     Replay(replay::ReplayArgs),
-    Eval(Box<eval::EvalArgs>),
 }
 
 impl Command {
@@ -49,7 +47,6 @@ impl Command {
             Self::Models(command) => command.run(),
             Self::Track(args) => args.run(),
             Self::Replay(args) => args.run(),
-            Self::Eval(args) => args.run(),
         }
     }
 }

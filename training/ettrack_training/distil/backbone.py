@@ -10,8 +10,6 @@ lengthened from its checkpoint without knowing the end beforehand.
 from __future__ import annotations
 
 import argparse
-import csv
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,12 +21,13 @@ from tqdm import tqdm
 
 from ..networks.lt_mobile import LTMobile
 from ..networks.nano import NANO_BACKBONE
+from ..pixels import normalise
+from ..train.log import CsvLog
+from ..train.recipe import Schedule
+from ..train.schedule import share
+from ..train.state import CheckpointFile
 from .pictures import Pictures, framings
 from .teacher import Teacher
-
-# ImageNet's mean and deviation, the input that model.yaml declares.
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 # Where NanoTrack v2's backbone ends its stages of stride 4, 8 and 16.
 NANOTRACK_V2_HINTS = (
@@ -38,10 +37,9 @@ NANOTRACK_V2_HINTS = (
 )
 
 
-def normalise(pictures: np.ndarray) -> Tensor:
+def normalised(pictures: np.ndarray) -> Tensor:
     """RGB u8 [B,S,S,3] -> f32 [B,3,S,S], channels last in memory."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return ((x - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+    return normalise(torch.from_numpy(pictures))
 
 
 def stages(net: LTMobile) -> list[nn.Module]:
@@ -81,6 +79,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    parser.add_argument(
+        "--hints",
+        nargs="+",
+        default=NANOTRACK_V2_HINTS,
+        help="the teacher's inner tensors that the student's first stages learn, NanoTrack v2's if not given",
+    )
     parser.add_argument("--steps", type=int, required=True, help="steps in all")
     parser.add_argument("--blockwise", type=int, default=0, help="first steps with teacher-fed stages")
     parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
@@ -93,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    teacher = Teacher(args.teacher, NANOTRACK_V2_HINTS)
+    teacher = Teacher(args.teacher, tuple(args.hints))
     pictures = Pictures(args.pictures)
     held_out = next(framings(pictures, 256, 64, np.random.default_rng(12345)))
     held_out_targets = teacher.features(held_out)
@@ -103,8 +107,9 @@ def main(argv: list[str] | None = None) -> None:
     parts = stages(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
     step = 0
-    if args.out.exists():
-        state = torch.load(args.out, weights_only=True)
+    checkpoint = CheckpointFile(args.out)
+    if checkpoint.exists():
+        state = checkpoint.load()
         net.load_state_dict(state["backbone"])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
@@ -112,21 +117,19 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng([args.seed, step])
     streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}
 
-    log_path = args.out.with_suffix(".csv")
-    with log_path.open("a", newline="") as log_file, tqdm(total=args.steps, initial=step) as bar:
-        log = csv.writer(log_file)
-        started = time.monotonic()
+    # A constant rate with a cosine at the end: a run can be lengthened from its checkpoint.
+    schedule = Schedule(args.steps, warmup=100, shape="constant", decay=args.decay, final=0.0)
+    log = CsvLog(args.out.with_suffix(".csv"))
+    started = time.monotonic()
+    with tqdm(total=args.steps, initial=step, mininterval=1.0) as bar:
         while step < args.steps:
-            warm = min(1.0, (step + 1) / 100)
-            left = (args.steps - step) / args.decay if args.decay else 1.0
-            cosine = 0.5 - 0.5 * math.cos(math.pi * min(1.0, left))
             for group in optimizer.param_groups:
-                group["lr"] = args.rate * warm * cosine
+                group["lr"] = args.rate * share(schedule, step)
             crops = next(streams[127 if step % 5 == 4 else 256])
             targets = [torch.from_numpy(t) for t in teacher.features(crops)]
             net.train()
             chained = step >= args.blockwise
-            values = losses(parts, normalise(crops), targets, residual, chained)
+            values = losses(parts, normalised(crops), targets, residual, chained)
             # Chained, the output counts most: the hints only keep the early stages on the path.
             weights = [0.25, 0.25, 0.5, 2.0] if chained else [1.0] * len(values)
             loss = sum(w * v for w, v in zip(weights, values, strict=True))
@@ -141,32 +144,24 @@ def main(argv: list[str] | None = None) -> None:
                 with torch.no_grad():
                     held = losses(
                         parts,
-                        normalise(held_out),
+                        normalised(held_out),
                         [torch.from_numpy(t) for t in held_out_targets],
                         residual,
                         True,
                     )
-                row = [step, round(time.monotonic() - started, 1), group["lr"]]
-                row += [round(v.item(), 4) for v in (*values, *held)]
-                log.writerow(row)
-                log_file.flush()
-                bar.set_postfix(output=row[-1])
-                save(args.out, net, optimizer, step)
-
-
-def save(path: Path, net: LTMobile, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Writes the checkpoint beside its place, then renames it."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "backbone": net.state_dict(),
-            "spec": asdict(NANO_BACKBONE),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-        },
-        temporary,
-    )
-    temporary.replace(path)
+                row = {"step": step, "seconds": round(time.monotonic() - started, 1), "rate": group["lr"]}
+                row |= {f"stage{n}": f"{v.item():.4f}" for n, v in enumerate(values, start=1)}
+                row |= {f"held_out{n}": f"{v.item():.4f}" for n, v in enumerate(held, start=1)}
+                log.write(row)
+                bar.set_postfix(output=f"{held[-1].item():.4f}")
+                checkpoint.save(
+                    {
+                        "backbone": net.state_dict(),
+                        "spec": asdict(NANO_BACKBONE),
+                        "optimizer": optimizer.state_dict(),
+                        "step": step,
+                    }
+                )
 
 
 if __name__ == "__main__":

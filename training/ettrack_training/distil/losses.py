@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIDE = 16
+from ..data.labels import STRIDE, grid_points
 
 
 def cell_positions(n: int, device: torch.device) -> Tensor:
     """Position of each cell in search pixels along one axis, [n]: 0, 16, ... (cell n/2 is the centre)."""
-    return torch.arange(n, device=device, dtype=torch.float32) * STRIDE
+    return grid_points(n * STRIDE, STRIDE, device)
 
 
 def decode(distances: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def head_loss(
     return {"pos": pos, "neg": neg, "hard": hardest, "box": box, "mimic": mimic}
 
 
-WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 1.0, "box": 1.0, "mimic": 2.0}
+WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 0.5, "box": 1.0, "mimic": 2.0}
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

@@ -9,14 +9,15 @@ import torch
 from ..export import Graph, Tolerance
 from ..export.inference import TemplateGraph, TrackGraph, inference_form
 from ..networks.siamese import SiameseTracker
+from ..pixels import MEAN, SCALE, STD
 from .noise import generator, structured_noise
 
 # Normalisation of the authors' training: of RGB values divided by 255.
 IMAGENET_INPUT = {
     "channels": "rgb",
-    "scale": 255.0,
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
+    "scale": SCALE,
+    "mean": list(MEAN),
+    "std": list(STD),
 }
 
 

@@ -1,0 +1,240 @@
+"""Goes the whole way of training in a few steps each, and checks what must hold.
+
+Makes pictures, packs them, stands in for the teacher, distils a backbone, trains a head, joins both,
+trains from truth alone, resumes, publishes, and tracks with the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data.pack import main as pack
+from ..distil.backbone import main as distil_backbone
+from ..distil.publish import main as publish
+from ..distil.tracker import main as distil_tracker
+from ..networks.et_track import ETTrack
+from ..train.__main__ import main as train
+from ..train.evaluation import Benchmark, evaluate
+from ..train.feed import training_batches
+from ..train.log import CsvLog
+from ..train.loop import Training
+from ..train.recipe import Recipe
+from ..train.state import CheckpointFile
+from .pictures import photographs, sequence, videos
+from .teacher import write_teacher
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+SEED = 7
+
+
+class Smoke:
+    """One run in an empty folder; each method is a stage that needs those before it and returns what it saw."""
+
+    def __init__(self, folder: Path, binary: Path):
+        self.folder, self.binary = folder, binary
+        self.cache, self.teacher = folder / "cache", folder / "teacher"
+        self.backbone, self.head, self.joint = (folder / f"{name}.pt" for name in ("backbone", "head", "joint"))
+        self.supervised, self.model = folder / "supervised", folder / "model" / "smoke"
+        self.sequence = folder / "sequence"
+
+    def stages(self) -> list[Callable[[], str]]:
+        """All of them, in order."""
+        return [
+            self.pictures,
+            self.stand_in_teacher,
+            self.distilled_backbone,
+            self.head_on_teacher_features,
+            self.joint_distillation,
+            self.resumed_joint_distillation,
+            self.loss_on_fixed_data,
+            self.paper_recipe,
+            self.sequence_to_track,
+            self.supervised_training,
+            self.resumed_supervised_training,
+            self.published_model,
+            self.evaluation,
+        ]
+
+    def pictures(self) -> str:
+        """Makes pictures and packs them."""
+        random = np.random.default_rng(SEED)
+        videos(self.folder / "videos", 3, 8, random)
+        photographs(self.folder / "photographs", 8, random)
+        sources = [f"videos=index:{self.folder}/videos", f"photographs=folder:{self.folder}/photographs"]
+        status = pack(["--out", str(self.cache), *sources])
+        expect(status == 0, "the pack is written")
+        return "3 videos, 8 photographs"
+
+    def stand_in_teacher(self) -> str:
+        """Two ONNX files."""
+        torch.manual_seed(SEED)
+        write_teacher(self.teacher)
+        return "NanoTrack's layout, random weights"
+
+    def distilled_backbone(self) -> str:
+        """Block-wise, then chained."""
+        command = ["--teacher", self.teacher, "--pictures", self.folder / "photographs", "--out", self.backbone]
+        call(distil_backbone, *command, "--steps", 4, "--blockwise", 2, "--batch", 4, "--save-every", 2)
+        rows = read_log(self.backbone.with_suffix(".csv"))
+        expect([row["step"] for row in rows] == ["2", "4"], "the log has both reports")
+        return f"residual of the output {rows[-1]['held_out4']}"
+
+    def _distil(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
+        command = ["--cache", self.cache, "--teacher", self.teacher, "--out", out, "--steps", steps, *more]
+        sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--save-every", 2, "--validation-pairs", 8]
+        call(distil_tracker, *command, *sizes)
+        return read_log(out.with_suffix(".csv"))
+
+    def head_on_teacher_features(self) -> str:
+        """The head alone."""
+        rows = self._distil(self.head, 4)
+        expect(len(rows) == 2, "the log has both reports")
+        return f"loss {rows[-1]['loss']}"
+
+    def joint_distillation(self) -> str:
+        """Backbone and head together."""
+        rows = self._distil(self.joint, 2, "--joint", "--backbone", self.backbone, "--head", self.head)
+        expect(float(rows[-1]["features"]) > 0, "the features are held to the teacher's")
+        return f"loss {rows[-1]['loss']}"
+
+    def resumed_joint_distillation(self) -> str:
+        """Goes on from the checkpoint."""
+        rows = self._distil(self.joint, 4, "--joint")
+        expect([row["step"] for row in rows] == ["2", "4"], "the resumed run begins after the last step")
+        return "after step 2"
+
+    def loss_on_fixed_data(self) -> str:
+        """The same batch again and again."""
+        recipe = Recipe.load(RECIPES / "smoke.yaml")
+        losses = self._fixed(recipe, 8, "fixed")
+        expect(losses[-1] < losses[0], f"the loss falls on fixed data, got {losses}")
+        return f"{losses[0]:.3f} to {losses[-1]:.3f}"
+
+    def paper_recipe(self) -> str:
+        """E.T.Track's own network and losses."""
+        recipe = Recipe.load(RECIPES / "ettrack.yaml")
+        recipe = replace(recipe, data=replace(recipe.data, batch=2))
+        losses = self._fixed(recipe, 2, "paper")
+        return f"loss {losses[0]:.3f}, {losses[1]:.3f}"
+
+    def _fixed(self, recipe: Recipe, steps: int, name: str) -> list[float]:
+        # Without the device's augmentation the pictures stay the same, too.
+        recipe = replace(recipe, data=replace(recipe.data, workers=0, device_augment=False))
+        torch.manual_seed(SEED)
+        training = Training(
+            recipe,
+            ETTrack(recipe.network),
+            checkpoint=CheckpointFile(self.folder / f"{name}.pt"),
+            log=CsvLog(self.folder / f"{name}.csv"),
+        )
+        batch = next(training_batches(recipe, self.cache, None, seed=SEED, step=0))
+        losses = [training.train_step(batch) for _ in range(steps)]
+        expect(training.skipped == 0, "no step is skipped")
+        return [row["loss"] for row in losses]
+
+    def sequence_to_track(self) -> str:
+        """A sequence to track in."""
+        sequence(self.sequence, 12, np.random.default_rng(SEED))
+        return "12 frames"
+
+    def _train(self, *more: object) -> list[dict[str, str]]:
+        command = ["--recipe", RECIPES / "smoke.yaml", "--cache", self.cache, "--out", self.supervised]
+        evaluation = ["--eval", f"simulated={self.sequence}", "--ettrack", self.binary]
+        status = train([str(word) for word in [*command, *evaluation, "--device", "cpu", "--parts", *more]])
+        expect(status == 0, "training ends well")
+        return read_log(self.supervised / "log.csv")
+
+    def supervised_training(self) -> str:
+        """From truth alone, augmented in batches, with averaged weights."""
+        rows = self._train("--backbone", self.backbone)
+        expect((self.supervised / "best" / "smoke" / "model.yaml").exists(), "the best model is kept")
+        expect(rows[-1]["auc"] != "", "the runtime's figures are logged")
+        return f"loss {rows[-1]['loss']}, AUC {rows[-1]['auc']}"
+
+    def resumed_supervised_training(self) -> str:
+        """Goes on from the pieces of the checkpoint."""
+        before = CheckpointFile(self.supervised / "checkpoint.pt").load()["step"]
+        rows = self._train("--resume", "--steps", 6)
+        after = CheckpointFile(self.supervised / "checkpoint.pt").load()["step"]
+        expect((before, after) == (4, 6), f"the run goes on from step 4 to 6, got {before} to {after}")
+        expect([row["step"] for row in rows] == ["2", "4", "6"], "the log goes on")
+        return "after step 4"
+
+    def published_model(self) -> str:
+        """The joint run's network."""
+        call(publish, self.joint, self.model)
+        size = sum(path.stat().st_size for path in self.model.iterdir())
+        return f"{size / 1e6:.1f} MB"
+
+    def evaluation(self) -> str:
+        """`ettrack eval` opens it and tracks."""
+        figures = evaluate(self.binary, self.model, Benchmark("simulated", self.sequence), self.folder / "eval")
+        expect(0 <= figures.success_auc <= 1, f"a success AUC, got {figures.success_auc}")
+        return f"AUC {figures.success_auc:.3f} (untrained)"
+
+
+class SmokeError(Exception):
+    """Something that must hold does not."""
+
+
+def expect(holds: bool, what: str) -> None:
+    """Ends the run where something does not hold."""
+    if not holds:
+        raise SmokeError(f"expected: {what}")
+
+
+def call(command: Callable[[list[str]], object], *words: object) -> None:
+    """Runs one of the workshop's commands in this process."""
+    command([str(word) for word in words])
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV log."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder to work in, emptied first")
+    parser.add_argument("--ettrack", type=Path, required=True, help="the ettrack command line")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    smoke = Smoke(options.out.resolve(), options.ettrack.resolve())
+    started = time.monotonic()
+    rows = []
+    failed = ""
+    for stage in smoke.stages():
+        name, before = stage.__name__.replace("_", " "), time.monotonic()
+        try:
+            seen = stage()
+        except SmokeError as error:
+            failed = f"{name}: {error}"
+            break
+        rows.append((name, time.monotonic() - before, seen))
+    print()
+    for name, seconds, seen in rows:
+        print(f"{name:<32} {seconds:6.1f} s  {seen}")
+    print(f"{'in all':<32} {time.monotonic() - started:6.1f} s")
+    if failed:
+        print(f"error: {failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Train a tracker: `python -m ettrack_training.train --recipe recipes/ettrack.yaml --cache DIR --out DIR`
+
+OUT receives recipe.yaml (as it was understood), checkpoint.pt, log.csv and, with `--eval`, the exported
+model of the best figures (best/NAME). `--cache` is what `ettrack_training.data.pack` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import yaml
+
+from ..checkpoint import CheckpointError
+from ..distil.teacher import Teacher
+from ..networks.et_track import ETTrack
+from .best import BestModel
+from .evaluation import Benchmark, EvaluationError
+from .feed import held_out, training_batches
+from .log import CsvLog
+from .loop import Training, TrainingError
+from .recipe import Recipe, RecipeError
+from .start import start_from
+from .state import CheckpointFile
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status, 2 for what was asked wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _train(options)
+    except (RecipeError, CheckpointError, EvaluationError, TrainingError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1 if isinstance(error, TrainingError) else 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", type=Path, required=True, help="YAML, see training/recipes")
+    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and best model")
+    parser.add_argument("--steps", type=int, help="steps in all, instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint, where there is one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor, for the network")
+    parser.add_argument("--workers", type=int, help="processes that make pairs, instead of the recipe's")
+    parser.add_argument("--teacher", type=Path, help="folder of backbone.onnx, head.onnx, where the recipe needs one")
+    parser.add_argument("--start", type=Path, help="checkpoint of a whole network to start from")
+    parser.add_argument("--backbone", type=Path, help="checkpoint to take the backbone from")
+    parser.add_argument("--head", type=Path, help="checkpoint to take everything else from")
+    parser.add_argument(
+        "--eval",
+        action="append",
+        default=[],
+        metavar="DATASET=ROOT[:SEQ,...]",
+        help="benchmark for `ettrack eval` every run.eval_every steps and at the end; may be repeated",
+    )
+    parser.add_argument("--ettrack", type=Path, default=Path("ettrack"), help="the ettrack command line")
+    parser.add_argument("--parts", action="store_true", help="write checkpoints as pieces of 15 MB")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    recipe = Recipe.load(options.recipe)
+    if options.steps is not None:
+        recipe = recipe.with_steps(options.steps)
+    if options.workers is not None:
+        recipe = replace(recipe, data=replace(recipe.data, workers=options.workers))
+    checkpoint = CheckpointFile(options.out / "checkpoint.pt", options.parts)
+    if checkpoint.exists() and not options.resume:
+        raise ValueError(f"{checkpoint.path} is there already: --resume goes on with it, another --out begins anew")
+    if recipe.needs_teacher and options.teacher is None:
+        raise ValueError(f"the recipe {recipe.name} learns from a teacher: expected --teacher DIR")
+    benchmarks = [Benchmark.parse(text) for text in options.eval]
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {options.device}: PyTorch sees no CUDA device here; expected cpu")
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    # TF32 keeps f32's range and 10 bits of its mantissa, on GPUs that have it.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.run.tf32
+    torch.backends.cudnn.benchmark = True
+
+    network = ETTrack(recipe.network)
+    start_from(network, whole=options.start, backbone=options.backbone, head=options.head)
+    options.out.mkdir(parents=True, exist_ok=True)
+    evaluator = None
+    if benchmarks:
+        evaluator = BestModel(options.ettrack, benchmarks, options.out, recipe.name, recipe.description)
+    training = Training(
+        recipe,
+        network,
+        checkpoint=checkpoint,
+        log=CsvLog(options.out / "log.csv"),
+        device=options.device,
+        seed=options.seed,
+        evaluator=evaluator,
+    )
+    (options.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False))
+    if training.step:
+        print(f"going on after step {training.step}", file=sys.stderr)
+    teacher = Teacher(options.teacher, threads=options.threads) if recipe.needs_teacher else None
+    batches = training_batches(
+        recipe,
+        options.cache,
+        teacher,
+        seed=options.seed,
+        step=training.step,
+        pin_memory=training.device.type == "cuda",
+    )
+    training.run(batches, held_out(recipe, options.cache, teacher))
+    if training.skipped:
+        print(f"{training.skipped} steps were skipped", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

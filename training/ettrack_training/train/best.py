@@ -1,0 +1,58 @@
+"""Exports the network from time to time, lets the runtime track with it, keeps the best."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from ..distil.publish import publish
+from ..networks.et_track import ETTrack
+from .evaluation import Benchmark, EvaluationError, check_binary, evaluate, mean_auc
+
+
+class BestModel:
+    """Called with a network, exports it, runs all benchmarks, and keeps the folder of the highest mean AUC
+    as FOLDER/best/NAME, with FOLDER/best/figures.yaml beside it.
+
+    An evaluation that fails is reported and leaves its figures empty; training goes on.
+    """
+
+    def __init__(self, binary: Path, benchmarks: list[Benchmark], folder: Path, name: str, description: str):
+        check_binary(binary)
+        self._binary, self._benchmarks, self._folder = binary, benchmarks, folder
+        self._name, self._description = name, description
+        self._figures_file = folder / "best" / "figures.yaml"
+        self.columns = [f"auc_{benchmark.dataset}" for benchmark in benchmarks] + ["auc"]
+        self._best = -1.0
+        if self._figures_file.exists():
+            self._best = yaml.safe_load(self._figures_file.read_text())["auc"]
+
+    def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
+        """See `loop.Evaluator`."""
+        # The folder's name is the model's name.
+        candidate = self._folder / "candidate" / self._name
+        publish(network, candidate, description=self._description, source=f"step {step} of a training run")
+        figures = []
+        try:
+            for number, benchmark in enumerate(self._benchmarks):
+                output = self._folder / "eval" / f"{number}-{benchmark.dataset}"
+                figures.append(evaluate(self._binary, candidate, benchmark, output))
+        except EvaluationError as error:
+            tqdm.write(f"step {step} has no figures: {error}", file=sys.stderr)
+            return {}
+        auc = mean_auc(figures)
+        if auc > self._best:
+            self._best = auc
+            self._keep(candidate, step, auc, {one.dataset: one.sequences for one in figures})
+        return {f"auc_{one.dataset}": f"{one.success_auc:.4f}" for one in figures} | {"auc": f"{auc:.4f}"}
+
+    def _keep(self, candidate: Path, step: int, auc: float, sequences: dict[str, dict[str, float]]) -> None:
+        best = self._figures_file.parent / self._name
+        shutil.rmtree(best, ignore_errors=True)
+        best.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(candidate, best)
+        self._figures_file.write_text(yaml.safe_dump({"step": step, "auc": auc, "sequences": sequences}))

@@ -1,0 +1,79 @@
+"""How well an exported network tracks, by the runtime's own loop: `ettrack eval`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class EvaluationError(Exception):
+    """`ettrack eval` could not be run, or gave no figures; holds what it said."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset that `ettrack eval` knows, its folder, and the sequences to run (none named: all)."""
+
+    dataset: str
+    root: Path
+    sequences: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Benchmark:
+        """From `DATASET=ROOT` or `DATASET=ROOT:SEQUENCE,SEQUENCE`. Raises ValueError."""
+        dataset, equals, rest = text.partition("=")
+        root, _, names = rest.partition(":")
+        if not (dataset and equals and root):
+            raise ValueError(f"expected DATASET=ROOT or DATASET=ROOT:SEQUENCE,SEQUENCE, got {text!r}")
+        return cls(dataset, Path(root), tuple(name for name in names.split(",") if name))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one benchmark: success AUC by sequence, and their mean."""
+
+    dataset: str
+    success_auc: float
+    sequences: dict[str, float]
+
+
+def check_binary(binary: Path) -> None:
+    """Raises `EvaluationError` unless the command line can be run, before hours of training find out."""
+    try:
+        subprocess.run([binary, "eval", "--help"], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or error
+        raise EvaluationError(f"{binary}: expected the ettrack command line (cargo build --release): {said}") from error
+
+
+def evaluate(binary: Path, model: Path, benchmark: Benchmark, output: Path) -> Figures:
+    """Runs a model folder over a benchmark. Raises `EvaluationError`."""
+    command = [binary, "eval", "--dataset", benchmark.dataset, "--root", benchmark.root]
+    command += ["--model", model, "--output", output, "--no-samples"]
+    for name in benchmark.sequences:
+        command += ["--sequence", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise EvaluationError(f"{binary}: {error}") from error
+    if done.returncode != 0:
+        raise EvaluationError(f"ettrack eval on {benchmark.root} ended with {done.returncode}: {done.stderr.strip()}")
+    return read_summary(output / "summary.json")
+
+
+def read_summary(path: Path) -> Figures:
+    """The figures of a `summary.json`. Raises `EvaluationError`."""
+    try:
+        summary = json.loads(path.read_text())
+        sequences = {name: float(row["success_auc"]) for name, row in summary["sequences"].items()}
+        return Figures(summary["dataset"], float(summary["mean"]["success_auc"]), sequences)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"{path}: expected success_auc of each sequence and their mean: {error!r}") from error
+
+
+def mean_auc(figures: list[Figures]) -> float:
+    """Mean over all sequences of all benchmarks."""
+    values = [auc for one in figures for auc in one.sequences.values()]
+    return sum(values) / len(values)

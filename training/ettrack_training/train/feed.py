@@ -1,0 +1,83 @@
+"""Where a run's batches come from: tensors in main memory, pictures as bytes.
+
+Every batch has `box` [B,4] (corners in search pixels) and `present` [B] (whether the search crop shows
+the template's object); `template` and `search` u8 [B,S,S,3], or the teacher's features and maps, or all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..data.device import DeviceAugment, wide_config
+from ..data.loader import batches, loader
+from ..data.pairs import Kind
+from ..distil.memory import PairMemory
+from ..distil.teacher import Teacher
+from .recipe import Recipe
+
+_HELD_OUT_SEED = 987654
+# Pixels around wide search crops, from which the device cuts.
+_MARGIN = 48
+
+
+def training_batches(
+    recipe: Recipe, cache: Path, teacher: Teacher | None, *, seed: int, step: int, pin_memory: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """Endless batches. A run resumed at another `step` draws other pairs than its beginning did."""
+    seed = seed * 100_003 + step
+    if teacher is None:
+        return _pairs(recipe, cache, seed, pin_memory)
+    return _remembered(recipe, cache, teacher, seed)
+
+
+def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None) -> dict[str, Tensor]:
+    """The pairs of the validation, the same ones in every run on a cache."""
+    count = recipe.run.validation_pairs
+    pairs = batches(cache, recipe.pairs, seed=_HELD_OUT_SEED, batch_size=count)
+    if teacher is None:
+        return _present({name: torch.from_numpy(array) for name, array in next(pairs).items()})
+    memory = PairMemory(pairs, teacher, count, recipe.inputs == "pictures", 0)
+    memory.add()
+    return memory.draw(count)
+
+
+def device_augment(recipe: Recipe) -> DeviceAugment | None:
+    """What the training device does to each batch, None for nothing."""
+    if not recipe.data.device_augment:
+        return None
+    pairs = recipe.pairs
+    return DeviceAugment(pairs.augment, size=pairs.crop.search_size, shift=min(_MARGIN, pairs.crop.search_shift))
+
+
+def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator[dict[str, Tensor]]:
+    data = recipe.data
+    config = wide_config(recipe.pairs, _MARGIN) if data.device_augment else recipe.pairs
+    stream = loader(
+        cache, config, seed=seed, batch_size=data.batch, workers=data.workers, prefetch=3, pin_memory=pin_memory
+    )
+    for batch in stream:
+        for _ in range(data.repeats if data.device_augment else 1):
+            yield _present(batch)
+
+
+def _remembered(recipe: Recipe, cache: Path, teacher: Teacher, seed: int) -> Iterator[dict[str, Tensor]]:
+    """A few new pairs per step, the rest of the batch from those made before."""
+    data = recipe.data
+    if data.workers:
+        fresh = iter(loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers))
+    else:
+        fresh = batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
+    memory = PairMemory(fresh, teacher, data.memory, recipe.inputs == "pictures", seed)
+    while memory.made < min(8 * data.batch, data.memory):
+        memory.add()
+    while True:
+        memory.add()
+        yield memory.draw(data.batch)
+
+
+def _present(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {**batch, "present": batch["kind"] == Kind.POSITIVE}

@@ -1,0 +1,226 @@
+"""The training loop, the same for heads on a teacher's features, joint distillation and supervision."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..networks.et_track import ETTrack
+from .ema import AveragedWeights
+from .feed import device_augment
+from .forward import maps, ready, to_device
+from .log import CsvLog
+from .losses import objective, part_names
+from .recipe import Optimizer, Recipe
+from .schedule import share
+from .state import CheckpointFile
+from .validation import validate
+
+
+class TrainingError(Exception):
+    """Training cannot begin or go on; says why."""
+
+
+class Evaluator(Protocol):
+    """What the loop asks from time to time how well the network tracks."""
+
+    columns: list[str]
+
+    def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
+        """Figures by column; `network` is a copy in main memory."""
+        ...
+
+
+def make_optimizer(network: ETTrack, recipe: Recipe) -> torch.optim.Optimizer:
+    """Groups: the head; then the backbone with its share of the rate, where it sees pictures."""
+    groups: list[dict[str, Any]] = [
+        {"params": [p for n, p in network.named_parameters() if not n.startswith("backbone_net.")]}
+    ]
+    chosen = recipe.optimizer
+    if recipe.inputs == "pictures":
+        groups.append({"params": list(network.backbone_net.parameters()), "share": chosen.backbone_share})
+    return _optimizer(groups, chosen)
+
+
+def _optimizer(groups: list[dict[str, Any]], chosen: Optimizer) -> torch.optim.Optimizer:
+    if chosen.kind == "sgd":
+        return torch.optim.SGD(groups, lr=chosen.rate, momentum=chosen.momentum, weight_decay=chosen.weight_decay)
+    return torch.optim.AdamW(groups, lr=chosen.rate, weight_decay=chosen.weight_decay)
+
+
+class Training:
+    """A run: its network, optimiser, averaged weights and step, from a checkpoint where there is one.
+
+    `held` are the validation's pairs; `checkpoint` and `log` are written every `run.save_every` steps.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: ETTrack,
+        *,
+        checkpoint: CheckpointFile,
+        log: CsvLog,
+        device: torch.device | str = "cpu",
+        seed: int = 1,
+        evaluator: Evaluator | None = None,
+    ):
+        self.recipe = recipe
+        self.device = torch.device(device)
+        self.network = network.to(self.device)
+        self.step = 0
+        self._checkpoint, self._log, self._evaluator = checkpoint, log, evaluator
+        self._pictures = recipe.inputs == "pictures"
+        if self._pictures:
+            # Depthwise convolutions are twice as fast in this order, on CPUs and GPUs.
+            self.network.backbone_net.to(memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(network, recipe)
+        self._average = AveragedWeights(network, recipe.run.ema) if recipe.run.ema else None
+        self._augment = device_augment(recipe)
+        self._seed = seed
+        self._skipped_in_a_row = 0
+        self.skipped = 0
+        if checkpoint.exists():
+            self._resume(checkpoint.load(self.device))
+        self._evaluations_due = self.step // recipe.run.eval_every if recipe.run.eval_every else 0
+        self._random = torch.Generator(self.device).manual_seed(seed * 100_003 + self.step)
+
+    def _resume(self, saved: Mapping[str, Any]) -> None:
+        mine, theirs = self.network.config.to_dict(), saved["config"]
+        different = [f"{k}: {theirs.get(k)} there, {v} here" for k, v in mine.items() if theirs.get(k) != v]
+        if different:
+            raise TrainingError(f"the checkpoint {self._checkpoint.path} is of another network: {'; '.join(different)}")
+        self.network.load_state_dict(saved["state_dict"])
+        try:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (ValueError, KeyError) as error:
+            raise TrainingError(f"{self._checkpoint.path} is of a run with another optimiser: {error}") from error
+        if self._average is not None:
+            if "ema" in saved:
+                self._average.load(saved["ema"])
+            else:
+                self._average = AveragedWeights(self.network, self.recipe.run.ema)
+        self.step = saved["step"]
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        content = {
+            "state_dict": self.network.state_dict(),
+            "config": self.network.config.to_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+        if self._average is not None:
+            content["ema"] = self._average.to_checkpoint()
+        self._checkpoint.save(content)
+
+    def best_weights(self) -> ETTrack:
+        """A copy of the network in main memory, with averaged weights where there are some."""
+        network = copy.deepcopy(self.network)
+        if self._average is not None:
+            network.load_state_dict(self._average.state_dict())
+        return network.cpu().eval()
+
+    def run(self, batches: Iterator[Mapping[str, Tensor]], held: Mapping[str, Tensor]) -> None:
+        """Trains until the schedule's last step. Raises `TrainingError` when steps are skipped without end."""
+        recipe = self.recipe
+        sums: defaultdict[str, list[float]] = defaultdict(list)
+        started = time.monotonic()
+        with tqdm(total=recipe.schedule.steps, initial=self.step, mininterval=1.0) as bar:
+            while self.step < recipe.schedule.steps:
+                for name, value in self.train_step(next(batches)).items():
+                    sums[name].append(value)
+                bar.update()
+                if self.step % recipe.run.save_every and self.step != recipe.schedule.steps:
+                    continue
+                row = self._report(sums, time.monotonic() - started, held)
+                bar.set_postfix(right=row["hit_right"], wrong=row["hit_wrong"], skipped=self.skipped)
+                sums.clear()
+
+    def train_step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """One step on a batch in main memory; the loss's parts, empty where the step was skipped.
+
+        A skipped step counts as one, so that the schedule goes on.
+        """
+        recipe = self.recipe
+        rate = recipe.optimizer.rate * share(recipe.schedule, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+        self._mode()
+        batch = ready(to_device(batch, self.device), self._augment, self._random)
+        with self._precision():
+            cls, reg, features = maps(self.network, batch, recipe.inputs)
+        features = features and (features[0].float(), features[1].float())
+        loss, parts = objective(cls.float(), reg.float(), features, batch, recipe.labels, recipe.loss)
+        value = loss.item()
+        self.step += 1
+        # Written so that NaN is refused as well.
+        if not value <= recipe.run.max_loss:
+            self._skip(value, parts)
+            return {}
+        self._skipped_in_a_row = 0
+        self.optimizer.zero_grad()
+        loss.backward()
+        if recipe.optimizer.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optimizer.clip)
+        self.optimizer.step()
+        if self._average is not None:
+            self._average.update(self.network)
+        return {"loss": value, **{name: part.item() for name, part in parts.items()}}
+
+    def _mode(self) -> None:
+        self.network.train()
+        if self._pictures:
+            frozen = self.step < self.recipe.optimizer.frozen_backbone
+            self.network.backbone_net.requires_grad_(not frozen)
+            if frozen:
+                self.network.backbone_net.eval()
+
+    def _precision(self):
+        if self.recipe.run.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _skip(self, value: float, parts: Mapping[str, Tensor]) -> None:
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        shown = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items())
+        message = f"step {self.step} skipped: the loss is {value:.3g} ({shown})"
+        tqdm.write(message, file=sys.stderr)
+        if self._skipped_in_a_row >= self.recipe.run.max_skips:
+            raise TrainingError(f"{self._skipped_in_a_row} steps in a row were skipped, the last: {message}")
+
+    def _report(self, sums: Mapping[str, list[float]], seconds: float, held: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Checkpoint, validation, evaluation where it is time for it, and a row of the log."""
+        self.save()
+        judged = self.network if self._average is None else self.best_weights().to(self.device)
+        rate = self.optimizer.param_groups[0]["lr"]
+        row: dict[str, Any] = {"step": self.step, "seconds": round(seconds, 1), "rate": f"{rate:.2e}"}
+        # Empty where every step since the last report was skipped.
+        for name in ("loss", *part_names(self.recipe.loss, self.recipe.inputs)):
+            row[name] = f"{sum(sums[name]) / len(sums[name]):.4f}" if sums.get(name) else ""
+        measured = validate(judged, held, self.recipe.inputs, device=self.device, chunk=self.recipe.data.batch)
+        row |= {name: f"{value:.4f}" for name, value in measured.items()}
+        if self._evaluator is not None:
+            row |= dict.fromkeys(self._evaluator.columns, "")
+            if self._time_to_evaluate():
+                row |= self._evaluator(self.best_weights(), self.step)
+        self._log.write(row)
+        return row
+
+    def _time_to_evaluate(self) -> bool:
+        """At the first report after each `eval_every` steps, and at the end."""
+        every = self.recipe.run.eval_every
+        due = self.step // every if every else 0
+        passed = due > self._evaluations_due
+        self._evaluations_due = due
+        return passed or self.step == self.recipe.schedule.steps

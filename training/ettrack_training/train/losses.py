@@ -1,0 +1,114 @@
+"""What is minimised, and the paper's losses: balanced cross-entropy and the logarithm of the IoU."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.labels import STRIDE, build_labels
+from ..data.pairs import Kind
+from ..distil.losses import WEIGHTS, decode, head_loss, overlap, total
+from .recipe import Labels, Loss
+
+
+def balanced_bce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Half the mean cross-entropy over cells of the target, half that over the others; both [B,n,n]."""
+    bce = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    positive = labels > 0
+    return 0.5 * _mean(bce, positive) + 0.5 * _mean(bce, ~positive)
+
+
+def hardest_negatives(logits: Tensor, labels: Tensor, cells: int) -> Tensor:
+    """Mean cross-entropy of each pair's `cells` highest-scored cells without the target.
+
+    Averaged over all cells, the few that lead a tracker astray vanish.
+    """
+    bce = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return (bce * (labels == 0)).flatten(1).topk(cells, 1).values.mean()
+
+
+def log_iou(distances: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean of -ln((I + 1) / (U + 1)) over the weighted cells, I and U in square pixels (UnitBox).
+
+    Distances left, top, right, bottom [B,4,n,n]; weight [B,n,n] is 0 where the cell lies outside the box.
+    """
+    near = torch.minimum(distances, truth).clamp_min(0)
+    inner = (near[:, 0] + near[:, 2]) * (near[:, 1] + near[:, 3])
+    union = _area(distances) + _area(truth) - inner
+    return _mean(torch.log((union + 1) / (inner + 1)), weight)
+
+
+def supervised(cls: Tensor, reg: Tensor, boxes: Tensor, present: Tensor, labels: Labels, loss: Loss) -> dict:
+    """The parts with a weight above 0: `cls`, `iou`, `hardest`.
+
+    cls [B,1,n,n] logits, reg [B,4,n,n] search pixels, boxes [B,4] corners in search pixels, present [B] bool.
+    """
+    kind = torch.where(present, int(Kind.POSITIVE), int(Kind.WRONG_TEMPLATE))
+    target = build_labels(
+        boxes,
+        kind,
+        size=cls.shape[-1] * STRIDE,
+        score=labels.score,
+        radius=labels.radius,
+        centre_fraction=labels.centre_fraction,
+    )
+    logits = cls[:, 0]
+    parts = {}
+    if loss.cls:
+        parts["cls"] = balanced_bce(logits, target.score)
+    if loss.box and loss.overlap == "log_iou":
+        parts["iou"] = log_iou(reg, target.distances, target.regression_weight)
+    elif loss.box:
+        _, giou = overlap(decode(reg), boxes)
+        parts["iou"] = _mean(1 - giou, target.regression_weight)
+    if loss.hard:
+        parts["hardest"] = hardest_negatives(logits, target.score, loss.hard_cells)
+    return parts
+
+
+def feature_distance(mine: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
+    """Mean squared difference in units of the teacher's variance per channel [1,C,1,1]."""
+    return ((mine - teacher).square() / variance).mean()
+
+
+def part_names(loss: Loss, inputs: str) -> list[str]:
+    """Names of the parts that `objective` will give, in their order."""
+    names = [name for name, weight in (("cls", loss.cls), ("iou", loss.box), ("hardest", loss.hard)) if weight]
+    names += WEIGHTS if loss.teacher else []
+    return [*names, "features"] if loss.features and inputs == "pictures" else names
+
+
+def objective(
+    cls: Tensor, reg: Tensor, features: tuple[Tensor, Tensor] | None, batch: dict, labels: Labels, loss: Loss
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum that is minimised, and its parts unweighted.
+
+    `features` are the backbone's of template and search, None where the teacher's took their place. The
+    teacher's parts need its `cls`, `reg`, `template_features` and `search_features` in the batch.
+    """
+    parts = supervised(cls, reg, batch["box"], batch["present"], labels, loss)
+    weights = {"cls": loss.cls, "iou": loss.box, "hardest": loss.hard}
+    value = sum((weights[name] * part for name, part in parts.items()), cls.new_zeros(()))
+    if loss.teacher:
+        distilled = head_loss(cls, reg, batch["box"], batch["present"], batch["cls"], batch["reg"])
+        value = value + loss.teacher * total(distilled)
+        parts |= distilled
+    if loss.features and features is not None:
+        # One scale for both: that of the search features, which are four times as many.
+        variance = batch["search_features"].var((0, 2, 3), keepdim=True).clamp_min(1e-6)
+        names = ("template_features", "search_features")
+        mimic = sum(feature_distance(mine, batch[name], variance) for mine, name in zip(features, names, strict=True))
+        value = value + loss.features * mimic
+        parts["features"] = mimic
+    return value, parts
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean; 0 where all weights are 0."""
+    return (values * weight).sum() / weight.sum().clamp_min(1)
+
+
+def _area(distances: Tensor) -> Tensor:
+    left, top, right, bottom = distances.unbind(1)
+    return (left + right) * (top + bottom)

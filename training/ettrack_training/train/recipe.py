@@ -1,0 +1,315 @@
+"""Recipes: every choice of a training run in one YAML file, unknown keys refused by name.
+
+Durations are steps, or text such as `5 epochs`; an epoch is `data.epoch` pairs.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..data.config import PairConfig
+from ..data.labels import STRIDE
+from ..networks.et_track import ETTrackConfig
+from ..networks.nano import NANO
+
+NETWORKS = {"ettrack": ETTrackConfig(), "ettrack-nano": NANO}
+_EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be followed; names the key, what was expected and what stands there."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Batches. `workers` processes make pairs (0: the training process itself).
+
+    `device_augment` moves the photometric changes, the flips and part of the shifts to the training
+    device, where each batch is used `repeats` times. With a teacher, `fresh` new pairs are made per step
+    and the rest of the batch is drawn from a ring of `memory` pairs.
+    """
+
+    batch: int = 32
+    workers: int = 1
+    epoch: int = 500_000
+    device_augment: bool = False
+    repeats: int = 1
+    memory: int = 40_000
+    fresh: int = 8
+    pairs: PairConfig = field(default_factory=PairConfig)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """See `data.labels.build_labels`."""
+
+    score: Literal["plus", "centre", "centreness"] = "plus"
+    radius: int = 1
+    centre_fraction: float = 0.5
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights; a part of weight 0 is not computed. The defaults are the paper's.
+
+    `cls` balanced cross-entropy; `box` the IoU loss of kind `overlap`; `hard` the `hard_cells` hardest
+    negative cells of each pair once more; `teacher` the losses of `distil.losses` (the truth's and the
+    teacher's); `features` the distance of the backbone's features from the teacher's.
+    """
+
+    cls: float = 1.0
+    box: float = 1.2
+    overlap: Literal["log_iou", "giou"] = "log_iou"
+    hard: float = 0.0
+    hard_cells: int = 8
+    teacher: float = 0.0
+    features: float = 0.0
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """`rate` is the highest of the schedule; the backbone gets `backbone_share` of it, and nothing
+    during its first `frozen_backbone` steps (its batch norms stand still then, too). `clip` bounds the
+    norm of all gradients, 0 does not.
+    """
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip: float = 0.0
+    backbone_share: float = 1.0
+    frozen_backbone: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`steps` in all. The rate rises linearly from the share `warmup_from` during `warmup` steps, then
+    follows `shape` down to the share `final`: `constant` until the last `decay` steps and a cosine there
+    (such a run can be lengthened from its checkpoint), `cosine`, or `log`, equal factors per step.
+    """
+
+    steps: int = 100_000
+    warmup: int = 0
+    warmup_from: float = 0.0
+    shape: Literal["constant", "cosine", "log"] = "log"
+    decay: int = 0
+    final: float = 0.002
+
+
+@dataclass(frozen=True)
+class Run:
+    """How it is computed and watched. A step whose loss is not finite or above `max_loss` is skipped;
+    after `max_skips` in a row the run ends. `ema` is the decay of averaged weights, 0 keeps none; where
+    there are some, they are validated, evaluated and exported.
+    """
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    tf32: bool = True
+    ema: float = 0.0
+    max_loss: float = 1e4
+    max_skips: int = 50
+    save_every: int = 250
+    validation_pairs: int = 256
+    eval_every: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`inputs`: the network learns from `pictures`, or only its head, from the `teacher_features`."""
+
+    name: str
+    description: str = ""
+    network: ETTrackConfig = field(default_factory=ETTrackConfig)
+    inputs: Literal["pictures", "teacher_features"] = "pictures"
+    data: Data = field(default_factory=Data)
+    labels: Labels = field(default_factory=Labels)
+    loss: Loss = field(default_factory=Loss)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any part of it asks a teacher."""
+        return self.inputs == "teacher_features" or self.loss.teacher > 0 or self.loss.features > 0
+
+    @property
+    def pairs(self) -> PairConfig:
+        """The pair sampler's configuration, with crops of the network's sizes."""
+        sizes = {"template_size": self.network.template_size, "search_size": self.network.search_sizes[0]}
+        return replace(self.data.pairs, crop=replace(self.data.pairs.crop, **sizes))
+
+    def with_steps(self, steps: int) -> Recipe:
+        """The same with another number of steps in all."""
+        return replace(self, schedule=replace(self.schedule, steps=steps))
+
+    def to_dict(self) -> dict:
+        """Plain values; `from_dict` takes them back."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Raises `RecipeError` on keys and values that no recipe knows."""
+        values = dict(_mapping(values, "recipe"))
+        network = _network(values.pop("network", "ettrack"))
+        data = _mapping(values.get("data", {}), "data")
+        defaults = Data()
+        epoch = data.get("epoch", defaults.epoch)
+        batch = data.get("batch", defaults.batch)
+        if not all(isinstance(v, int) and v > 0 for v in (epoch, batch)):
+            raise RecipeError(f"data: expected whole numbers above 0 as epoch and batch, got {epoch!r} and {batch!r}")
+        return _build(cls, values, "", epoch / batch, network=network)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Reads a YAML file; its name is the recipe's where it gives none. Raises `RecipeError`."""
+        try:
+            values = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{path}: expected YAML: {error}") from error
+        try:
+            return cls.from_dict({"name": path.stem, **_mapping(values, "recipe")})
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from error
+
+
+def _network(value: Any) -> ETTrackConfig:
+    """A name, or values of `ETTrackConfig`, `base` naming the configuration they change."""
+    if isinstance(value, str):
+        value = {"base": value}
+    values = dict(_mapping(value, "network"))
+    base = values.pop("base", "ettrack")
+    if base not in NETWORKS:
+        raise RecipeError(f"network: expected one of {', '.join(NETWORKS)}, got {base!r}")
+    known = {f.name for f in fields(ETTrackConfig)}
+    _refuse_unknown(values, known, "network.")
+    try:
+        return ETTrackConfig.from_dict({**NETWORKS[base].to_dict(), **values})
+    except (TypeError, KeyError) as error:
+        raise RecipeError(f"network: {error}") from error
+
+
+def _build(cls: type, values: Any, where: str, epoch_steps: float, **given: Any) -> Any:
+    """A dataclass from a mapping, every key and type checked. `where` ends with a dot, or is empty."""
+    values = _mapping(values, where.rstrip(".") or "recipe")
+    types_of = typing.get_type_hints(cls)
+    _refuse_unknown(values, set(types_of), where)
+    built = {key: _value(types_of[key], value, f"{where}{key}", epoch_steps) for key, value in values.items()}
+    try:
+        return cls(**built, **given)
+    except TypeError as error:
+        raise RecipeError(f"{where.rstrip('.') or 'recipe'}: {error}") from error
+
+
+def _value(kind: Any, value: Any, where: str, epoch_steps: float) -> Any:
+    if is_dataclass(kind):
+        return _build(kind, value, f"{where}.", epoch_steps)
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise RecipeError(f"{where}: expected one of {', '.join(choices)}, got {value!r}")
+        return value
+    if origin is not None and origin is not types.UnionType and issubclass(origin, Mapping):
+        return {key: _value(float, item, f"{where}.{key}", epoch_steps) for key, item in _mapping(value, where).items()}
+    if kind is int and isinstance(value, str) and (match := _EPOCHS.fullmatch(value.strip())):
+        return round(float(match[1]) * epoch_steps)
+    # PyYAML reads 1e-4 (without a dot) as text.
+    if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = {int: "a whole number (or epochs, such as '5 epochs')", float: "a number", bool: "true or false"}
+        raise RecipeError(f"{where}: expected {names.get(kind, 'text')}, got {value!r}")
+    return value
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(str(key) for key in values if key not in known)
+    if unknown:
+        names = ", ".join(f"{where}{key}" for key in unknown)
+        raise RecipeError(f"unknown {names}; expected among {', '.join(sorted(known))}")
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{where}: expected a mapping, got {value!r}")
+    return value
+
+
+def _check(recipe: Recipe) -> None:
+    data, optimizer, schedule, run = recipe.data, recipe.optimizer, recipe.schedule, recipe.run
+    positive = {
+        "data.repeats": data.repeats,
+        "data.fresh": data.fresh,
+        "data.memory": data.memory,
+        "labels.centre_fraction": recipe.labels.centre_fraction,
+        "loss.hard_cells": recipe.loss.hard_cells,
+        "optimizer.rate": optimizer.rate,
+        "schedule.steps": schedule.steps,
+        "run.max_loss": run.max_loss,
+        "run.max_skips": run.max_skips,
+        "run.save_every": run.save_every,
+        "run.validation_pairs": run.validation_pairs,
+    }
+    if schedule.shape == "log":
+        positive["schedule.final"] = schedule.final
+    for name, value in positive.items():
+        if not value > 0:
+            raise RecipeError(f"{name}: expected a number above 0, got {value}")
+    at_least_zero = {
+        "data.workers": data.workers,
+        "labels.radius": recipe.labels.radius,
+        **{f"loss.{name}": value for name, value in asdict(recipe.loss).items() if name != "overlap"},
+        "optimizer.clip": optimizer.clip,
+        "optimizer.backbone_share": optimizer.backbone_share,
+        "optimizer.frozen_backbone": optimizer.frozen_backbone,
+        "schedule.warmup": schedule.warmup,
+        "schedule.decay": schedule.decay,
+        "run.eval_every": run.eval_every,
+    }
+    for name, value in at_least_zero.items():
+        if not value >= 0:
+            raise RecipeError(f"{name}: expected at least 0, got {value}")
+    for name, value in {
+        "schedule.final": schedule.final,
+        "schedule.warmup_from": schedule.warmup_from,
+        "optimizer.momentum": optimizer.momentum,
+    }.items():
+        if not 0 <= value <= 1:
+            raise RecipeError(f"{name}: expected a share from 0 to 1, got {value}")
+    if not 0 <= run.ema < 1:
+        raise RecipeError(f"run.ema: expected a decay from 0 to below 1, got {run.ema}")
+    loss = recipe.loss
+    if not loss.cls + loss.box + loss.hard + loss.teacher + loss.features > 0:
+        raise RecipeError("loss: expected at least one weight above 0")
+    if recipe.network.backbone.stride != STRIDE:
+        raise RecipeError(f"network.backbone: expected stride {STRIDE}, got {recipe.network.backbone.stride}")
+    if recipe.inputs == "teacher_features" and loss.features > 0:
+        raise RecipeError("loss.features: a head on the teacher's own features has no backbone that could learn them")
+    if recipe.needs_teacher and data.device_augment:
+        raise RecipeError("data.device_augment: the teacher sees pairs before the device changes them; use one or none")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

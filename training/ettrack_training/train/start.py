@@ -1,0 +1,48 @@
+"""Weights to start from: whole networks, backbones, heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ..checkpoint import CheckpointError, differences, load
+from ..networks.et_track import ETTrack
+
+_PREFIX = "backbone_net."
+
+
+def start_from(
+    network: ETTrack, *, whole: Path | None = None, backbone: Path | None = None, head: Path | None = None
+) -> None:
+    """Puts the weights of checkpoints into the network, those of `whole` first.
+
+    A backbone is taken from a distilled one's checkpoint or from a whole network's, a head (everything
+    but the backbone) from a whole network's. Raises `CheckpointError` where keys or shapes differ.
+    """
+    if whole:
+        _load(network, whole, load(whole))
+    if backbone:
+        _load(network.backbone_net, backbone, backbone_state(backbone))
+    if head:
+        state = {key: value for key, value in load(head).items() if not key.startswith(_PREFIX)}
+        kept = {_PREFIX + key: value for key, value in network.backbone_net.state_dict().items()}
+        _load(network, head, {**state, **kept})
+
+
+def backbone_state(path: Path) -> dict[str, Tensor]:
+    """The backbone's tensors without their prefix, from either kind of checkpoint."""
+    try:
+        return load(path, entry="backbone")
+    except CheckpointError:
+        # No backbone of its own: a whole network's file, or none at all, which this says.
+        state = load(path)
+    own = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
+    return own or state
+
+
+def _load(module, path: Path, state: dict[str, Tensor]) -> None:
+    lines = differences(state, module.state_dict())
+    if lines:
+        raise CheckpointError(f"{path} does not fit: {'; '.join(lines)}")
+    module.load_state_dict(state)

@@ -1,0 +1,85 @@
+"""Checkpoints: one file, or pieces small enough to travel one by one. Never half written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PART_BYTES = 15_000_000
+
+
+class CheckpointFile:
+    """A checkpoint under one name; `parts` writes NAME.NUMBER.part files with an index NAME.parts.json.
+
+    Either form is found when it is read, the one written last if both are there.
+    """
+
+    def __init__(self, path: Path, parts: bool = False, part_bytes: int = PART_BYTES):
+        self.path = path
+        self._parts = parts
+        self._part_bytes = part_bytes
+
+    @property
+    def _index(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.parts.json")
+
+    def exists(self) -> bool:
+        """Whether there is one to resume from."""
+        return self.path.exists() or self._index.exists()
+
+    def load(self, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """Only tensors and plain values are read. Raises ValueError for pieces that are missing or damaged."""
+        return torch.load(io.BytesIO(self.read_bytes()), map_location=device, weights_only=True)
+
+    def read_bytes(self) -> bytes:
+        """The file's content, pieces joined. Raises ValueError as `load` does."""
+        written = {path: path.stat().st_mtime_ns for path in (self.path, self._index) if path.exists()}
+        if written and max(written, key=written.__getitem__) == self._index:
+            return self._joined()
+        return self.path.read_bytes()
+
+    def save(self, content: dict[str, Any]) -> None:
+        """Writes beside its place, then renames."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._parts:
+            temporary = self.path.with_name(f"{self.path.name}.tmp")
+            torch.save(content, temporary)
+            temporary.replace(self.path)
+            return
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        self._write_parts(buffer.getvalue())
+
+    def _write_parts(self, data: bytes) -> None:
+        pieces = [data[at : at + self._part_bytes] for at in range(0, len(data), self._part_bytes)]
+        # Names carry the content's checksum: new pieces never overwrite those of the index in force.
+        rows = []
+        for number, piece in enumerate(pieces):
+            checksum = hashlib.sha256(piece).hexdigest()
+            name = f"{self.path.name}.{number:03}-{checksum[:12]}.part"
+            rows.append({"file": name, "sha256": checksum})
+            self.path.with_name(name).write_bytes(piece)
+        temporary = self._index.with_name(f"{self._index.name}.tmp")
+        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+        temporary.replace(self._index)
+        kept = {row["file"] for row in rows}
+        for old in self.path.parent.glob(f"{self.path.name}.*.part"):
+            if old.name not in kept:
+                old.unlink()
+
+    def _joined(self) -> bytes:
+        pieces = []
+        for row in json.loads(self._index.read_text()):
+            path = self.path.with_name(row["file"])
+            if not path.exists():
+                raise ValueError(f"{self._index} names the piece {row['file']}, which is not there")
+            piece = path.read_bytes()
+            if (checksum := hashlib.sha256(piece).hexdigest()) != row["sha256"]:
+                raise ValueError(f"{path}: expected sha256 {row['sha256']}, got {checksum}")
+            pieces.append(piece)
+        return b"".join(pieces)

@@ -1,0 +1,101 @@
+"""Recipes and the rates they ask for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ettrack_training.networks.et_track import ETTrackConfig
+from ettrack_training.networks.nano import NANO
+from ettrack_training.train.recipe import Recipe, RecipeError, Schedule
+from ettrack_training.train.schedule import share
+
+RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_of_the_repository_load_and_survive_the_round_trip(path: Path) -> None:
+    recipe = Recipe.load(path)
+    assert recipe.name == path.stem
+    assert Recipe.from_dict(yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
+
+
+def test_there_are_recipes() -> None:
+    assert {"ettrack", "ettrack-nano"} <= {path.stem for path in RECIPES}
+
+
+def test_the_papers_recipe() -> None:
+    recipe = Recipe.load(next(path for path in RECIPES if path.stem == "ettrack"))
+    assert recipe.network == ETTrackConfig()
+    assert (recipe.optimizer.kind, recipe.optimizer.momentum, recipe.optimizer.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (recipe.loss.cls, recipe.loss.box, recipe.loss.overlap) == (1, 1.2, "log_iou")
+    # 500,000 pairs of 32 are 15,625 steps.
+    assert recipe.schedule.steps == 50 * 15_625
+    assert recipe.optimizer.frozen_backbone == 10 * 15_625
+    assert not recipe.needs_teacher
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"optimiser": {}}, "unknown optimiser"),
+        ({"loss": {"bce": 1}}, r"loss\.bce"),
+        ({"data": {"pairs": {"mixture": {"videos": 1}}}}, r"data\.pairs\.mixture\.videos"),
+        ({"network": {"base": "ettrack", "heads": 2}}, r"network\.heads"),
+        ({"network": "resnet"}, "ettrack, ettrack-nano, got 'resnet'"),
+        ({"labels": {"score": "round"}}, r"labels\.score: expected one of plus, centre, centreness, got 'round'"),
+        ({"schedule": {"steps": "five"}}, r"schedule\.steps: expected a whole number .* got 'five'"),
+        ({"schedule": {"steps": True}}, r"schedule\.steps"),
+        ({"optimizer": {"rate": "fast"}}, r"optimizer\.rate: expected a number, got 'fast'"),
+        ({"optimizer": {"rate": -1}}, r"optimizer\.rate: expected a number above 0, got -1"),
+        ({"run": {"ema": 1}}, r"run\.ema"),
+        ({"run": {"tf32": 1}}, r"run\.tf32: expected true or false, got 1"),
+        ({"data": 3}, "data: expected a mapping, got 3"),
+        ({"data": {"batch": 0}}, "got 500000 and 0"),
+        ({"loss": {"cls": 0, "box": 0}}, "at least one weight"),
+        ({"loss": {"teacher": 1}, "data": {"device_augment": True}}, "device_augment"),
+        ({"inputs": "teacher_features", "loss": {"features": 1}}, r"loss\.features"),
+    ],
+)
+def test_wrong_recipes_are_refused_by_name(values: dict, named: str) -> None:
+    with pytest.raises(RecipeError, match=named):
+        Recipe.from_dict({"name": "x", **values})
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="nowhere.yaml: cannot be read"):
+        Recipe.load(tmp_path / "nowhere.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(RecipeError, match="list.yaml.*expected a mapping"):
+        Recipe.load(tmp_path / "list.yaml")
+
+
+def test_networks_by_name_and_changed() -> None:
+    assert Recipe.from_dict({"name": "x", "network": "ettrack-nano"}).network == NANO
+    changed = Recipe.from_dict({"name": "x", "network": {"base": "ettrack-nano", "ffn": 96}})
+    assert changed.network.ffn == 96
+    assert changed.network.backbone == NANO.backbone
+    assert changed.pairs.crop.template_size == 127
+
+
+def test_numbers_as_yaml_gives_them() -> None:
+    recipe = Recipe.from_dict(yaml.safe_load("{name: x, optimizer: {rate: 1e-3}, schedule: {steps: 0.5 epochs}}"))
+    assert recipe.optimizer.rate == 1e-3
+    assert recipe.schedule.steps == round(0.5 * 500_000 / 32)
+
+
+def test_rates() -> None:
+    paper = Schedule(steps=100, warmup=10, warmup_from=0.2, shape="log", final=0.002)
+    assert share(paper, 0) == pytest.approx(0.2 + 0.8 / 10)
+    assert share(paper, 10) == 1
+    assert share(paper, 55) == pytest.approx(math.sqrt(0.002))
+    assert share(paper, 100) == pytest.approx(0.002)
+    cosine = Schedule(steps=100, shape="cosine", final=0.1)
+    assert [share(cosine, step) for step in (0, 50, 100)] == pytest.approx([1, 0.55, 0.1])
+    constant = Schedule(steps=100, warmup=4, shape="constant", decay=20, final=0)
+    assert [share(constant, step) for step in (0, 3, 79, 80, 90)] == pytest.approx([0.25, 1, 1, 1, 0.5])
+    assert 0 < share(constant, 99) < 0.01
+    assert share(Schedule(steps=100, shape="constant"), 99) == 1

@@ -1,1 +1,9 @@
-//! (being built)
+//! One-pass evaluation on the benchmarks: datasets, measures, result files, report.
+
+pub mod archive;
+pub mod dataset;
+pub mod metrics;
+pub mod report;
+pub mod results;
+pub mod runner;
+pub mod score;

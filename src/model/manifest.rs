@@ -201,6 +201,18 @@ pub struct Constants {
     pub learning_rate: Option<f64>,
 }
 
+impl Constants {
+    /// These, with what `overrides` sets put in their place.
+    #[must_use]
+    pub fn with(self, overrides: &Self) -> Self {
+        Self {
+            window_influence: overrides.window_influence.or(self.window_influence),
+            penalty_k: overrides.penalty_k.or(self.penalty_k),
+            learning_rate: overrides.learning_rate.or(self.learning_rate),
+        }
+    }
+}
+
 /// What a model costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::crop::{Padding, SearchWindow};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::Family;
+use crate::model::manifest::{Constants, Family};
 use crate::model::runtime::Runtime;
 use crate::model::{Manifest, ModelError, ModelFolder, NetworkOptions};
 use anchor_free::AnchorFree;
@@ -131,6 +131,8 @@ pub struct TrackerOptions {
     pub library: Option<PathBuf>,
     /// Which of the manifest's sets of constants to use.
     pub constants: String,
+    /// Constants that replace those of the set, for tuning.
+    pub overrides: Constants,
     /// Side of the searched window against the authors', [`SEARCH_SCALES`]; the network's input keeps its
     /// size, so the target looks smaller to it.
     pub search_scale: f64,
@@ -144,6 +146,7 @@ impl Default for TrackerOptions {
             threads: 0,
             library: None,
             constants: "default".to_owned(),
+            overrides: Constants::default(),
             search_scale: 1.0,
             lost: LostMode::FromModel,
         }
@@ -281,7 +284,8 @@ impl Tracker {
         let folder = ModelFolder::open(path)?;
         let constants = folder
             .manifest
-            .constants(&options.constants, &folder.manifest_path())?;
+            .constants(&options.constants, &folder.manifest_path())?
+            .with(&options.overrides);
         let network = NetworkOptions {
             threads: options.threads,
             library: options.library.clone(),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod console;
+mod eval;
 mod interrupt;
 mod models;
 mod progress;
@@ -38,6 +39,7 @@ enum Command {
     Models(models::Models),
     Track(track::TrackArgs),
     Replay(replay::ReplayArgs),
+    Eval(Box<eval::EvalArgs>),
 }
 
 impl Command {
@@ -47,6 +49,7 @@ impl Command {
             Self::Models(command) => command.run(),
             Self::Track(args) => args.run(),
             Self::Replay(args) => args.run(),
+            Self::Eval(args) => args.run(),
         }
     }
 }

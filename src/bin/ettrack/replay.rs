@@ -140,6 +140,7 @@ impl ReplayArgs {
             threads: usize::try_from(parameters.num_threads).unwrap_or(0),
             library,
             constants: parameters.constants.clone(),
+            overrides: Default::default(),
             search_scale: parameters.search_scale,
             lost: LostMode::FromModel,
         };

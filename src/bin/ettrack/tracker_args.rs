@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use ettrack::model::ModelFolder;
-use ettrack::tracker::{LostMode, TrackerOptions};
+use ettrack::model::manifest::Constants;
+use ettrack::tracker::lost::LostSettings;
+use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
+
+use crate::console::BadInput;
 
 /// Whether the target-lost logic acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,12 +38,31 @@ pub struct TrackerArgs {
     /// Side of the searched window against the authors'.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub search_scale: f64,
+    /// Replace a constant: window_influence, penalty_k, learning_rate, or a setting of the target-lost logic
+    /// such as lost.lost_below. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 impl TrackerArgs {
-    /// Options for [`ettrack::tracker::Tracker::open`].
+    /// Options for [`Tracker::open`], with `--set` applied to what the model says.
     pub fn options(&self, model: &ModelFolder, lost: Lost) -> anyhow::Result<TrackerOptions> {
-        let mut settings = model.manifest.lost.clone();
+        let mut overrides = Constants::default();
+        let mut settings = serde_json::to_value(&model.manifest.lost)?;
+        for pair in &self.set {
+            let (key, value) = pair.split_once('=').ok_or_else(|| {
+                BadInput(format!(
+                    "--set {pair}: expected KEY=VALUE, such as window_influence=0.4"
+                ))
+            })?;
+            if let Some(key) = key.strip_prefix("lost.") {
+                set_lost(&mut settings, key, value)?;
+            } else {
+                set_constant(&mut overrides, key, value)?;
+            }
+        }
+        let mut settings: LostSettings = serde_json::from_value(settings)
+            .map_err(|error| BadInput(format!("--set lost.…: {error}")))?;
         let lost = match lost {
             Lost::Off => LostMode::Off,
             Lost::Model => LostMode::Settings(settings),
@@ -51,8 +75,81 @@ impl TrackerArgs {
             threads: self.threads,
             library: self.onnxruntime.clone(),
             constants: self.constants.clone(),
+            overrides,
             search_scale: self.search_scale,
             lost,
         })
     }
+}
+
+fn set_constant(constants: &mut Constants, key: &str, value: &str) -> anyhow::Result<()> {
+    let (slot, range) = match key {
+        "window_influence" => (&mut constants.window_influence, 0.0..=1.0),
+        "penalty_k" => (&mut constants.penalty_k, 0.0..=f64::MAX),
+        "learning_rate" => (&mut constants.learning_rate, 0.0..=1.0),
+        _ => {
+            return Err(BadInput(format!(
+                "--set {key}: expected window_influence, penalty_k, learning_rate or lost.NAME"
+            ))
+            .into());
+        }
+    };
+    let number: f64 = value
+        .parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            BadInput(format!(
+                "--set {key}={value}: expected a number from {} to {}",
+                range.start(),
+                range.end()
+            ))
+        })?;
+    *slot = Some(number);
+    Ok(())
+}
+
+/// Sets `key` (dots lead into inner settings) to a value of the type that is there.
+fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow::Result<()> {
+    let unknown = |at: &serde_json::Value| {
+        let known = at
+            .as_object()
+            .map(|inner| inner.keys().cloned().collect::<Vec<_>>().join(", "))
+            .unwrap_or_default();
+        BadInput(format!(
+            "--set lost.{key}: unknown setting; expected one of {known}"
+        ))
+    };
+    let mut at = settings;
+    for part in key.split('.') {
+        let error = unknown(at);
+        at = at.get_mut(part).ok_or(error)?;
+    }
+    let expected = if at.is_boolean() {
+        "true or false"
+    } else {
+        "a number"
+    };
+    let new: serde_json::Value = serde_json::from_str(value)
+        .ok()
+        .filter(|new: &serde_json::Value| {
+            (new.is_number() && at.is_number()) || (new.is_boolean() && at.is_boolean())
+        })
+        .with_context(|| BadInput(format!("--set lost.{key}={value}: expected {expected}")))?;
+    *at = new;
+    Ok(())
+}
+
+/// Opens the model once more than needed, so that a wrong model is refused before any work begins.
+pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
+    let tracker = Tracker::open(&model.path, options).map_err(|error| {
+        anyhow::Error::new(error).context(BadInput("cannot open the model".into()))
+    })?;
+    tracing::info!(
+        "model {}, ONNX Runtime {} at {}",
+        tracker.manifest().name,
+        tracker.runtime().version,
+        tracker.runtime().library.display()
+    );
+    Ok(())
 }

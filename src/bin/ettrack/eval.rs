@@ -1,0 +1,523 @@
+//! `ettrack eval`: one-pass evaluation on a benchmark.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use ettrack::eval::archive::{has_server, write_archive};
+use ettrack::eval::dataset::{
+    self, DatasetKind, DatasetOptions, NfsRate, Sequence, SequenceEntry, Subset,
+};
+use ettrack::eval::metrics::Protocol;
+use ettrack::eval::report::{Report, write_report};
+use ettrack::eval::results::{ResultFolder, SequenceResult, TextLayout, find_boxes, write_layout};
+use ettrack::eval::runner::{Outcome, Progress, run};
+use ettrack::eval::score::{Summary, TrackerScore, score_sequence};
+use ettrack::model::ModelFolder;
+use ettrack::output::write_file;
+use ettrack::tracker::Tracker;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use crate::console::{BadInput, stdout};
+use crate::tracker_args::{Lost, TrackerArgs, check_opens};
+
+/// Evaluate a model on a benchmark: boxes, summary.json, report.html.
+///
+/// Sequences that an earlier run into the same folder finished with the same model and settings are not run again.
+/// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// otb100, uav123, uav123_10fps, nfs, lasot, trackingnet, got10k, vot or simulated.
+    #[arg(long, value_name = "NAME")]
+    dataset: DatasetKind,
+    /// The benchmark's folder, in the layout its authors publish.
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// Model folder.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "boxes",
+        conflicts_with = "boxes"
+    )]
+    model: Option<PathBuf>,
+    /// Score the boxes in this folder (of any tracker, in the layouts of pysot, pytracking or the got10k toolkit)
+    /// instead of running a model.
+    #[arg(long, value_name = "DIR")]
+    boxes: Option<PathBuf>,
+    /// Where boxes, times, summary.json and report.html go.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Only this sequence. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    sequence: Vec<String>,
+    /// Sequences at a time, each with a tracker of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Part of the benchmark: got10k has val and test, lasot test and all.
+    #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
+    subset: SubsetArg,
+    /// Need for Speed: frames a second, 30 or 240.
+    #[arg(long, value_name = "HZ", default_value = "30", value_parser = ["30", "240"])]
+    nfs_rate: String,
+    /// Leave out frames without a visible target (what the got10k toolkit does on UAV123).
+    #[arg(long)]
+    exclude_absent: bool,
+    /// Show another tracker's result folder in the report. May be repeated.
+    #[arg(long, value_name = "[LABEL=]DIR")]
+    compare: Vec<String>,
+    /// Write the boxes once more for other tools, below OUTPUT/pysot, pytracking or got10k.
+    #[arg(long, value_enum)]
+    layout: Vec<LayoutArg>,
+    /// Name in tables and plots; the model's name if not given.
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Run finished sequences again.
+    #[arg(long)]
+    fresh: bool,
+    /// No sample frames in the report (faster, and a small file).
+    #[arg(long)]
+    no_samples: bool,
+    /// Target-lost logic. Benchmarks score the authors' loop, so it is off unless asked for.
+    #[arg(long, value_enum, default_value_t = Lost::Off)]
+    lost: Lost,
+    #[command(flatten)]
+    tracker: TrackerArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SubsetArg {
+    Usual,
+    Val,
+    Test,
+    All,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutArg {
+    Pysot,
+    Pytracking,
+    Got10k,
+}
+
+impl LayoutArg {
+    fn parts(self) -> (&'static str, TextLayout) {
+        match self {
+            Self::Pysot => ("pysot", TextLayout::Pysot),
+            Self::Pytracking => ("pytracking", TextLayout::Pytracking),
+            Self::Got10k => ("got10k", TextLayout::Got10k),
+        }
+    }
+}
+
+/// One tracker's boxes on the benchmark.
+struct Boxes {
+    tracked: Vec<Tracked>,
+    /// Sequences without a result, and why.
+    failed: Vec<(String, String)>,
+    label: String,
+    settings: serde_json::Value,
+}
+
+/// A sequence with somebody's boxes.
+struct Tracked {
+    sequence: Sequence,
+    result: SequenceResult,
+}
+
+impl EvalArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut protocol = Protocol::of(self.dataset);
+        protocol.exclude_absent |= self.exclude_absent;
+        let entries = self.entries()?;
+        let boxes = match &self.boxes {
+            Some(folder) => self.read_boxes(folder, &entries)?,
+            None => self.run_model(&entries)?,
+        };
+        self.finish(&protocol, boxes)
+    }
+
+    fn entries(&self) -> anyhow::Result<Vec<SequenceEntry>> {
+        let options = DatasetOptions {
+            subset: match self.subset {
+                SubsetArg::Usual => Subset::Usual,
+                SubsetArg::Val => Subset::Validation,
+                SubsetArg::Test => Subset::Test,
+                SubsetArg::All => Subset::All,
+            },
+            nfs_rate: if self.nfs_rate == "240" {
+                NfsRate::Fps240
+            } else {
+                NfsRate::Fps30
+            },
+        };
+        dataset::list(self.dataset, &self.root, options, &self.sequence)
+            .map_err(|error| BadInput(error.to_string()).into())
+    }
+
+    fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+        if !folder.is_dir() {
+            bail!(BadInput(format!(
+                "{}: expected a folder of result files",
+                folder.display()
+            )));
+        }
+        let mut tracked = Vec::new();
+        let mut failed = Vec::new();
+        for entry in entries {
+            let read = || -> anyhow::Result<Tracked> {
+                let sequence = entry.load()?;
+                let boxes = find_boxes(folder, self.dataset, &entry.name)?
+                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
+                let result = SequenceResult {
+                    boxes,
+                    ..SequenceResult::default()
+                };
+                Ok(Tracked { sequence, result })
+            };
+            match read() {
+                Ok(one) => tracked.push(one),
+                Err(error) => failed.push((entry.name.clone(), format!("{error:#}"))),
+            }
+        }
+        let label = label_of(folder);
+        let settings = serde_json::json!({ "boxes": folder.display().to_string() });
+        Ok(Boxes {
+            tracked,
+            failed,
+            label,
+            settings,
+        })
+    }
+
+    fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+        let path = self.model.as_deref().unwrap_or(Path::new("."));
+        let model = ModelFolder::open(path).map_err(|error| {
+            anyhow::Error::new(error).context(BadInput("cannot open the model".into()))
+        })?;
+        let options = self.tracker.options(&model, self.lost)?;
+        check_opens(&model, &options)?;
+        // The manifest holds the checksums of the graphs, and opening the model has checked them.
+        let manifest = fs::read(model.manifest_path())
+            .with_context(|| format!("cannot read {}", model.manifest_path().display()))?;
+        let checksum: String = Sha256::digest(&manifest)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let settings = serde_json::json!({
+            "model": model.manifest.name,
+            "model_yaml_sha256": checksum,
+            "constants": self.tracker.constants,
+            "set": self.tracker.set,
+            "search_scale": self.tracker.search_scale,
+            "lost": format!("{:?}", self.lost).to_lowercase(),
+        });
+        let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
+        let results = ResultFolder::new(&self.output, self.dataset);
+        if self.fresh {
+            let done = self.output.join("done");
+            match fs::remove_dir_all(&done) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", done.display()));
+                }
+                _ => {}
+            }
+        }
+        let bars = Bars::new(entries.len());
+        let outcomes = run(
+            entries,
+            &|| Ok(Box::new(Tracker::open(&model.path, &options)?)),
+            &results,
+            &fingerprint,
+            usize::from(self.jobs),
+            &|progress| bars.show(progress),
+        );
+        bars.clear();
+        let resumed = outcomes.iter().filter(|outcome| outcome.resumed).count();
+        if resumed > 0 {
+            eprintln!(
+                "{resumed} of {} sequences were already done",
+                outcomes.len()
+            );
+        }
+        let (tracked, failed) = split(outcomes);
+        let label = model.manifest.name.clone();
+        Ok(Boxes {
+            tracked,
+            failed,
+            label,
+            settings,
+        })
+    }
+
+    fn finish(&self, protocol: &Protocol, boxes: Boxes) -> anyhow::Result<()> {
+        let Boxes {
+            tracked,
+            mut failed,
+            label,
+            settings,
+        } = boxes;
+        let label = self.label.clone().unwrap_or(label);
+        let mut scores = Vec::new();
+        for one in &tracked {
+            let score = score_sequence(
+                protocol,
+                &one.sequence,
+                one.result.boxes.clone(),
+                one.result.confidence.clone(),
+                &one.result.seconds,
+                || image_size(&one.sequence),
+            );
+            match score {
+                Ok(score) => scores.push(score),
+                Err(error) => failed.push((one.sequence.name.clone(), error.to_string())),
+            }
+        }
+        for (name, reason) in &failed {
+            eprintln!("error: {name}: {reason}");
+        }
+        if scores.is_empty() {
+            bail!("no sequence has a result");
+        }
+        for layout in &self.layout {
+            let (folder, layout) = layout.parts();
+            for one in &tracked {
+                write_layout(
+                    &self.output.join(folder),
+                    self.dataset,
+                    layout,
+                    &one.sequence.name,
+                    &one.result,
+                )?;
+            }
+        }
+        let unscored = scores.iter().any(|score| score.scored.is_none());
+        if unscored && has_server(self.dataset) {
+            let archive = self.output.join(format!("{}_submission.zip", self.dataset));
+            let results: Vec<_> = tracked
+                .iter()
+                .map(|one| (one.sequence.name.as_str(), &one.result))
+                .collect();
+            write_archive(&archive, self.dataset, &results)?;
+            eprintln!("for the benchmark's server: {}", archive.display());
+        }
+        let mut trackers = vec![TrackerScore::new(label, protocol, scores)];
+        for other in &self.compare {
+            trackers.push(self.compared(other, protocol, &tracked)?);
+        }
+        let summary = Summary::new(self.dataset, &trackers[0], settings.clone(), &failed);
+        let path = self.output.join("summary.json");
+        write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
+        let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
+        let report = Report {
+            kind: self.dataset,
+            protocol,
+            trackers: &trackers,
+            sequences: &sequences,
+            failed: &failed,
+            settings: &settings,
+            samples: !self.no_samples,
+        };
+        let page = self.output.join("report.html");
+        write_report(&page, &report)?;
+        print_table(&trackers)?;
+        eprintln!("report: {}", page.display());
+        if !failed.is_empty() {
+            bail!(
+                "{} of {} sequences have no result",
+                failed.len(),
+                failed.len() + summary.sequences.len()
+            );
+        }
+        Ok(())
+    }
+
+    fn compared(
+        &self,
+        argument: &str,
+        protocol: &Protocol,
+        tracked: &[Tracked],
+    ) -> anyhow::Result<TrackerScore> {
+        let (label, folder) = match argument.split_once('=') {
+            Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
+            None => (label_of(Path::new(argument)), PathBuf::from(argument)),
+        };
+        if !folder.is_dir() {
+            bail!(BadInput(format!(
+                "--compare {argument}: expected a folder of result files"
+            )));
+        }
+        let mut scores = Vec::new();
+        for one in tracked {
+            let boxes = find_boxes(&folder, self.dataset, &one.sequence.name)
+                .with_context(|| BadInput(format!("--compare {argument}")))?;
+            let Some(boxes) = boxes else {
+                eprintln!("warning: {label} has no boxes of {}", one.sequence.name);
+                continue;
+            };
+            let score = score_sequence(protocol, &one.sequence, boxes, Vec::new(), &[], || {
+                image_size(&one.sequence)
+            })
+            .with_context(|| BadInput(format!("--compare {argument}: {}", one.sequence.name)))?;
+            scores.push(score);
+        }
+        Ok(TrackerScore::new(label, protocol, scores))
+    }
+}
+
+/// A folder's name, or that of the folder around `boxes`.
+fn label_of(folder: &Path) -> String {
+    let named = if folder.file_name().is_some_and(|name| name == "boxes") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
+    named.file_name().map_or_else(
+        || folder.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// Width and height of the first frame.
+fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
+    let (width, height) = image::image_dimensions(sequence.frames.first()?).ok()?;
+    Some((f64::from(width), f64::from(height)))
+}
+
+fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
+    let mut tracked = Vec::new();
+    let mut failed = Vec::new();
+    for outcome in outcomes {
+        match (outcome.sequence, outcome.result) {
+            (Some(sequence), Ok(result)) => tracked.push(Tracked { sequence, result }),
+            (_, Err(error)) => failed.push((outcome.name, error.to_string())),
+            (None, Ok(_)) => failed.push((outcome.name, "result without a sequence".to_owned())),
+        }
+    }
+    (tracked, failed)
+}
+
+fn print_table(trackers: &[TrackerScore]) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = stdout();
+    let main = &trackers[0];
+    let width = main
+        .sequences
+        .iter()
+        .map(|one| one.name.chars().count())
+        .chain(trackers.iter().map(|tracker| tracker.label.chars().count()))
+        .chain([8])
+        .max()
+        .unwrap_or(8);
+    writeln!(
+        out,
+        "{:width$}  frames  success_auc  precision_20  norm_precision_20  sr_50  sr_75     ao     fps",
+        "sequence"
+    )?;
+    let row = |name: &str,
+               frames: usize,
+               scores: Option<&ettrack::eval::metrics::Scores>,
+               fps: Option<f64>| {
+        let scores = scores.map_or_else(
+            || {
+                format!(
+                    "{:>11}  {:>12}  {:>17}  {:>5}  {:>5}  {:>5}",
+                    "-", "-", "-", "-", "-", "-"
+                )
+            },
+            |s| {
+                format!(
+                    "{:11.3}  {:12.3}  {:17.3}  {:5.3}  {:5.3}  {:5.3}",
+                    s.success_auc,
+                    s.precision_20,
+                    s.normalized_precision_20,
+                    s.sr_50,
+                    s.sr_75,
+                    s.ao
+                )
+            },
+        );
+        let fps = fps.map_or_else(|| "-".to_owned(), |fps| format!("{fps:.1}"));
+        format!("{name:width$}  {frames:6}  {scores}  {fps:>6}")
+    };
+    for one in &main.sequences {
+        let scores = one.scored.as_ref().map(|(scores, _)| scores);
+        writeln!(out, "{}", row(&one.name, one.frames, scores, one.fps))?;
+    }
+    for tracker in trackers {
+        let frames = tracker.sequences.iter().map(|one| one.frames).sum();
+        let scores = tracker.total.as_ref().map(|(scores, _)| scores);
+        writeln!(
+            out,
+            "{}",
+            row(&tracker.label, frames, scores, tracker.fps())
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// One bar for the sequences, one for the frames of those that are running.
+struct Bars {
+    all: MultiProgress,
+    sequences: ProgressBar,
+    frames: ProgressBar,
+    running: Mutex<Vec<String>>,
+}
+
+impl Bars {
+    fn new(count: usize) -> Self {
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─")
+        };
+        let all = MultiProgress::new();
+        let sequences = all.add(ProgressBar::new(count as u64));
+        sequences.set_style(style(
+            "sequences {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",
+        ));
+        let frames = all.add(ProgressBar::new(0));
+        frames.set_style(style("frames    {bar:30} {pos}/{len}  {per_sec}"));
+        Self {
+            all,
+            sequences,
+            frames,
+            running: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn show(&self, progress: Progress<'_>) {
+        match progress {
+            Progress::Started { name, frames } => {
+                self.frames.inc_length(frames as u64);
+                self.names(|running| running.push(name.to_owned()));
+            }
+            Progress::Frame => self.frames.inc(1),
+            Progress::Ended { name, .. } => {
+                self.sequences.inc(1);
+                self.names(|running| running.retain(|other| other != name));
+            }
+        }
+    }
+
+    fn names(&self, change: impl FnOnce(&mut Vec<String>)) {
+        let mut running = self
+            .running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut running);
+        self.sequences.set_message(running.join(", "));
+    }
+
+    fn clear(&self) {
+        self.sequences.finish_and_clear();
+        self.frames.finish_and_clear();
+        // A terminal that cannot be cleared is no failure of the evaluation.
+        let _ = self.all.clear();
+    }
+}

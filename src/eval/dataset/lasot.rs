@@ -1,0 +1,118 @@
+//! LaSOT: `<class>/<class>-<n>/{img/*.jpg, groundtruth.txt, full_occlusion.txt, out_of_view.txt}`; the folder of the
+//! class may be missing. The test split is read from `testing_set.txt` in the root, else known here.
+//! <http://vision.cs.stonybrook.edu/~lasot/>
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::layout::{folders, load_plain, names_in};
+use super::text::parse_flags;
+use super::{DatasetError, DatasetKind, Sequence, SequenceEntry, Subset};
+
+/// The published test split: a class and the numbers of its four sequences a line.
+const TEST_SPLIT: &str = include_str!("lasot_test.txt");
+
+fn test_split(root: &Path) -> Result<HashSet<String>, DatasetError> {
+    let list = root.join("testing_set.txt");
+    if list.is_file() {
+        return Ok(names_in(&list)?.into_iter().collect());
+    }
+    Ok(TEST_SPLIT
+        .lines()
+        .flat_map(|line| {
+            let mut fields = line.split(' ');
+            let class = fields.next().unwrap_or_default();
+            fields.map(move |number| format!("{class}-{number}"))
+        })
+        .collect())
+}
+
+pub(super) fn list(
+    root: &Path,
+    subset: Subset,
+    named: bool,
+) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let mut entries = Vec::new();
+    let mut look = |folder: &Path, name: String| {
+        let truth = folder.join("groundtruth.txt");
+        let found = truth.is_file();
+        if found {
+            entries.push(SequenceEntry::new(
+                DatasetKind::Lasot,
+                name,
+                folder.join("img"),
+                truth,
+            ));
+        }
+        found
+    };
+    for class in folders(root)? {
+        let folder = root.join(&class);
+        if look(&folder, class) {
+            continue;
+        }
+        for name in folders(&folder)? {
+            look(&folder.join(&name), name);
+        }
+    }
+    let layout = |expected: String| DatasetError::Layout {
+        root: root.to_owned(),
+        kind: DatasetKind::Lasot,
+        expected,
+    };
+    if entries.is_empty() {
+        return Err(layout(
+            "<class>/<class>-<n>/groundtruth.txt and <class>/<class>-<n>/img/*.jpg".to_owned(),
+        ));
+    }
+    // A sequence asked for by name may come from the training split.
+    if subset != Subset::All && !named {
+        let split = test_split(root)?;
+        let found = entries.len();
+        entries.retain(|entry| split.contains(&entry.name));
+        if entries.is_empty() {
+            return Err(layout(format!(
+                "sequences of the test split; none of the {found} found is one (all of them with subset \"all\")"
+            )));
+        }
+    }
+    Ok(entries)
+}
+
+pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    let folder = entry.truth.parent().unwrap_or(Path::new("."));
+    let mut hidden: Option<Vec<bool>> = None;
+    for name in ["full_occlusion.txt", "out_of_view.txt"] {
+        let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let flags = parse_flags(&path)?;
+        hidden = Some(match hidden {
+            None => flags,
+            Some(other) => {
+                if other.len() != flags.len() {
+                    return Err(entry.lengths(flags.len(), other.len()));
+                }
+                other.iter().zip(&flags).map(|(a, b)| *a || *b).collect()
+            }
+        });
+    }
+    let visible = hidden.map(|hidden| hidden.into_iter().map(|flag| !flag).collect());
+    load_plain(entry, visible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_split_has_280_sequences() {
+        let folder = tempfile::tempdir().unwrap();
+        let split = test_split(folder.path()).unwrap();
+        assert_eq!(split.len(), 280);
+        assert!(split.contains("airplane-1") && split.contains("zebra-17"));
+        std::fs::write(folder.path().join("testing_set.txt"), "cat-2\n").unwrap();
+        assert_eq!(test_split(folder.path()).unwrap().len(), 1);
+    }
+}

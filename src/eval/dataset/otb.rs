@@ -1,0 +1,77 @@
+//! OTB-100: `<sequence>/img/*.jpg` and `<sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt`, `.2.txt` where
+//! a folder holds two targets, which are then two sequences (`Jogging-1`, `Jogging-2`).
+//! <http://cvlab.hanyang.ac.kr/tracker_benchmark/>
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::layout::{folders, text_files};
+use super::text::parse_boxes;
+use super::{DatasetError, DatasetKind, Sequence, SequenceEntry};
+
+const TRUTH: &str = "groundtruth_rect";
+/// Sequences whose folder holds other images than the annotated ones: first and last number.
+const PARTS: &[(&str, RangeInclusive<u64>)] = &[
+    ("BlurCar1", 247..=988),
+    ("BlurCar3", 3..=359),
+    ("BlurCar4", 18..=397),
+    ("David", 300..=770),
+    ("Diving", 1..=215),
+    ("Football1", 1..=74),
+    ("Freeman3", 1..=460),
+    ("Freeman4", 1..=283),
+];
+/// Tiger1's target cannot be told in the first frames; the benchmark starts after them.
+const LEFT_OUT: &[(&str, usize)] = &[("Tiger1", 5)];
+
+pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let mut entries = Vec::new();
+    for folder in folders(root)? {
+        let path = root.join(&folder);
+        for stem in text_files(&path)? {
+            let Some(target) = stem.strip_prefix(TRUTH) else {
+                continue;
+            };
+            let truth = path.join(format!("{stem}.txt"));
+            // Human4 has an empty file for the target that is not part of the benchmark.
+            if std::fs::metadata(&truth).is_ok_and(|file| file.len() == 0) {
+                continue;
+            }
+            let name = match target.strip_prefix('.') {
+                Some(target) => format!("{folder}-{target}"),
+                None => folder.clone(),
+            };
+            let numbers = PARTS
+                .iter()
+                .find(|(part, _)| *part == folder)
+                .map(|(_, numbers)| numbers.clone());
+            entries.push(
+                SequenceEntry::new(DatasetKind::Otb100, name, path.join("img"), truth)
+                    .with_numbers(numbers),
+            );
+        }
+    }
+    if entries.is_empty() {
+        return Err(DatasetError::Layout {
+            root: root.to_owned(),
+            kind: DatasetKind::Otb100,
+            expected: "<sequence>/groundtruth_rect.txt and <sequence>/img/*.jpg".to_owned(),
+        });
+    }
+    Ok(entries)
+}
+
+pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    let mut frames = entry.frames.list()?;
+    let mut rows = parse_boxes(&entry.truth)?;
+    if frames.len() != rows.len() {
+        return Err(entry.lengths(frames.len(), rows.len()));
+    }
+    if let Some((_, count)) = LEFT_OUT.iter().find(|(name, _)| *name == entry.name)
+        && *count < frames.len()
+    {
+        frames.drain(..count);
+        rows.drain(..count);
+    }
+    entry.assemble(frames, &rows, None)
+}

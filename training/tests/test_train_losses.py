@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ettrack_training.distil.losses import decode, head_loss, overlap, target_cells
+from ettrack_training.distil.losses import WEIGHTS, decode, head_loss, overlap, target_cells
 from ettrack_training.train.losses import (
     balanced_bce,
     hardest_negatives,
@@ -112,7 +112,7 @@ def test_the_objective_is_the_weighted_sum_of_named_parts() -> None:
     assert parts["features"] == 0
     assert parts["mimic"] == 0
     assert parts["box"] > 0
-    head = parts["pos"] + parts["neg"] + 0.5 * parts["hard"] + 1.5 * parts["box"]
+    head = sum(weight * parts[name] for name, weight in WEIGHTS.items())
     expected = 2 * parts["cls"] + 0.5 * parts["iou"] + 0.25 * parts["hardest"] + 1.5 * head
     torch.testing.assert_close(value, expected)
 

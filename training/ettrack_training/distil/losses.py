@@ -99,7 +99,7 @@ def head_loss(
     return {"pos": pos, "neg": neg, "hard": hardest, "box": box, "mimic": mimic}
 
 
-WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 0.5, "box": 1.0, "mimic": 2.0}
+WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 1.0, "box": 1.0, "mimic": 2.0}
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

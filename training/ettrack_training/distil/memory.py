@@ -6,7 +6,7 @@ and draws most of its batch from those already made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -17,9 +17,22 @@ from .teacher import Teacher
 
 
 class PairMemory:
-    """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair)."""
+    """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair).
 
-    def __init__(self, pairs: Iterator[dict], teacher: Teacher, capacity: int, pictures: bool, seed: int):
+    `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
+    the maps are the teacher's in any case.
+    """
+
+    def __init__(
+        self,
+        pairs: Iterator[dict],
+        teacher: Teacher,
+        capacity: int,
+        pictures: bool,
+        seed: int,
+        student: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self._student = student
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
         self._capacity = capacity
         self._rows: dict[str, np.ndarray] = {}
@@ -37,6 +50,8 @@ class PairMemory:
         template = self._teacher.features(batch["template"])[-1]
         search = self._teacher.features(batch["search"])[-1]
         cls, reg = self._teacher.maps(template, search)
+        if self._student:
+            template, search = self._student(batch["template"]), self._student(batch["search"])
         rows = {
             "template_features": template.astype(np.float16),
             "search_features": search.astype(np.float16),

@@ -1,9 +1,9 @@
 """Train ettrack-nano: `python -m ettrack_training.distil.tracker --cache DIR --teacher DIR --out FILE`
 
-Without `--joint` only the head learns, on the teacher's own features, which costs no backbone. With
-`--joint` a distilled backbone (`--backbone`) is put under the head and everything learns together from
-pictures; a mimic loss keeps the features from drifting. The loop is that of `ettrack_training.train`,
-this command is its short form for these two recipes.
+Without `--joint` only the head learns: on the teacher's own features, which costs no backbone, or with
+`--backbone` on the features of that distilled backbone, which stays as it is. With `--joint` the
+backbone under the head learns too, from pictures; a mimic loss keeps its features from drifting. The loop is
+that of `ettrack_training.train`, this command is its short form for these recipes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..data.config import PairConfig
 from ..networks.et_track import ETTrack
 from ..networks.nano import NANO
 from ..train.feed import held_out, training_batches
@@ -26,11 +27,20 @@ from .teacher import Teacher
 
 def recipe(args: argparse.Namespace) -> Recipe:
     """What the options ask for."""
+    features = "backbone_features" if args.backbone else "teacher_features"
+    inputs = "pictures" if args.joint else features
     return Recipe(
         name="ettrack-nano",
         network=NANO,
-        inputs="pictures" if args.joint else "teacher_features",
-        data=Data(batch=args.batch, workers=0, fresh=args.fresh, memory=args.capacity),
+        inputs=inputs,
+        # More wrong templates than usual: the template must be made to matter.
+        data=Data(
+            batch=args.batch,
+            workers=0,
+            fresh=args.fresh,
+            memory=args.capacity,
+            pairs=PairConfig(wrong_template=0.2, absent=0.1),
+        ),
         loss=Loss(cls=0, box=0, teacher=1.0, features=0.5 if args.joint else 0),
         optimizer=Optimizer(kind="adamw", rate=args.rate, clip=5.0, backbone_share=args.backbone_rate),
         schedule=Schedule(args.steps, warmup=200, shape="constant", decay=args.decay, final=0.0),
@@ -68,8 +78,10 @@ def main(argv: list[str] | None = None) -> None:
         chosen, network, checkpoint=CheckpointFile(args.out), log=CsvLog(args.out.with_suffix(".csv")), seed=args.seed
     )
     teacher = Teacher(args.teacher)
-    batches = training_batches(chosen, args.cache, teacher, seed=args.seed, step=training.step)
-    training.run(batches, held_out(chosen, args.cache, teacher))
+    batches = training_batches(
+        chosen, args.cache, teacher, seed=args.seed, step=training.step, student=training.student()
+    )
+    training.run(batches, held_out(chosen, args.cache, teacher, training.student()))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ..train.feed import training_batches
 from ..train.log import CsvLog
 from ..train.loop import Training
 from ..train.recipe import Recipe
+from ..train.start import backbone_state
 from ..train.state import CheckpointFile
 from .pictures import photographs, sequence, videos
 from .teacher import write_teacher
@@ -55,6 +56,7 @@ class Smoke:
             self.stand_in_teacher,
             self.distilled_backbone,
             self.head_on_teacher_features,
+            self.head_on_backbone_features,
             self.joint_distillation,
             self.resumed_joint_distillation,
             self.loss_on_fixed_data,
@@ -100,6 +102,14 @@ class Smoke:
         """The head alone."""
         rows = self._distil(self.head, 4)
         expect(len(rows) == 2, "the log has both reports")
+        return f"loss {rows[-1]['loss']}"
+
+    def head_on_backbone_features(self) -> str:
+        """The head alone, on the distilled backbone, which must come out as it went in."""
+        out = self.folder / "head-on-backbone.pt"
+        rows = self._distil(out, 2, "--backbone", self.backbone, "--head", self.head)
+        before, after = backbone_state(self.backbone), backbone_state(out)
+        expect(all(torch.equal(before[name], after[name]) for name in before), "the backbone stays as it is")
         return f"loss {rows[-1]['loss']}"
 
     def joint_distillation(self) -> str:

@@ -110,9 +110,10 @@ def _train(options: argparse.Namespace) -> int:
         teacher,
         seed=options.seed,
         step=training.step,
+        student=training.student(),
         pin_memory=training.device.type == "cuda",
     )
-    training.run(batches, held_out(recipe, options.cache, teacher))
+    training.run(batches, held_out(recipe, options.cache, teacher, training.student()))
     if training.skipped:
         print(f"{training.skipped} steps were skipped", file=sys.stderr)
     return 0

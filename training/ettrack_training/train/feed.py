@@ -6,9 +6,10 @@ the template's object); `template` and `search` u8 [B,S,S,3], or the teacher's f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,23 +25,36 @@ _HELD_OUT_SEED = 987654
 _MARGIN = 48
 
 
+Student = Callable[[np.ndarray], np.ndarray]
+
+
 def training_batches(
-    recipe: Recipe, cache: Path, teacher: Teacher | None, *, seed: int, step: int, pin_memory: bool = False
+    recipe: Recipe,
+    cache: Path,
+    teacher: Teacher | None,
+    *,
+    seed: int,
+    step: int,
+    student: Student | None = None,
+    pin_memory: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches. A run resumed at another `step` draws other pairs than its beginning did."""
+    """Endless batches. A run resumed at another `step` draws other pairs than its beginning did.
+
+    `student` gives the features where the recipe's inputs are `backbone_features`, see `forward.frozen_backbone`.
+    """
     seed = seed * 100_003 + step
     if teacher is None:
         return _pairs(recipe, cache, seed, pin_memory)
-    return _remembered(recipe, cache, teacher, seed)
+    return _remembered(recipe, cache, teacher, seed, student)
 
 
-def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None) -> dict[str, Tensor]:
+def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Student | None = None) -> dict[str, Tensor]:
     """The pairs of the validation, the same ones in every run on a cache."""
     count = recipe.run.validation_pairs
     pairs = batches(cache, recipe.pairs, seed=_HELD_OUT_SEED, batch_size=count)
     if teacher is None:
         return _present({name: torch.from_numpy(array) for name, array in next(pairs).items()})
-    memory = PairMemory(pairs, teacher, count, recipe.inputs == "pictures", 0)
+    memory = PairMemory(pairs, teacher, count, recipe.inputs == "pictures", 0, student)
     memory.add()
     return memory.draw(count)
 
@@ -64,14 +78,16 @@ def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator
             yield _present(batch)
 
 
-def _remembered(recipe: Recipe, cache: Path, teacher: Teacher, seed: int) -> Iterator[dict[str, Tensor]]:
+def _remembered(
+    recipe: Recipe, cache: Path, teacher: Teacher, seed: int, student: Student | None
+) -> Iterator[dict[str, Tensor]]:
     """A few new pairs per step, the rest of the batch from those made before."""
     data = recipe.data
     if data.workers:
         fresh = iter(loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers))
     else:
         fresh = batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
-    memory = PairMemory(fresh, teacher, data.memory, recipe.inputs == "pictures", seed)
+    memory = PairMemory(fresh, teacher, data.memory, recipe.inputs == "pictures", seed, student)
     while memory.made < min(8 * data.batch, data.memory):
         memory.add()
     while True:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,15 +32,26 @@ def ready(
     return batch
 
 
+def frozen_backbone(network: SiameseTracker, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
+    """The network's backbone as it is now: from pictures u8 [B,S,S,3] to features [B,C,h,w], in main memory."""
+    backbone = copy.deepcopy(network.backbone_net).to(device).eval()
+
+    @torch.no_grad()
+    def features(pictures: np.ndarray) -> np.ndarray:
+        return backbone(normalise(torch.from_numpy(pictures).to(device))).cpu().numpy()
+
+    return features
+
+
 def maps(network: SiameseTracker, batch: Mapping[str, Tensor], inputs: str) -> Maps:
     """Logits [B,1,n,n], distances [B,4,n,n], and the backbone's features of template and search.
 
-    With `inputs` `teacher_features` the teacher's stand in for them (None is returned for them then).
+    Unless `inputs` are `pictures` the batch brings the features, and None is returned for them.
     """
-    if inputs == "teacher_features":
+    if inputs == "pictures":
+        features = template, search = network.backbone(batch["template"]), network.backbone(batch["search"])
+    else:
         features = None
         template, search = batch["template_features"], batch["search_features"]
-    else:
-        features = template, search = network.backbone(batch["template"]), network.backbone(batch["search"])
     cls, reg = network.predict(network.fuse(network.template_neck(template), network.search_neck(search)))
     return cls, reg, features

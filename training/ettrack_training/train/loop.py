@@ -6,10 +6,11 @@ import copy
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from ..networks.et_track import ETTrack
 from .ema import AveragedWeights
 from .feed import device_augment
-from .forward import maps, ready, to_device
+from .forward import frozen_backbone, maps, ready, to_device
 from .log import CsvLog
 from .losses import objective, part_names
 from .recipe import Optimizer, Recipe
@@ -110,6 +111,12 @@ class Training:
             else:
                 self._average = AveragedWeights(self.network, self.recipe.run.ema)
         self.step = saved["step"]
+
+    def student(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Where the features of the batches come from, if the recipe wants the network's own."""
+        if self.recipe.inputs != "backbone_features":
+            return None
+        return frozen_backbone(self.network, self.device)
 
     def save(self) -> None:
         """Writes the checkpoint."""

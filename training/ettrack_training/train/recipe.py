@@ -124,12 +124,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`inputs`: the network learns from `pictures`, or only its head, from the `teacher_features`."""
+    """`inputs`: the network learns from `pictures`; or only its head does, which costs a fraction, from the
+    `teacher_features` or from the `backbone_features` of its own backbone, which stays as it is. Features
+    are kept in the memory with the teacher's maps, so that both need a teacher.
+    """
 
     name: str
     description: str = ""
     network: ETTrackConfig = field(default_factory=ETTrackConfig)
-    inputs: Literal["pictures", "teacher_features"] = "pictures"
+    inputs: Literal["pictures", "teacher_features", "backbone_features"] = "pictures"
     data: Data = field(default_factory=Data)
     labels: Labels = field(default_factory=Labels)
     loss: Loss = field(default_factory=Loss)
@@ -143,7 +146,7 @@ class Recipe:
     @property
     def needs_teacher(self) -> bool:
         """Whether any part of it asks a teacher."""
-        return self.inputs == "teacher_features" or self.loss.teacher > 0 or self.loss.features > 0
+        return self.inputs != "pictures" or self.loss.teacher > 0 or self.loss.features > 0
 
     @property
     def pairs(self) -> PairConfig:
@@ -301,8 +304,8 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("loss: expected at least one weight above 0")
     if recipe.network.backbone.stride != STRIDE:
         raise RecipeError(f"network.backbone: expected stride {STRIDE}, got {recipe.network.backbone.stride}")
-    if recipe.inputs == "teacher_features" and loss.features > 0:
-        raise RecipeError("loss.features: a head on the teacher's own features has no backbone that could learn them")
+    if recipe.inputs != "pictures" and loss.features > 0:
+        raise RecipeError(f"loss.features: with inputs {recipe.inputs} there is no backbone that could learn them")
     if recipe.needs_teacher and data.device_augment:
         raise RecipeError("data.device_augment: the teacher sees pairs before the device changes them; use one or none")
 

@@ -1,0 +1,613 @@
+//! The program from outside: what it prints, writes, refuses, and by which exit code.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use ettrack::bag::{Bag, BagWriter};
+use ettrack::geometry::BoundingBox;
+use ettrack::message::*;
+use support::*;
+
+const WIDTH: u32 = 96;
+const HEIGHT: u32 = 72;
+const ROI: &str = "20,20,24,20";
+
+fn ettrack(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn model() -> String {
+    format!("{}/tests/data/micro_model", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs `track` with the micro model.
+fn track(source: &Path, arguments: &[&str]) -> Output {
+    let model = model();
+    let first = [
+        "track",
+        source.to_str().unwrap(),
+        "--model",
+        &model,
+        "--roi",
+        ROI,
+    ];
+    ettrack(&[&first, arguments].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Fails with the program's words unless the exit code is `code`.
+fn expect(output: &Output, code: i32) -> (String, String) {
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{error}");
+    assert!(!error.contains("panicked"), "{error}");
+    (out, error)
+}
+
+fn frame(index: usize) -> Vec<u8> {
+    pixels(WIDTH, HEIGHT, 60, (20 + 2 * index as u32, 20), 22)
+}
+
+/// A folder of `count` pictures named 0.png, 1.png, …, 10.png.
+fn pictures(folder: &Path, count: usize) {
+    fs::create_dir_all(folder).unwrap();
+    for index in 0..count {
+        image::save_buffer(
+            folder.join(format!("{index}.png")),
+            &frame(index),
+            WIDTH,
+            HEIGHT,
+            image::ColorType::Rgb8,
+        )
+        .unwrap();
+    }
+}
+
+/// A bag of the same pictures with calibration and a stamped detection in frame 2 that comes after frame 4.
+fn bag(path: &Path, count: usize) {
+    let mut bag = BagWriter::create(path).unwrap();
+    let images = bag.add_topic("/cam/image_raw", Image::TYPE).unwrap();
+    let cameras = bag.add_topic("/cam/camera_info", CameraInfo::TYPE).unwrap();
+    let targets = bag
+        .add_topic("/detector/target", Detection2D::TYPE)
+        .unwrap();
+    let camera = CameraInfo {
+        header: header(0),
+        width: WIDTH,
+        height: HEIGHT,
+        k: [100.0, 0.0, 47.5, 0.0, 100.0, 35.5, 0.0, 0.0, 1.0],
+        ..CameraInfo::default()
+    };
+    bag.write(cameras, stamp(0).as_nanoseconds(), &camera.to_cdr())
+        .unwrap();
+    for index in 0..count {
+        let time = stamp(index).as_nanoseconds() + 1_000_000;
+        bag.write(
+            images,
+            time,
+            &raw_message(index, WIDTH, HEIGHT, &frame(index)),
+        )
+        .unwrap();
+        if index == 4 {
+            let detection = Detection2D {
+                header: header(2),
+                results: Vec::new(),
+                bbox: BoundingBox::new(24.0, 20.0, 24.0, 20.0).into(),
+                id: "boat".into(),
+            };
+            bag.write(targets, time + 1, &detection.to_cdr()).unwrap();
+        }
+    }
+    bag.finish().unwrap();
+}
+
+#[test]
+fn a_folder_is_tracked_in_natural_order_in_every_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("frames");
+    pictures(&source, 12);
+    fs::write(source.join("notes.txt"), "no picture").unwrap();
+    let (csv, error) = expect(&track(&source, &[]), 0);
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines.len(), 13);
+    assert_eq!(lines[0], "frame,x,y,w,h,confidence,state");
+    assert_eq!(
+        lines[1],
+        "0,20.0000,20.0000,24.0000,20.0000,1.0000,tracking"
+    );
+    for (index, line) in lines[1..].iter().enumerate() {
+        let fields: Vec<_> = line.split(',').collect();
+        assert_eq!((fields.len(), fields[0]), (7, index.to_string().as_str()));
+        for number in &fields[1..6] {
+            assert_eq!(number.split_once('.').unwrap().1.len(), 4, "{line}");
+        }
+        assert!(["tracking", "lost"].contains(&fields[6]), "{line}");
+    }
+    assert!(error.contains("12 frames, lost in"), "{error}");
+
+    let expected: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| line.split(',').collect::<Vec<_>>()[1..5].join(","))
+        .collect();
+    for (format, separator) in [("pysot", ","), ("got10k", ","), ("pytracking", "\t")] {
+        let file = folder.path().join(format);
+        let (out, _) = expect(
+            &track(
+                &source,
+                &["--format", format, "--output", file.to_str().unwrap()],
+            ),
+            0,
+        );
+        assert_eq!(out, "");
+        let written = fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            written.lines().collect::<Vec<_>>(),
+            expected
+                .iter()
+                .map(|line| line.replace(',', separator))
+                .collect::<Vec<_>>(),
+            "{format}"
+        );
+    }
+
+    // The order shows in the boxes: the same frames as a bag, whose order is that of time.
+    bag(&folder.path().join("bag"), 12);
+    let (from_bag, _) = expect(&track(&folder.path().join("bag"), &[]), 0);
+    assert_eq!(from_bag, csv);
+    let (some, _) = expect(&track(&source, &["--skip", "3", "--frames", "4"]), 0);
+    assert_eq!(
+        some.lines()
+            .skip(1)
+            .map(|line| &line[..1])
+            .collect::<Vec<_>>(),
+        ["3", "4", "5", "6"]
+    );
+}
+
+#[test]
+fn wrong_input_is_refused_by_code_2_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("frames");
+    pictures(&source, 3);
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let model = model();
+    let good = source.to_str().unwrap();
+    let broken = folder.path().join("broken.mcap");
+    fs::write(&broken, b"\x89MCAP0\r\n and then nothing of use").unwrap();
+    for (arguments, words) in [
+        (vec!["track", good, "--model", &model], "--roi"),
+        (
+            vec!["track", good, "--model", &model, "--roi", "1,2,3"],
+            "got 3 numbers",
+        ),
+        (
+            vec!["track", good, "--model", &model, "--roi", "1,2,NaN,4"],
+            "not all numbers are finite",
+        ),
+        (
+            vec!["track", good, "--model", &model, "--roi", "1,2,0,4"],
+            "must be positive",
+        ),
+        (
+            vec!["track", good, "--model", &model, "--roi", "-50,2,10,10"],
+            "outside the image",
+        ),
+        (
+            vec!["track", good, "--model", &model, "--roi", "960,2,10,10"],
+            "outside the image",
+        ),
+        (
+            vec!["track", good, "--model", "nowhere", "--roi", ROI],
+            "nowhere",
+        ),
+        (
+            vec!["track", "nowhere", "--model", &model, "--roi", ROI],
+            "cannot read nowhere",
+        ),
+        (
+            vec!["track", "/dev/video99", "--model", &model, "--roi", ROI],
+            "/dev/video99",
+        ),
+        (
+            vec![
+                "track",
+                empty.to_str().unwrap(),
+                "--model",
+                &model,
+                "--roi",
+                ROI,
+            ],
+            "expected pictures",
+        ),
+        (
+            vec![
+                "track",
+                broken.to_str().unwrap(),
+                "--model",
+                &model,
+                "--roi",
+                ROI,
+            ],
+            "a topic of images",
+        ),
+        (
+            vec![
+                "track", good, "--model", &model, "--roi", ROI, "--skip", "9",
+            ],
+            "no frame after leaving out 9",
+        ),
+        (
+            vec![
+                "track",
+                good,
+                "--model",
+                &model,
+                "--roi",
+                ROI,
+                "--search-scale",
+                "99",
+            ],
+            "search_scale is 99",
+        ),
+        (
+            vec![
+                "replay", good, "--model", &model, "--roi", ROI, "--output", "x",
+            ],
+            "expected a bag",
+        ),
+        (
+            vec!["replay", good, "--model", &model, "--output", "x"],
+            "--roi",
+        ),
+    ] {
+        let output = folder.path().join("never");
+        let mut arguments = arguments;
+        if arguments[0] == "track" {
+            arguments.extend(["--output", output.to_str().unwrap()]);
+        }
+        let (out, error) = expect(&ettrack(&arguments), 2);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+        assert!(out.is_empty() && !output.exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_unreadable_frame_is_counted_and_a_change_of_size_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("frames");
+    pictures(&source, 5);
+    let picture = jpeg(WIDTH, HEIGHT, &frame(2));
+    fs::write(source.join("2.jpg"), &picture[..picture.len() / 2]).unwrap();
+    fs::remove_file(source.join("2.png")).unwrap();
+    let (csv, error) = expect(&track(&source, &[]), 0);
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines[3].starts_with("2,") && lines[3].ends_with(",0.0000,lost"),
+        "{csv}"
+    );
+    assert!(
+        error.contains("frame 2 (2.jpg): jpeg is cut")
+            && error.contains("(1 of them could not be read)"),
+        "{error}"
+    );
+
+    image::save_buffer(source.join("4.png"), &[9; 30], 5, 2, image::ColorType::Rgb8).unwrap();
+    let output = folder.path().join("boxes.csv");
+    let (_, error) = expect(&track(&source, &["--output", output.to_str().unwrap()]), 2);
+    assert!(
+        error.contains("frame 4 (4.png)") && error.contains("5x2") && error.contains("96x72"),
+        "{error}"
+    );
+    assert!(!output.exists());
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no temporary file is left"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 30);
+    let model = model();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .args([
+            "track",
+            folder.path().to_str().unwrap(),
+            "--model",
+            &model,
+            "--roi",
+            ROI,
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    expect(&output, 0);
+}
+
+#[test]
+fn videos_are_read_and_written_through_ffmpeg_or_its_absence_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("frames");
+    pictures(&source, 6);
+    let video = folder.path().join("video.mkv");
+    let model = model();
+
+    fs::write(&video, "any").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .args([
+            "track",
+            video.to_str().unwrap(),
+            "--model",
+            &model,
+            "--roi",
+            ROI,
+        ])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let (_, error) = expect(&output, 2);
+    assert!(
+        error.contains("`ffmpeg`, which was not found in PATH; install it"),
+        "{error}"
+    );
+
+    let gif = folder.path().join("out.gif");
+    let (csv, _) = expect(&track(&source, &["--save", gif.to_str().unwrap()]), 0);
+    assert!(fs::read(&gif).unwrap().starts_with(b"GIF89a"));
+    if ettrack::source::find_ffmpeg().is_err() {
+        println!("the rest was not run: ffmpeg is not installed");
+        return;
+    }
+    let made = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-y", "-framerate", "10", "-i"])
+        .arg(source.join("%d.png"))
+        .args(["-c:v", "ffv1", "-pix_fmt", "bgr0"])
+        .arg(&video)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let (from_video, _) = expect(&track(&video, &[]), 0);
+    assert_eq!(from_video, csv, "a lossless video gives the same boxes");
+    let annotated = folder.path().join("out.mp4");
+    expect(&track(&video, &["--save", annotated.to_str().unwrap()]), 0);
+    let (rows, _) = expect(&track(&annotated, &[]), 0);
+    assert_eq!(rows.lines().count(), 7, "the written video has all frames");
+
+    let cut = folder.path().join("cut.mkv");
+    let bytes = fs::read(&video).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let (rows, _) = expect(&track(&cut, &[]), 0);
+    assert!((2..7).contains(&rows.lines().count()), "{rows}");
+    fs::write(&cut, &bytes[..40]).unwrap();
+    let (_, error) = expect(&track(&cut, &[]), 2);
+    assert!(error.contains("ffmpeg could not read it"), "{error}");
+}
+
+/// All messages of one type of a bag, with their times.
+fn read<M>(path: &Path, topic: &str, read: impl Fn(&[u8]) -> M) -> Vec<(i64, M)> {
+    let mut messages = Bag::open(path).unwrap().messages(&[topic]).unwrap();
+    let mut found = Vec::new();
+    while let Some(message) = messages.next_message() {
+        found.push((message.log_time, read(message.data)));
+    }
+    found
+}
+
+fn replay(bag: &Path, output: &Path, arguments: &[&str]) -> Output {
+    let model = model();
+    let first = [
+        "replay",
+        bag.to_str().unwrap(),
+        "--model",
+        &model,
+        "--threads",
+        "1",
+        "--output",
+        output.to_str().unwrap(),
+    ];
+    ettrack(&[&first, arguments].concat())
+}
+
+#[test]
+fn a_replay_answers_every_image_and_is_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("in");
+    bag(&source, 12);
+    let out = folder.path().join("out");
+    let (_, error) = expect(&replay(&source, &out, &["--roi", ROI]), 0);
+    assert!(error.contains("12 images: tracking in"), "{error}");
+    let targets = read(&out, "/tracked_target", |bytes| {
+        TrackedTarget::from_cdr(bytes).unwrap()
+    });
+    let detections = read(&out, "/detections", |bytes| {
+        Detection2DArray::from_cdr(bytes).unwrap()
+    });
+    assert_eq!((targets.len(), detections.len()), (12, 12));
+
+    // Box by box what `track` gives.
+    let (csv, _) = expect(&track(&source, &[]), 0);
+    for (index, (line, (time, target))) in csv.lines().skip(1).zip(&targets).enumerate() {
+        let fields: Vec<_> = line.split(',').collect();
+        let numbers: Vec<f64> = fields[1..6]
+            .iter()
+            .map(|number| number.parse().unwrap())
+            .collect();
+        let got = BoundingBox::from(target.bounding_box);
+        for (got, expected) in [got.x, got.y, got.width, got.height].iter().zip(&numbers) {
+            assert!(
+                (got - expected).abs() < 1e-3,
+                "frame {index}: {got:?} {line}"
+            );
+        }
+        assert!((f64::from(target.confidence) - numbers[4]).abs() < 1e-3);
+        assert_eq!(target.state.name().to_lowercase(), fields[6]);
+        assert_eq!(
+            (target.header.clone(), *time),
+            (header(index), stamp(index).as_nanoseconds() + 1_000_000)
+        );
+        assert!(
+            target.bearing.is_some(),
+            "camera_info lies beside the images"
+        );
+    }
+    let diagnostics = read(&out, "/diagnostics", |bytes| {
+        DiagnosticArray::from_cdr(bytes).unwrap()
+    });
+    assert_eq!(diagnostics.len(), 1, "one a second of the bag's time");
+    assert_eq!(
+        diagnostics[0].1.status[0].value("latency p50 (ms)"),
+        None,
+        "times would differ from run to run"
+    );
+
+    fs::create_dir(folder.path().join("again")).unwrap();
+    let again = folder.path().join("again/out");
+    expect(&replay(&source, &again, &["--roi", ROI]), 0);
+    for file in ["out_0.mcap", "metadata.yaml"] {
+        assert_eq!(
+            fs::read(out.join(file)).unwrap(),
+            fs::read(again.join(file)).unwrap(),
+            "{file}"
+        );
+    }
+    let (_, error) = expect(&replay(&source, &out, &["--roi", ROI]), 2);
+    assert!(error.contains("exists already"), "{error}");
+}
+
+#[test]
+fn a_replay_takes_its_target_from_a_topic_and_its_parameters_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("in");
+    bag(&source, 8);
+    let out = folder.path().join("out");
+    let parameters = folder.path().join("params.yaml");
+    fs::write(
+        &parameters,
+        "/**:\n  ros__parameters:\n    search_scale: 2\n    class_id: boat\n    colour: red\n",
+    )
+    .unwrap();
+    let arguments = [
+        "--roi-topic",
+        "/detector/target",
+        "--params",
+        parameters.to_str().unwrap(),
+        "--overlay",
+    ];
+    let (_, error) = expect(&replay(&source, &out, &arguments), 0);
+    assert!(error.contains("no parameter \"colour\""), "{error}");
+    let targets = read(&out, "/tracked_target", |bytes| {
+        TrackedTarget::from_cdr(bytes).unwrap()
+    });
+    let states: Vec<_> = targets
+        .iter()
+        .map(|(_, target)| (target.header.stamp, target.state == TargetState::Idle))
+        .collect();
+    // Frames 0 to 4 idle; then the detection, answered under frame 4's header; then frames 5 to 7.
+    let expected: Vec<_> = [0, 1, 2, 3, 4]
+        .map(|index| (stamp(index), true))
+        .into_iter()
+        .chain([4, 5, 6, 7].map(|index| (stamp(index), false)))
+        .collect();
+    assert_eq!(states, expected);
+    assert!(
+        targets[5..]
+            .iter()
+            .all(|(_, target)| target.target_id == "boat")
+    );
+    let overlays = read(&out, "/tracker/overlay", |bytes| {
+        Image::from_cdr(bytes).unwrap().frame().unwrap().width()
+    });
+    assert_eq!(overlays.len(), 9);
+
+    let nothing = folder.path().join("nothing");
+    for (arguments, words) in [
+        (
+            ["--roi-topic", "/cam/image_raw"],
+            "expected sensor_msgs/msg/RegionOfInterest",
+        ),
+        (["--roi-topic", "/nothing"], "no topic \"/nothing\""),
+        (["--roi", "500,500,9,9"], "outside the image"),
+    ] {
+        let (_, error) = expect(&replay(&source, &nothing, &arguments), 2);
+        assert!(error.contains(words) && !nothing.exists(), "{error}");
+    }
+}
+
+/// Reads a replayed bag by the packages that others read bags with.
+#[test]
+fn other_readers_read_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("in");
+    bag(&source, 12);
+    let out = folder.path().join("out");
+    expect(&replay(&source, &out, &["--roi", ROI]), 0);
+    let python = std::env::var_os("ETTRACK_TEST_PYTHON")
+        .map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check_bag.py");
+    let output = match Command::new(&python).arg(script).arg(&out).output() {
+        Ok(output) if output.status.code() != Some(3) => output,
+        Ok(output) => {
+            println!(
+                "not run: {} lacks rosbags or mcap-ros2-support: {}",
+                python.display(),
+                text(&output.stderr).trim()
+            );
+            return;
+        }
+        Err(error) => {
+            println!("not run: {}: {error}", python.display());
+            return;
+        }
+    };
+    let (json, _) = expect(&output, 0);
+    let messages: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let theirs: Vec<_> = messages
+        .iter()
+        .filter(|message| message["topic"] == "/tracked_target")
+        .collect();
+    let ours = read(&out, "/tracked_target", |bytes| {
+        TrackedTarget::from_cdr(bytes).unwrap()
+    });
+    assert_eq!((theirs.len(), messages.len()), (ours.len(), 12 + 12 + 1));
+    for (theirs, (time, ours)) in theirs.iter().zip(&ours) {
+        assert_eq!(theirs["time"], *time);
+        assert_eq!(theirs["stamp"], ours.header.stamp.as_nanoseconds());
+        assert_eq!(theirs["frame_id"], "camera_optical");
+        assert_eq!(theirs["state"], ours.state as u8);
+        let bbox = ours.bounding_box;
+        let numbers = [bbox.center_x, bbox.center_y, bbox.size_x, bbox.size_y];
+        assert_eq!(theirs["box"], serde_json::json!(numbers));
+        assert_eq!(
+            theirs["offset"],
+            serde_json::json!([ours.offset_x, ours.offset_y])
+        );
+        assert_eq!(theirs["bearing_valid"], true);
+    }
+    let found = messages
+        .iter()
+        .find(|message| message["topic"] == "/detections")
+        .unwrap();
+    assert_eq!(found["detections"][0]["class"], "target");
+    assert_eq!(found["detections"][0]["orientation_w"], 1.0);
+    let diagnostics = messages
+        .iter()
+        .find(|message| message["topic"] == "/diagnostics")
+        .unwrap();
+    assert_eq!(diagnostics["values"]["model"], "micro_model");
+}

@@ -49,8 +49,8 @@ $(VENV)/.installed: training/requirements.txt
 
 test: test-rust test-training ## Run all tests.
 
-test-rust: onnxruntime ## Run the tests of the Rust crate.
-	$(CARGO) test --release
+test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
+	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
@@ -70,10 +70,10 @@ lint-rust:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
 
 lint-training: $(WORKSHOP)
-	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts
-	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts
+	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests
+	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests
 
 format: $(WORKSHOP) ## Format all sources.
 	$(CARGO) fmt
-	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts
-	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts
+	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests
+	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests

@@ -62,6 +62,9 @@ parity: onnxruntime parity-models ## Hold networks and tracking loops against th
 parity-models: $(WORKSHOP)
 	$(WORKSHOP_RUN) -m ettrack_training.parity_models $(PARITY_MODELS)
 
+train-smoke: build onnxruntime $(WORKSHOP) ## Go the whole way of training in a few steps, on pictures made here.
+	$(WORKSHOP_RUN) -m ettrack_training.smoke --out $(OUT)/train-smoke --ettrack $(ETTRACK)
+
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
 
 lint-rust:

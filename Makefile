@@ -56,7 +56,7 @@ test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
-	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity -- --nocapture
+	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity --test parity_family -- --nocapture
 
 # Pseudo-random weights go through the same conversion as the authors' checkpoints.
 parity-models: $(WORKSHOP)

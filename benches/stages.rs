@@ -44,7 +44,7 @@ fn crop(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     cropper.crop_tensor(
                         &frame,
-                        &window,
+                        window,
                         &padding,
                         SIZE,
                         &normalization,

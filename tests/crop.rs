@@ -1,9 +1,9 @@
 //! Crops against those of the authors' code (OpenCV), byte for byte, and against a plain transcription of the
 //! definition where there is no golden.
 
-use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow, SubPixelWindow};
 use ettrack::frame::{Encoding, Frame};
-use ndarray::{Array1, Array3, Array4, ArrayD, Ix0};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Ix0};
 use ndarray_npy::NpzReader;
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn crops_equal_the_authors() {
         let window = SearchWindow::centered((parameters[0], parameters[1]), parameters[3] as u32);
         let size = parameters[2] as usize;
         let mut crop = vec![0; 3 * size * size];
-        cropper.crop_rgb8(&frame, &window, &padding, size, &mut crop);
+        cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
         let expected: ArrayD<u32> = npz.by_name(&format!("crop{case}_crc32")).expect("checksum");
         let expected = expected
             .into_dimensionality::<Ix0>()
@@ -96,7 +96,7 @@ fn normalisation_equals_the_authors() {
     };
     Cropper::new().crop_tensor(
         &frame,
-        &window,
+        window,
         &Padding::new([0; 3]),
         width,
         &normalization,
@@ -117,7 +117,7 @@ fn planes_follow_the_channel_order() {
     let normalization = Normalization::new(true, 1.0, [1.0, 2.0, 3.0], [1.0, 2.0, 4.0]);
     Cropper::new().crop_tensor(
         &frame,
-        &window,
+        window,
         &Padding::new([0; 3]),
         1,
         &normalization,
@@ -207,7 +207,7 @@ proptest! {
         let window = SearchWindow::centered(center, side);
         let padding = Padding { color, drops_last };
         let mut crop = vec![0; 3 * size * size];
-        Cropper::new().crop_rgb8(&frame, &window, &padding, size, &mut crop);
+        Cropper::new().crop_rgb8(&frame, window, &padding, size, &mut crop);
         prop_assert_eq!(crop, reference(&frame, &window, &padding, size));
     }
 
@@ -216,7 +216,7 @@ proptest! {
         let frame = Frame::packed(&[1, 2, 3], 1, 1, Encoding::Rgb8).expect("it fits");
         let mut crop = [0; 3 * 4 * 4];
         let window = SearchWindow::centered((x, y), side);
-        Cropper::new().crop_rgb8(&frame, &window, &Padding::new([9; 3]), 4, &mut crop);
+        Cropper::new().crop_rgb8(&frame, window, &Padding::new([9; 3]), 4, &mut crop);
         prop_assert!(window.side >= 1);
     }
 }
@@ -228,10 +228,122 @@ fn a_window_outside_the_image_is_all_padding() {
     for (x, y) in [(-50, 0), (30, 0), (0, -50), (0, 20), (1 << 40, -(1 << 40))] {
         let mut crop = [0; 3 * 8 * 8];
         let window = SearchWindow { x, y, side: 50 };
-        Cropper::new().crop_rgb8(&frame, &window, &Padding::new([1, 2, 3]), 8, &mut crop);
+        Cropper::new().crop_rgb8(&frame, window, &Padding::new([1, 2, 3]), 8, &mut crop);
         assert!(
             crop.chunks(3).all(|pixel| pixel == [1, 2, 3]),
             "window at {x}, {y}"
         );
+    }
+}
+
+/// Crops of the authors of SMAT and CompressTracker (`drops_last`, R G B) and of SparseTT (`warp`, B G R) around six
+/// boxes inside, across and beyond the borders of one frame.
+fn family_cases(name: &str) -> (Npz, image::RgbImage, Vec<[f64; 4]>) {
+    let folder = format!("{}/tests/data/family", env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::File::open(format!("{folder}/{name}.npz"))
+        .expect("the fixture is part of the repository");
+    let mut npz = NpzReader::new(file).expect("an npz file");
+    let boxes: Array2<f64> = npz.by_name("boxes").expect("boxes");
+    let boxes = boxes
+        .rows()
+        .into_iter()
+        .map(|row| [row[0], row[1], row[2], row[3]])
+        .collect();
+    let image = image::open(format!("{folder}/frames/0001.png"))
+        .expect("the fixture is part of the repository")
+        .into_rgb8();
+    (npz, image, boxes)
+}
+
+fn rgb_frame(image: &image::RgbImage) -> Frame<'_> {
+    Frame::packed(
+        image.as_raw(),
+        image.width(),
+        image.height(),
+        Encoding::Rgb8,
+    )
+    .expect("it fits")
+}
+
+#[test]
+fn crops_that_drop_the_last_row_equal_the_authors() {
+    let (mut npz, image, boxes) = family_cases("crop_drops_last");
+    let padding = Padding {
+        color: [0; 3],
+        drops_last: true,
+    };
+    let mut cropper = Cropper::new();
+    for (case, [x, y, width, height]) in boxes.into_iter().enumerate() {
+        for (kind, factor, size) in [("t", 2.0, 128), ("s", 4.0, 256)] {
+            let side = ((width * height).sqrt() * factor).ceil();
+            let first = |start: f64, length: f64| {
+                (start + 0.5 * length - 0.5 * side).round_ties_even() as i64
+            };
+            let window = SearchWindow {
+                x: first(x, width),
+                y: first(y, height),
+                side: side as u32,
+            };
+            let mut crop = vec![0; 3 * size * size];
+            cropper.crop_rgb8(&rgb_frame(&image), window, &padding, size, &mut crop);
+            let expected: Array3<u8> = npz
+                .by_name(&format!("ost_{kind}_{case}"))
+                .expect("the crop");
+            assert!(
+                crop == expected.as_slice().expect("standard layout"),
+                "case {case} {kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn crops_between_pixels_equal_opencv() {
+    let (mut npz, image, boxes) = family_cases("crop_warp");
+    let frame = rgb_frame(&image);
+    let padding = Padding::mean_of(&frame);
+    let mut cropper = Cropper::new();
+    for (case, [x, y, width, height]) in boxes.into_iter().enumerate() {
+        let center = (x + (width - 1.0) / 2.0, y + (height - 1.0) / 2.0);
+        let context = 0.5 * (width + height);
+        let context_side = ((width + context) * (height + context)).sqrt();
+        for (kind, size) in [("t", 127), ("s", 289)] {
+            let side = (size as f64 * context_side / 127.0).round_ties_even() as u32;
+            let window = SubPixelWindow::centered(center, side);
+            let mut crop = vec![0; 3 * size * size];
+            cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
+            let expected: Array3<u8> = npz
+                .by_name(&format!("stt_{kind}_{case}"))
+                .expect("the crop");
+            let expected: Vec<u8> = expected
+                .as_slice()
+                .expect("standard layout")
+                .chunks_exact(3)
+                .flat_map(|bgr| [bgr[2], bgr[1], bgr[0]])
+                .collect();
+            assert!(crop == expected, "case {case} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_window_between_pixels_may_lie_anywhere() {
+    let image = image::RgbImage::from_pixel(5, 4, image::Rgb([200, 100, 50]));
+    let padding = Padding::new([1, 2, 3]);
+    for center in [(1e12, -1e12), (-3.0, 2.0), (2.0, 1.5), (f64::NAN, 0.0)] {
+        for side in [0, 1, 2, 3000] {
+            let window = SubPixelWindow::centered(center, side);
+            let mut crop = vec![0; 3 * 8 * 8];
+            Cropper::new().crop_rgb8(&rgb_frame(&image), window, &padding, 8, &mut crop);
+            let within = |channel: usize, low: u8, high: u8| {
+                crop.iter()
+                    .skip(channel)
+                    .step_by(3)
+                    .all(|v| (low..=high).contains(v))
+            };
+            assert!(within(0, 1, 200) && within(1, 2, 100) && within(2, 3, 50));
+            let touched = window.enclosing();
+            assert!(touched.side >= 1);
+        }
     }
 }

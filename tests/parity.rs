@@ -4,10 +4,12 @@
 //! Needs the model folders that `make parity` makes from those weights and names in `ETTRACK_PARITY_MODELS`; a model
 //! that is not there is said to be missing, in one line.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
+use common::{frame_of, model, picture};
 use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
-use ettrack::frame::{Encoding, Frame};
 use ettrack::geometry::BoundingBox;
 use ettrack::model::network::WantedOutput;
 use ettrack::model::{ModelFolder, Network, NetworkOptions};
@@ -19,27 +21,6 @@ use ndarray_npy::{NpzReader, ReadNpzError, ReadableElement};
 const LOGITS: f32 = 2e-4;
 const DISTANCES: f32 = 2e-3;
 const PIXELS: f64 = 0.02;
-
-const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
-
-/// The folder of a parity model, or nothing and a line that says so.
-fn model(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(VARIABLE).map(|root| Path::new(&root).join(name));
-    match folder {
-        Some(folder) if folder.join("model.yaml").is_file() => Some(folder),
-        Some(folder) => {
-            println!(
-                "parity of {name} was not checked: there is no {}; run `make parity`",
-                folder.display()
-            );
-            None
-        }
-        None => {
-            println!("parity of {name} was not checked: {VARIABLE} is not set; run `make parity`");
-            None
-        }
-    }
-}
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -71,26 +52,9 @@ impl Goldens {
     }
 }
 
-fn frame_of(pixels: &Array3<u8>) -> Frame<'_> {
-    let (height, width, _) = pixels.dim();
-    Frame::packed(
-        pixels.as_slice().expect("standard layout"),
-        width as u32,
-        height as u32,
-        Encoding::Rgb8,
-    )
-    .expect("it fits")
-}
-
 /// Frame `number`, counted from 1.
 fn recorded_frame(number: usize) -> Array3<u8> {
-    let path = data(&format!("frames/{number:04}.png"));
-    let image = image::open(&path)
-        .expect("the fixture is part of the repository")
-        .into_rgb8();
-    let (width, height) = image.dimensions();
-    Array3::from_shape_vec((height as usize, width as usize, 3), image.into_raw())
-        .expect("its size")
+    picture(&data(&format!("frames/{number:04}.png")))
 }
 
 fn largest_difference(ours: &[f32], theirs: &Array4<f32>) -> f32 {
@@ -109,7 +73,7 @@ fn network_equals(name: &str, prefix: &str) {
             shape: |n| vec![1, 1, n, n],
         },
         WantedOutput {
-            name: &folder.manifest.outputs.boxes.name,
+            name: &folder.manifest.outputs.boxes.as_ref().expect("boxes").name,
             shape: |n| vec![1, 4, n, n],
         },
     ];
@@ -132,7 +96,7 @@ fn network_equals(name: &str, prefix: &str) {
         };
         cropper.crop_tensor(
             &frame_of(pixels),
-            &window,
+            window,
             &Padding::new([0; 3]),
             side,
             &normalization,
@@ -267,7 +231,7 @@ fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8> {
     let mut crop = Array3::zeros((size, size, 3));
     Cropper::new().crop_rgb8(
         &frame_of(pixels),
-        &seen.window,
+        seen.window,
         &seen.padding,
         size,
         crop.as_slice_mut().expect("standard layout"),

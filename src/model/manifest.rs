@@ -125,6 +125,9 @@ pub struct Template {
     /// Context around the target, as a share of (width + height) / 2 on each side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<f64>,
+    /// Side of the template window in units of the target's mean side (family `centre_head`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
     /// Outputs of the template graph and inputs of the track graph.
     #[serde(default)]
     pub outputs: Vec<String>,
@@ -144,18 +147,29 @@ pub struct Search {
     /// Side that the template window has in search pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exemplar_size: Option<usize>,
+    /// Side of the search window in units of the target's mean side (family `centre_head`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
     /// Search pixels per cell of the maps.
     pub stride: usize,
 }
 
-/// The maps that the track graph gives.
+/// The maps that the track graph gives, `n` x `n` cells. Which there are depends on the family.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outputs {
-    /// `[1, 1, n, n]`.
+    /// `[1, 1, n, n]`; `[1, n * n, 1]` in the family `siamfcpp`.
     pub score: ScoreOutput,
-    /// `[1, 4, n, n]`.
-    pub boxes: BoxOutput,
+    /// Family `anchor_free`: `[1, 4, n, n]`, distances left, top, right, bottom; family `siamfcpp`:
+    /// `[1, n * n, 4]`, left, top, right, bottom. Search pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<MapOutput>,
+    /// Family `centre_head`: `[1, 2, n, n]`, width and height as shares of the search region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<MapOutput>,
+    /// Family `centre_head`: `[1, 2, n, n]`, where in its cell the centre lies, in cells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<MapOutput>,
 }
 
 /// The score map.
@@ -168,10 +182,10 @@ pub struct ScoreOutput {
     pub activation: Activation,
 }
 
-/// The box map.
+/// A map beside the score's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BoxOutput {
+pub struct MapOutput {
     /// Tensor name.
     pub name: String,
 }
@@ -269,8 +283,14 @@ impl Manifest {
 
     /// Cells along each side of the maps, for a search size.
     pub fn map_side(&self, search_size: usize) -> usize {
-        // Half to even, as the authors' scripts round.
-        (search_size as f64 / self.search.stride as f64).round_ties_even() as usize
+        match self.family {
+            // Cell centres on both edges of the image, as SiamFC++ pads.
+            Family::Siamfcpp => search_size.saturating_sub(1) / self.search.stride + 1,
+            // Half to even, as the authors' scripts round.
+            Family::AnchorFree | Family::CentreHead => {
+                (search_size as f64 / self.search.stride as f64).round_ties_even() as usize
+            }
+        }
     }
 
     fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
@@ -348,6 +368,19 @@ impl Manifest {
                 context.to_string(),
                 "0..=4",
             )?;
+        }
+        for (key, factor) in [
+            ("template.factor", self.template.factor),
+            ("search.factor", self.search.factor),
+        ] {
+            if let Some(factor) = factor {
+                ensure(
+                    (1.0..=16.0).contains(&factor),
+                    key,
+                    factor.to_string(),
+                    "1..=16",
+                )?;
+            }
         }
         ensure(
             self.files.template.is_none() || !self.template.outputs.is_empty(),

@@ -5,19 +5,22 @@
 //! the target-lost logic ([`lost`]), which stands between what a family saw and what it does about it.
 
 mod anchor_free;
+mod centre_head;
+mod choice;
+mod engine;
 pub mod evidence;
 pub mod lost;
+mod siamfcpp;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::crop::{Padding, SearchWindow};
+use crate::crop::{Padding, SearchWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::{Constants, Family};
 use crate::model::runtime::Runtime;
 use crate::model::{Manifest, ModelError, ModelFolder, NetworkOptions};
-use anchor_free::AnchorFree;
 use evidence::Evidence;
 use lost::{Action, Features, LostLogic, LostSettings};
 
@@ -176,14 +179,7 @@ pub(crate) trait Follower: Send + std::fmt::Debug {
     /// Position and size as the loop keeps them; may reach out of the image.
     fn pose(&self) -> Pose;
     /// The box to give out for a pose, by the authors' rules.
-    fn reported(&self, pose: Pose) -> BoundingBox {
-        let bounding_box = pose.bounding_box();
-        BoundingBox {
-            x: bounding_box.x.max(0.0),
-            y: bounding_box.y.max(0.0),
-            ..bounding_box
-        }
-    }
+    fn reported(&self, pose: Pose) -> BoundingBox;
     /// Raw maps and window of the last look.
     fn inspect(&self) -> Inspection<'_>;
     /// The ONNX Runtime that runs it.
@@ -204,6 +200,17 @@ pub(crate) struct Pose {
 impl Pose {
     fn bounding_box(&self) -> BoundingBox {
         BoundingBox::from_center(self.center, self.width, self.height)
+    }
+}
+
+impl Pose {
+    /// Distance of another centre, in units of this target's mean side.
+    fn displacement_of(&self, other: &Self) -> f32 {
+        let (dx, dy) = (
+            other.center.0 - self.center.0,
+            other.center.1 - self.center.1,
+        );
+        (dx.hypot(dy) / (self.width * self.height).sqrt()) as f32
     }
 }
 
@@ -239,11 +246,25 @@ pub(crate) struct Sighting {
     pub evidence: Evidence,
 }
 
+impl Sighting {
+    /// No cell was usable: the target may be where it was.
+    fn nothing(pose: Pose) -> Self {
+        Self {
+            best: None,
+            candidate: pose,
+            rate: 0.0,
+            evidence: Evidence::default(),
+        }
+    }
+}
+
 /// What the last frame looked like to the network: for tests, drawing and tuning.
 #[derive(Debug, Clone, Copy)]
 pub struct Inspection<'a> {
-    /// Source pixels that were searched.
+    /// Source pixels that were searched, whole ones.
     pub window: SearchWindow,
+    /// What was cut out exactly.
+    pub view: View,
     /// What surrounds the image.
     pub padding: Padding,
     /// Side of the network's search image, pixels.
@@ -291,15 +312,9 @@ impl Tracker {
             library: options.library.clone(),
         };
         let follower: Box<dyn Follower> = match folder.manifest.family {
-            Family::AnchorFree => Box::new(AnchorFree::open(&folder, constants, &network)?),
-            family @ (Family::CentreHead | Family::Siamfcpp) => {
-                return Err(TrackError::Model(ModelError::Value {
-                    path: folder.manifest_path(),
-                    key: "family".to_owned(),
-                    got: family.to_string(),
-                    expected: "anchor_free".to_owned(),
-                }));
-            }
+            Family::AnchorFree => Box::new(anchor_free::open(&folder, constants, &network)?),
+            Family::CentreHead => Box::new(centre_head::open(&folder, &network)?),
+            Family::Siamfcpp => Box::new(siamfcpp::open(&folder, constants, &network)?),
         };
         let ModelFolder { manifest, .. } = folder;
         let mut tracker = Self {

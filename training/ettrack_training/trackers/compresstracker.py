@@ -1,4 +1,4 @@
-"""CompressTracker (Hong et al., 2024): OSTrack-256 with two, three, four or six of its twelve blocks."""
+"""CompressTracker (Hong et al., ICCV 2025): OSTrack-256 with two, three, four or six of its twelve blocks."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def graphs(network: CompressTracker) -> dict[str, Graph]:
 
 TRACKER = Tracker(
     name="compresstracker",
-    title="CompressTracker (General Compression Framework for Efficient Transformer Object Tracking, 2024)",
+    title="CompressTracker (General Compression Framework for Efficient Transformer Object Tracking, ICCV 2025)",
     family="centre_head",
     source="CompressTracker_ep0500.pth.tar of a configuration compresstracker_vitb_256_*, "
     "linked from the authors' repository LingyiHongfd/CompressTracker",

@@ -1,0 +1,112 @@
+//! Choosing a cell by score, change of size and aspect, and distance from the window's centre: what the SiamRPN
+//! family, SiamFC++ and the trackers after them share.
+
+use crate::model::manifest::Constants;
+use crate::model::{ModelError, ModelFolder};
+
+/// Constants of the choice and of the size's smoothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Penalty {
+    /// Weight of the cosine window against the score, 0..=1.
+    pub window_influence: f64,
+    /// How hard changes of scale and aspect are punished.
+    pub penalty_k: f64,
+    /// How fast the size follows.
+    pub learning_rate: f64,
+}
+
+/// The chosen cell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub cell: usize,
+    /// Factor of the score for the change, 0..=1.
+    pub penalty: f64,
+    /// Change of size times change of aspect, at least 1.
+    pub change: f64,
+}
+
+impl Penalty {
+    /// The constants of a model.
+    ///
+    /// # Errors
+    /// [`ModelError::Value`] where one is missing.
+    pub fn of(folder: &ModelFolder, constants: Constants) -> Result<Self, ModelError> {
+        let need = |value: Option<f64>, key: &str| value.ok_or_else(|| missing(folder, key));
+        Ok(Self {
+            window_influence: need(constants.window_influence, "tracking.*.window_influence")?,
+            penalty_k: need(constants.penalty_k, "tracking.*.penalty_k")?,
+            learning_rate: need(constants.learning_rate, "tracking.*.learning_rate")?,
+        })
+    }
+
+    /// The best cell for a `target` of that width and height in search pixels, where `size` gives those of a
+    /// cell's box; `None` where no cell holds a usable number. Without `prefer_center` the window has no weight.
+    pub fn choose(
+        &self,
+        scores: &[f32],
+        cosine: &[f64],
+        target: (f64, f64),
+        size: impl Fn(usize) -> (f64, f64),
+        prefer_center: bool,
+    ) -> Option<Choice> {
+        let influence = if prefer_center {
+            self.window_influence
+        } else {
+            0.0
+        };
+        let target_side = padded_side(target.0, target.1);
+        let target_aspect = target.0 / target.1;
+        let mut best = None;
+        let mut best_score = f64::NEG_INFINITY;
+        for (cell, (&score, &cosine)) in scores.iter().zip(cosine).enumerate() {
+            let (width, height) = size(cell);
+            let size_change = change(padded_side(width, height) / target_side);
+            let aspect_change = change(target_aspect / (width / height));
+            let change = aspect_change * size_change;
+            let penalty = (-(change - 1.0) * self.penalty_k).exp();
+            let score = penalty * f64::from(score) * (1.0 - influence) + cosine * influence;
+            // A NaN (0/0 of a box without area, or from the network) is greater than nothing.
+            if score > best_score {
+                best_score = score;
+                best = Some(Choice {
+                    cell,
+                    penalty,
+                    change,
+                });
+            }
+        }
+        best
+    }
+}
+
+/// A number that the family needs is not in the manifest.
+pub(super) fn missing(folder: &ModelFolder, key: &str) -> ModelError {
+    ModelError::Value {
+        path: folder.manifest_path(),
+        key: key.to_owned(),
+        got: "missing".to_owned(),
+        expected: format!("given, for the family {}", folder.manifest.family),
+    }
+}
+
+/// numpy's symmetric Hann window, `side` x `side`, row-major: zero at the border.
+pub(super) fn hann(side: usize) -> Vec<f64> {
+    let hann =
+        |i: usize| 0.5 - 0.5 * (2.0 * std::f64::consts::PI * i as f64 / (side as f64 - 1.0)).cos();
+    (0..side * side)
+        .map(|cell| hann(cell / side) * hann(cell % side))
+        .collect()
+}
+
+/// Side of the square with the area of the box and half its mean side around it.
+pub(super) fn padded_side(width: f64, height: f64) -> f64 {
+    let padding = (width + height) * 0.5;
+    ((width + padding) * (height + padding)).sqrt()
+}
+
+/// How far a ratio is from 1, either way.
+pub(super) fn change(ratio: f64) -> f64 {
+    // Not max(): NaN has to stay.
+    let inverse = 1.0 / ratio;
+    if ratio < inverse { inverse } else { ratio }
+}

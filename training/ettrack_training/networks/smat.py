@@ -111,17 +111,17 @@ def attention_stack(width: int, units: int, hidden: int) -> nn.Sequential:
 
 
 def unfold(x: Tensor, patch: int = 2) -> Tensor:
-    """``[1, d, H, W]`` to ``[1, d, patch * patch, H * W / patch^2]``, patches in row-major order."""
-    _, d, h, w = x.shape
-    x = x.reshape(d, h // patch, patch, w // patch, patch).permute(0, 2, 4, 1, 3)
-    return x.reshape(1, d, patch * patch, (h // patch) * (w // patch))
+    """``[B, d, H, W]`` to ``[B, d, patch * patch, H * W / patch^2]``, patches in row-major order."""
+    b, d, h, w = x.shape
+    x = x.reshape(b, d, h // patch, patch, w // patch, patch).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(b, d, patch * patch, (h // patch) * (w // patch))
 
 
 def fold(x: Tensor, height: int, width: int, patch: int = 2) -> Tensor:
     """Inverse of :func:`unfold`."""
-    d = x.shape[1]
-    x = x.reshape(d, patch, patch, height // patch, width // patch).permute(0, 3, 1, 4, 2)
-    return x.reshape(1, d, height, width)
+    b, d = x.shape[:2]
+    x = x.reshape(b, d, patch, patch, height // patch, width // patch).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(b, d, height, width)
 
 
 class MixedAttentionBlock(nn.Module):

@@ -27,7 +27,7 @@ TOP_K = 32
 
 
 def pad_to(x: Tensor, multiple: int) -> Tensor:
-    """Zero-pads ``[1, H, W, C]`` at the right and the bottom to multiples."""
+    """Zero-pads ``[B, H, W, C]`` at the right and the bottom to multiples."""
     h, w = x.shape[1:3]
     return F.pad(x, (0, 0, 0, -w % multiple, 0, -h % multiple))
 
@@ -52,17 +52,17 @@ def shifted_window_mask(height: int, width: int) -> Tensor:
 
 
 def partition(x: Tensor) -> Tensor:
-    """``[1, H, W, C]`` to windows ``[n, 49, C]``."""
-    _, h, w, c = x.shape
-    x = x.reshape(h // WINDOW, WINDOW, w // WINDOW, WINDOW, c).permute(0, 2, 1, 3, 4)
+    """``[B, H, W, C]`` to windows ``[B * n, 49, C]``."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // WINDOW, WINDOW, w // WINDOW, WINDOW, c).permute(0, 1, 3, 2, 4, 5)
     return x.reshape(-1, WINDOW * WINDOW, c)
 
 
 def merge_windows(x: Tensor, height: int, width: int) -> Tensor:
     """Inverse of :func:`partition`."""
     c = x.shape[-1]
-    x = x.reshape(height // WINDOW, width // WINDOW, WINDOW, WINDOW, c).permute(0, 2, 1, 3, 4)
-    return x.reshape(1, height, width, c)
+    x = x.reshape(-1, height // WINDOW, width // WINDOW, WINDOW, WINDOW, c).permute(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, height, width, c)
 
 
 class WindowAttention(nn.Module):
@@ -106,7 +106,7 @@ class ShiftWindowAttention(nn.Module):
         mask = None
         if self.shifted:
             x = x.roll((-SHIFT, -SHIFT), (1, 2))
-            mask = shifted_window_mask(*padded).to(x)
+            mask = shifted_window_mask(*padded).to(x).repeat(len(x), 1, 1)
         x = merge_windows(self.w_msa(partition(x), mask), *padded)
         if self.shifted:
             x = x.roll((SHIFT, SHIFT), (1, 2))
@@ -125,7 +125,7 @@ class SwinFfn(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Pre-norm window attention and feed-forward network on ``[1, H, W, C]``."""
+    """Pre-norm window attention and feed-forward network on ``[B, H, W, C]``."""
 
     def __init__(self, width: int, heads: int, shifted: bool):
         super().__init__()
@@ -149,9 +149,9 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = pad_to(x, 2)
-        _, h, w, c = x.shape
-        x = x.reshape(1, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 5, 2, 4)
-        return self.reduction(self.norm(x.reshape(1, h // 2, w // 2, 4 * c)))
+        b, h, w, c = x.shape
+        x = x.reshape(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 5, 2, 4)
+        return self.reduction(self.norm(x.reshape(b, h // 2, w // 2, 4 * c)))
 
 
 class SwinStage(nn.Module):
@@ -223,7 +223,7 @@ class Adjuster(nn.Module):
 
 
 class MultiheadAttention(nn.Module):
-    """Dense attention in the parameter layout of ``torch.nn.MultiheadAttention``, tokens ``[1, n, width]``."""
+    """Dense attention in the parameter layout of ``torch.nn.MultiheadAttention``, tokens ``[B, n, width]``."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -234,13 +234,13 @@ class MultiheadAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def project(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled queries, keys and values, ``[1, heads, n, head]`` each."""
+        """Scaled queries, keys and values, ``[B, heads, n, head]`` each."""
         c = query.shape[-1]
         head = c // self.heads
         q = F.linear(query, self.in_proj_weight[:c], self.in_proj_bias[:c]) * head**-0.5
         k = F.linear(memory, self.in_proj_weight[c : 2 * c], self.in_proj_bias[c : 2 * c])
         v = F.linear(memory, self.in_proj_weight[2 * c :], self.in_proj_bias[2 * c :])
-        return tuple(t.reshape(1, -1, self.heads, head).transpose(1, 2) for t in (q, k, v))
+        return tuple(t.reshape(len(t), -1, self.heads, head).transpose(1, 2) for t in (q, k, v))
 
     def weigh(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1)

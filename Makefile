@@ -31,6 +31,20 @@ WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What `simulate` writes is in the layout of OTB-100, whose pixels count from 1.
+FIRST_BOX = awk -F, 'NR == 1 { printf "%.2f,%.2f,%s,%s", $$1 - 1, $$2 - 1, $$3, $$4 }'
+
+demo: build onnxruntime ## Simulate a flight, track its target, measure the accuracy. Needs Rust, Python 3 and a network.
+	@rm -rf $(OUT)/demo
+	$(ETTRACK) simulate --output $(OUT)/demo/flight
+	$(ETTRACK) track $(OUT)/demo/flight/img --roi "$$($(FIRST_BOX) $(OUT)/demo/flight/groundtruth_rect.txt)" \
+		--model $(MODEL) --output $(OUT)/demo/boxes.csv --save $(OUT)/demo/track.gif
+	$(ETTRACK) eval --dataset simulated --root $(OUT)/demo/flight --model $(MODEL) --output $(OUT)/demo/evaluation
+	@echo
+	@echo "The target's box in every frame:      $(OUT)/demo/boxes.csv"
+	@echo "The same, drawn:                      $(OUT)/demo/track.gif"
+	@echo "Accuracy, plots and sample frames:    $(OUT)/demo/evaluation/report.html"
+
 build: ## Compile the command line (target/release/ettrack).
 	$(CARGO) build --release
 

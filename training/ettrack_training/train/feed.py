@@ -6,7 +6,7 @@ the template's object); `template` and `search` u8 [B,S,S,3], or the teacher's f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,12 @@ def training_batches(
 
     `student` gives the features where the recipe's inputs are `backbone_features`, see `forward.frozen_backbone`.
     """
-    seed = seed * 100_003 + step
+    pairs_seed = seed * 100_003 + step
     if teacher is None:
-        return _pairs(recipe, cache, seed, pin_memory)
-    return _remembered(recipe, cache, teacher, seed, student)
+        return _pairs(recipe, cache, pairs_seed, pin_memory)
+    fresh = _fresh(recipe, cache, pairs_seed)
+    memory = PairMemory(fresh, teacher, recipe.data.memory, recipe.inputs == "pictures", seed + step, student)
+    return _remembered(memory, recipe)
 
 
 def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Student | None = None) -> dict[str, Tensor]:
@@ -78,16 +80,18 @@ def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator
             yield _present(batch)
 
 
-def _remembered(
-    recipe: Recipe, cache: Path, teacher: Teacher, seed: int, student: Student | None
-) -> Iterator[dict[str, Tensor]]:
+def _fresh(recipe: Recipe, cache: Path, seed: int) -> Iterator[Mapping[str, np.ndarray]]:
+    """Endless small batches of new pairs."""
+    data = recipe.data
+    if not data.workers:
+        yield from batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
+    for batch in loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers):
+        yield {name: value.numpy() for name, value in batch.items()}
+
+
+def _remembered(memory: PairMemory, recipe: Recipe) -> Iterator[dict[str, Tensor]]:
     """A few new pairs per step, the rest of the batch from those made before."""
     data = recipe.data
-    if data.workers:
-        fresh = iter(loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers))
-    else:
-        fresh = batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
-    memory = PairMemory(fresh, teacher, data.memory, recipe.inputs == "pictures", seed, student)
     while memory.made < min(8 * data.batch, data.memory):
         memory.add()
     while True:

@@ -168,11 +168,13 @@ class Training:
             cls, reg, features = maps(self.network, batch, recipe.inputs)
         features = features and (features[0].float(), features[1].float())
         loss, parts = objective(cls.float(), reg.float(), features, batch, recipe.labels, recipe.loss)
-        value = loss.item()
+        # One transfer for all: each would wait for the device.
+        value, *values = torch.stack([loss, *parts.values()]).tolist()
+        shown = dict(zip(parts, values, strict=True))
         self.step += 1
         # Written so that NaN is refused as well.
         if not value <= recipe.run.max_loss:
-            self._skip(value, parts)
+            self._skip(value, shown)
             return {}
         self._skipped_in_a_row = 0
         self.optimizer.zero_grad()
@@ -182,7 +184,7 @@ class Training:
         self.optimizer.step()
         if self._average is not None:
             self._average.update(self.network)
-        return {"loss": value, **{name: part.item() for name, part in parts.items()}}
+        return {"loss": value, **shown}
 
     def _mode(self) -> None:
         self.network.train()
@@ -197,10 +199,10 @@ class Training:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _skip(self, value: float, parts: Mapping[str, Tensor]) -> None:
+    def _skip(self, value: float, parts: Mapping[str, float]) -> None:
         self.skipped += 1
         self._skipped_in_a_row += 1
-        shown = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items())
+        shown = ", ".join(f"{name} {part:.3g}" for name, part in parts.items())
         message = f"step {self.step} skipped: the loss is {value:.3g} ({shown})"
         tqdm.write(message, file=sys.stderr)
         if self._skipped_in_a_row >= self.recipe.run.max_skips:

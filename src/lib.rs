@@ -18,3 +18,8 @@ pub mod overlay;
 pub mod picture;
 pub mod source;
 pub mod tracker;
+
+// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -14,9 +14,10 @@ import torch
 from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.data.pairs import Kind
 from ettrack_training.distil.memory import PairMemory
-from ettrack_training.micro import MICRO
+from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.pixels import MEAN, STD, normalise
+from ettrack_training.train.best import BestModel
 from ettrack_training.train.ema import AveragedWeights
 from ettrack_training.train.evaluation import Benchmark, EvaluationError, check_binary, mean_auc, read_summary
 from ettrack_training.train.log import CsvLog
@@ -306,3 +307,45 @@ def test_evaluations_are_read_and_their_absence_named(tmp_path: Path) -> None:
     summary.write_text('{"dataset": "got10k", "mean": {}, "sequences": {}}')
     with pytest.raises(EvaluationError, match="success_auc"):
         read_summary(summary)
+
+
+FAKE_BINARY = """#!/bin/sh
+# Answers as `ettrack eval` does; the AUC stands in a file beside it.
+folder=$(dirname "$0")
+case "$*" in *--help*) exit 0 ;; esac
+while [ $# -gt 0 ]; do
+    case "$1" in --output) output=$2 ;; --model) model=$2 ;; --dataset) dataset=$2 ;; esac
+    shift
+done
+[ -f "$model/track.onnx" ] || exit 2
+auc=$(cat "$folder/auc") || { echo "no network" >&2; exit 1; }
+mkdir -p "$output"
+printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"a": {"success_auc": %s}}}' \\
+    "$dataset" "$auc" "$auc" > "$output/summary.json"
+"""
+
+
+def test_the_best_exported_model_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    binary, auc = tmp_path / "ettrack", tmp_path / "auc"
+    binary.write_text(FAKE_BINARY)
+    binary.chmod(0o755)
+    with pytest.raises(ValueError, match="expected each benchmark once, got vot, vot"):
+        BestModel(binary, [Benchmark("vot", tmp_path)] * 2, tmp_path, "micro", "")
+
+    def evaluator() -> BestModel:
+        return BestModel(binary, [Benchmark("vot", tmp_path)], tmp_path / "run", "micro", "a test")
+
+    network, best = micro_network(), tmp_path / "run" / "best"
+    auc.write_text("0.4")
+    assert evaluator()(network, 10) == {"auc_vot": "0.4000", "auc": "0.4000"}
+    assert "step 10" in (best / "micro" / "model.yaml").read_text()
+    auc.write_text("0.3")
+    assert evaluator()(network, 20)["auc"] == "0.3000"
+    assert "step 10" in (best / "micro" / "model.yaml").read_text()
+    auc.write_text("0.5")
+    assert evaluator()(network, 30)["auc"] == "0.5000"
+    assert "step 30" in (best / "micro" / "model.yaml").read_text()
+    assert "step: 30" in (best / "figures.yaml").read_text()
+    auc.unlink()
+    assert evaluator()(network, 40) == {}
+    assert "no network" in capfd.readouterr().err

@@ -10,6 +10,7 @@ import yaml
 from tqdm import tqdm
 
 from ..distil.publish import publish
+from ..export import ExportError
 from ..networks.et_track import ETTrack
 from .evaluation import Benchmark, EvaluationError, check_binary, evaluate, mean_auc
 
@@ -18,15 +19,18 @@ class BestModel:
     """Called with a network, exports it, runs all benchmarks, and keeps the folder of the highest mean AUC
     as FOLDER/best/NAME, with FOLDER/best/figures.yaml beside it.
 
-    An evaluation that fails is reported and leaves its figures empty; training goes on.
+    An export or evaluation that fails is reported and leaves its figures empty; training goes on.
     """
 
     def __init__(self, binary: Path, benchmarks: list[Benchmark], folder: Path, name: str, description: str):
         check_binary(binary)
+        names = [benchmark.dataset for benchmark in benchmarks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each benchmark once, got {', '.join(names)}")
         self._binary, self._benchmarks, self._folder = binary, benchmarks, folder
         self._name, self._description = name, description
         self._figures_file = folder / "best" / "figures.yaml"
-        self.columns = [f"auc_{benchmark.dataset}" for benchmark in benchmarks] + ["auc"]
+        self.columns = [*(f"auc_{name}" for name in names), "auc"]
         self._best = -1.0
         if self._figures_file.exists():
             self._best = yaml.safe_load(self._figures_file.read_text())["auc"]
@@ -35,13 +39,13 @@ class BestModel:
         """See `loop.Evaluator`."""
         # The folder's name is the model's name.
         candidate = self._folder / "candidate" / self._name
-        publish(network, candidate, description=self._description, source=f"step {step} of a training run")
         figures = []
         try:
-            for number, benchmark in enumerate(self._benchmarks):
-                output = self._folder / "eval" / f"{number}-{benchmark.dataset}"
+            publish(network, candidate, description=self._description, source=f"step {step} of a training run")
+            for benchmark in self._benchmarks:
+                output = self._folder / "eval" / benchmark.dataset
                 figures.append(evaluate(self._binary, candidate, benchmark, output))
-        except EvaluationError as error:
+        except (EvaluationError, ExportError) as error:
             tqdm.write(f"step {step} has no figures: {error}", file=sys.stderr)
             return {}
         auc = mean_auc(figures)
@@ -52,7 +56,11 @@ class BestModel:
 
     def _keep(self, candidate: Path, step: int, auc: float, sequences: dict[str, dict[str, float]]) -> None:
         best = self._figures_file.parent / self._name
+        copy, figures = best.with_name(f".{self._name}"), self._figures_file.with_suffix(".tmp")
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(candidate, copy)
         shutil.rmtree(best, ignore_errors=True)
-        best.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(candidate, best)
-        self._figures_file.write_text(yaml.safe_dump({"step": step, "auc": auc, "sequences": sequences}))
+        copy.rename(best)
+        figures.write_text(yaml.safe_dump({"step": step, "auc": auc, "sequences": sequences}))
+        figures.replace(self._figures_file)

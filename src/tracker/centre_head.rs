@@ -10,7 +10,7 @@ use super::{Pose, Sighting};
 use crate::crop::{Padding, SearchWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::Activation;
+use crate::model::manifest::{Activation, Constants};
 use crate::model::network::WantedOutput;
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
@@ -23,9 +23,18 @@ const MARGIN: f64 = 10.0;
 /// [`ModelError`], for a manifest without what the family needs too.
 pub(super) fn open(
     folder: &ModelFolder,
+    constants: Constants,
     options: &NetworkOptions,
 ) -> Result<Engine<CentreHead>, ModelError> {
     let manifest = &folder.manifest;
+    if constants != Constants::default() {
+        return Err(ModelError::Value {
+            path: folder.manifest_path(),
+            key: "tracking.*".to_owned(),
+            got: format!("{constants:?}"),
+            expected: format!("nothing: the family {} has no constants", manifest.family),
+        });
+    }
     let need = |key: &str| missing(folder, key);
     let factors = Factors {
         template: manifest

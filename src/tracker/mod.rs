@@ -313,7 +313,7 @@ impl Tracker {
         };
         let follower: Box<dyn Follower> = match folder.manifest.family {
             Family::AnchorFree => Box::new(anchor_free::open(&folder, constants, &network)?),
-            Family::CentreHead => Box::new(centre_head::open(&folder, &network)?),
+            Family::CentreHead => Box::new(centre_head::open(&folder, constants, &network)?),
             Family::Siamfcpp => Box::new(siamfcpp::open(&folder, constants, &network)?),
         };
         let ModelFolder { manifest, .. } = folder;

@@ -23,10 +23,14 @@ pub struct LostSettings {
     pub lost_below: f64,
     /// Frames in a row without the target that make it lost.
     pub lost_after: u32,
-    /// Evidence of one frame above which a lost target may be back.
+    /// Evidence of one frame, seen in any window, above which the usual window is moved there to look closer.
+    pub candidate_above: f64,
+    /// Evidence of one frame, seen in the usual window, above which a lost target may be back.
     pub found_above: f64,
-    /// Frames in a row with the target, in one place, that bring it back.
+    /// Frames in a row with the target, in one place, that bring it back; the first may be a candidate.
     pub found_after: u32,
+    /// Share of its motion that a lost target is thought to keep from frame to frame, 0..=1; 0 holds the place.
+    pub coast: f64,
     /// Each widening multiplies the searched window by this.
     pub widen_by: f64,
     /// Frames before the next widening.
@@ -53,7 +57,8 @@ pub struct Weights {
     pub agreement: f64,
     /// Of ln of the change of size and aspect, cut to 2.
     pub change: f64,
-    /// Of the displacement in mean target sides, cut to 3.
+    /// Of the displacement beyond half a mean target side, in such sides, cut to 3: what a target or a camera does
+    /// between two frames is no evidence against it.
     pub displacement: f64,
 }
 
@@ -62,14 +67,16 @@ impl Default for LostSettings {
         Self {
             enabled: true,
             weights: Weights::default(),
-            smoothing: 0.4,
-            lost_below: 0.25,
+            smoothing: 0.6,
+            lost_below: 0.2,
             lost_after: 5,
-            found_above: 0.6,
+            candidate_above: 0.04,
+            found_above: 0.4,
             found_after: 2,
+            coast: 0.9,
             widen_by: 1.4,
-            widen_every: 3,
-            widen_most: 2.8,
+            widen_every: 2,
+            widen_most: 2.0,
         }
     }
 }
@@ -77,13 +84,13 @@ impl Default for LostSettings {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            bias: -3.0,
-            score: 0.6,
-            history: 0.5,
-            second: -2.0,
-            spread: -3.0,
-            agreement: 6.0,
-            change: -2.0,
+            bias: -7.5,
+            score: 0.4,
+            history: 0.15,
+            second: -2.2,
+            spread: -11.0,
+            agreement: 10.0,
+            change: 0.0,
             displacement: -0.5,
         }
     }
@@ -91,6 +98,12 @@ impl Default for Weights {
 
 /// Share of a confident frame in the running mean of the score's logit.
 const HISTORY_RATE: f64 = 0.05;
+
+/// Share of a frame's motion in the mean motion.
+const MOTION_RATE: f64 = 0.3;
+
+/// Displacement that any target may show, in mean sides.
+const PLAUSIBLE_MOTION: f32 = 0.5;
 
 /// A candidate this many mean sides away from the last is another one.
 const SAME_PLACE: f64 = 1.0;
@@ -101,7 +114,9 @@ impl LostSettings {
         let shares = [
             ("lost.smoothing", self.smoothing),
             ("lost.lost_below", self.lost_below),
+            ("lost.candidate_above", self.candidate_above),
             ("lost.found_above", self.found_above),
+            ("lost.coast", self.coast),
         ];
         for (key, value) in shares {
             if !(0.0..=1.0).contains(&value) {
@@ -199,7 +214,7 @@ impl Features {
             spread: f64::from(evidence.spread),
             agreement: f64::from(evidence.agreement),
             change: up_to(evidence.change, 2.0),
-            displacement: up_to(evidence.displacement, 3.0),
+            displacement: up_to(evidence.displacement - PLAUSIBLE_MOTION, 3.0),
         }
     }
 
@@ -249,6 +264,10 @@ pub(crate) struct LostLogic {
     confidence: Option<f64>,
     mean_logit: Option<f64>,
     features: Features,
+    /// Mean motion of the target from frame to frame, pixels.
+    motion: (f64, f64),
+    /// Frame size, pixels.
+    bounds: (f64, f64),
     phase: Phase,
 }
 
@@ -258,7 +277,7 @@ enum Phase {
     Tracking { doubts: u32, trusted: Option<Pose> },
     /// The target is searched for around `last`, for `frames` frames so far.
     Searching { last: Pose, frames: u32 },
-    /// Something like it was seen `times` times at `candidate`.
+    /// Something like it was seen `times` times, lately at `candidate`.
     Checking {
         last: Pose,
         frames: u32,
@@ -279,6 +298,8 @@ impl LostLogic {
             confidence: None,
             mean_logit: None,
             features: Features::default(),
+            motion: (0.0, 0.0),
+            bounds: (0.0, 0.0),
             phase: START,
         }
     }
@@ -295,9 +316,12 @@ impl LostLogic {
         }
     }
 
-    /// Forgets the old target.
-    pub fn reset(&mut self) {
-        *self = Self::new(self.settings.clone());
+    /// Starts with a new target in frames of `width` x `height` pixels.
+    pub fn start(&mut self, width: u32, height: u32) {
+        *self = Self {
+            bounds: (f64::from(width), f64::from(height)),
+            ..Self::new(self.settings.clone())
+        };
     }
 
     /// The features of the last look.
@@ -305,7 +329,7 @@ impl LostLogic {
         &self.features
     }
 
-    /// Whether the target is lost: the box to give is then [`Self::last_pose`].
+    /// The pose to give out of a lost target.
     pub fn last_pose(&self) -> Option<Pose> {
         match self.phase {
             Phase::Tracking { .. } => None,
@@ -353,7 +377,7 @@ impl LostLogic {
             Action::Stay
         };
         let action = if self.settings.enabled {
-            self.advance(sighting, pose, seen, confidence, follow)
+            self.advance(sighting, pose, seen, follow)
         } else {
             follow
         };
@@ -372,30 +396,26 @@ impl LostLogic {
             } else {
                 TrackState::Lost
             },
-            confidence: confidence as f32,
+            confidence: self.confidence.unwrap_or(confidence) as f32,
         }
     }
 
     /// Keeps the pose after a frame in which the target was seen beyond doubt.
     pub fn remember(&mut self, pose: Pose) {
         if let Phase::Tracking { doubts: 0, trusted } = &mut self.phase {
+            if let Some(before) = *trusted {
+                self.motion.0 += MOTION_RATE * (pose.center.0 - before.center.0 - self.motion.0);
+                self.motion.1 += MOTION_RATE * (pose.center.1 - before.center.1 - self.motion.1);
+            }
             *trusted = Some(pose);
         }
     }
 
-    fn advance(
-        &mut self,
-        sighting: &Sighting,
-        pose: Pose,
-        seen: f64,
-        confidence: f64,
-        follow: Action,
-    ) -> Action {
+    fn advance(&mut self, sighting: &Sighting, pose: Pose, seen: f64, follow: Action) -> Action {
         let settings = &self.settings;
-        let found = sighting.best.is_some() && seen >= settings.found_above;
         match self.phase {
             Phase::Tracking { doubts, trusted } => {
-                if confidence >= settings.lost_below {
+                if seen >= settings.lost_below {
                     self.phase = Phase::Tracking { doubts: 0, trusted };
                     return follow;
                 }
@@ -406,19 +426,22 @@ impl LostLogic {
                 }
                 // Back to where it was last seen beyond doubt: since then the box may have slid onto something
                 // else.
-                let last = trusted.unwrap_or(pose);
+                let mut last = trusted.unwrap_or(pose);
+                for _ in 0..doubts {
+                    last = self.coast(last);
+                }
                 self.phase = Phase::Searching { last, frames: 0 };
                 Action::Place(last)
             }
             Phase::Searching { last, frames } => {
-                if !found {
-                    self.phase = Phase::Searching {
-                        last,
-                        frames: frames.saturating_add(1),
-                    };
-                    return Action::Stay;
+                let is_candidate = sighting.best.is_some() && seen >= settings.candidate_above;
+                let last = self.coast(last);
+                let frames = frames.saturating_add(1);
+                if is_candidate {
+                    return self.check(sighting, last, frames, 1, follow);
                 }
-                self.check(sighting, last, frames, 1, follow)
+                self.phase = Phase::Searching { last, frames };
+                Action::Place(last)
             }
             Phase::Checking {
                 last,
@@ -426,14 +449,13 @@ impl LostLogic {
                 candidate,
                 times,
             } => {
-                if !found || !same_place(&candidate, &sighting.candidate) {
-                    self.phase = Phase::Searching {
-                        last,
-                        frames: frames.saturating_add(1),
-                    };
-                    return Action::Place(last);
+                let is_found = sighting.best.is_some() && seen >= settings.found_above;
+                let last = self.coast(last);
+                if is_found && same_place(&candidate, &sighting.candidate) {
+                    return self.check(sighting, last, frames, times + 1, follow);
                 }
-                self.check(sighting, last, frames, times + 1, follow)
+                self.phase = Phase::Searching { last, frames };
+                Action::Place(last)
             }
         }
     }
@@ -449,6 +471,7 @@ impl LostLogic {
     ) -> Action {
         if times >= self.settings.found_after {
             self.phase = START;
+            self.motion = (0.0, 0.0);
             // What was smoothed belongs to the time without the target.
             self.confidence = Some(self.features.confidence(&self.settings.weights));
             return follow;
@@ -465,10 +488,255 @@ impl LostLogic {
         };
         Action::Place(candidate)
     }
+
+    /// Where a lost target is thought to be a frame later: it goes on ever more slowly, inside the image.
+    fn coast(&mut self, last: Pose) -> Pose {
+        self.motion.0 *= self.settings.coast;
+        self.motion.1 *= self.settings.coast;
+        let (x, y) = (last.center.0 + self.motion.0, last.center.1 + self.motion.1);
+        Pose {
+            center: (x.min(self.bounds.0).max(0.0), y.min(self.bounds.1).max(0.0)),
+            ..last
+        }
+    }
 }
 
-/// Whether two boxes' centres are nearer than the target is long.
+/// Whether two poses' centres are nearer than the target is long.
 fn same_place(a: &Pose, b: &Pose) -> bool {
     let ((ax, ay), (bx, by)) = (a.center, b.center);
     (ax - bx).hypot(ay - by) <= SAME_PLACE * (a.width * a.height).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, LostLogic, LostSettings, Pose, Sighting, TrackState};
+    use crate::tracker::evidence::Evidence;
+
+    const HERE: Pose = Pose {
+        center: (100.0, 80.0),
+        width: 30.0,
+        height: 20.0,
+    };
+
+    fn sighting(is_there: bool, center: (f64, f64)) -> Sighting {
+        let evidence = if is_there {
+            Evidence {
+                score: 0.99,
+                second: 0.05,
+                spread: 0.03,
+                agreement: 0.85,
+                ..Evidence::default()
+            }
+        } else {
+            Evidence {
+                score: 0.6,
+                second: 0.55,
+                spread: 0.4,
+                agreement: 0.3,
+                ..Evidence::default()
+            }
+        };
+        Sighting {
+            best: Some(7),
+            candidate: Pose { center, ..HERE },
+            rate: 0.5,
+            evidence,
+        }
+    }
+
+    fn logic() -> LostLogic {
+        let mut logic = LostLogic::new(LostSettings::default());
+        logic.start(320, 240);
+        for _ in 0..10 {
+            let verdict = logic.judge(&sighting(true, HERE.center), HERE);
+            assert_eq!(
+                (verdict.action, verdict.state),
+                (Action::Follow, TrackState::Tracking)
+            );
+            assert!(verdict.confidence > 0.9, "{}", verdict.confidence);
+            logic.remember(HERE);
+        }
+        logic
+    }
+
+    /// Shows nothing until the target is lost, and counts the frames.
+    fn lose(logic: &mut LostLogic) -> u32 {
+        let slid = Pose {
+            center: (140.0, 80.0),
+            width: 44.0,
+            height: 44.0,
+        };
+        for frame in 1..100 {
+            let verdict = logic.judge(&sighting(false, slid.center), slid);
+            if verdict.state == TrackState::Lost {
+                // Back to the last place and size without doubt.
+                assert_eq!(verdict.action, Action::Place(HERE));
+                assert!(verdict.confidence < 0.1, "{}", verdict.confidence);
+                return frame;
+            }
+            assert_eq!(verdict.action, Action::Follow);
+            logic.remember(slid);
+        }
+        panic!("never lost");
+    }
+
+    #[test]
+    fn it_takes_some_frames_to_lose_a_target_and_one_good_frame_resets_the_count() {
+        let mut logic = logic();
+        let after = LostSettings::default().lost_after;
+        for _ in 1..after {
+            assert_eq!(
+                logic.judge(&sighting(false, HERE.center), HERE).state,
+                TrackState::Tracking
+            );
+        }
+        logic.judge(&sighting(true, HERE.center), HERE);
+        assert_eq!(lose(&mut logic), after);
+    }
+
+    #[test]
+    fn the_search_widens_step_by_step_and_starts_again() {
+        let mut logic = logic();
+        logic.set(LostSettings {
+            widen_every: 2,
+            widen_most: 2.8,
+            ..LostSettings::default()
+        });
+        lose(&mut logic);
+        let mut reaches = Vec::new();
+        for _ in 0..16 {
+            reaches.push((logic.gaze().reach * 100.0).round() as u32);
+            assert!(!logic.gaze().prefer_center);
+            logic.judge(&sighting(false, HERE.center), HERE);
+        }
+        assert_eq!(
+            reaches,
+            [
+                100, 100, 140, 140, 196, 196, 274, 274, 100, 100, 140, 140, 196, 196, 274, 274
+            ]
+        );
+    }
+
+    #[test]
+    fn a_target_comes_back_once_a_closer_look_confirms_it() {
+        let mut logic = logic();
+        lose(&mut logic);
+        let there = (160.0, 90.0);
+        let verdict = logic.judge(&sighting(true, there), HERE);
+        // Goes there with the size it had, but is not convinced yet.
+        assert_eq!(
+            verdict.action,
+            Action::Place(Pose {
+                center: there,
+                ..HERE
+            })
+        );
+        assert_eq!(verdict.state, TrackState::Lost);
+        assert_eq!(logic.gaze().reach, 1.0);
+        assert_eq!(logic.last_pose(), Some(HERE));
+        let verdict = logic.judge(
+            &sighting(true, there),
+            Pose {
+                center: there,
+                ..HERE
+            },
+        );
+        assert_eq!(
+            (verdict.action, verdict.state),
+            (Action::Follow, TrackState::Tracking)
+        );
+        assert!(verdict.confidence > 0.9, "{}", verdict.confidence);
+    }
+
+    #[test]
+    fn a_candidate_that_a_closer_look_does_not_show_is_left_again() {
+        for second in [
+            sighting(false, (160.0, 90.0)),
+            sighting(true, (260.0, 190.0)),
+        ] {
+            let mut logic = logic();
+            lose(&mut logic);
+            logic.judge(&sighting(true, (160.0, 90.0)), HERE);
+            let verdict = logic.judge(&second, HERE);
+            assert_eq!(
+                (verdict.action, verdict.state),
+                (Action::Place(HERE), TrackState::Lost)
+            );
+        }
+    }
+
+    #[test]
+    fn a_lost_target_coasts_ever_more_slowly_and_stays_in_the_image() {
+        let mut logic = LostLogic::new(LostSettings::default());
+        logic.start(320, 240);
+        let mut pose = HERE;
+        for _ in 0..30 {
+            logic.judge(&sighting(true, pose.center), pose);
+            pose.center.0 += 6.0;
+            logic.remember(pose);
+        }
+        let mut places = Vec::new();
+        for _ in 0..60 {
+            logic.judge(&sighting(false, pose.center), pose);
+            places.extend(logic.last_pose().map(|pose| pose.center.0));
+        }
+        let steps: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            steps[0] > 1.0 && steps.windows(2).all(|pair| pair[1] <= pair[0]),
+            "{steps:?}"
+        );
+        assert!(
+            places.iter().all(|x| (0.0..=320.0).contains(x)),
+            "{places:?}"
+        );
+    }
+
+    #[test]
+    fn switched_off_it_only_gives_the_confidence() {
+        let mut logic = LostLogic::new(LostSettings {
+            enabled: false,
+            ..LostSettings::default()
+        });
+        logic.start(320, 240);
+        for frame in 0..50 {
+            let verdict = logic.judge(&sighting(frame < 10, HERE.center), HERE);
+            assert_eq!(
+                (verdict.action, verdict.state),
+                (Action::Follow, TrackState::Tracking)
+            );
+            assert_eq!(
+                verdict.confidence > 0.5,
+                frame < 10,
+                "frame {frame}: {}",
+                verdict.confidence
+            );
+            assert_eq!(
+                (logic.gaze().reach, logic.gaze().prefer_center),
+                (1.0, true)
+            );
+        }
+        let nothing = Sighting {
+            best: None,
+            ..sighting(true, HERE.center)
+        };
+        assert_eq!(logic.judge(&nothing, HERE).action, Action::Stay);
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        #[derive(serde::Deserialize)]
+        struct Documented {
+            lost: LostSettings,
+        }
+        let text = include_str!("../../docs/lost.md");
+        let block = text
+            .split("```yaml\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next())
+            .expect("a block of YAML");
+        let documented: Documented = serde_yaml::from_str(block).expect("settings");
+        assert_eq!(documented.lost, LostSettings::default());
+        assert_eq!(block.lines().count(), 1 + 12, "each setting is there");
+        assert!(LostSettings::default().check().is_ok());
+    }
 }

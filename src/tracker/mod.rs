@@ -396,7 +396,7 @@ impl SingleObjectTracker for Tracker {
         check_target(frame, target)?;
         self.frame_size = None;
         self.follower.initialize(frame, target)?;
-        self.lost.reset();
+        self.lost.start(frame.width(), frame.height());
         self.frame_size = Some((frame.width(), frame.height()));
         Ok(())
     }

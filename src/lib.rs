@@ -16,6 +16,7 @@ pub mod node;
 pub mod output;
 pub mod overlay;
 pub mod picture;
+pub mod simulate;
 pub mod source;
 pub mod tracker;
 

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod dataset;
 pub mod metrics;
+pub mod presence;
 pub mod report;
 pub mod results;
 pub mod runner;

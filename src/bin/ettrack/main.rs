@@ -5,9 +5,11 @@ mod console;
 mod eval;
 mod interrupt;
 mod models;
+mod presence;
 mod progress;
 mod replay;
 mod roi;
+mod simulate;
 mod track;
 mod tracker_args;
 
@@ -40,6 +42,8 @@ enum Command {
     Track(track::TrackArgs),
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
+    Simulate(simulate::SimulateArgs),
+    Presence(Box<presence::PresenceArgs>),
 }
 
 impl Command {
@@ -50,6 +54,8 @@ impl Command {
             Self::Track(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Simulate(args) => args.run(),
+            Self::Presence(args) => args.run(),
         }
     }
 }

@@ -56,7 +56,9 @@ class Teacher:
 
 
 def _relaxed(path: Path) -> onnx.ModelProto:
-    """The graph with free picture sides (its weights do not depend on them)."""
+    """The graph with free picture sides (its weights do not depend on them). Raises ValueError without a file."""
+    if not path.is_file():
+        raise ValueError(f"expected the teacher's {path.name} in {path.parent}, found none")
     model = onnx.load(path)
     del model.graph.value_info[:]
     for tensor in [*model.graph.input, *model.graph.output]:

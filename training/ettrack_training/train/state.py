@@ -33,8 +33,13 @@ class CheckpointFile:
         return self.path.exists() or self._index.exists()
 
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any]:
-        """Only tensors and plain values are read. Raises ValueError for pieces that are missing or damaged."""
-        return torch.load(io.BytesIO(self.read_bytes()), map_location=device, weights_only=True)
+        """Only tensors and plain values are read. Raises ValueError for what is damaged or missing."""
+        data = self.read_bytes()
+        try:
+            return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        # torch reports a damaged file by whatever fails first inside it.
+        except Exception as error:
+            raise ValueError(f"{self.path}: expected a checkpoint, cannot read it ({error!r:.100})") from error
 
     def read_bytes(self) -> bytes:
         """The file's content, pieces joined. Raises ValueError as `load` does."""

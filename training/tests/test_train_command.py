@@ -1,0 +1,48 @@
+"""What the training command refuses, before it does anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ettrack_training.train.__main__ import main
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+
+
+def refused(capsys: pytest.CaptureFixture, recipe: Path, folder: Path, *more: str) -> str:
+    """The one line on standard error of a command that must end with 2."""
+    status = main(["--recipe", str(recipe), "--cache", str(folder / "cache"), "--out", str(folder / "run"), *more])
+    assert status == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_wrong_usage_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    smoke, nano = RECIPES / "smoke.yaml", RECIPES / "ettrack-nano.yaml"
+    assert "nowhere.yaml: cannot be read" in refused(capsys, tmp_path / "nowhere.yaml", tmp_path)
+    assert "expected --teacher DIR" in refused(capsys, nano, tmp_path, "--device", "cpu")
+    teacher = str(tmp_path / "teacher")
+    assert "backbone.onnx" in refused(capsys, nano, tmp_path, "--device", "cpu", "--teacher", teacher)
+    assert "clips.json" in refused(capsys, smoke, tmp_path, "--device", "cpu", "--workers", "0")
+    assert "got 'otb100'" in refused(capsys, smoke, tmp_path, "--device", "cpu", "--eval", "otb100")
+    missing = str(tmp_path / "ettrack")
+    words = ["--device", "cpu", "--eval", "vot=/data", "--ettrack", missing]
+    assert f"{missing}: expected the ettrack command line" in refused(capsys, smoke, tmp_path, *words)
+    assert "backbone.pt: no such file" in refused(
+        capsys, smoke, tmp_path, "--device", "cpu", "--backbone", str(tmp_path / "backbone.pt")
+    )
+    if not torch.cuda.is_available():
+        assert "no CUDA device" in refused(capsys, smoke, tmp_path, "--device", "cuda")
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
+    message = refused(capsys, RECIPES / "smoke.yaml", tmp_path, "--device", "cpu")
+    assert "is there already: --resume" in message
+    damaged = refused(capsys, RECIPES / "smoke.yaml", tmp_path, "--device", "cpu", "--resume")
+    assert "checkpoint.pt: expected a checkpoint" in damaged

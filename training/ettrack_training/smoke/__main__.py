@@ -1,7 +1,7 @@
 """Goes the whole way of training in a few steps each, and checks what must hold.
 
 Makes pictures, packs them, stands in for the teacher, distils a backbone, trains a head, joins both,
-trains from truth alone, resumes, publishes, and tracks with the command line.
+trains from truth alone, resumes, publishes, renders a flight and tracks in it with the command line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import csv
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -32,11 +33,12 @@ from ..train.loop import Training
 from ..train.recipe import Recipe
 from ..train.start import backbone_state
 from ..train.state import CheckpointFile
-from .pictures import photographs, sequence, videos
+from .pictures import photographs, videos
 from .teacher import write_teacher
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SEED = 7
+FLIGHT_FRAMES = 12
 
 
 class Smoke:
@@ -47,7 +49,7 @@ class Smoke:
         self.cache, self.teacher = folder / "cache", folder / "teacher"
         self.backbone, self.head, self.joint = (folder / f"{name}.pt" for name in ("backbone", "head", "joint"))
         self.supervised, self.model = folder / "supervised", folder / "model" / "smoke"
-        self.sequence = folder / "sequence"
+        self.flight = folder / "flight"
 
     def stages(self) -> list[Callable[[], str]]:
         """All of them, in order."""
@@ -61,7 +63,7 @@ class Smoke:
             self.resumed_joint_distillation,
             self.loss_on_fixed_data,
             self.paper_recipe,
-            self.sequence_to_track,
+            self.rendered_flight,
             self.supervised_training,
             self.resumed_supervised_training,
             self.published_model,
@@ -153,14 +155,18 @@ class Smoke:
         expect(training.skipped == 0, "no step is skipped")
         return [row["loss"] for row in losses]
 
-    def sequence_to_track(self) -> str:
-        """A sequence to track in."""
-        sequence(self.sequence, 12, np.random.default_rng(SEED))
-        return "12 frames"
+    def rendered_flight(self) -> str:
+        """A sequence to track in, by `ettrack simulate`."""
+        size = ["--width", "320", "--height", "240", "--frames", str(FLIGHT_FRAMES), "--seed", str(SEED)]
+        done = subprocess.run([self.binary, "simulate", "--output", self.flight, *size], capture_output=True, text=True)
+        expect(done.returncode == 0, f"ettrack simulate ends well: {done.stderr.strip()}")
+        truth = (self.flight / "groundtruth_rect.txt").read_text().splitlines()
+        expect(len(truth) == FLIGHT_FRAMES, f"truth of {FLIGHT_FRAMES} frames, got {len(truth)} lines")
+        return f"{FLIGHT_FRAMES} frames"
 
     def _train(self, *more: object) -> list[dict[str, str]]:
         command = ["--recipe", RECIPES / "smoke.yaml", "--cache", self.cache, "--out", self.supervised]
-        evaluation = ["--eval", f"simulated={self.sequence}", "--ettrack", self.binary]
+        evaluation = ["--eval", f"simulated={self.flight}", "--ettrack", self.binary]
         status = train([str(word) for word in [*command, *evaluation, "--device", "cpu", "--parts", *more]])
         expect(status == 0, "training ends well")
         return read_log(self.supervised / "log.csv")
@@ -189,7 +195,7 @@ class Smoke:
 
     def evaluation(self) -> str:
         """`ettrack eval` opens it and tracks."""
-        figures = evaluate(self.binary, self.model, Benchmark("simulated", self.sequence), self.folder / "eval")
+        figures = evaluate(self.binary, self.model, Benchmark("simulated", self.flight), self.folder / "eval")
         expect(0 <= figures.success_auc <= 1, f"a success AUC, got {figures.success_auc}")
         return f"AUC {figures.success_auc:.3f} (untrained)"
 

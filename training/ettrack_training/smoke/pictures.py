@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -54,17 +53,3 @@ def videos(folder: Path, count: int, frames: int, random: np.random.Generator) -
             item["boxes"].append([x, y, width, height])
         items.append(item)
     (folder / "index.json").write_text(json.dumps(items))
-
-
-def sequence(folder: Path, frames: int, random: np.random.Generator) -> None:
-    """Writes one sequence in the layout that `ettrack eval --dataset simulated` reads."""
-    source = folder / "source"
-    videos(source, 1, frames, random)
-    (item,) = json.loads((source / "index.json").read_text())
-    (folder / "img").mkdir()
-    for number, name in enumerate(item["frames"], start=1):
-        (source / name).rename(folder / "img" / f"{number:04}.jpg")
-    # This layout counts pixels from 1.
-    rows = [f"{x + 1:.2f},{y + 1:.2f},{width},{height}" for x, y, width, height in item["boxes"]]
-    (folder / "groundtruth_rect.txt").write_text("\n".join(rows) + "\n")
-    shutil.rmtree(source)

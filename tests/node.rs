@@ -268,6 +268,13 @@ fn logs(out: &[Output]) -> Vec<(Level, String)> {
         .collect()
 }
 
+/// An adapter runs the core on a thread of its own.
+#[test]
+fn the_core_moves_between_threads() {
+    fn assert_send<T: Send>(_: &T) {}
+    assert_send(&Bench::new().core);
+}
+
 #[test]
 fn idle_tracking_lost_and_back_under_the_images_headers() {
     let mut node = Bench::new();

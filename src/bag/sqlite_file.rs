@@ -1,5 +1,6 @@
 //! One `.db3` file: rosbag2's sqlite3 storage.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -184,15 +185,23 @@ fn read_topics(connection: &Connection) -> rusqlite::Result<Vec<(i64, FileTopic)
         })?
         .collect::<rusqlite::Result<Vec<(i64, FileTopic)>>>()?;
     drop(statement);
-    // Counting fails on a damaged database that can be read in part; the count is then just not known.
-    let mut count = connection.prepare("SELECT COUNT(*) FROM messages WHERE topic_id = ?1")?;
-    for (id, topic) in &mut topics {
-        topic.message_count = count
-            .query_row([*id], |row| row.get::<_, i64>(0))
-            .ok()
-            .map(|count| count as u64);
+    // Counting fails on a damaged database that can be read in part; the counts are then just not known.
+    if let Ok(counts) = count_messages(connection) {
+        for (id, topic) in &mut topics {
+            topic.message_count = Some(counts.get(id).copied().unwrap_or(0));
+        }
     }
     Ok(topics)
+}
+
+/// Messages per topic id, in one pass: the table may be long.
+fn count_messages(connection: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
+    connection
+        .prepare("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id")?
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        })?
+        .collect()
 }
 
 /// Appends the places of all messages of the topics `numbers`; on an error those before it.

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Marks an error as the caller's: wrong arguments or input that cannot be used (exit code 2).
 ///
-/// `Err(error).context(BadInput("…".into()))`, `anyhow::bail!(BadInput(format!(…)))`, or [`BadInput::wrap`].
+/// `Err(error).context(BadInput("…".into()))` or `anyhow::bail!(BadInput(format!(…)))`.
 #[derive(Debug)]
 pub struct BadInput(pub String);
 

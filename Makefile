@@ -7,6 +7,7 @@
 PYTHON ?= python3
 CARGO ?= cargo
 OUT ?= out
+FUZZ_SECONDS ?= 300
 VENV ?= .venv
 PIP_OPTIONS ?=
 MODEL ?= models/ettrack-nano
@@ -26,7 +27,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build onnxruntime test test-rust test-training parity parity-models train-smoke lint lint-rust lint-training format workshop
+.PHONY: help demo build onnxruntime test test-rust test-training parity parity-models fuzz train-smoke lint lint-rust lint-training format workshop
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +79,11 @@ parity-models: $(WORKSHOP)
 
 train-smoke: build onnxruntime $(WORKSHOP) ## Go the whole way of training in a few steps, on pictures made here.
 	$(WORKSHOP_RUN) -m ettrack_training.smoke --out $(OUT)/train-smoke --ettrack $(ETTRACK)
+
+fuzz: ## Fuzz message decoders, bag readers and manifests (wants a nightly toolchain and cargo-fuzz).
+	for target in message bag manifest; do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; \
+	done
 
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
 

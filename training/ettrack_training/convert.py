@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,12 +23,14 @@ from .model_folder import ModelFolderError, sha256, write_model_folder
 from .trackers import TRACKERS, Tracker
 
 
-def load_network(tracker: Tracker, path: Path, entry: str | None = None) -> tuple[nn.Module, list[str]]:
+def load_network(
+    tracker: Tracker, path: Path, entry: str | None = None, inert_classes: Sequence[str] = ()
+) -> tuple[nn.Module, list[str]]:
     """The tracker's network with the checkpoint's weights, and what was dropped by rule.
 
     Raises `CheckpointError`, with the first differences and the tracker that the file looks like.
     """
-    raw = checkpoint.load(path, entry=entry, inert_classes=tracker.inert_classes)
+    raw = checkpoint.load(path, entry=entry, inert_classes=(*tracker.inert_classes, *inert_classes))
     state, dropped = tracker.clean(raw)
     network = tracker.build(state)
     expected = network.state_dict()
@@ -72,10 +74,11 @@ def convert(
     output: Path,
     *,
     entry: str | None = None,
+    inert_classes: Sequence[str] = (),
     replace: bool = False,
 ) -> dict[str, float]:
     """Reads, checks, exports and writes; largest differences between graphs and network."""
-    network, dropped = load_network(tracker, path, entry)
+    network, dropped = load_network(tracker, path, entry, inert_classes)
     for line in dropped:
         print(f"dropped: {line}", file=sys.stderr)
     provenance = {
@@ -97,6 +100,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
     parser.add_argument("--output", required=True, type=Path, help="the model folder to write")
     parser.add_argument("--entry", help="entry of the file that holds the weights, e.g. ema")
+    parser.add_argument(
+        "--inert-class",
+        action="append",
+        default=[],
+        metavar="MODULE.CLASS",
+        help="a class beside the weights, as a refusal names it: read as an empty shell, its code is not run",
+    )
     parser.add_argument("--replace", action="store_true", help="replace an existing model")
     options = parser.parse_args(arguments)
     try:
@@ -105,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.checkpoint,
             options.output,
             entry=options.entry,
+            inert_classes=options.inert_class,
             replace=options.replace,
         )
     except (CheckpointError, ModelFolderError) as error:

@@ -173,3 +173,27 @@ def test_settings_objects_of_the_authors_files_are_read_as_shells(tmp_path, monk
     assert checkpoint.load(path, inert_classes=TRACKERS["smat"].inert_classes)["a"] == 1
     with pytest.raises(CheckpointError, match=r"pickled code.*Settings"):
         checkpoint.load(path)
+
+
+def test_tables_that_the_network_computes_may_be_missing(tmp_path):
+    path, whole = tmp_path / "c.pkl", state_of("sparsett")
+    state = {key: v for key, v in whole.items() if not key.endswith(("relative_position_index", "fm_ctr"))}
+    assert len(state) == len(whole) - 13
+    torch.save({"model_state_dict": state}, path)
+    network, _ = load_network(TRACKERS["sparsett"], path)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, whole[key])
+
+
+def test_further_classes_can_be_read_as_shells(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "c.pth.tar"
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "some_lab", types.ModuleType("some_lab"))
+        sys.modules["some_lab"].Notes = type("Notes", (), {"__module__": "some_lab"})
+        torch.save({"net": state_of("smat"), "notes": sys.modules["some_lab"].Notes()}, path)
+    arguments = ["--tracker", "smat", str(path), "--output", str(tmp_path / "smat")]
+    assert main(arguments) == 2
+    assert "some_lab.Notes" in capsys.readouterr().err
+    assert not (tmp_path / "smat").exists()
+    assert main([*arguments, "--inert-class", "some_lab.Notes"]) == 0
+    assert (tmp_path / "smat" / "model.yaml").exists()

@@ -399,6 +399,12 @@ class Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y)) + x)
 
 
+def cell_centres() -> Tensor:
+    """``[1, 361, 2]``: x and y of the score's cells in search pixels."""
+    cell = torch.arange(SCORE_SIZE * SCORE_SIZE)
+    return torch.stack([cell % SCORE_SIZE, cell // SCORE_SIZE], dim=-1)[None] * float(STRIDE)
+
+
 class DoubleHead(nn.Module):
     """Score from a pointwise and a convolution branch together, box from the convolution branch."""
 
@@ -406,9 +412,7 @@ class DoubleHead(nn.Module):
         super().__init__()
         for name in ("bi_fc", "si_fc", "bi_conv", "si_conv"):
             self.register_parameter(name, nn.Parameter(torch.tensor(0.0 if name.startswith("b") else 1.0)))
-        cell = torch.arange(SCORE_SIZE * SCORE_SIZE)
-        centres = torch.stack([cell % SCORE_SIZE, cell // SCORE_SIZE], dim=-1) * float(STRIDE)
-        self.register_buffer("fm_ctr", centres[None])
+        self.register_buffer("fm_ctr", cell_centres())
         self.fc_branch = nn.Sequential(nn.Conv2d(inputs, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU())
         self.fc_branch_cls = ConvBn(width, 1)
         self.fc_branch_reg = ConvBn(width, 4)

@@ -8,10 +8,32 @@ from torch import Tensor, nn
 
 from ..export import Graph, Tolerance
 from ..export import sparsett as export
-from ..networks.sparsett import MEAN, SEARCH_SIZE, STD, STRIDE, TEMPLATE_SIZE, SparseTT
+from ..networks.sparsett import (
+    MEAN,
+    SEARCH_SIZE,
+    STD,
+    STRIDE,
+    TEMPLATE_SIZE,
+    WINDOW,
+    SparseTT,
+    cell_centres,
+    relative_position_index,
+)
 from ..pseudo_weights import Override, transformer_rule
-from .base import Tracker
+from .base import StateDict, Tracker
 from .noise import generator, structured_noise
+
+
+def clean(state: StateDict) -> tuple[StateDict, list[str]]:
+    """Completes constant tables, which some files leave out because the network computes them."""
+    tables = {}
+    for key in state:
+        if key.endswith(".relative_position_bias_table"):
+            name = key.replace("_bias_table", "_index")
+            tables[name] = relative_position_index(WINDOW)
+    if "head.si_conv" in state:
+        tables["head.fm_ctr"] = cell_centres()
+    return {**tables, **state}, []
 
 
 class _Template(nn.Module):
@@ -113,4 +135,5 @@ TRACKER = Tracker(
         computed=("head.fm_ctr",),
     ),
     golden_salt="#stt",
+    clean=clean,
 )

@@ -21,7 +21,7 @@ use self::world::World;
 use crate::geometry::BoundingBox;
 
 pub use self::write::{
-    IMAGE_TOPIC, ROI_TOPIC, SimulateError, TRUTH_TOPIC, write_bag, write_folder,
+    IMAGE_TOPIC, ROI_TOPIC, SimulateError, TRUTH_TOPIC, check_free, write_bag, write_folder,
 };
 
 /// Part of the target's outline that must be seen for the target to count as present.

@@ -9,8 +9,8 @@ use super::texture::{Rgb, Texture};
 
 /// Side of the painted ground, metres; beyond it repeats.
 const GROUND: f64 = 256.0;
-/// Texels along the ground's side.
-const GROUND_TEXELS: usize = 2048;
+/// Texels along the ground's side; tests look at small pictures and need no fine ground.
+const GROUND_TEXELS: usize = if cfg!(test) { 256 } else { 2048 };
 /// Side of the fine pattern that is laid over it, metres.
 const DETAIL: f64 = 16.0;
 const DETAIL_TEXELS: usize = 512;
@@ -155,10 +155,49 @@ impl World {
     }
 }
 
+/// The bodies whose shadow may fall on each cell of the ground.
+struct ShadowThrowers {
+    cells: Vec<Vec<Body>>,
+}
+
+impl ShadowThrowers {
+    /// Cells along the ground's side.
+    const CELLS: usize = 32;
+
+    fn new(standing: &[Body]) -> Self {
+        let side = GROUND / Self::CELLS as f64;
+        let middle = |cell: usize| (cell as f64 + 0.5) * side - 0.5 * GROUND;
+        let cells = (0..Self::CELLS * Self::CELLS)
+            .map(|cell| {
+                let (x, y) = (middle(cell % Self::CELLS), middle(cell / Self::CELLS));
+                let near = |body: &&Body| {
+                    let (dx, dy) = (x - body.center[0], y - body.center[1]);
+                    dx.hypot(dy) < reach(body) + side
+                };
+                standing.iter().filter(near).copied().collect()
+            })
+            .collect();
+        Self { cells }
+    }
+
+    fn near(&self, x: f64, y: f64) -> &[Body] {
+        let cell = |at: f64| {
+            let cell = (at / GROUND + 0.5) * Self::CELLS as f64;
+            (cell as usize).min(Self::CELLS - 1)
+        };
+        &self.cells[cell(y) * Self::CELLS + cell(x)]
+    }
+}
+
+/// No shadow of a body falls farther than this from below its centre, metres.
+fn reach(body: &Body) -> f64 {
+    let half = body.half();
+    half[0].max(half[1]) + body.center[2] + half[2]
+}
+
 /// Whether the sun is hidden behind a body, seen from the ground.
 fn in_shadow(body: &Body, x: f64, y: f64) -> bool {
-    let half = body.half();
-    let reach = half[0].max(half[1]) + body.center[2] + half[2];
+    let reach = reach(body);
     let (dx, dy) = (x - body.center[0], y - body.center[1]);
     dx * dx + dy * dy < reach * reach && body.meet([x, y, 0.0], SUN).is_some()
 }
@@ -341,6 +380,7 @@ fn standing(random: &mut Random, road: &Road, bridge_angle: f64) -> Vec<Body> {
 fn paint_ground(seed: u64, road: &Road, standing: &[Body]) -> Texture {
     let texel = GROUND / GROUND_TEXELS as f64;
     let ground_seed = seed ^ 0x67;
+    let throwers = ShadowThrowers::new(standing);
     Texture::new(GROUND_TEXELS, |column, row| {
         let x = (column as f64 + 0.5) * texel - 0.5 * GROUND;
         let y = (row as f64 + 0.5) * texel - 0.5 * GROUND;
@@ -372,7 +412,7 @@ fn paint_ground(seed: u64, road: &Road, standing: &[Body]) -> Texture {
         if (from_middle - ROAD + 0.35).abs() < 0.09 || (from_middle < 0.09 && dash) {
             color = mix(color, [0.85, 0.85, 0.82], 0.85);
         }
-        let shaded = standing.iter().any(|body| in_shadow(body, x, y));
+        let shaded = throwers.near(x, y).iter().any(|body| in_shadow(body, x, y));
         if shaded {
             color.map(|c| c * SHADE)
         } else {

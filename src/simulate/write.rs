@@ -58,6 +58,15 @@ fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, SimulateError> {
     Ok(bytes)
 }
 
+/// Whether a flight can be written to `folder`, to be asked before the work begins.
+pub fn check_free(folder: &Path) -> Result<(), SimulateError> {
+    // An empty folder may stand there already: a rename replaces it.
+    if fs::read_dir(folder).map_or(folder.exists(), |mut inside| inside.next().is_some()) {
+        return Err(SimulateError::Exists(folder.to_owned()));
+    }
+    Ok(())
+}
+
 /// Writes `img/0001.jpg` …, `groundtruth_rect.txt` (x, y, width, height; pixels counted from 1 as in OTB-100; `NaN`
 /// where the target is not in sight) and `visibility.txt` (0..=1) into the new folder `folder`. `after_frame` is called
 /// with the number of frames done.
@@ -66,10 +75,7 @@ pub fn write_folder(
     folder: &Path,
     mut after_frame: impl FnMut(u32),
 ) -> Result<(), SimulateError> {
-    // An empty folder may stand there already: a rename replaces it.
-    if fs::read_dir(folder).map_or(folder.exists(), |mut inside| inside.next().is_some()) {
-        return Err(SimulateError::Exists(folder.to_owned()));
-    }
+    check_free(folder)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| OutputError { path, source }

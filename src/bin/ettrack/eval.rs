@@ -196,9 +196,8 @@ impl EvalArgs {
 
     fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
         let path = self.model.as_deref().unwrap_or(Path::new("."));
-        let model = ModelFolder::open(path).map_err(|error| {
-            anyhow::Error::new(error).context(BadInput("cannot open the model".into()))
-        })?;
+        let model = ModelFolder::open(path)
+            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
         // The manifest holds the checksums of the graphs, and opening the model has checked them.

@@ -104,9 +104,8 @@ impl PresenceArgs {
                 self.root.display()
             )));
         }
-        let model = ModelFolder::open(&self.model).map_err(|error| {
-            anyhow::Error::new(error).context(BadInput("cannot open the model".into()))
-        })?;
+        let model = ModelFolder::open(&self.model)
+            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
         let mut tracker = Tracker::open(&model.path, &options)?;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ettrack::simulate::{SimulateError, Simulation, SimulationOptions, write_bag, write_folder};
+use ettrack::simulate::{
+    SimulateError, Simulation, SimulationOptions, check_free, write_bag, write_folder,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::BadInput;
@@ -62,6 +64,7 @@ impl SimulateArgs {
             }
             error => error.into(),
         };
+        check_free(&self.output).map_err(explain)?;
         let start = Instant::now();
         let simulation = Simulation::new(options).map_err(explain)?;
         let bar = ProgressBar::new(u64::from(self.frames));

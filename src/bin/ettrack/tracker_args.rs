@@ -142,9 +142,8 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
 
 /// Opens the model once more than needed, so that a wrong model is refused before any work begins.
 pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
-    let tracker = Tracker::open(&model.path, options).map_err(|error| {
-        anyhow::Error::new(error).context(BadInput("cannot open the model".into()))
-    })?;
+    let tracker = Tracker::open(&model.path, options)
+        .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
     tracing::info!(
         "model {}, ONNX Runtime {} at {}",
         tracker.manifest().name,

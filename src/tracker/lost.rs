@@ -68,10 +68,10 @@ impl Default for LostSettings {
             enabled: true,
             weights: Weights::default(),
             smoothing: 0.6,
-            lost_below: 0.2,
+            lost_below: 0.35,
             lost_after: 5,
             candidate_above: 0.04,
-            found_above: 0.4,
+            found_above: 0.5,
             found_after: 2,
             coast: 0.9,
             widen_by: 1.4,
@@ -84,12 +84,12 @@ impl Default for LostSettings {
 impl Default for Weights {
     fn default() -> Self {
         Self {
-            bias: -7.5,
-            score: 0.4,
-            history: 0.15,
-            second: -2.2,
-            spread: -11.0,
-            agreement: 10.0,
+            bias: -8.7,
+            score: 0.3,
+            history: 0.34,
+            second: -1.2,
+            spread: 0.0,
+            agreement: 12.0,
             change: 0.0,
             displacement: -0.5,
         }

@@ -17,7 +17,12 @@ rng = np.random.default_rng(20261121)
 
 def draw(frames):
     truth = np.column_stack(
-        [rng.uniform(0, 300, frames), rng.uniform(0, 200, frames), rng.uniform(8, 90, frames), rng.uniform(8, 90, frames)]
+        [
+            rng.uniform(0, 300, frames),
+            rng.uniform(0, 200, frames),
+            rng.uniform(8, 90, frames),
+            rng.uniform(8, 90, frames),
+        ]
     )
     spread = rng.choice([0.05, 0.3, 1.5], frames)[:, None]
     guess = truth + rng.normal(0, 1, (frames, 4)) * truth[:, [2, 3, 2, 3]] * spread
@@ -85,7 +90,7 @@ pooled = got10k(sequences, bound)
 
 if "--got10k" in sys.argv:
     metrics = toolkit(sys.argv[sys.argv.index("--got10k") + 1])
-    for s, ours in zip(sequences, one):
+    for s, ours in zip(sequences, one, strict=True):
         guess = s["guess"].copy()
         guess[0] = s["truth"][0]
         iou, center = metrics.rect_iou(guess, s["truth"]), metrics.center_error(guess, s["truth"])
@@ -110,7 +115,7 @@ out = {
     "image_size": bound,
     "sequences": [
         {"truth": s["truth"].tolist(), "guess": s["guess"].tolist(), "cover": s["cover"].tolist(), "one_pass": o}
-        for s, o in zip(sequences, one)
+        for s, o in zip(sequences, one, strict=True)
     ],
     "one_pass_mean": {key: float(np.mean([o[key] for o in one])) for key in one[0]},
     "got10k": pooled,

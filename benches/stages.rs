@@ -22,7 +22,9 @@ fn crop(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("crop_to_256");
     for encoding in [
         Encoding::Rgb8,
+        Encoding::Bgr8,
         Encoding::Bgra8,
+        Encoding::Mono8,
         Encoding::Yuyv,
         Encoding::Nv12,
         Encoding::BayerRggb8,

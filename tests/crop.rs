@@ -184,8 +184,25 @@ fn reference(frame: &Frame<'_>, window: &SearchWindow, padding: &Padding, size: 
     out
 }
 
+const ENCODINGS: [Encoding; 14] = [
+    Encoding::Rgb8,
+    Encoding::Bgr8,
+    Encoding::Rgba8,
+    Encoding::Bgra8,
+    Encoding::Mono8,
+    Encoding::Mono16,
+    Encoding::Uyvy,
+    Encoding::Yuyv,
+    Encoding::Nv12,
+    Encoding::Nv21,
+    Encoding::BayerRggb8,
+    Encoding::BayerBggr8,
+    Encoding::BayerGbrg8,
+    Encoding::BayerGrbg8,
+];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_window_of_any_image_is_the_definition(
@@ -197,8 +214,11 @@ proptest! {
         size in 1_usize..48,
         color in any::<[u8; 3]>(),
         drops_last in any::<bool>(),
-        encoding in prop::sample::select(vec![Encoding::Rgb8, Encoding::Bgra8, Encoding::Mono8, Encoding::Nv12, Encoding::Yuyv]),
+        encoding in prop::sample::select(ENCODINGS.to_vec()),
     ) {
+        // A mosaic has at least 3 x 3 cells.
+        let least = if encoding.ros_name().starts_with("bayer") { 3 } else { 1 };
+        let (width, height) = (width.max(least), height.max(least));
         let bytes = encoding.row_bytes(width) * encoding.stored_rows(height);
         let data: Vec<u8> = (0..bytes as u64)
             .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)

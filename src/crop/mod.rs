@@ -8,7 +8,14 @@
 //! Windows between pixels have those of OpenCV 4's `warpAffine(..., INTER_LINEAR)`: positions in steps of
 //! 1/32 pixel (OpenCV 5 gives other bytes).
 
-use crate::frame::Frame;
+mod passes;
+mod sampling;
+
+use std::ops::Range;
+
+use crate::frame::{Frame, Rgbx};
+use passes::{Pair, Taps};
+use sampling::{Mix, Resize, Sampling, Warp};
 
 /// A square of source pixels: what a network gets to see, before it is resized.
 ///
@@ -164,193 +171,21 @@ impl Normalization {
     }
 }
 
-/// How output pixels are mixed of source pixels: the positions and the integer arithmetic of one of OpenCV's
-/// functions.
-trait Sampling {
-    /// Bits of a horizontal sum that the vertical pass drops.
-    const DROPPED_BITS: u32;
-    /// Pixels of the image that exist for this sampling: columns, rows.
-    fn extent(&self) -> (i64, i64);
-    /// The two image columns that output column `k` mixes, and their weights.
-    fn column(&self, k: usize) -> Mix;
-    /// The same of rows.
-    fn row(&self, k: usize) -> Mix;
-    /// A byte of two horizontal sums times their weights.
-    fn round(above: i32, below: i32) -> u8;
-}
-
-/// Two source positions and their weights.
-#[derive(Debug, Clone, Copy)]
-struct Mix {
-    positions: (i64, i64),
-    weights: (u16, u16),
-}
-
-/// `resize(..., INTER_LINEAR)`: weights of 11 bits, positions kept inside the window.
-struct Resize {
-    window: SearchWindow,
-    extent: (i64, i64),
-    scale: f64,
-}
-
-impl Resize {
-    const ONE: f32 = 2048.0;
-
-    fn new(frame: &Frame<'_>, window: &SearchWindow, padding: &Padding, size: usize) -> Self {
-        let extent = |pixels: u32, first: i64| {
-            let pixels = i64::from(pixels);
-            if padding.drops_last && first + i64::from(window.side) >= pixels {
-                pixels - 1
-            } else {
-                pixels
-            }
-        };
-        Self {
-            window: *window,
-            extent: (
-                extent(frame.width(), window.x),
-                extent(frame.height(), window.y),
-            ),
-            scale: f64::from(window.side) / size as f64,
-        }
-    }
-
-    /// The source index below output `k`'s position, and the fraction above.
-    fn position(&self, k: usize) -> (i64, f32) {
-        let at = ((k as f64 + 0.5) * self.scale - 0.5) as f32;
-        let floor = at.floor();
-        (floor as i64, at - floor)
-    }
-
-    fn weights(fraction: f32) -> (u16, u16) {
-        let first = ((1.0 - fraction) * Self::ONE).round_ties_even();
-        let second = (fraction * Self::ONE).round_ties_even();
-        (first as u16, second as u16)
-    }
-}
-
-impl Sampling for Resize {
-    const DROPPED_BITS: u32 = 4;
-
-    fn extent(&self) -> (i64, i64) {
-        self.extent
-    }
-
-    fn column(&self, k: usize) -> Mix {
-        let last = i64::from(self.window.side) - 1;
-        let (mut at, mut fraction) = self.position(k);
-        if at < 0 {
-            (at, fraction) = (0, 0.0);
-        }
-        if at >= last {
-            (at, fraction) = (last, 0.0);
-        }
-        Mix {
-            positions: (self.window.x + at, self.window.x + (at + 1).min(last)),
-            weights: Self::weights(fraction),
-        }
-    }
-
-    fn row(&self, k: usize) -> Mix {
-        let last = i64::from(self.window.side) - 1;
-        let (at, fraction) = self.position(k);
-        // OpenCV keeps the fraction of rows outside, unlike that of columns.
-        let inside = |row: i64| self.window.y + row.clamp(0, last);
-        Mix {
-            positions: (inside(at), inside(at + 1)),
-            weights: Self::weights(fraction),
-        }
-    }
-
-    fn round(above: i32, below: i32) -> u8 {
-        (((above >> 16) + (below >> 16) + 2) >> 2) as u8
-    }
-}
-
-/// `warpAffine(..., INTER_LINEAR | WARP_INVERSE_MAP)` with scale and shift: weights of 5 bits.
-struct Warp {
-    first: (f64, f64),
-    step: (f64, f64),
-    extent: (i64, i64),
-}
-
-impl Warp {
-    fn new(frame: &Frame<'_>, window: &SubPixelWindow, size: usize) -> Self {
-        // The authors' code makes the matrix in f32 and hands it over in f64.
-        let step = |first: f32, last: f32| f64::from((last - first) / (size.max(2) - 1) as f32);
-        Self {
-            first: (f64::from(window.first.0), f64::from(window.first.1)),
-            step: (
-                step(window.first.0, window.last.0),
-                step(window.first.1, window.last.1),
-            ),
-            extent: (i64::from(frame.width()), i64::from(frame.height())),
-        }
-    }
-
-    /// From a position in 1/1024 pixel, rounding towards 1/32.
-    fn mix(position: i64) -> Mix {
-        let position = (position + 16) >> 5;
-        let (at, fraction) = (position >> 5, (position & 31) as u16);
-        Mix {
-            positions: (at, at + 1),
-            weights: (32 - fraction, fraction),
-        }
-    }
-}
-
-impl Sampling for Warp {
-    const DROPPED_BITS: u32 = 0;
-
-    fn extent(&self) -> (i64, i64) {
-        self.extent
-    }
-
-    fn column(&self, k: usize) -> Mix {
-        // Shift and scaled index are rounded apart here, together in rows: so does OpenCV.
-        let shift = (self.first.0 * 1024.0).round_ties_even() as i64;
-        Self::mix(shift + (self.step.0 * k as f64 * 1024.0).round_ties_even() as i64)
-    }
-
-    fn row(&self, k: usize) -> Mix {
-        let position = (self.step.1 * k as f64 + self.first.1) * 1024.0;
-        Self::mix(position.round_ties_even() as i64)
-    }
-
-    fn round(above: i32, below: i32) -> u8 {
-        // The products of two 5-bit weights: OpenCV's weights of 15 bits are 32 times these.
-        ((above + below + 512) >> 10) as u8
-    }
-}
-
-/// Where an output pixel comes from along a row: two places of [`Cropper::pixels`] and their weights.
-#[derive(Debug, Clone, Copy)]
-struct Tap {
-    first: u32,
-    second: u32,
-    weights: (u16, u16),
-}
-
-/// Three colours in lanes of 21 bits, so that one multiplication weighs all: 255 x 2048 takes 19 bits.
-fn spread(rgb: [u8; 3]) -> u64 {
-    u64::from(rgb[0]) | u64::from(rgb[1]) << 21 | u64::from(rgb[2]) << 42
-}
-
 /// Cuts, pads, resizes and normalises search windows. Its buffers are reused from call to call.
 #[derive(Debug, Default)]
 pub struct Cropper {
-    /// Horizontal taps.
-    taps: Vec<Tap>,
-    /// The image columns that the taps read, in order; place 0 of `pixels` is the padding, so column `i` of
-    /// this list lies at place `i + 1`.
-    columns: Vec<u32>,
-    /// One source row at those columns.
-    pixels: Vec<u64>,
-    /// Two source rows after the horizontal pass, three planes each, in 1/128 or 1/32 of a level.
-    lines: [Vec<i16>; 2],
-    /// One output row, three planes.
-    row: Vec<u8>,
+    /// Horizontal taps of the output columns, two by two.
+    taps: Vec<Taps>,
+    /// One source row at the columns that the taps read, between two pixels of padding on either side.
+    pixels: Vec<Rgbx>,
+    /// Two source rows after the horizontal pass, in 1/128 or 1/32 of a level.
+    lines: [Vec<Pair<i16>>; 2],
+    /// One output row.
+    row: Vec<Pair<u8>>,
 }
+
+/// Padding pixels on either side of a source row: a tap reads a pixel and its right neighbour.
+const MARGIN: usize = 2;
 
 /// The source row that a line holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -393,8 +228,8 @@ impl Cropper {
                 .enumerate()
             {
                 let line = &mut out[plane * plane_len + k * size..][..size];
-                for (number, value) in line.iter_mut().zip(&row[channel * size..][..size]) {
-                    *number = table[usize::from(*value)];
+                for (number, pixel) in line.iter_mut().zip(row) {
+                    *number = table[usize::from(pixel[channel])];
                 }
             }
         });
@@ -418,25 +253,27 @@ impl Cropper {
             "bytes of {size} x {size} pixels"
         );
         self.sample(frame, &view.into(), padding, size, |k, row| {
-            let (red, rest) = row.split_at(size);
-            let (green, blue) = rest.split_at(size);
             let line = out[k * size * 3..][..size * 3].chunks_exact_mut(3);
-            for (((pixel, r), g), b) in line.zip(red).zip(green).zip(blue) {
-                pixel.copy_from_slice(&[*r, *g, *b]);
+            for (out, pixel) in line.zip(row) {
+                out.copy_from_slice(&pixel[..3]);
             }
         });
     }
 
-    /// Calls `put(k, row)` with every output row, top to bottom: `size` values of R, then of G, then of B.
+    /// Calls `put(k, row)` with every output row, top to bottom.
     fn sample(
         &mut self,
         frame: &Frame<'_>,
         view: &View,
         padding: &Padding,
         size: usize,
-        put: impl FnMut(usize, &[u8]),
+        put: impl FnMut(usize, &[Rgbx]),
     ) {
-        let color = spread(padding.color);
+        if size == 0 {
+            return;
+        }
+        let [r, g, b] = padding.color;
+        let color = [r, g, b, 0];
         match view {
             View::Pixels(window) => {
                 let sampling = Resize::new(frame, window, padding, size);
@@ -452,22 +289,30 @@ impl Cropper {
         &mut self,
         frame: &Frame<'_>,
         sampling: &S,
-        color: u64,
+        color: Rgbx,
         size: usize,
-        mut put: impl FnMut(usize, &[u8]),
+        mut put: impl FnMut(usize, &[Rgbx]),
     ) {
         let (width, height) = sampling.extent();
-        self.prepare(sampling, width, size, color);
+        let columns = self.prepare(frame, sampling, width, size);
 
         let Self {
             taps,
-            columns,
             pixels,
             lines,
             row,
         } = self;
         let [upper, lower] = lines;
         let (mut in_upper, mut in_lower) = (Line::Nothing, Line::Nothing);
+        pixels.fill(color);
+        let mut weigh = |source: Line, line: &mut [Pair<i16>]| {
+            let run = MARGIN..MARGIN + columns.len();
+            match source {
+                Line::Row(y) => frame.read_rgbx(y, columns.start, &mut pixels[run]),
+                Line::Padding | Line::Nothing => pixels[run].fill(color),
+            }
+            passes::horizontal(pixels, taps, line);
+        };
         for k in 0..size {
             let Mix { positions, weights } = sampling.row(k);
             let source = |row: i64| {
@@ -485,92 +330,51 @@ impl Cropper {
                 std::mem::swap(&mut in_upper, &mut in_lower);
             }
             if in_upper != wanted_upper {
-                horizontal_pass::<S>(frame, wanted_upper, columns, pixels, taps, upper);
+                weigh(wanted_upper, upper);
                 in_upper = wanted_upper;
             }
             if in_lower != wanted_lower {
-                horizontal_pass::<S>(frame, wanted_lower, columns, pixels, taps, lower);
+                weigh(wanted_lower, lower);
                 in_lower = wanted_lower;
             }
-            vertical_pass::<S>(upper, lower, weights, row);
-            put(k, row);
+            passes::vertical::<S>(upper, lower, weights, row);
+            let (pixels, _) = row.as_flattened().as_chunks();
+            put(k, &pixels[..size]);
         }
     }
 
-    /// Sizes the buffers and finds which image columns the output reads.
-    fn prepare<S: Sampling>(&mut self, sampling: &S, width: i64, size: usize, padding: u64) {
-        // At most two columns per output pixel, so that later windows never grow a buffer.
-        self.columns.clear();
-        self.columns.reserve(2 * size);
+    /// Sizes the buffers, makes the taps, and gives the image columns that they read.
+    fn prepare<S: Sampling>(
+        &mut self,
+        frame: &Frame<'_>,
+        sampling: &S,
+        width: i64,
+        size: usize,
+    ) -> Range<u32> {
+        let inside = |column: i64| column.clamp(0, width);
+        // Columns come in order, so the outermost ones are those of the first and the last output pixel.
+        let start = inside(sampling.column(0).positions.0) & !1;
+        let end = inside(sampling.column(size - 1).positions.1 + 1).max(start);
+        let margin = MARGIN as i64;
+
+        // The second pixel of the last pair may be one too many, without weight.
+        let pairs = size.div_ceil(2);
         self.taps.clear();
-        self.taps.reserve(size);
+        self.taps.resize(pairs, Taps::default());
         for k in 0..size {
             let Mix { positions, weights } = sampling.column(k);
-            let first = self.place(positions.0, width);
-            let second = self.place(positions.1, width);
-            self.taps.push(Tap {
-                first,
-                second,
-                weights,
-            });
+            let place = (positions.0 - start).clamp(-margin, end - start) + margin;
+            self.taps[k / 2].set(k % 2, place as u32, weights);
         }
         self.pixels.clear();
-        self.pixels.resize(2 * size + 1, padding);
+        // No window reads more columns than the image has, so that later ones never grow the buffer.
+        self.pixels.reserve(frame.width() as usize + 2 * MARGIN);
+        self.pixels
+            .resize((end - start) as usize + 2 * MARGIN, [0; 4]);
         for line in &mut self.lines {
-            line.resize(3 * size, 0);
+            line.resize(pairs, [0; 8]);
         }
-        self.row.resize(3 * size, 0);
-    }
-
-    /// The place in `pixels` of an image column. Columns are asked for in order, or one back.
-    fn place(&mut self, column: i64, width: i64) -> u32 {
-        if !(0..width).contains(&column) {
-            return 0;
-        }
-        let column = column as u32;
-        match self.columns.last() {
-            Some(&last) if column <= last => self.columns.len() as u32 - (last - column),
-            _ => {
-                self.columns.push(column);
-                self.columns.len() as u32
-            }
-        }
-    }
-}
-
-/// Weighs the columns of a source row into `line`.
-fn horizontal_pass<S: Sampling>(
-    frame: &Frame<'_>,
-    source: Line,
-    columns: &[u32],
-    pixels: &mut [u64],
-    taps: &[Tap],
-    line: &mut [i16],
-) {
-    let padding = pixels[0];
-    match source {
-        Line::Row(y) => {
-            let places = &mut pixels[1..];
-            frame.for_each_in_row(y, columns.iter().copied(), |i, rgb| places[i] = spread(rgb));
-        }
-        Line::Padding | Line::Nothing => pixels.fill(padding),
-    }
-    let (red, rest) = line.split_at_mut(taps.len());
-    let (green, blue) = rest.split_at_mut(taps.len());
-    for (((tap, r), g), b) in taps.iter().zip(red).zip(green).zip(blue) {
-        let sum = pixels[tap.first as usize] * u64::from(tap.weights.0)
-            + pixels[tap.second as usize] * u64::from(tap.weights.1);
-        // Without the dropped bits a sum fits 15 bits.
-        *r = (sum >> S::DROPPED_BITS & 0x7fff) as i16;
-        *g = (sum >> (21 + S::DROPPED_BITS) & 0x7fff) as i16;
-        *b = (sum >> (42 + S::DROPPED_BITS) & 0x7fff) as i16;
-    }
-}
-
-/// Weighs two lines into bytes, with OpenCV's truncations.
-fn vertical_pass<S: Sampling>(upper: &[i16], lower: &[i16], weights: (u16, u16), row: &mut [u8]) {
-    let (above, below) = (i32::from(weights.0), i32::from(weights.1));
-    for ((out, a), b) in row.iter_mut().zip(upper).zip(lower) {
-        *out = S::round(above * i32::from(*a), below * i32::from(*b));
+        self.row.resize(pairs, [0; 8]);
+        start as u32..end as u32
     }
 }

@@ -4,6 +4,10 @@
 //! the encoding. Conversions give the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV,
 //! bilinear demosaicing for Bayer), which is what the rest of a ROS system shows.
 
+mod pixels;
+
+pub(crate) use pixels::Rgbx;
+
 /// Pixel layouts, named as in ROS's `sensor_msgs/image_encodings`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -311,9 +315,11 @@ impl<'a> Frame<'a> {
         if x >= self.width || y >= self.height {
             return None;
         }
-        let mut pixel = [0; 3];
-        self.for_each_in_row(y, std::iter::once(x), |_, rgb| pixel = rgb);
-        Some(pixel)
+        let (first, odd) = (x & !1, x & 1);
+        let mut pixels = [[0; 4]; 2];
+        self.read_rgbx(y, first, &mut pixels[..=odd as usize]);
+        let [r, g, b, _] = pixels[odd as usize];
+        Some([r, g, b])
     }
 
     /// Writes row `y` as interleaved R, G, B into `out`, which holds 3 x width bytes.
@@ -332,8 +338,10 @@ impl<'a> Frame<'a> {
             out.copy_from_slice(&self.data[start..start + out.len()]);
             return;
         }
-        self.for_each_in_row(y, 0..self.width, |i, rgb| {
-            out[i * 3..i * 3 + 3].copy_from_slice(&rgb)
+        self.for_runs(y, |x, pixels| {
+            for (out, pixel) in out[x * 3..].chunks_exact_mut(3).zip(pixels) {
+                out.copy_from_slice(&pixel[..3]);
+            }
         });
     }
 
@@ -350,114 +358,36 @@ impl<'a> Frame<'a> {
     pub fn mean_rgb(&self) -> [f64; 3] {
         let mut sums = [0_u64; 3];
         for y in 0..self.height {
-            // A row's sum fits 32 bits up to 16 million pixels, so the inner loop stays narrow.
-            let mut row = [0_u64; 3];
-            self.for_each_in_row(y, 0..self.width, |_, rgb| {
-                for (sum, value) in row.iter_mut().zip(rgb) {
+            self.for_runs(y, |_, pixels| {
+                // A run's sum fits 16 bits, so the inner loop stays narrow.
+                let mut run = [0_u16; 3];
+                for pixel in pixels {
+                    for (sum, value) in run.iter_mut().zip(pixel) {
+                        *sum += u16::from(*value);
+                    }
+                }
+                for (sum, value) in sums.iter_mut().zip(run) {
                     *sum += u64::from(value);
                 }
             });
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
-            }
         }
         let count = f64::from(self.width) * f64::from(self.height);
         sums.map(|sum| sum as f64 / count)
     }
 
-    /// Calls `put(i, rgb)` for the i-th of `columns` in row `y`. Columns and row lie inside the image.
-    ///
-    /// The encoding is told apart once per row, outside the loop over pixels.
-    #[inline]
-    pub(crate) fn for_each_in_row(
-        &self,
-        y: u32,
-        columns: impl Iterator<Item = u32>,
-        mut put: impl FnMut(usize, [u8; 3]),
-    ) {
-        let row = self.stored_row(y as usize);
-        match self.encoding {
-            Encoding::Rgb8 => {
-                for (i, x) in columns.enumerate() {
-                    let at = x as usize * 3;
-                    let p = &row[at..at + 3];
-                    put(i, [p[0], p[1], p[2]]);
-                }
-            }
-            Encoding::Bgr8 => {
-                for (i, x) in columns.enumerate() {
-                    let at = x as usize * 3;
-                    let p = &row[at..at + 3];
-                    put(i, [p[2], p[1], p[0]]);
-                }
-            }
-            Encoding::Rgba8 => {
-                for (i, x) in columns.enumerate() {
-                    let at = x as usize * 4;
-                    let p = &row[at..at + 4];
-                    put(i, [p[0], p[1], p[2]]);
-                }
-            }
-            Encoding::Bgra8 => {
-                for (i, x) in columns.enumerate() {
-                    let at = x as usize * 4;
-                    let p = &row[at..at + 4];
-                    put(i, [p[2], p[1], p[0]]);
-                }
-            }
-            Encoding::Mono8 => {
-                for (i, x) in columns.enumerate() {
-                    put(i, [row[x as usize]; 3]);
-                }
-            }
-            Encoding::Mono16 => {
-                let big_endian = self.big_endian;
-                for (i, x) in columns.enumerate() {
-                    let at = x as usize * 2;
-                    let bytes = [row[at], row[at + 1]];
-                    let value = if big_endian {
-                        u16::from_be_bytes(bytes)
-                    } else {
-                        u16::from_le_bytes(bytes)
-                    };
-                    // 65535 becomes 255, as cv_bridge scales it.
-                    put(i, [((u32::from(value) + 128) / 257) as u8; 3]);
-                }
-            }
-            Encoding::Uyvy => {
-                for (i, x) in columns.enumerate() {
-                    let x = x as usize;
-                    let pair = &row[x / 2 * 4..x / 2 * 4 + 4];
-                    put(i, yuv_to_rgb(pair[1 + x % 2 * 2], pair[0], pair[2]));
-                }
-            }
-            Encoding::Yuyv => {
-                for (i, x) in columns.enumerate() {
-                    let x = x as usize;
-                    let pair = &row[x / 2 * 4..x / 2 * 4 + 4];
-                    put(i, yuv_to_rgb(pair[x % 2 * 2], pair[1], pair[3]));
-                }
-            }
-            Encoding::Nv12 | Encoding::Nv21 => {
-                let chroma = self.stored_row(self.height as usize + y as usize / 2);
-                let (u, v) = if self.encoding == Encoding::Nv12 {
-                    (0, 1)
-                } else {
-                    (1, 0)
-                };
-                for (i, x) in columns.enumerate() {
-                    let x = x as usize;
-                    let pair = &chroma[x / 2 * 2..x / 2 * 2 + 2];
-                    put(i, yuv_to_rgb(row[x], pair[u], pair[v]));
-                }
-            }
-            Encoding::BayerRggb8
-            | Encoding::BayerBggr8
-            | Encoding::BayerGbrg8
-            | Encoding::BayerGrbg8 => {
-                self.for_each_bayer(y, columns, put);
-            }
+    /// Calls `put(x, pixels)` with runs of row `y`, from left to right.
+    fn for_runs(&self, y: u32, mut put: impl FnMut(usize, &[Rgbx])) {
+        let mut run = [[0; 4]; 64];
+        for x in (0..self.width).step_by(run.len()) {
+            let pixels = &mut run[..(self.width - x).min(64) as usize];
+            self.read_rgbx(y, x, pixels);
+            put(x as usize, pixels);
         }
+    }
+
+    /// Reads the pixels of row `y` from column `first`, an even one, on; all lie inside the image.
+    pub(crate) fn read_rgbx(&self, y: u32, first: u32, out: &mut [Rgbx]) {
+        pixels::read(self, y, first, out);
     }
 
     /// The bytes of a stored row (a chroma row counts on from the last luminance row).
@@ -465,63 +395,6 @@ impl<'a> Frame<'a> {
         let start = row * self.stride;
         &self.data[start..start + self.encoding.row_bytes(self.width)]
     }
-
-    /// Bilinear demosaicing. The outermost pixels repeat their inner neighbours, as in OpenCV.
-    fn for_each_bayer(
-        &self,
-        y: u32,
-        columns: impl Iterator<Item = u32>,
-        mut put: impl FnMut(usize, [u8; 3]),
-    ) {
-        // Parity of the column and the row that hold red.
-        let (red_x, red_y) = match self.encoding {
-            Encoding::BayerBggr8 => (1, 1),
-            Encoding::BayerGbrg8 => (0, 1),
-            Encoding::BayerGrbg8 => (1, 0),
-            _ => (0, 0),
-        };
-        let y = y.clamp(1, self.height - 2) as usize;
-        let (above, row, below) = (
-            self.stored_row(y - 1),
-            self.stored_row(y),
-            self.stored_row(y + 1),
-        );
-        let half = |a: u8, b: u8| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8;
-        let quarter = |a: u8, b: u8, c: u8, d: u8| {
-            ((u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d) + 2) >> 2) as u8
-        };
-        for (i, x) in columns.enumerate() {
-            let x = x.clamp(1, self.width - 2) as usize;
-            let (left, right) = (x - 1, x + 1);
-            let here = row[x];
-            let cross = || quarter(above[x], below[x], row[left], row[right]);
-            let diagonal = || quarter(above[left], above[right], below[left], below[right]);
-            put(
-                i,
-                match (x % 2 == red_x, y % 2 == red_y) {
-                    (true, true) => [here, cross(), diagonal()],
-                    (false, false) => [diagonal(), cross(), here],
-                    // Green in a row with red: red to both sides, blue above and below.
-                    (false, true) => [half(row[left], row[right]), here, half(above[x], below[x])],
-                    (true, false) => [half(above[x], below[x]), here, half(row[left], row[right])],
-                },
-            );
-        }
-    }
-}
-
-/// BT.601, limited range, in OpenCV's 20-bit fixed point.
-#[inline]
-fn yuv_to_rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
-    const SHIFT: i32 = 20;
-    const ROUND: i32 = 1 << (SHIFT - 1);
-    let luma = (i32::from(y) - 16).max(0) * 1_220_542;
-    let u = i32::from(u) - 128;
-    let v = i32::from(v) - 128;
-    let red = (luma + ROUND + 1_673_527 * v) >> SHIFT;
-    let green = (luma + ROUND - 852_492 * v - 409_993 * u) >> SHIFT;
-    let blue = (luma + ROUND + 2_116_026 * u) >> SHIFT;
-    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
 /// Owned pixels that a source fills again and again; borrow it as a [`Frame`] to track.

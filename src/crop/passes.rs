@@ -1,0 +1,68 @@
+//! The two passes of a resize over whole rows, as plain loops that the compiler makes vector instructions of: those of
+//! AVX2 where the processor has it, found at run time, else those every processor of its kind has. Whether it does is
+//! a matter of their exact form: `cargo bench` tells.
+
+use multiversion::multiversion;
+
+use super::sampling::Sampling;
+use crate::frame::Rgbx;
+
+/// Bits of a horizontal sum that the vertical pass does not see; without them it fits 15 bits.
+pub(super) const DROPPED_BITS: u32 = 4;
+
+/// R, G, B and a zero of two pixels, a vector's worth.
+pub(super) type Pair<T> = [T; 8];
+
+/// Where two output pixels come from along a row.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taps {
+    /// Of either one, the first of the two neighbouring pixels that it mixes.
+    places: [u32; 2],
+    /// Weights of the first neighbours and of the second ones.
+    weights: [Pair<i16>; 2],
+}
+
+impl Taps {
+    /// Sets output pixel `k`, 0 or 1.
+    pub fn set(&mut self, k: usize, place: u32, weights: (i16, i16)) {
+        self.places[k] = place;
+        self.weights[0][4 * k..][..4].fill(weights.0);
+        self.weights[1][4 * k..][..4].fill(weights.1);
+    }
+}
+
+/// Weighs the pixels of a source row into `line`, as `taps` say.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>]) {
+    for (taps, sums) in taps.iter().zip(line) {
+        let a = &pixels[taps.places[0] as usize..][..2];
+        let b = &pixels[taps.places[1] as usize..][..2];
+        let first = pair(a[0], b[0]);
+        let second = pair(a[1], b[1]);
+        let [of_first, of_second] = &taps.weights;
+        for i in 0..8 {
+            let sum = i32::from(first[i]) * i32::from(of_first[i])
+                + i32::from(second[i]) * i32::from(of_second[i]);
+            sums[i] = (sum >> DROPPED_BITS) as i16;
+        }
+    }
+}
+
+#[inline(always)]
+fn pair(a: Rgbx, b: Rgbx) -> Pair<u8> {
+    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
+}
+
+/// Weighs two lines into bytes, with OpenCV's truncations.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn vertical<S: Sampling>(
+    upper: &[Pair<i16>],
+    lower: &[Pair<i16>],
+    weights: (i16, i16),
+    row: &mut [Pair<u8>],
+) {
+    let (upper, lower) = (upper.as_flattened(), lower.as_flattened());
+    for ((out, above), below) in row.as_flattened_mut().iter_mut().zip(upper).zip(lower) {
+        *out = S::blend((*above, *below), weights);
+    }
+}

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .boxes import overlap
 from .convert import load_network
 from .model_folder import sha256, write_model_folder
 from .networks import ETTrack
@@ -244,18 +245,6 @@ def _cells(side: int, like: Tensor) -> Tensor:
     return torch.stack([cell % side, cell // side], dim=-1).to(like)
 
 
-def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU (Rezatofighi et al., CVPR 2019) of boxes by corners, `[..., 4]` to `[...]`."""
-
-    def area(first: Tensor, last: Tensor) -> Tensor:
-        return (last - first).clamp(min=0).prod(dim=-1)
-
-    common = area(torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:]))
-    union = area(a[..., :2], a[..., 2:]) + area(b[..., :2], b[..., 2:]) - common
-    hull = area(torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:]))
-    return common / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
-
-
 def losses(compression: Compression, template: Tensor, search: Tensor) -> dict[str, Tensor]:
     """Prediction and feature guidance of one batch; `total` is what is minimised."""
     features, (teacher_score, teacher_box) = compression.guide(template, search)
@@ -263,12 +252,13 @@ def losses(compression: Compression, template: Tensor, search: Tensor) -> dict[s
     teacher_score = teacher_score.clamp(1e-6, 1 - 1e-6)
     # Less the teacher's own entropy, so that nothing is left where both agree.
     entropy = F.binary_cross_entropy(teacher_score, teacher_score)
+    _, giou = overlap(box, teacher_box)
     # Where the teacher sees nothing its boxes mean nothing.
     weight = teacher_score / teacher_score.sum(dim=1, keepdim=True)
     parts = {
         "score": F.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), teacher_score) - entropy,
         "l1": (weight * (box - teacher_box).abs().mean(dim=-1)).sum(dim=1).mean(),
-        "giou": (weight * (1 - giou(box, teacher_box))).sum(dim=1).mean(),
+        "giou": (weight * (1 - giou)).sum(dim=1).mean(),
         "features": torch.stack(
             [F.mse_loss(stage.output, f) for stage, f in zip(compression.stages, features, strict=True)]
         ).mean(),

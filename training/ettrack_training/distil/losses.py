@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..boxes import overlap as box_overlap
 from ..data.labels import STRIDE, grid_points
 
 
@@ -23,19 +24,9 @@ def decode(distances: Tensor) -> Tensor:
     return torch.stack((x - left, y - top, x + right, y + bottom), 1)
 
 
-def overlap(corners: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU (Rezatofighi et al., CVPR 2019) of each cell's box with the truth.
-
-    [B,4,n,n] and [B,4] (x1, y1, x2, y2) -> two of [B,n,n].
-    """
-    truth = boxes[:, :, None, None]
-    low, high = torch.maximum(corners[:, :2], truth[:, :2]), torch.minimum(corners[:, 2:], truth[:, 2:])
-    inner = (high - low).clamp_min(0).prod(1)
-    area = (corners[:, 2:] - corners[:, :2]).clamp_min(0).prod(1)
-    union = area + (truth[:, 2:] - truth[:, :2]).prod(1) - inner
-    iou = inner / union.clamp_min(1e-3)
-    hull = (torch.maximum(corners[:, 2:], truth[:, 2:]) - torch.minimum(corners[:, :2], truth[:, :2])).prod(1)
-    return iou, iou - (hull - union) / hull.clamp_min(1e-3)
+def overlap(corners: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of each cell's box with the truth: [B,4,n,n] and [B,4] -> two of [B,n,n]."""
+    return box_overlap(corners.movedim(1, -1), truth[:, None, None])
 
 
 def target_cells(boxes: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
+
+from .train.evaluation import Benchmark, EvaluationError, evaluate
 
 
 def combinations(values: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -38,18 +38,14 @@ def cross_validate(scores: np.ndarray, groups: list[str], folds: int) -> tuple[i
     return int(scores.mean(axis=1).argmax()), float(held.mean())
 
 
-def evaluate(
+def auc_by_target(
     binary: Path, model: Path, datasets: dict[str, Path], output: Path, constants: dict[str, str]
 ) -> dict[str, float]:
-    """Success AUC per target, by `ettrack eval`, which takes up what an earlier run left in `output`."""
+    """Success AUC per target. Raises `EvaluationError`."""
     result: dict[str, float] = {}
     for name, root in datasets.items():
         folder = output / "_".join(f"{key}={value}" for key, value in constants.items()) / name
-        command = [binary, "eval", "--dataset", name, "--root", root, "--model", model, "--output", folder]
-        command += ["--no-samples", *(f"--set={key}={value}" for key, value in constants.items())]
-        subprocess.run([str(part) for part in command], check=True, capture_output=True)
-        summary = json.loads((folder / "summary.json").read_text())
-        result |= {target: row["success_auc"] for target, row in summary["sequences"].items()}
+        result |= evaluate(binary, model, Benchmark(name, root), folder, constants).sequences
     return result
 
 
@@ -76,7 +72,10 @@ def main(argv: list[str] | None = None) -> None:
 
     datasets = {name: Path(root) for name, root in args.dataset}
     choices = combinations({key: text.split(",") for key, text in args.values})
-    rows = [evaluate(args.binary, args.model, datasets, args.output, constants) for constants in choices]
+    try:
+        rows = [auc_by_target(args.binary, args.model, datasets, args.output, constants) for constants in choices]
+    except EvaluationError as error:
+        raise SystemExit(f"error: {error}") from error
     targets = sorted(rows[0])
     scores = np.array([[row[target] for target in targets] for row in rows])
     best, held_out = cross_validate(scores, [target.split("-")[0] for target in targets], args.folds)

@@ -1,11 +1,12 @@
 """Cross-validated choice of constants."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ettrack_training.tune import combinations, cross_validate, pair
+from ettrack_training.tune import auc_by_target, combinations, cross_validate, pair
 
 
 def test_every_combination_is_tried():
@@ -25,6 +26,27 @@ def test_targets_of_one_video_stay_together():
     scores = np.array([[0.5, 0.1, 0.1], [0.4, 0.9, 0.9]])
     _, held_out = cross_validate(scores, ["a", "b", "b"], folds=2)
     assert held_out == pytest.approx((0.4 + 0.1 + 0.1) / 3)
+
+
+def test_constants_reach_the_runtime(tmp_path: Path):
+    binary = tmp_path / "ettrack"
+    # Says that each target's success is the constant it was given.
+    binary.write_text(
+        """#!/bin/sh
+        for word; do
+            case "$before" in --output) folder=$word;; --dataset) dataset=$word;; esac
+            case "$word" in --set=penalty_k=*) value=${word#--set=penalty_k=};; esac
+            before=$word
+        done
+        mkdir -p "$folder"
+        printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"%s-1": {"success_auc": %s}}}' \
+            "$dataset" "$value" "$dataset" "$value" > "$folder/summary.json"
+        """
+    )
+    binary.chmod(0o755)
+    datasets = {"otb100": tmp_path, "uav123": tmp_path}
+    aucs = auc_by_target(binary, tmp_path, datasets, tmp_path / "out", {"penalty_k": "0.25"})
+    assert aucs == {"otb100-1": 0.25, "uav123-1": 0.25}
 
 
 def test_pairs_need_both_sides():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,18 @@ def check_binary(binary: Path) -> None:
         raise EvaluationError(f"{binary}: expected the ettrack command line (cargo build --release): {said}") from error
 
 
-def evaluate(binary: Path, model: Path, benchmark: Benchmark, output: Path) -> Figures:
-    """Runs a model folder over a benchmark. Raises `EvaluationError`."""
+def evaluate(
+    binary: Path, model: Path, benchmark: Benchmark, output: Path, constants: Mapping[str, str] | None = None
+) -> Figures:
+    """Runs a model folder over a benchmark, with `constants` in place of its own. Raises `EvaluationError`.
+
+    What an earlier run left in `output` is taken up.
+    """
     command = [binary, "eval", "--dataset", benchmark.dataset, "--root", benchmark.root]
     command += ["--model", model, "--output", output, "--no-samples"]
     for name in benchmark.sequences:
         command += ["--sequence", name]
+    command += [f"--set={key}={value}" for key, value in (constants or {}).items()]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:

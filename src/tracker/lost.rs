@@ -142,30 +142,28 @@ impl LostSettings {
         if !(1.0..=8.0).contains(&self.widen_most) {
             return Err(("lost.widen_most", self.widen_most.to_string(), "1..=8"));
         }
-        let Weights {
-            bias,
-            score,
-            history,
-            second,
-            spread,
-            agreement,
-            change,
-            displacement,
-        } = self.weights;
-        let weights = [
-            bias,
-            score,
-            history,
-            second,
-            spread,
-            agreement,
-            change,
-            displacement,
-        ];
-        if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
+        let mut weights = [self.weights.bias]
+            .into_iter()
+            .chain(self.weights.factors());
+        if let Some(weight) = weights.find(|weight| !weight.is_finite()) {
             return Err(("lost.weights", weight.to_string(), "finite numbers"));
         }
         Ok(())
+    }
+}
+
+impl Weights {
+    /// All but the bias, in the order of [`Features::values`].
+    fn factors(&self) -> [f64; 7] {
+        [
+            self.score,
+            self.history,
+            self.second,
+            self.spread,
+            self.agreement,
+            self.change,
+            self.displacement,
+        ]
     }
 }
 
@@ -218,16 +216,26 @@ impl Features {
         }
     }
 
+    /// In the order of the fields.
+    fn values(&self) -> [f64; 7] {
+        [
+            self.score,
+            self.history,
+            self.second,
+            self.spread,
+            self.agreement,
+            self.change,
+            self.displacement,
+        ]
+    }
+
     /// The confidence that `weights` give, 0..=1.
     pub fn confidence(&self, weights: &Weights) -> f64 {
-        let sum = weights.bias
-            + weights.score * self.score
-            + weights.history * self.history
-            + weights.second * self.second
-            + weights.spread * self.spread
-            + weights.agreement * self.agreement
-            + weights.change * self.change
-            + weights.displacement * self.displacement;
+        let sum = self
+            .values()
+            .iter()
+            .zip(weights.factors())
+            .fold(weights.bias, |sum, (value, weight)| sum + weight * value);
         1.0 / (1.0 + (-sum).exp())
     }
 }

@@ -4,15 +4,15 @@
 //! Formulas, constants and roundings are those of the authors' code, in its precision: scores in `f32`, all else in
 //! `f64`. Where that code would carry a NaN on, the cell is passed over here.
 
-use super::choice::{Choice, Penalty, hann, missing};
+use super::choice::{Choice, hann};
 use super::engine::{Engine, Loop, Search, activate};
 use super::evidence::Evidence;
+use super::siamese::{self, Parameters};
 use super::{Pose, Sighting};
 use crate::crop::{Padding, SearchWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::{Activation, Constants};
-use crate::model::network::WantedOutput;
+use crate::model::manifest::Constants;
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
 /// The authors never let a side fall below this, pixels.
@@ -27,50 +27,8 @@ pub(super) fn open(
     constants: Constants,
     options: &NetworkOptions,
 ) -> Result<Engine<AnchorFree>, ModelError> {
-    let manifest = &folder.manifest;
-    let need = |key: &str| missing(folder, key);
-    let parameters = Parameters {
-        context: manifest
-            .template
-            .context
-            .ok_or_else(|| need("template.context"))?,
-        exemplar: manifest
-            .search
-            .exemplar_size
-            .ok_or_else(|| need("search.exemplar_size"))? as f64,
-        penalty: Penalty::of(folder, constants)?,
-        sigmoid: manifest.outputs.score.activation == Activation::Sigmoid,
-    };
-    let boxes = manifest.outputs.boxes.as_ref();
-    let outputs = [
-        WantedOutput {
-            name: &manifest.outputs.score.name,
-            shape: |n| vec![1, 1, n, n],
-        },
-        WantedOutput {
-            name: &boxes.ok_or_else(|| need("outputs.boxes"))?.name,
-            shape: |n| vec![1, 4, n, n],
-        },
-    ];
-    Engine::open(folder, options, &outputs, |size| {
-        AnchorFree::new(
-            parameters,
-            size,
-            manifest.search.stride,
-            manifest.map_side(size),
-        )
-    })
-}
-
-/// The loop's constants.
-#[derive(Debug, Clone, Copy)]
-struct Parameters {
-    context: f64,
-    /// Side of the template window in search pixels.
-    exemplar: f64,
-    penalty: Penalty,
-    /// Whether scores come as logits.
-    sigmoid: bool,
+    let shapes: [fn(i64) -> Vec<i64>; 2] = [|n| vec![1, 1, n, n], |n| vec![1, 4, n, n]];
+    siamese::open(folder, constants, options, shapes, AnchorFree::new)
 }
 
 /// The loop at one search size.
@@ -79,7 +37,6 @@ pub(super) struct AnchorFree {
     parameters: Parameters,
     /// Search pixels a side.
     size: f64,
-    stride: f64,
     /// Cells a side.
     side: usize,
     /// Cosine window, row-major.
@@ -93,11 +50,10 @@ pub(super) struct AnchorFree {
 }
 
 impl AnchorFree {
-    fn new(parameters: Parameters, size: usize, stride: usize, side: usize) -> Self {
+    fn new(parameters: Parameters, size: usize, side: usize) -> Self {
         Self {
             parameters,
             size: size as f64,
-            stride: stride as f64,
             side,
             cosine: hann(side),
             scores: vec![0.0; side * side],
@@ -106,18 +62,11 @@ impl AnchorFree {
         }
     }
 
-    /// Side of the square that holds the target with its context, pixels.
-    fn context_side(&self) -> f64 {
-        let (width, height) = (self.pose.width, self.pose.height);
-        let context = self.parameters.context * (width + height);
-        ((width + context) * (height + context)).sqrt()
-    }
-
     /// Corners of a cell's box in search pixels.
     fn corners(&self, distances: &[f32], cell: usize) -> [f64; 4] {
         let cells = self.side * self.side;
         let place = |i: usize| {
-            (i as f64 - (self.side / 2) as f64) * self.stride + (self.size / 2.0).floor()
+            (i as f64 - (self.side / 2) as f64) * self.parameters.stride + (self.size / 2.0).floor()
         };
         let (x, y) = (place(cell % self.side), place(cell / self.side));
         let distance = |side: usize| f64::from(distances[side * cells + cell]);
@@ -173,7 +122,10 @@ impl AnchorFree {
             width: (right - left) / scale,
             height: (bottom - top) / scale,
         };
-        let extent = (target_width / self.stride, target_height / self.stride);
+        let extent = (
+            target_width / self.parameters.stride,
+            target_height / self.parameters.stride,
+        );
         let mut evidence = Evidence::of_peak(&self.scores, self.side, cell, extent, |cell| {
             self.corners(distances, cell)
         });
@@ -197,13 +149,13 @@ impl Loop for AnchorFree {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
-        let side = self.context_side().round_ties_even() as u32;
+        let side = self.parameters.context_side(&self.pose).round_ties_even() as u32;
         SearchWindow::centered(target.center(), side).into()
     }
 
     fn search(&self, reach: f64) -> Search {
         let exemplar = self.parameters.exemplar;
-        let side = self.context_side();
+        let side = self.parameters.context_side(&self.pose);
         let scale = exemplar / side;
         let margin = (self.size - exemplar) / 2.0 / scale;
         let window = SearchWindow::centered(
@@ -305,6 +257,7 @@ mod tests {
         Parameters {
             context: 0.5,
             exemplar: 127.0,
+            stride: 16.0,
             penalty: Penalty {
                 window_influence: 0.225,
                 penalty_k: 0.007,
@@ -322,7 +275,7 @@ mod tests {
     }
 
     fn new_loop(size: usize) -> AnchorFree {
-        let mut state = AnchorFree::new(parameters(), size, 16, size / 16);
+        let mut state = AnchorFree::new(parameters(), size, size / 16);
         state.initialize((320, 240), BoundingBox::new(100.0, 80.0, 40.0, 30.0));
         state
     }

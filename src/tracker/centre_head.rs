@@ -3,8 +3,8 @@
 //!
 //! Roundings are those of the authors' code: maps and what is decoded of them in `f32`, state in `f64`.
 
-use super::choice::{change, missing, padded_side};
-use super::engine::{Engine, Loop, Search, activate};
+use super::choice::{change, padded_side};
+use super::engine::{Engine, Loop, Search, activate, needed};
 use super::evidence::Evidence;
 use super::{Pose, Sighting};
 use crate::crop::{Padding, SearchWindow, View};
@@ -35,33 +35,23 @@ pub(super) fn open(
             expected: format!("nothing: the family {} has no constants", manifest.family),
         });
     }
-    let need = |key: &str| missing(folder, key);
     let factors = Factors {
-        template: manifest
-            .template
-            .factor
-            .ok_or_else(|| need("template.factor"))?,
-        search: manifest
-            .search
-            .factor
-            .ok_or_else(|| need("search.factor"))?,
+        template: needed(folder, manifest.template.factor, "template.factor")?,
+        search: needed(folder, manifest.search.factor, "search.factor")?,
     };
-    let [size, offset] = [
-        (&manifest.outputs.size, "outputs.size"),
-        (&manifest.outputs.offset, "outputs.offset"),
-    ]
-    .map(|(output, key)| output.as_ref().ok_or_else(|| need(key)));
+    let size = needed(folder, manifest.outputs.size.as_ref(), "outputs.size")?;
+    let offset = needed(folder, manifest.outputs.offset.as_ref(), "outputs.offset")?;
     let outputs = [
         WantedOutput {
             name: &manifest.outputs.score.name,
             shape: |n| vec![1, 1, n, n],
         },
         WantedOutput {
-            name: &size?.name,
+            name: &size.name,
             shape: |n| vec![1, 2, n, n],
         },
         WantedOutput {
-            name: &offset?.name,
+            name: &offset.name,
             shape: |n| vec![1, 2, n, n],
         },
     ];

@@ -1,6 +1,7 @@
 //! Choosing a cell by score, change of size and aspect, and distance from the window's centre: what the SiamRPN
 //! family, SiamFC++ and the trackers after them share.
 
+use super::engine::needed;
 use crate::model::manifest::Constants;
 use crate::model::{ModelError, ModelFolder};
 
@@ -31,11 +32,11 @@ impl Penalty {
     /// # Errors
     /// [`ModelError::Value`] where one is missing.
     pub fn of(folder: &ModelFolder, constants: Constants) -> Result<Self, ModelError> {
-        let need = |value: Option<f64>, key: &str| value.ok_or_else(|| missing(folder, key));
+        let constant = |value, name| needed(folder, value, &format!("tracking.*.{name}"));
         Ok(Self {
-            window_influence: need(constants.window_influence, "tracking.*.window_influence")?,
-            penalty_k: need(constants.penalty_k, "tracking.*.penalty_k")?,
-            learning_rate: need(constants.learning_rate, "tracking.*.learning_rate")?,
+            window_influence: constant(constants.window_influence, "window_influence")?,
+            penalty_k: constant(constants.penalty_k, "penalty_k")?,
+            learning_rate: constant(constants.learning_rate, "learning_rate")?,
         })
     }
 
@@ -76,16 +77,6 @@ impl Penalty {
             }
         }
         best
-    }
-}
-
-/// A number that the family needs is not in the manifest.
-pub(super) fn missing(folder: &ModelFolder, key: &str) -> ModelError {
-    ModelError::Value {
-        path: folder.manifest_path(),
-        key: key.to_owned(),
-        got: "missing".to_owned(),
-        expected: format!("given, for the family {}", folder.manifest.family),
     }
 }
 

@@ -199,6 +199,23 @@ impl<L: Loop> Follower for Engine<L> {
     }
 }
 
+/// What a family needs of its manifest under `key`.
+///
+/// # Errors
+/// [`ModelError::Value`] where it is not given.
+pub(super) fn needed<T>(
+    folder: &ModelFolder,
+    value: Option<T>,
+    key: &str,
+) -> Result<T, ModelError> {
+    value.ok_or_else(|| ModelError::Value {
+        path: folder.manifest_path(),
+        key: key.to_owned(),
+        got: "missing".to_owned(),
+        expected: format!("given, for the family {}", folder.manifest.family),
+    })
+}
+
 /// A network's scores as 0..=1: logits where `sigmoid`.
 pub(super) fn activate(raw: &[f32], sigmoid: bool, scores: &mut [f32]) {
     for (score, &raw) in scores.iter_mut().zip(raw) {

@@ -10,6 +10,7 @@ mod choice;
 mod engine;
 pub mod evidence;
 pub mod lost;
+mod siamese;
 mod siamfcpp;
 
 use std::path::{Path, PathBuf};

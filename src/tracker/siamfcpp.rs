@@ -4,15 +4,15 @@
 //! Widths count pixels, so the centre of a box `x..x + width` lies at `x + (width - 1) / 2`. Where the authors keep
 //! `f32`, so does this.
 
-use super::choice::{Choice, Penalty, hann, missing};
+use super::choice::{Choice, hann};
 use super::engine::{Engine, Loop, Search, activate};
 use super::evidence::Evidence;
+use super::siamese::{self, Parameters};
 use super::{Pose, Sighting};
 use crate::crop::{Padding, SubPixelWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::{Activation, Constants};
-use crate::model::network::WantedOutput;
+use crate::model::manifest::Constants;
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
 /// The authors never let a side fall below this, pixels.
@@ -27,49 +27,8 @@ pub(super) fn open(
     constants: Constants,
     options: &NetworkOptions,
 ) -> Result<Engine<SiamFcpp>, ModelError> {
-    let manifest = &folder.manifest;
-    let need = |key: &str| missing(folder, key);
-    let parameters = Parameters {
-        context: manifest
-            .template
-            .context
-            .ok_or_else(|| need("template.context"))?,
-        exemplar: manifest
-            .search
-            .exemplar_size
-            .ok_or_else(|| need("search.exemplar_size"))? as f64,
-        stride: manifest.search.stride as f64,
-        penalty: Penalty::of(folder, constants)?,
-        sigmoid: manifest.outputs.score.activation == Activation::Sigmoid,
-    };
-    let boxes = manifest.outputs.boxes.as_ref();
-    let outputs = [
-        WantedOutput {
-            name: &manifest.outputs.score.name,
-            shape: |n| vec![1, n * n, 1],
-        },
-        WantedOutput {
-            name: &boxes.ok_or_else(|| need("outputs.boxes"))?.name,
-            shape: |n| vec![1, n * n, 4],
-        },
-    ];
-    Engine::open(folder, options, &outputs, |size| {
-        SiamFcpp::new(parameters, size, manifest.map_side(size))
-    })
-}
-
-/// The loop's constants.
-#[derive(Debug, Clone, Copy)]
-struct Parameters {
-    /// Context around the target, as a share of width + height.
-    context: f64,
-    /// Side of the template window in search pixels.
-    exemplar: f64,
-    /// Search pixels per cell.
-    stride: f64,
-    penalty: Penalty,
-    /// Whether scores come as logits.
-    sigmoid: bool,
+    let shapes: [fn(i64) -> Vec<i64>; 2] = [|n| vec![1, n * n, 1], |n| vec![1, n * n, 4]];
+    siamese::open(folder, constants, options, shapes, SiamFcpp::new)
 }
 
 /// The loop at one search size.
@@ -114,13 +73,6 @@ impl SiamFcpp {
             image: (1.0, 1.0),
             pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
         }
-    }
-
-    /// Side of the square that holds the target with its context, pixels.
-    fn context_side(&self) -> f64 {
-        let Pose { width, height, .. } = self.pose;
-        let context = self.parameters.context * (width + height);
-        ((width + context) * (height + context)).sqrt()
     }
 
     fn decode_maps(
@@ -200,12 +152,12 @@ impl Loop for SiamFcpp {
             width: single(target.width),
             height: single(target.height),
         };
-        let side = self.context_side().round_ties_even() as u32;
+        let side = self.parameters.context_side(&self.pose).round_ties_even() as u32;
         SubPixelWindow::centered(self.pose.center, side).into()
     }
 
     fn search(&self, reach: f64) -> Search {
-        let scale = self.parameters.exemplar / self.context_side() / reach;
+        let scale = self.parameters.exemplar / self.parameters.context_side(&self.pose) / reach;
         let side = (self.size as f64 / scale).round_ties_even() as u32;
         Search {
             view: SubPixelWindow::centered(self.pose.center, side).into(),

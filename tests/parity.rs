@@ -8,14 +8,15 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{frame_of, model, picture};
-use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use common::{
+    FedNetwork, Npz, crop_of, distance, follower, frame_of, largest_difference, model, picture,
+};
 use ettrack::geometry::BoundingBox;
+use ettrack::model::ModelFolder;
 use ettrack::model::network::WantedOutput;
-use ettrack::model::{ModelFolder, Network, NetworkOptions};
-use ettrack::tracker::{LostMode, SingleObjectTracker, TrackState, Tracker, TrackerOptions};
+use ettrack::tracker::{SingleObjectTracker, TrackState};
 use ndarray::{Array1, Array2, Array3, Array4};
-use ndarray_npy::{NpzReader, ReadNpzError, ReadableElement};
+use ndarray_npy::{ReadNpzError, ReadableElement};
 
 /// How far float arithmetic of two libraries may lead apart.
 const LOGITS: f32 = 2e-4;
@@ -28,12 +29,11 @@ fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
-struct Goldens(NpzReader<std::fs::File>);
+struct Goldens(Npz);
 
 impl Goldens {
     fn open(name: &str) -> Self {
-        let file = std::fs::File::open(data(name)).expect("the fixture is part of the repository");
-        Self(NpzReader::new(file).expect("an npz file"))
+        Self(common::goldens(&data(name)))
     }
 
     fn get<T: ReadableElement, D: ndarray::Dimension>(
@@ -57,13 +57,6 @@ fn recorded_frame(number: usize) -> Array3<u8> {
     picture(&data(&format!("frames/{number:04}.png")))
 }
 
-fn largest_difference(ours: &[f32], theirs: &Array4<f32>) -> f32 {
-    assert_eq!(ours.len(), theirs.len());
-    ours.iter()
-        .zip(theirs)
-        .fold(0.0, |worst, (a, b)| worst.max((a - b).abs()))
-}
-
 fn network_equals(name: &str, prefix: &str) {
     let Some(folder) = model(name) else { return };
     let folder = ModelFolder::open(folder).expect("a model folder");
@@ -77,45 +70,16 @@ fn network_equals(name: &str, prefix: &str) {
             shape: |n| vec![1, 4, n, n],
         },
     ];
-    let options = NetworkOptions {
-        threads: 1,
-        ..NetworkOptions::default()
-    };
-    let mut network =
-        Network::open(&folder, &outputs, &options).expect("a model that fits its manifest");
-    let input = &folder.manifest.input;
-    let normalization = Normalization::new(false, input.scale, input.mean, input.std);
+    let mut fed = FedNetwork::open(&folder, &outputs);
     let mut goldens = Goldens::open("network.npz");
-    let mut cropper = Cropper::new();
-    let mut copy = |pixels: &Array3<u8>, tensor: &mut [f32]| {
-        let side = pixels.dim().0;
-        let window = SearchWindow {
-            x: 0,
-            y: 0,
-            side: side as u32,
-        };
-        cropper.crop_tensor(
-            &frame_of(pixels),
-            window,
-            &Padding::new([0; 3]),
-            side,
-            &normalization,
-            tensor,
-        );
-    };
-    let template: Array3<u8> = goldens.get("z_crop");
-    network
-        .set_template(|tensor| copy(&template, tensor))
-        .expect("it runs");
+    fed.set_template(&goldens.get("z_crop"));
     for (index, size) in ["", "x288_"].into_iter().enumerate() {
         let search: Array3<u8> = goldens.get(&format!("{size}x_crop"));
-        let (scores, distances) = (
-            goldens.get(&format!("{prefix}{size}cls")),
-            goldens.get(&format!("{prefix}{size}reg")),
-        );
-        network.select_size(index);
-        network.fill_search(|tensor| copy(&search, tensor));
-        network.infer().expect("it runs");
+        let scores: Array4<f32> = goldens.get(&format!("{prefix}{size}cls"));
+        let distances: Array4<f32> = goldens.get(&format!("{prefix}{size}reg"));
+        fed.network.select_size(index);
+        fed.search(&search);
+        let network = &fed.network;
         let score_error = largest_difference(network.output(0), &scores);
         let distance_error = largest_difference(network.output(1), &distances);
         println!(
@@ -141,12 +105,7 @@ fn et_track_follows_as_the_authors_do() {
     let Some(folder) = model("et_track") else {
         return;
     };
-    let options = TrackerOptions {
-        threads: 1,
-        lost: LostMode::Off,
-        ..TrackerOptions::default()
-    };
-    let mut tracker = Tracker::open(folder, &options).expect("a model that fits its manifest");
+    let mut tracker = follower(&folder);
     let mut goldens = Goldens::open("tracker.npz");
     for run in ["seq_a", "seq_b"] {
         let boxes: Array2<f64> = goldens.get(&format!("{run}_bbox"));
@@ -179,12 +138,7 @@ fn et_track_follows_as_the_authors_do() {
                 "{run}, frame {number}: cell"
             );
             let found = track.bounding_box;
-            for (ours, theirs) in [found.x, found.y, found.width, found.height]
-                .iter()
-                .zip(boxes.row(row))
-            {
-                worst = worst.max((ours - theirs).abs());
-            }
+            worst = worst.max(distance(&found, boxes.row(row)));
             assert!(
                 worst <= PIXELS,
                 "{run}, frame {number}: {found} against {}",
@@ -223,18 +177,4 @@ fn et_track_follows_as_the_authors_do() {
             boxes.nrows()
         );
     }
-}
-
-/// What the tracker's last window shows, as the pixels that go into the tensor.
-fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8> {
-    let seen = tracker.inspect();
-    let mut crop = Array3::zeros((size, size, 3));
-    Cropper::new().crop_rgb8(
-        &frame_of(pixels),
-        seen.window,
-        &seen.padding,
-        size,
-        crop.as_slice_mut().expect("standard layout"),
-    );
-    crop
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ettrack::frame::{Encoding, Frame};
 use ettrack::geometry::BoundingBox;
+use ettrack::model::manifest::Constants;
 use ettrack::tracker::{
     LostMode, SingleObjectTracker, TrackError, TrackState, Tracker, TrackerOptions,
 };
@@ -260,6 +261,38 @@ fn refusal(folder: &Path) -> String {
         .to_string()
 }
 
+/// Centre heads choose by the score alone: a constant would be taken and do nothing.
+#[test]
+fn constants_for_a_centre_head_are_refused() {
+    let (_temporary, folder) = changed("model.yaml", |bytes| {
+        let bytes = edit("family: anchor_free", "family: centre_head")(bytes);
+        edit(
+            "default: {window_influence: 0.225, penalty_k: 0.007, learning_rate: 0.616}",
+            "default: {}",
+        )(bytes)
+    });
+    // Without constants the next thing that the family needs is asked for.
+    let message = refusal(&folder);
+    assert!(
+        message.contains("template.factor") && message.contains("missing"),
+        "{message}"
+    );
+    let options = TrackerOptions {
+        overrides: Constants {
+            penalty_k: Some(0.5),
+            ..Constants::default()
+        },
+        ..TrackerOptions::default()
+    };
+    let message = Tracker::open(&folder, &options)
+        .expect_err("a constant")
+        .to_string();
+    assert!(
+        message.contains("tracking.*") && message.contains("penalty_k: Some(0.5)"),
+        "{message}"
+    );
+}
+
 fn edit(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
     move |bytes| {
         let text = String::from_utf8(bytes).expect("text");
@@ -273,7 +306,7 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
     let missing = refusal(Path::new("no/such/model"));
     assert!(missing.contains("no/such/model"), "{missing}");
 
-    let cases: [(&'static str, &'static str, &[&str]); 14] = [
+    let cases: [(&'static str, &'static str, &[&str]); 16] = [
         ("format: 1", "format: 2", &["format", "2", "1"]),
         (
             "name: micro_model",
@@ -284,6 +317,16 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
             "family: anchor_free",
             "family: anchor",
             &["anchor", "anchor_free"],
+        ),
+        (
+            "  context: 0.5\n",
+            "",
+            &["template.context", "missing", "anchor_free"],
+        ),
+        (
+            "family: anchor_free",
+            "family: centre_head",
+            &["tracking.*", "0.225", "centre_head has no constants"],
         ),
         ("stride: 16", "strid: 16", &["strid", "stride"]),
         ("stride: 16", "stride: 0", &["search.stride", "0", "1..=64"]),

@@ -114,6 +114,11 @@ impl Clock for TestClock {
         self.running.set(Some(now + Duration::from_millis(5)));
         Some(now)
     }
+
+    // Looks at the running time cost nothing but where a frame is measured.
+    fn steady(&self) -> i64 {
+        self.now()
+    }
 }
 
 struct Bench {
@@ -865,32 +870,36 @@ fn silence_is_said_once_until_images_come_again() {
 }
 
 #[test]
-fn the_overlay_is_drawn_only_while_it_is_wanted() {
+fn the_overlay_shows_the_newest_answered_image_once() {
     let mut node = Bench::new();
-    let overlays = |out: &[Output]| {
-        out.iter()
-            .filter(|o| matches!(o, Output::Overlay { .. }))
-            .count()
+    let drawn = |node: &mut Bench| {
+        node.core.draw_overlay(&mut node.out);
+        std::mem::take(&mut node.out)
     };
+    assert_eq!(drawn(&mut node), [], "no image yet");
     node.frame(0);
-    assert_eq!(overlays(&node.roi(ROI)), 0);
-    node.core.set_overlay_wanted(true);
-    let out = node.frame(1);
-    let Some(Output::Overlay {
-        header: drawn,
-        width: 32,
-        height: 24,
-        data,
-    }) = out.last()
+    node.roi(ROI);
+    node.frame(1);
+    let out = drawn(&mut node);
+    let [
+        Output::Overlay {
+            header: shown,
+            width: 32,
+            height: 24,
+            data,
+        },
+    ] = &out[..]
     else {
         panic!("{out:?}")
     };
-    assert_eq!((drawn, data.len()), (&header(1), 32 * 24 * 3));
+    assert_eq!((shown, data.len()), (&header(1), 32 * 24 * 3));
     assert!(data.iter().any(|value| *value != 1), "the box is drawn");
+    assert_eq!(drawn(&mut node), [], "no new image");
     node.core
         .set_parameter("publish_overlay", &Value::Bool(false), &mut node.out)
         .unwrap();
-    assert_eq!(overlays(&node.frame(2)), 0);
+    node.frame(2);
+    assert_eq!(drawn(&mut node), [], "switched off");
 }
 
 #[test]

@@ -30,6 +30,14 @@ pub trait Clock {
     fn running(&self) -> Option<Duration> {
         None
     }
+    /// Nanoseconds for periods and timeouts: the running time where there is one, because simulated time may
+    /// stand still while people wait for a warning; else the images' clock.
+    fn steady(&self) -> i64 {
+        self.running().map_or_else(
+            || self.now(),
+            |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX),
+        )
+    }
 }
 
 /// An image as it came from the middleware. The core keeps the bytes and never copies them.
@@ -116,7 +124,8 @@ pub struct NodeCore {
     request: Option<Request>,
     targets_so_far: u64,
     enabled: bool,
-    overlay_wanted: bool,
+    /// Whether the newest image was answered and not drawn yet.
+    overlay_due: bool,
     /// Header and size of the newest good image.
     newest: Option<(Header, (u32, u32))>,
     statistics: Statistics,
@@ -143,7 +152,7 @@ impl NodeCore {
         tracker
             .configure(&parameters.tracker_settings())
             .map_err(refused)?;
-        let now = clock.now();
+        let now = clock.steady();
         let statistics = Statistics::new(now)
             .ok_or_else(|| ParameterError::Tracker("no memory for the statistics".into()))?;
         Ok(Self {
@@ -159,7 +168,7 @@ impl NodeCore {
             request: None,
             targets_so_far: 0,
             enabled: true,
-            overlay_wanted: false,
+            overlay_due: false,
             newest: None,
             statistics,
             started: now,
@@ -199,7 +208,7 @@ impl NodeCore {
             }
             Err(reason) => {
                 let reason = format!("image refused: {reason}");
-                if let Some(line) = self.bad_log.pass(clock.now(), || reason.clone()) {
+                if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
                     out.push(Output::Log(Level::Warn, line));
                 }
                 self.statistics.bad(reason);
@@ -215,7 +224,7 @@ impl NodeCore {
             .zip(started)
             .map(|(end, start)| end.saturating_sub(start));
         self.statistics.processed(latency);
-        self.statistics.last_frame = Some(clock.now());
+        self.statistics.last_frame = Some(clock.steady());
         self.statistics.last_age = Some(clock.now().saturating_sub(header.stamp.as_nanoseconds()));
         self.warned_of_no_images = false;
         self.history.push(header.stamp, message);
@@ -234,6 +243,12 @@ impl NodeCore {
         if let Ok(header) = read_header(&message) {
             self.history.push(header.stamp, message);
         }
+    }
+
+    /// Counts images that were overtaken and are gone.
+    pub fn count_dropped(&mut self, images: u64) {
+        self.statistics.received += images;
+        self.statistics.dropped += images;
     }
 
     /// A calibration, from then on used for directions.
@@ -341,9 +356,34 @@ impl NodeCore {
         .into()
     }
 
-    /// Whether somebody listens to the overlay: only then it is drawn.
-    pub fn set_overlay_wanted(&mut self, wanted: bool) {
-        self.overlay_wanted = wanted;
+    /// Draws the box into the newest answered image, once for each answer. To be called where somebody listens,
+    /// after target and detections went out, so that nobody waits for the drawing.
+    pub fn draw_overlay(&mut self, out: &mut Vec<Output>) {
+        if !std::mem::take(&mut self.overlay_due) || !self.parameters.publish_overlay {
+            return;
+        }
+        let Some(message) = self
+            .history
+            .newest()
+            .and_then(|newest| self.history.from(newest).next())
+        else {
+            return;
+        };
+        // It was readable when it was answered.
+        let Ok((header, frame)) = read_image(message, &mut self.picture) else {
+            return;
+        };
+        let mut picture = overlay::to_rgb_image(&frame);
+        if let Some(target) = &self.target {
+            overlay::draw_track(&mut picture, &target.last);
+        }
+        let (width, height) = picture.dimensions();
+        out.push(Output::Overlay {
+            header,
+            width,
+            height,
+            data: picture.into_raw(),
+        });
     }
 
     /// Changes a parameter while the node runs.
@@ -443,7 +483,7 @@ impl NodeCore {
 
     /// To be called several times a second: diagnostics, and a word where no images come.
     pub fn tick(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
-        let now = clock.now();
+        let now = clock.steady();
         let since = self.statistics.last_frame.unwrap_or(self.started);
         let silent = now.saturating_sub(since) as f64 * 1e-9;
         let timeout = self.parameters.no_image_timeout;
@@ -474,7 +514,11 @@ impl NodeCore {
                 model: &self.model,
                 search_scale: self.parameters.search_scale,
             };
-            out.push(Output::Diagnostics(self.statistics.report(now, &situation)));
+            out.push(Output::Diagnostics(self.statistics.report(
+                now,
+                clock.now(),
+                &situation,
+            )));
         }
     }
 
@@ -507,7 +551,7 @@ impl NodeCore {
         } else {
             self.follow(frame, clock, out);
         }
-        self.publish(header, frame, out);
+        self.publish_state(header, (frame.width(), frame.height()), out);
     }
 
     /// Takes the requested target in `frame`; on an error the old target stays.
@@ -565,7 +609,7 @@ impl NodeCore {
                 self.statistics.tracking_errors += 1;
                 if let Some(line) = self
                     .error_log
-                    .pass(clock.now(), || format!("tracking failed: {error}"))
+                    .pass(clock.steady(), || format!("tracking failed: {error}"))
                 {
                     out.push(Output::Log(Level::Error, line));
                 }
@@ -652,7 +696,7 @@ impl NodeCore {
                 None => self.follow(&frame, clock, out),
             }
             if remaining == 0 {
-                self.publish(&header, &frame, out);
+                self.publish_state(&header, (frame.width(), frame.height()), out);
             }
         }
         self.picture = picture;
@@ -660,7 +704,7 @@ impl NodeCore {
     }
 
     fn refuse(&mut self, reason: String, clock: &dyn Clock, out: &mut Vec<Output>) {
-        if let Some(line) = self.refusal_log.pass(clock.now(), || reason.clone()) {
+        if let Some(line) = self.refusal_log.pass(clock.steady(), || reason.clone()) {
             out.push(Output::Log(Level::Warn, line));
         }
         self.statistics.last_refused = Some(reason);
@@ -674,39 +718,27 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         let reason = format!("message on {topic} refused: {error}");
-        if let Some(line) = self.bad_log.pass(clock.now(), || reason.clone()) {
+        if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
             out.push(Output::Log(Level::Warn, line));
         }
         self.statistics.bad(reason);
     }
 
-    /// Target, detections, and the overlay where it is wanted.
-    fn publish(&self, header: &Header, frame: &Frame<'_>, out: &mut Vec<Output>) {
-        self.publish_state(header, (frame.width(), frame.height()), out);
-        if self.overlay_wanted && self.parameters.publish_overlay {
-            let mut picture = overlay::to_rgb_image(frame);
-            if let Some(target) = &self.target {
-                overlay::draw_track(&mut picture, &target.last);
-            }
-            let (width, height) = picture.dimensions();
-            let data = picture.into_raw();
-            out.push(Output::Overlay {
-                header: header.clone(),
-                width,
-                height,
-                data,
-            });
-        }
-    }
-
     /// The state under the newest image's header, when it changes without an image.
-    fn publish_newest(&self, out: &mut Vec<Output>) {
-        if let Some((header, size)) = &self.newest {
-            self.publish_state(header, *size, out);
+    fn publish_newest(&mut self, out: &mut Vec<Output>) {
+        if let Some((header, size)) = self.newest.clone() {
+            self.publish_state(&header, size, out);
         }
     }
 
-    fn publish_state(&self, header: &Header, (width, height): (u32, u32), out: &mut Vec<Output>) {
+    /// Target and detections.
+    fn publish_state(
+        &mut self,
+        header: &Header,
+        (width, height): (u32, u32),
+        out: &mut Vec<Output>,
+    ) {
+        self.overlay_due = true;
         let header = header.clone();
         let Some(target) = &self.target else {
             out.push(Output::Target(TrackedTarget {

@@ -104,8 +104,8 @@ impl Statistics {
         now.saturating_sub(self.period.since)
     }
 
-    /// The report of the period that ends at `now`; the next period starts.
-    pub fn report(&mut self, now: i64, situation: &Situation<'_>) -> DiagnosticArray {
+    /// The report of the period that ends at `now`, stamped `stamp` (of the images' clock); the next period starts.
+    pub fn report(&mut self, now: i64, stamp: i64, situation: &Situation<'_>) -> DiagnosticArray {
         let seconds = self.period_length(now) as f64 * 1e-9;
         let (level, message) = self.judge(situation);
         let mut values = Vec::new();
@@ -169,7 +169,7 @@ impl Statistics {
             values,
         };
         let header = Header {
-            stamp: Stamp::from_nanoseconds(now),
+            stamp: Stamp::from_nanoseconds(stamp),
             frame_id: String::new(),
         };
         DiagnosticArray {

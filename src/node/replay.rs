@@ -248,7 +248,6 @@ pub fn replay<E: From<ReplayError>>(
         let clock = BagClock(message.log_time);
         if let Some(make) = make_core.take() {
             let mut made = make(&clock)?;
-            made.set_overlay_wanted(options.overlay);
             if let Start::Box(bounding_box) = options.start {
                 made.choose_target(bounding_box, &clock, &mut out);
             }
@@ -272,6 +271,9 @@ pub fn replay<E: From<ReplayError>>(
             Some(Role::Detection) => core.on_detection(message.data, &clock, &mut out),
             Some(Role::CameraInfo) => core.on_camera_info(message.data, &clock, &mut out),
             None => {}
+        }
+        if options.overlay {
+            core.draw_overlay(&mut out);
         }
         core.tick(&clock, &mut out);
         for output in out.drain(..) {

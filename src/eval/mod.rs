@@ -4,6 +4,7 @@ pub mod archive;
 pub mod dataset;
 pub mod metrics;
 pub mod presence;
+pub mod recording;
 pub mod report;
 pub mod results;
 pub mod runner;

@@ -9,6 +9,7 @@ mod presence;
 mod progress;
 mod replay;
 mod roi;
+mod score;
 mod simulate;
 mod track;
 mod tracker_args;
@@ -42,6 +43,7 @@ enum Command {
     Track(track::TrackArgs),
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
+    Score(score::ScoreArgs),
     Simulate(simulate::SimulateArgs),
     Presence(Box<presence::PresenceArgs>),
 }
@@ -54,6 +56,7 @@ impl Command {
             Self::Track(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Score(args) => args.run(),
             Self::Simulate(args) => args.run(),
             Self::Presence(args) => args.run(),
         }

@@ -8,7 +8,7 @@ mod layout;
 mod nfs;
 mod otb;
 mod simulated;
-mod text;
+pub(crate) mod text;
 mod trackingnet;
 mod uav123;
 mod vot;

@@ -27,7 +27,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build onnxruntime test test-rust test-training parity parity-models fuzz train-smoke lint lint-rust lint-training format workshop
+.PHONY: help demo build onnxruntime test test-rust test-training test-ros parity parity-models fuzz train-smoke lint lint-rust lint-training format workshop
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,13 +62,20 @@ $(VENV)/.installed: training/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable training
 	touch $@
 
-test: test-rust test-training ## Run all tests.
+test: test-rust test-training test-ros ## Run all tests.
 
 test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
 	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
+
+# They need the package built by colcon and sourced (source install/setup.bash).
+test-ros: ## Run the launch tests, where ROS 2 is sourced.
+	@if [ -z "$$ROS_DISTRO" ]; then echo "tests/ros were not run: ROS 2 is not sourced"; \
+	elif ! command -v ros2 >/dev/null || ! ros2 pkg prefix ettrack >/dev/null 2>&1; then \
+		echo "tests/ros were not run: the package ettrack is not built and sourced"; \
+	else for file in tests/ros/test_*.py; do $(PYTHON) -m launch_testing.launch_test $$file || exit 1; done; fi
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
 	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity --test parity_family -- --nocapture
@@ -90,13 +97,14 @@ lint: lint-rust lint-training ## Check formatting, clippy and documentation; war
 lint-rust:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) clippy --release --features ros-check --bin ettrack_node --bench ros_latency -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
 
 lint-training: $(WORKSHOP)
-	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests
-	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests
+	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch
+	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests launch
 
 format: $(WORKSHOP) ## Format all sources.
 	$(CARGO) fmt
-	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests
-	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests
+	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests launch
+	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests launch

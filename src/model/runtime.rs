@@ -5,7 +5,7 @@
 //!
 //! 1. the file (or its folder) named by the caller's option, else by the environment variable
 //!    `ORT_DYLIB_PATH`: no other place is tried then;
-//! 2. the executable's folder, and `lib`, `../lib` and `../lib/ettrack` from there;
+//! 2. the executable's folder, and `onnxruntime`, `lib`, `../lib` and `../lib/ettrack` from there;
 //! 3. `.ettrack/onnxruntime` (which `make` fills) in the executable's folder, the working directory, or a
 //!    folder above either;
 //! 4. every prefix of `AMENT_PREFIX_PATH`: `lib`, `lib/ettrack`, `share/ettrack/onnxruntime`,
@@ -208,6 +208,7 @@ fn folders() -> Vec<PathBuf> {
     if let Some(folder) = beside {
         folders.extend([
             folder.to_path_buf(),
+            folder.join("onnxruntime"),
             folder.join("lib"),
             folder.join("../lib"),
             folder.join("../lib/ettrack"),

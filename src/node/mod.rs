@@ -8,14 +8,20 @@ mod bearing;
 mod core;
 mod diagnostics;
 mod history;
+pub mod inbox;
 mod log;
+pub mod names;
 pub mod parameters;
 pub mod replay;
+#[cfg(feature = "ros")]
+pub mod ros;
 mod tracker;
+pub mod worker;
 
 pub use self::core::{Clock, ImageMessage, NodeCore, Output};
 pub use bearing::bearing;
 pub use log::Level;
+pub use tracker::open_tracker;
 
 use crate::tracker::{SingleObjectTracker, TrackError};
 

@@ -291,7 +291,7 @@ macro_rules! parameters {
 }
 
 parameters! {
-    /// Folder of the model, or its model.yaml. A relative path is looked up in the package's share folder.
+    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share folder of ettrack.
     model_path: String = "models/ettrack-nano", Range::Any, Model;
     /// Which of the model's sets of constants to use.
     constants: String = "default", Range::Any, Model;

@@ -8,8 +8,7 @@ use ettrack::bag::BagError;
 use ettrack::geometry::BoundingBox;
 use ettrack::node::parameters::Parameters;
 use ettrack::node::replay::{ReplayError, ReplayOptions, Start, replay};
-use ettrack::node::{Clock, ModelInfo, NodeCore};
-use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
+use ettrack::node::{Clock, NodeCore, open_tracker};
 
 use crate::console::BadInput;
 use crate::progress;
@@ -118,6 +117,9 @@ impl ReplayArgs {
         if let Some(model) = &self.model {
             parameters.model_path = model.to_string_lossy().into_owned();
         }
+        if let Some(library) = &self.onnxruntime {
+            parameters.onnxruntime_library = library.to_string_lossy().into_owned();
+        }
         if let Some(threads) = self.threads {
             parameters.num_threads = threads.into();
         }
@@ -132,24 +134,8 @@ impl ReplayArgs {
         parameters: Parameters,
         clock: &dyn Clock,
     ) -> Result<NodeCore, anyhow::Error> {
-        let library = self.onnxruntime.clone().or_else(|| {
-            (!parameters.onnxruntime_library.is_empty())
-                .then(|| parameters.onnxruntime_library.clone().into())
-        });
-        let options = TrackerOptions {
-            threads: usize::try_from(parameters.num_threads).unwrap_or(0),
-            library,
-            constants: parameters.constants.clone(),
-            overrides: Default::default(),
-            search_scale: parameters.search_scale,
-            lost: LostMode::FromModel,
-        };
-        let tracker = Tracker::open(&parameters.model_path, &options)
-            .map_err(|error| BadInput(error.to_string()))?;
-        let model = ModelInfo {
-            name: tracker.manifest().name.clone(),
-            runtime: tracker.runtime().version.clone(),
-        };
+        let (tracker, model) =
+            open_tracker(&parameters).map_err(|error| BadInput(error.to_string()))?;
         NodeCore::new(NODE_NAME, parameters, Box::new(tracker), model, clock)
             .map_err(|error| BadInput(error.to_string()).into())
     }

@@ -1,0 +1,47 @@
+# Builds ettrack_node and ettrack with cargo, in release mode, after this package's own messages.
+#
+# r2r generates its bindings from what AMENT_PREFIX_PATH shows as installed. The messages of this very package are
+# not installed yet when it does, so a small prefix in the build folder shows them: headers, libraries, and
+# their entry in the index. Sets ETTRACK_NODE and ETTRACK_COMMAND_LINE.
+
+find_program(CARGO cargo HINTS "$ENV{HOME}/.cargo/bin" REQUIRED)
+execute_process(COMMAND "${CARGO}" --version OUTPUT_VARIABLE cargo_version OUTPUT_STRIP_TRAILING_WHITESPACE)
+string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" cargo_version "${cargo_version}")
+if(cargo_version VERSION_LESS 1.92)
+  message(FATAL_ERROR "cargo is ${cargo_version}, expected 1.92 or newer: https://rustup.rs")
+endif()
+
+set(message_prefix "${CMAKE_CURRENT_BINARY_DIR}/message_prefix")
+set(message_libraries
+  ${PROJECT_NAME}__rosidl_generator_c
+  ${PROJECT_NAME}__rosidl_typesupport_c
+  ${PROJECT_NAME}__rosidl_typesupport_introspection_c
+)
+set(message_files)
+foreach(library ${message_libraries})
+  list(APPEND message_files "$<TARGET_FILE:${library}>")
+endforeach()
+
+# Packages that bindings are made for; r2r does not follow dependencies by itself. It notices a new list but not a
+# changed message, so the list ends with the checksum of ours, which is the name of no package.
+file(SHA256 "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg" message_checksum)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg")
+set(binding_packages
+  builtin_interfaces diagnostic_msgs geometry_msgs rcl_interfaces rosgraph_msgs sensor_msgs service_msgs std_msgs
+  std_srvs type_description_interfaces vision_msgs ${PROJECT_NAME} ${message_checksum}
+)
+
+set(cargo_target "${CMAKE_CURRENT_BINARY_DIR}/cargo")
+# A script, because a custom command would take the list's semicolons for separators of its own.
+configure_file(cmake/cargo_node.sh.in "${CMAKE_CURRENT_BINARY_DIR}/cargo_node.sh" @ONLY)
+
+# cargo knows best what is out of date, so it is asked at every build.
+add_custom_target(${PROJECT_NAME}_cargo ALL
+  COMMAND sh "${CMAKE_CURRENT_BINARY_DIR}/cargo_node.sh" ${message_files}
+  WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"
+  DEPENDS ${message_libraries}
+  USES_TERMINAL
+  VERBATIM
+)
+set(ETTRACK_NODE "${cargo_target}/release/ettrack_node")
+set(ETTRACK_COMMAND_LINE "${cargo_target}/release/ettrack")

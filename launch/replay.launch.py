@@ -1,0 +1,145 @@
+"""Plays a bag through the node, records its answers, and judges them where the truth is given.
+
+ros2 launch ettrack replay.launch.py bag:=flight initial_roi:=310,120,64,96 image_topic:=/camera/image_raw
+
+Without a race against the player, and without ROS 2, `ettrack replay` does the same frame by frame.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.events.process import SignalProcess
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchDescription
+
+# Seconds in which publishers and subscribers find each other, and in which the last answers arrive.
+SETTLE = 2.0
+
+ARGUMENTS = [
+    DeclareLaunchArgument("bag", description="The bag to play."),
+    DeclareLaunchArgument(
+        "initial_roi",
+        default_value="",
+        description="The target in the first image, x,y,width,height in whole pixels; empty: the bag chooses it "
+        "on roi_topic.",
+    ),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Speed of playing."),
+    DeclareLaunchArgument(
+        "output", default_value="tracked", description="The bag to write: a folder that is not there yet."
+    ),
+    DeclareLaunchArgument("image_topic", default_value="image", description="Images of the bag."),
+    DeclareLaunchArgument("roi_topic", default_value="initial_roi", description="Topic that chooses the target."),
+    DeclareLaunchArgument(
+        "truth_topic",
+        default_value="",
+        description="Topic of the bag with the true boxes, vision_msgs/Detection2DArray.",
+    ),
+    DeclareLaunchArgument(
+        "truth", default_value="", description="File with x,y,width,height for each image of the bag."
+    ),
+    *[
+        DeclareLaunchArgument(name, default_value="", description="As in tracker.launch.py.")
+        for name in ("params_file", "model_path", "search_scale", "image_transport")
+    ],
+]
+
+
+def start(context):
+    """Makes the processes and says what follows what."""
+
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    share = Path(get_package_share_directory("ettrack"))
+    passed_on = ("image_topic", "roi_topic", "params_file", "model_path", "search_scale", "image_transport")
+    tracker = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(share / "launch" / "tracker.launch.py")),
+        launch_arguments=[(name, given(name)) for name in passed_on if given(name)],
+    )
+    answers = ["/tracked_target", "/detections", "/diagnostics"]
+    record = ExecuteProcess(
+        cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", given("output"), *answers],
+        output="screen",
+    )
+    play = ExecuteProcess(
+        cmd=["ros2", "bag", "play", given("bag"), "--rate", given("rate"), "--delay", str(SETTLE)],
+        output="screen",
+    )
+    return [
+        tracker,
+        record,
+        *choose_and_play(given("initial_roi"), given("roi_topic"), play),
+        # The recorder closes its bag when it is interrupted.
+        after(
+            play,
+            TimerAction(
+                period=SETTLE,
+                actions=[EmitEvent(event=SignalProcess(signal_number="SIGINT", process_matcher=lambda p: p is record))],
+            ),
+        ),
+        after(record, *judge(given)),
+    ]
+
+
+def choose_and_play(initial_roi, roi_topic, play):
+    """The region first: it waits in the node for the first image."""
+    if not initial_roi:
+        return [TimerAction(period=SETTLE, actions=[play])]
+    try:
+        x, y, width, height = (int(number) for number in initial_roi.split(","))
+    except ValueError:
+        raise ValueError(f"initial_roi:={initial_roi}, expected x,y,width,height in whole pixels") from None
+    choose = ExecuteProcess(
+        cmd=[
+            *("ros2", "topic", "pub", "--once", "--wait-matching-subscriptions", "1"),
+            *(roi_topic, "sensor_msgs/msg/RegionOfInterest"),
+            f"{{x_offset: {x}, y_offset: {y}, width: {width}, height: {height}}}",
+        ]
+    )
+    return [choose, after(choose, play)]
+
+
+def judge(given):
+    """The evaluation where there is a truth, then the end."""
+    end = EmitEvent(event=Shutdown(reason="the bag was played"))
+    written = LogInfo(msg=f"the node's answers are in {given('output')}")
+    if not (given("truth") or given("truth_topic")):
+        return [written, end]
+    truth = (
+        ["--truth-topic", given("truth_topic")]
+        if given("truth_topic")
+        else ["--truth", given("truth"), *image_topic_in_bag(given)]
+    )
+    command = str(Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack")
+    score = ExecuteProcess(cmd=[command, "score", given("output"), "--bag", given("bag"), *truth], output="screen")
+    return [written, score, after(score, end)]
+
+
+def image_topic_in_bag(given):
+    """The full name of the images' topic as recorded."""
+    suffix = "/compressed" if given("image_transport") == "compressed" else ""
+    return ["--image-topic", "/" + given("image_topic").lstrip("/") + suffix]
+
+
+def after(process, *actions):
+    """Runs actions when a process has ended."""
+    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=list(actions)))
+
+
+def generate_launch_description():
+    """What `ros2 launch` runs."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

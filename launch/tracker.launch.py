@@ -1,0 +1,102 @@
+"""Starts the tracker node: ros2 launch ettrack tracker.launch.py image_topic:=/camera/image_raw."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+
+DEFAULT_PARAMETERS = str(Path(get_package_share_directory("ettrack")) / "config" / "tracker.yaml")
+
+# Empty means: as the parameter file says.
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of node and topics."),
+    DeclareLaunchArgument("node_name", default_value="tracker", description="Name of the node."),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=DEFAULT_PARAMETERS,
+        description="Parameter file; the default one lists all parameters.",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image",
+        description="Images to track in; with compressed images the name without /compressed.",
+    ),
+    DeclareLaunchArgument(
+        "camera_info_topic", default_value="camera_info", description="Calibration, for the bearing."
+    ),
+    DeclareLaunchArgument(
+        "roi_topic",
+        default_value="initial_roi",
+        description="sensor_msgs/RegionOfInterest that chooses the target.",
+    ),
+    DeclareLaunchArgument(
+        "model_path", default_value="", description="Model folder; empty: as the parameter file says."
+    ),
+    DeclareLaunchArgument(
+        "search_scale",
+        default_value="",
+        description="Side of the searched window against the authors', 0.5 to 8; empty: as the parameter file says.",
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="How images arrive; empty: as the parameter file says.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=["true", "false"],
+        description="Whether time comes from /clock.",
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Which log lines are shown.",
+    ),
+]
+
+
+def start(context):
+    """Makes the node, with only those parameters over the file that were given."""
+
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    parameters = {"use_sim_time": given("use_sim_time") == "true"}
+    for name, convert in {"model_path": str, "search_scale": float, "image_transport": str}.items():
+        if given(name):
+            try:
+                parameters[name] = convert(given(name))
+            except ValueError:
+                raise ValueError(f"{name}:={given(name)}, expected a number") from None
+    return [
+        Node(
+            package="ettrack",
+            executable="ettrack_node",
+            namespace=given("namespace"),
+            name=given("node_name"),
+            parameters=[given("params_file"), parameters],
+            remappings=[
+                (topic, given(argument))
+                for topic, argument in {
+                    "image": "image_topic",
+                    "camera_info": "camera_info_topic",
+                    "initial_roi": "roi_topic",
+                }.items()
+                if given(argument) != topic
+            ],
+            arguments=["--ros-args", "--log-level", given("log_level")],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description():
+    """What `ros2 launch` runs."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

@@ -1,0 +1,287 @@
+//! The thread that tracks: which image it takes, and how models change under it. No middleware.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
+
+mod support;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ettrack::frame::Frame;
+use ettrack::geometry::BoundingBox;
+use ettrack::message::{DiagnosticStatus, Stamp, TargetState};
+use ettrack::node::inbox::{Inbox, Topic};
+use ettrack::node::parameters::{Parameters, Value};
+use ettrack::node::worker::{Loader, Sink, no_images_line, work};
+use ettrack::node::{
+    Clock, ImageMessage, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings,
+};
+use ettrack::source::Transport;
+use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
+use support::*;
+
+/// Stays where it was put; takes `delay` for each frame.
+struct Still {
+    delay: Duration,
+    target: Option<BoundingBox>,
+}
+
+impl SingleObjectTracker for Still {
+    fn initialize(&mut self, _: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+        self.target = Some(target);
+        Ok(())
+    }
+
+    fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
+        std::thread::sleep(self.delay);
+        Ok(Track {
+            bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
+            confidence: 1.0,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
+        })
+    }
+}
+
+impl NodeTracker for Still {
+    fn configure(&mut self, _: &TrackerSettings) -> Result<(), TrackError> {
+        Ok(())
+    }
+}
+
+struct RunningClock(Instant);
+
+impl Clock for RunningClock {
+    fn now(&self) -> i64 {
+        stamp(0).as_nanoseconds() + self.0.elapsed().as_nanos() as i64
+    }
+
+    fn running(&self) -> Option<Duration> {
+        Some(self.0.elapsed())
+    }
+}
+
+struct Listener {
+    outputs: Sender<Output>,
+    overlay: bool,
+}
+
+impl Sink for Listener {
+    fn deliver(&mut self, output: Output) {
+        // The test may have heard enough.
+        let _ = self.outputs.send(output);
+    }
+
+    fn overlay_wanted(&self) -> bool {
+        self.overlay
+    }
+}
+
+struct Running {
+    inbox: Arc<Inbox>,
+    outputs: Receiver<Output>,
+    worker: JoinHandle<()>,
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Running {
+    /// A node whose frames take `delay`, with what `before` put into its inbox at first.
+    fn start(delay: Duration, overlay: bool, loader: Loader, before: impl FnOnce(&Inbox)) -> Self {
+        let clock = RunningClock(Instant::now());
+        let parameters = Parameters {
+            diagnostics_period: 0.1,
+            ..Parameters::default()
+        };
+        let tracker = Box::new(Still {
+            delay,
+            target: None,
+        });
+        let core = NodeCore::new("tracker", parameters, tracker, model("first"), &clock).unwrap();
+        let inbox = Arc::new(Inbox::new(30));
+        before(&inbox);
+        let (sender, outputs) = channel();
+        let shared = Arc::clone(&inbox);
+        let worker = std::thread::spawn(move || {
+            let mut sink = Listener {
+                outputs: sender,
+                overlay,
+            };
+            work(core, &shared, &clock, &loader, &mut sink);
+        });
+        Self {
+            inbox,
+            outputs,
+            worker,
+        }
+    }
+
+    /// The next output that `choose` takes.
+    fn next<T>(&self, choose: impl Fn(Output) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let output = self.outputs.recv_timeout(left).expect("an output in time");
+            if let Some(found) = choose(output) {
+                return found;
+            }
+        }
+    }
+
+    fn target(&self) -> (Stamp, TargetState) {
+        self.next(|output| match output {
+            Output::Target(target) => Some((target.header.stamp, target.state)),
+            _ => None,
+        })
+    }
+
+    fn line(&self, words: &str) -> String {
+        self.next(|output| match output {
+            Output::Log(_, line) if line.contains(words) => Some(line),
+            _ => None,
+        })
+    }
+
+    fn diagnostics(&self, accept: impl Fn(&DiagnosticStatus) -> bool) -> DiagnosticStatus {
+        self.next(|output| match output {
+            Output::Diagnostics(mut array) => array.status.pop().filter(|status| accept(status)),
+            _ => None,
+        })
+    }
+
+    fn set(&self, name: &'static str, value: Value) {
+        self.inbox.put_request(
+            None,
+            Box::new(move |core, _, out| core.set_parameter(name, &value, out).unwrap()),
+        );
+    }
+
+    fn end(self) {
+        self.inbox.close();
+        self.worker.join().unwrap();
+    }
+}
+
+fn model(name: &str) -> ModelInfo {
+    ModelInfo {
+        name: name.into(),
+        runtime: "none".into(),
+    }
+}
+
+fn image(index: usize) -> ImageMessage {
+    ImageMessage {
+        transport: Transport::Raw,
+        bytes: raw_message(index, 32, 24, &[7; 32 * 24 * 3]),
+    }
+}
+
+fn no_models() -> Loader {
+    Arc::new(|_: &Parameters| Err("there are none".into()))
+}
+
+fn choose(inbox: &Inbox) {
+    inbox.put_request(
+        Some(Topic::Roi),
+        Box::new(|core, clock, out| {
+            core.choose_target(BoundingBox::new(4.0, 4.0, 8.0, 8.0), clock, out);
+        }),
+    );
+}
+
+#[test]
+fn the_newest_image_is_tracked_and_the_others_are_counted() {
+    let node = Running::start(Duration::ZERO, false, no_models(), |inbox| {
+        choose(inbox);
+        (0..5).for_each(|index| inbox.put_image(image(index)));
+    });
+    assert_eq!(node.target(), (stamp(4), TargetState::Tracking));
+    let status = node.diagnostics(|status| status.value("frames processed") == Some("1"));
+    assert_eq!(status.value("frames dropped"), Some("4"));
+    assert_eq!(status.value("frames received"), Some("5"));
+    node.end();
+}
+
+#[test]
+fn under_overload_no_old_image_is_tracked() {
+    // 20 ms of work for an image every 2 ms: ten times too many.
+    let (work, period) = (Duration::from_millis(20), Duration::from_millis(2));
+    let node = Running::start(work, false, no_models(), choose);
+    let sent = Arc::new(Mutex::new(0));
+    let (feeder, inbox) = (Arc::clone(&sent), Arc::clone(&node.inbox));
+    let feeding = std::thread::spawn(move || {
+        for index in 0..200 {
+            *feeder.lock().unwrap() = index;
+            inbox.put_image(image(index));
+            std::thread::sleep(period);
+        }
+    });
+    for _ in 0..5 {
+        let (tracked, _) = node.target();
+        // What was sent while this image was worked on, and the one that waited: with a queue it would grow.
+        let behind = stamp(*sent.lock().unwrap()).as_nanoseconds() - tracked.as_nanoseconds();
+        let images = behind / PERIOD;
+        assert!(images <= 40, "{images} images behind");
+    }
+    feeding.join().unwrap();
+    node.end();
+}
+
+#[test]
+fn the_overlay_follows_the_answer() {
+    let node = Running::start(Duration::ZERO, true, no_models(), |inbox| {
+        inbox.put_image(image(0));
+    });
+    node.target();
+    node.next(|output| matches!(output, Output::Overlay { .. }).then_some(()));
+    node.end();
+}
+
+#[test]
+fn of_models_that_are_asked_for_the_newest_comes_into_use() {
+    let (release, slow) = channel::<()>();
+    let slow = Mutex::new(slow);
+    let loader: Loader = Arc::new(move |parameters: &Parameters| {
+        let name = parameters.model_path.clone();
+        match name.as_str() {
+            "slow" => slow.lock().unwrap().recv().unwrap(),
+            "bad" => return Err("it is bad".into()),
+            _ => {}
+        }
+        let tracker = Box::new(Still {
+            delay: Duration::ZERO,
+            target: None,
+        });
+        Ok((tracker as _, model(&name)))
+    });
+    let node = Running::start(Duration::ZERO, false, loader, |_| {});
+    node.set("model_path", Value::Text("slow".into()));
+    node.set("model_path", Value::Text("quick".into()));
+    node.line("model quick is in use");
+    release.send(()).unwrap();
+    // The slow one comes too late and changes nothing; a bad one leaves the old one.
+    node.set("model_path", Value::Text("bad".into()));
+    let line = node.line("it is bad");
+    assert!(line.contains("quick stays in use"), "{line}");
+    let status = node.diagnostics(|_| true);
+    assert_eq!(status.value("model"), Some("quick"));
+    node.end();
+}
+
+#[test]
+fn the_warning_names_topic_and_publishers() {
+    let line = no_images_line(3.0, "/camera/image", "sensor_msgs/msg/Image, reliable", &[]);
+    assert!(
+        line.contains("/camera/image") && line.contains("nobody"),
+        "{line}"
+    );
+    let publisher = "/camera (sensor_msgs/msg/Image, BestEffort, Volatile)".to_owned();
+    let line = no_images_line(
+        3.0,
+        "/camera/image",
+        "sensor_msgs/msg/Image, reliable",
+        &[publisher],
+    );
+    assert!(line.contains("reliable; published by /camera ("), "{line}");
+}

@@ -1,0 +1,117 @@
+"""Two nodes, one of them with compressed images and simulated time; silence; the overlay."""
+
+import io
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import launch_testing
+from ettrack.msg import TrackedTarget
+from harness import HEIGHT, WIDTH, BenchTest, launch_file
+from launch_testing.actions import ReadyToTest
+from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from launch import LaunchDescription
+
+try:
+    from PIL import Image as Picture
+except ImportError:  # python3-pil
+    Picture = None
+
+
+def generate_test_description():
+    return LaunchDescription(
+        [
+            launch_file("tracker.launch.py", namespace="left", image_topic="/left_camera/image"),
+            launch_file(
+                "tracker.launch.py",
+                namespace="right",
+                image_topic="/right_camera/image",
+                image_transport="compressed",
+                use_sim_time="true",
+            ),
+            ReadyToTest(),
+        ]
+    )
+
+
+class SideBySide(BenchTest):
+    OPTIONS = {"image_topic": "/left_camera/image", "topics": "/left/"}
+
+    def test_1_silence_names_the_topic_and_who_publishes(self):
+        bench = self.bench
+        bench.wait(lambda: bench.said("no image for") and bench.said("/left_camera/image"))
+        # Also where simulated time stands still, and with the compressed topic's own name.
+        bench.wait(lambda: bench.said("/right_camera/image/compressed"))
+        line = next(one.msg for one in bench.lines if "on /left_camera/image:" in one.msg)
+        self.assertTrue("nobody publishes it" in line or "/test_bench" in line, line)
+
+    def test_2_the_overlay_is_drawn_while_somebody_looks(self):
+        bench = self.bench
+        bench.start_tracking()
+        overlays = []
+        subscription = bench.node.create_subscription(
+            Image, "/left/tracker/overlay", overlays.append, qos_profile_sensor_data
+        )
+        bench.film(lambda: len(overlays) > 3)
+        drawn = overlays[-1]
+        self.assertEqual((drawn.width, drawn.height, drawn.encoding), (WIDTH, HEIGHT, "rgb8"))
+        bench.node.destroy_subscription(subscription)
+
+    def test_3_a_calibrated_camera_gives_the_bearing(self):
+        bench = self.bench
+        publisher = bench.node.create_publisher(CameraInfo, "/left/camera_info", qos_profile_sensor_data)
+        bench.wait(lambda: publisher.get_subscription_count() > 0)
+        k = [200.0, 0.0, WIDTH / 2 - 0.5, 0.0, 200.0, HEIGHT / 2 - 0.5, 0.0, 0.0, 1.0]
+        publisher.publish(CameraInfo(width=WIDTH, height=HEIGHT, k=k, distortion_model="plumb_bob"))
+        bench.start_tracking()
+        bench.film(lambda: bench.targets[-1].bearing_valid)
+        target = bench.targets[-1]
+        bearing = target.bearing
+        self.assertAlmostEqual(bearing.x**2 + bearing.y**2 + bearing.z**2, 1.0, places=6)
+        self.assertAlmostEqual(bearing.x / bearing.z, target.offset_x * WIDTH / 2 / 200.0, places=2)
+
+    def test_4_compressed_images_under_simulated_time(self):
+        if Picture is None:
+            self.skipTest("python3-pil is not installed, so there are no JPEGs")
+        bench = self.bench
+        clock = bench.node.create_publisher(Clock, "/clock", 10)
+        images = bench.node.create_publisher(CompressedImage, "/right_camera/image/compressed", qos_profile_sensor_data)
+        targets = []
+        bench.node.create_subscription(TrackedTarget, "/right/tracked_target", targets.append, 10)
+        bench.wait(lambda: images.get_subscription_count() > 0)
+        bench.wait(lambda: clock.get_subscription_count() > 0)
+        for index in range(300):
+            if len(targets) > 5:
+                break
+            message = CompressedImage(format="jpeg")
+            message.header.stamp.sec = 100
+            message.header.stamp.nanosec = index * 1_000_000
+            file = io.BytesIO()
+            Picture.fromarray(bench.scene.picture(index)).save(file, "JPEG", quality=90)
+            message.data = file.getvalue()
+            clock.publish(Clock(clock=message.header.stamp))
+            images.publish(message)
+            time.sleep(0.03)
+        self.assertGreater(len(targets), 5)
+        self.assertEqual(targets[-1].header.stamp.sec, 100)
+
+    def test_5_the_publisher_may_go_and_come_back(self):
+        bench = self.bench
+        bench.start_tracking()
+        bench.node.destroy_publisher(bench.images)
+        time.sleep(1.0)
+        bench.images = bench.node.create_publisher(Image, "/left_camera/image", qos_profile_sensor_data)
+        bench.targets.clear()
+        bench.film(lambda: len(bench.targets) > 10)
+
+
+@launch_testing.post_shutdown_test()
+class Shutdown(unittest.TestCase):
+    def test_both_end_with_code_0(self, proc_info):
+        launch_testing.asserts.assertExitCodes(proc_info)

@@ -87,9 +87,12 @@ parity-models: $(WORKSHOP)
 train-smoke: build onnxruntime $(WORKSHOP) ## Go the whole way of training in a few steps, on pictures made here.
 	$(WORKSHOP_RUN) -m ettrack_training.smoke --out $(OUT)/train-smoke --ettrack $(ETTRACK)
 
-fuzz: ## Fuzz message decoders, bag readers and manifests (wants a nightly toolchain and cargo-fuzz).
+# Sanitizers need flags that a stable compiler takes only when told so.
+FUZZ = $(if $(shell rustup toolchain list 2>/dev/null | grep nightly),$(CARGO) +nightly,RUSTC_BOOTSTRAP=1 $(CARGO)) fuzz
+
+fuzz: ## Fuzz message decoders, bag readers and manifests (wants cargo-fuzz and a C++ compiler).
 	for target in message bag manifest; do \
-		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; \
+		$(FUZZ) run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; \
 	done
 
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.

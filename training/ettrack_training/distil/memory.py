@@ -20,7 +20,7 @@ class PairMemory:
     """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair).
 
     `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
-    the maps are the teacher's in any case.
+    the maps are the teacher's in any case. `both` keeps the teacher's beside them.
     """
 
     def __init__(
@@ -31,8 +31,9 @@ class PairMemory:
         pictures: bool,
         seed: int,
         student: Callable[[np.ndarray], np.ndarray] | None = None,
+        both: bool = False,
     ):
-        self._student = student
+        self._student, self._both = student, both
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
         self._capacity = capacity
         self._rows: dict[str, np.ndarray] = {}
@@ -50,6 +51,7 @@ class PairMemory:
         template = self._teacher.features(batch["template"])[-1]
         search = self._teacher.features(batch["search"])[-1]
         cls, reg = self._teacher.maps(template, search)
+        teacher = template, search
         if self._student:
             template, search = self._student(batch["template"]), self._student(batch["search"])
         rows = {
@@ -60,6 +62,8 @@ class PairMemory:
             "box": np.asarray(batch["box"], np.float32),
             "present": np.asarray(batch["kind"]) == Kind.POSITIVE,
         }
+        if self._both:
+            rows["teacher_template"], rows["teacher_search"] = (part.astype(np.float16) for part in teacher)
         if self._pictures:
             rows["template"], rows["search"] = batch["template"], batch["search"]
         if not self._rows:

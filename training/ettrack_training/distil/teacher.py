@@ -13,25 +13,22 @@ class Teacher:
     """NanoTrack's layout: `backbone.onnx` (BGR 0..255, [1,3,S,S]) and `head.onnx`
     (template features, search features -> two class logits, four positive distances).
 
-    `hints` names inner tensors of the backbone to return before its output, from early to late.
-    The declared batch of one stays; the declared picture size is relaxed.
+    `hints` names inner tensors of the backbone to return before its output, from early to late,
+    `head_hints` those of the head. The declared batch of one stays; the declared picture size is relaxed.
     """
 
-    def __init__(self, folder: Path, hints: tuple[str, ...] = (), threads: int = 1):
-        backbone = _relaxed(folder / "backbone.onnx")
-        known = {name for node in backbone.graph.node for name in node.output}
-        for hint in hints:
-            if hint not in known:
-                raise ValueError(f"{folder}/backbone.onnx has no tensor {hint!r} to take a hint from")
+    def __init__(self, folder: Path, hints: tuple[str, ...] = (), threads: int = 1, head_hints: tuple[str, ...] = ()):
+        backbone, head = _relaxed(folder / "backbone.onnx"), _relaxed(folder / "head.onnx")
         output = backbone.graph.output[0].name
-        for hint in hints:
-            backbone.graph.output.append(onnx.helper.make_empty_tensor_value_info(hint))
+        self._head_outputs = [o.name for o in head.graph.output]
+        _show(backbone, hints, folder / "backbone.onnx")
+        _show(head, head_hints, folder / "head.onnx")
         self._names = [*hints, output]
+        self._head_hints = list(head_hints)
         self._backbone = _session(backbone, threads)
-        self._head = _session(_relaxed(folder / "head.onnx"), threads)
+        self._head = _session(head, threads)
         self._backbone_input = self._backbone.get_inputs()[0].name
         self._head_inputs = [i.name for i in self._head.get_inputs()]
-        self._head_outputs = [o.name for o in self._head.get_outputs()]
 
     def features(self, pictures: np.ndarray) -> list[np.ndarray]:
         """RGB u8 [B,S,S,3] -> the hints, then the output, each [B,C,h,w] f32."""
@@ -46,13 +43,29 @@ class Teacher:
 
         The logit is the difference of the two class logits: its sigmoid is their softmax.
         """
-        logits, boxes = [], []
+        logit, distances, _ = self.head(template, search)
+        return logit, distances
+
+    def head(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """As `maps`, and the head's hints, each [B,C,n,n]."""
+        logits, boxes, rows = [], [], []
         for z, x in zip(template, search, strict=True):
             feed = dict(zip(self._head_inputs, (z[None], x[None]), strict=True))
-            pair, box = self._head.run(self._head_outputs, feed)
+            pair, box, *hints = self._head.run([*self._head_outputs, *self._head_hints], feed)
             logits.append(pair[:, 1:2] - pair[:, 0:1])
             boxes.append(box)
-        return np.concatenate(logits), np.concatenate(boxes)
+            rows.append(hints)
+        hints = [np.concatenate(column) for column in zip(*rows, strict=True)]
+        return np.concatenate(logits), np.concatenate(boxes), hints
+
+
+def _show(model: onnx.ModelProto, hints: tuple[str, ...], path: Path) -> None:
+    """Makes inner tensors outputs. Raises ValueError for one that is not there."""
+    known = {name for node in model.graph.node for name in node.output}
+    for hint in hints:
+        if hint not in known:
+            raise ValueError(f"{path} has no tensor {hint!r} to take a hint from")
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(hint))
 
 
 def _relaxed(path: Path) -> onnx.ModelProto:

@@ -18,7 +18,7 @@ from ..networks.exemplar import ExemplarLayer
 from ..networks.siamese import ChannelAttention, SiameseTracker
 
 # Convolution and batch norm pairs of each block.
-_FOLDS = {
+FOLDS = {
     DepthwiseSeparable: (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     InvertedResidual: (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
     Sep: (("pointwise", "BN"),),
@@ -36,7 +36,7 @@ def inference_form(network: nn.Module) -> nn.Module:
     """A copy of `network`, in evaluation mode, with every known block in its inference form."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(network.modules()):
-        for conv, norm in _FOLDS.get(type(module), ()):
+        for conv, norm in FOLDS.get(type(module), ()):
             fold_batch_norm(module, conv, norm)
         if hasattr(module, "conv_stem"):
             fold_batch_norm(module, "conv_stem", "bn1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor, nn
 
 from .blocks import Sep
@@ -31,7 +32,8 @@ class ETTrackConfig:
     `correlation_cells` is the number of cells of the template feature (8 x 8 = 64 for a
     template of 127 or 128 pixels at stride 16). `neck_channels` > 0 lets the neck project template
     and search features to that many channels before they are correlated, each by a 1x1 of its own;
-    0, the paper's, correlates them as they are.
+    0, the paper's, correlates them as they are. With 2 `correlations` each tower has projections,
+    correlation and adjusting layer of its own; with 1, the paper's, they share them.
     """
 
     backbone: BackboneSpec = LT_MOBILE
@@ -39,6 +41,7 @@ class ETTrackConfig:
     search_sizes: tuple[int, ...] = (256, 288)
     correlation_cells: int = 64
     neck_channels: int = 0
+    correlations: int = 1
     adjust_channels: int = 128
     cls_tower: TowerSpec = TowerSpec(256, ("sep5", "et5", "et3", "et3", "et3", "sep3"))
     reg_tower: TowerSpec = TowerSpec(192, ("sep3", "et3", "et3", "et3", "et3", "et5", "et5", "sep5"))
@@ -75,6 +78,11 @@ class ETTrack(SiameseTracker):
     def __init__(self, config: ETTrackConfig | None = None):
         super().__init__()
         self.config = config = config or ETTrackConfig()
+        if config.correlations not in (1, 2) or (config.correlations == 2 and not config.neck_channels):
+            raise ValueError(
+                f"expected 1 correlation, or 2 of projected features (neck_channels above 0), "
+                f"got {config.correlations} with neck_channels {config.neck_channels}"
+            )
         channels = config.backbone.channels
         self.backbone_net = LTMobile(config.backbone)
         self.neck = nn.ModuleDict(
@@ -85,11 +93,14 @@ class ETTrack(SiameseTracker):
         )
         if config.neck_channels:
             for side in ("z", "x"):
-                self.neck[f"project_{side}"] = nn.Conv2d(channels, config.neck_channels, 1)
+                self.neck[f"project_{side}"] = nn.Conv2d(channels, config.correlations * config.neck_channels, 1)
+        cells = config.correlation_cells
         self.feature_fusor = nn.ModuleDict(
             {
-                "pw_corr": nn.ModuleList([PixelwiseCorrelation(config.correlation_cells)]),
-                "adj_layer": nn.ModuleList([nn.Conv2d(config.correlation_cells, config.adjust_channels, 1)]),
+                "pw_corr": nn.ModuleList(PixelwiseCorrelation(cells) for _ in range(config.correlations)),
+                "adj_layer": nn.ModuleList(
+                    nn.Conv2d(cells, config.adjust_channels, 1) for _ in range(config.correlations)
+                ),
             }
         )
         self._cls = self._add_tower("cls_branch", config.cls_tower)
@@ -129,11 +140,21 @@ class ETTrack(SiameseTracker):
         y = self.neck[f"BN_{side}"][0](raw)
         return self.neck[f"project_{side}"](y) if self.config.neck_channels else y
 
+    def correlate(self, zf: Tensor, xf: Tensor) -> list[Tensor]:
+        """The gated correlations [B,cells,n,n], one or one per tower, before they are adjusted."""
+        count = self.config.correlations
+        pairs = zip(self.feature_fusor["pw_corr"], zf.chunk(count, 1), xf.chunk(count, 1), strict=True)
+        return [correlation(z, x) for correlation, z, x in pairs]
+
     def fuse(self, zf: Tensor, xf: Tensor) -> Tensor:
-        return self.feature_fusor["adj_layer"][0](self.feature_fusor["pw_corr"][0](zf, xf))
+        if self.config.correlations == 1:
+            return self.feature_fusor["adj_layer"][0](self.feature_fusor["pw_corr"][0](zf, xf))
+        adjusted = zip(self.feature_fusor["adj_layer"], self.correlate(zf, xf), strict=True)
+        return torch.cat([adjust(correlation) for adjust, correlation in adjusted], 1)
 
     def predict(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        cls = reg = fused
+        parts = fused.chunk(self.config.correlations, 1)
+        cls, reg = parts[0], parts[-1]
         for layer in self.cls_layers:
             cls = layer(cls)
         for layer in self.reg_layers:

@@ -26,13 +26,18 @@ NANO_BACKBONE = BackboneSpec(
     activation="hardswish",
 )
 
+# Six layers of 3x3, as many as the teacher's head has, so that each can learn from the teacher's tensor there; the
+# last one mixes its kernels by exemplar attention.
+_TOWER = TowerSpec(96, ("sep3", "sep3", "sep3", "sep3", "sep3", "et3"))
+
 NANO = ETTrackConfig(
     backbone=NANO_BACKBONE,
     search_sizes=(256,),
-    neck_channels=64,
+    neck_channels=48,
+    correlations=2,
     adjust_channels=64,
-    cls_tower=TowerSpec(96, ("sep5", "et5", "et3", "et3")),
-    reg_tower=TowerSpec(96, ("sep5", "et5", "et3", "et3")),
+    cls_tower=_TOWER,
+    reg_tower=_TOWER,
     key_dim=64,
     ffn=0,
     score_scale=1.0,

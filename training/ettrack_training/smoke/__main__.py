@@ -1,7 +1,7 @@
 """Goes the whole way of training in a few steps each, and checks what must hold.
 
-Makes pictures, packs them, stands in for the teacher, distils a backbone, trains a head, joins both,
-trains from truth alone, resumes, publishes, renders a flight and tracks in it with the command line.
+Makes pictures, packs them, stands in for the teacher, distils a backbone and heads, trains a head,
+joins both, trains from truth alone, resumes, publishes, renders a flight and tracks in it with the command line.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 
 from ..data.pack import main as pack
 from ..distil.backbone import main as distil_backbone
+from ..distil.head import main as distil_head
 from ..distil.publish import main as publish
 from ..distil.tracker import main as distil_tracker
 from ..networks.et_track import ETTrack
@@ -57,6 +58,8 @@ class Smoke:
             self.pictures,
             self.stand_in_teacher,
             self.distilled_backbone,
+            self.distilled_head,
+            self.distilled_head_with_late_stages,
             self.head_on_teacher_features,
             self.head_on_backbone_features,
             self.joint_distillation,
@@ -93,6 +96,30 @@ class Smoke:
         rows = read_log(self.backbone.with_suffix(".csv"))
         expect([row["step"] for row in rows] == ["2", "4"], "the log has both reports")
         return f"residual of the output {rows[-1]['held_out4']}"
+
+    def _distil_head(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
+        command = ["--teacher", self.teacher, "--cache", self.cache, "--backbone", self.backbone, "--out", out]
+        sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--save-every", 2, "--validation-pairs", 8]
+        call(distil_head, *command, "--steps", steps, *sizes, *more)
+        return read_log(out.with_suffix(".csv"))
+
+    def distilled_head(self) -> str:
+        """Layer by layer, then chained, over the backbone, which must come out as it went in."""
+        out = self.folder / "distilled-head.pt"
+        rows = self._distil_head(out, 4, "--blockwise", 2)
+        expect([row["step"] for row in rows] == ["2", "4"], "the log has both reports")
+        before, after = backbone_state(self.backbone), backbone_state(out)
+        expect(all(torch.equal(before[name], after[name]) for name in before), "the backbone stays as it is")
+        return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
+
+    def distilled_head_with_late_stages(self) -> str:
+        """Goes on from that head; of the backbone the last stages alone move."""
+        out = self.folder / "distilled-joint.pt"
+        rows = self._distil_head(out, 2, "--head", self.folder / "distilled-head.pt", "--joint", 2)
+        before, after = backbone_state(self.backbone), backbone_state(out)
+        moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+        expect(moved == {"2", "3"}, f"stages 2 and 3 of the backbone learn, got {sorted(moved)}")
+        return f"features {rows[-1]['features']}"
 
     def _distil(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
         command = ["--cache", self.cache, "--teacher", self.teacher, "--out", out, "--steps", steps, *more]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distil.backbone import NANOTRACK_V2_HINTS
+from ..distil.head import NANOTRACK_V2_HEAD_HINTS
 
 CHANNELS = (16, 24, 40, 48)
 
@@ -37,18 +38,35 @@ class Backbone(nn.Module):
         return tuple(outputs)
 
 
+class Tower(nn.Module):
+    """Correlation [1,64,16,16] -> outputs of its layers, each [1,96,16,16], and a prediction."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(inputs, 96, 3, padding=1) for inputs in (64, 96, 96, 96, 96, 96))
+        self.prediction = nn.Conv2d(96, outputs, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        outputs = []
+        for layer in self.layers:
+            x = layer(x).relu()
+            outputs.append(x)
+        return [*outputs[:-1], self.prediction(x)]
+
+
 class Head(nn.Module):
-    """Features [1,48,8,8] and [1,48,16,16] -> two class logits and four positive distances."""
+    """Features [1,48,8,8] and [1,48,16,16] -> what the towers compute inside, two class logits, four distances."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cls = nn.Conv2d(64, 2, 3, padding=1)
-        self.reg = nn.Conv2d(64, 4, 3, padding=1)
+        self.cls, self.reg = Tower(2), Tower(4)
 
-    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
         scores = template.flatten(2).transpose(1, 2) @ search.flatten(2)
-        maps = scores.view(1, 64, 16, 16)
-        return self.cls(maps), 40 * self.reg(maps).tanh().exp()
+        cls, reg = scores.view(1, 64, 16, 16), scores.view(1, 64, 16, 16).relu()
+        *cls_layers, logits = self.cls(cls)
+        *reg_layers, boxes = self.reg(reg)
+        return cls, *cls_layers, reg, *reg_layers, logits, 40 * boxes.tanh().exp()
 
 
 def write_teacher(folder: Path) -> None:
@@ -57,12 +75,18 @@ def write_teacher(folder: Path) -> None:
     names = [*NANOTRACK_V2_HINTS, "output"]
     path = folder / "backbone.onnx"
     _export(Backbone(), (torch.zeros(1, 3, 255, 255),), path, ["input"], names)
-    model = onnx.load(path)
-    # The hints become inner tensors, as they are in the real teacher.
-    del model.graph.output[:-1]
-    onnx.save(model, path)
+    _hide_hints(path, 1)
     inputs = (torch.zeros(1, 48, 8, 8), torch.zeros(1, 48, 16, 16))
-    _export(Head(), inputs, folder / "head.onnx", ["input1", "input2"], ["output1", "output2"])
+    path = folder / "head.onnx"
+    _export(Head(), inputs, path, ["input1", "input2"], [*NANOTRACK_V2_HEAD_HINTS, "output1", "output2"])
+    _hide_hints(path, 2)
+
+
+def _hide_hints(path: Path, outputs: int) -> None:
+    """All but the last outputs become inner tensors, as they are in the real teacher."""
+    model = onnx.load(path)
+    del model.graph.output[:-outputs]
+    onnx.save(model, path)
 
 
 def _export(module: nn.Module, inputs: tuple[Tensor, ...], path: Path, names: list[str], outputs: list[str]) -> None:

@@ -1,0 +1,104 @@
+"""Distilling a head layer by layer, with the student itself as its teacher."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ettrack_training.distil.head import Late, head_losses, hint_loss, map_losses, start_at_scale
+from ettrack_training.networks.et_track import ETTrack
+from ettrack_training.networks.nano import NANO
+
+
+@pytest.fixture
+def network() -> ETTrack:
+    torch.manual_seed(5)
+    return ETTrack(NANO).eval()
+
+
+@pytest.fixture
+def features() -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(6)
+    return torch.randn(3, 48, 8, 8, generator=random), torch.randn(3, 48, 16, 16, generator=random)
+
+
+@torch.no_grad()
+def answers(network: ETTrack, template: Tensor, search: Tensor) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+    """What a head computes inside (correlation and all layers but the last, scores first), and its maps."""
+    zf, xf = network.template_neck(template), network.search_neck(search)
+    hints = []
+    towers = zip(
+        network.correlate(zf, xf),
+        network.feature_fusor["adj_layer"],
+        (network.cls_layers, network.reg_layers),
+        strict=True,
+    )
+    for correlation, adjust, layers in towers:
+        hints.append(correlation)
+        x = adjust(correlation)
+        for layer in layers[:-1]:
+            x = layer(x)
+            hints.append(x)
+    return hints, network.predict(network.fuse(zf, xf))
+
+
+@pytest.mark.parametrize("chained", [True, False])
+def test_a_head_that_is_its_own_teacher_has_nothing_to_learn(network, features, chained) -> None:
+    hints, maps = answers(network, *features)
+    for name, value in head_losses(network, *features, hints, maps, chained).items():
+        assert value.abs() < 1e-5, name
+
+
+def test_a_layer_fed_by_the_teacher_answers_for_itself_alone(network, features) -> None:
+    hints, maps = answers(network, *features)
+    with torch.no_grad():
+        network.cls_layers[1].pointwise.weight.mul_(-1)
+        fed = head_losses(network, *features, hints, maps, chained=False)
+        chained = head_losses(network, *features, hints, maps, chained=True)
+    assert {name for name, value in fed.items() if value > 1e-5} == {"cls2"}
+    wrong = {name for name, value in chained.items() if value > 1e-5}
+    assert {"cls2", "cls3", "cls4", "cls5", "logit"} <= wrong
+    assert not any(name.startswith("reg") or name == "box" for name in wrong)
+
+
+def test_map_losses_of_hand_made_maps() -> None:
+    cls = torch.full((1, 1, 2, 2), -20.0)
+    cls[0, 0, 0, 0] = 20.0
+    reg = torch.full((1, 4, 2, 2), 30.0)
+    # Beyond certainty, how far does not matter; boxes count where the teacher sees the target.
+    sure = map_losses(cls * 2, reg, cls, reg)
+    assert all(value.abs() < 1e-6 for value in sure.values())
+    wide = reg.clone()
+    wide[0, :, 0, 0] *= 2.0
+    part = map_losses(cls, wide, cls, reg)["box"]
+    torch.testing.assert_close(part, torch.tensor(2.0).log() * 1.01 / 1.04)
+    assert map_losses(-cls, reg, cls, reg)["score"] > 10
+
+
+def test_hint_loss_is_the_share_of_variance_that_is_missed() -> None:
+    teacher = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    missed = hint_loss(teacher.mean((0, 2, 3), keepdim=True).expand_as(teacher), teacher)
+    torch.testing.assert_close(missed, torch.tensor(1.0), rtol=1e-2, atol=0)
+
+
+def test_a_fresh_head_starts_at_the_scale_of_the_hints(network, features) -> None:
+    hints, _ = answers(network, *features)
+    hints = [hint * 0.01 for hint in hints]
+    start_at_scale(network, hints)
+    network.train()
+    zf, xf = network.template_neck(features[0]), network.search_neck(features[1])
+    y = network.cls_layers[0](network.feature_fusor["adj_layer"][0](network.correlate(zf, xf)[0]))
+    assert 0.2 < y.std() / hints[1].std() < 5
+
+
+def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
+    backbone = Late(network, 2)
+    network.train()
+    before = {name: value.clone() for name, value in network.backbone_net.state_dict().items()}
+    pictures = torch.randint(0, 256, (2, 127, 127, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    backbone(pictures).square().mean().backward()
+    torch.optim.SGD([p for p in network.backbone_net.parameters() if p.grad is not None], 1.0).step()
+    moved = {n for n, v in network.backbone_net.state_dict().items() if not torch.equal(v, before[n])}
+    assert {name.split(".")[1] for name in moved} == {"2", "3"}
+    assert not any("running" in name for name in moved)

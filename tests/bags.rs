@@ -362,6 +362,33 @@ fn compressed_files_and_compressed_messages_are_unpacked() {
 }
 
 #[test]
+fn a_record_longer_than_its_chunk_ends_the_bag_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("overlong.mcap");
+    let messages = test_messages(3);
+    let options = mcap::WriteOptions::new().compression(None);
+    write_mcap(&path, options, &messages, 0);
+    let mut bytes = fs::read(&path).unwrap();
+    // Without its end the file is read from its front.
+    bytes.truncate(bytes.len() - 20);
+    let length = 22 + messages[2].len() as u64;
+    let head: Vec<u8> = [0x05].into_iter().chain(length.to_le_bytes()).collect();
+    let last = bytes
+        .windows(head.len())
+        .rposition(|window| window == head)
+        .unwrap();
+    for length in [length + 1, length + 50, u64::MAX] {
+        bytes[last + 1..last + 9].copy_from_slice(&length.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let mut source = BagSource::open(&path, None).unwrap();
+        let frames = read_all(&mut source);
+        assert_eq!(frames.len(), 2, "{length}");
+        assert!(frames.iter().all(Result::is_ok));
+        assert!(!source.damage().is_empty(), "{length}");
+    }
+}
+
+#[test]
 fn a_bag_cut_anywhere_gives_what_comes_before_the_cut() {
     let folder = tempfile::tempdir().unwrap();
     let messages = test_messages(10);

@@ -13,6 +13,7 @@ use mcap::sans_io::{
 };
 use mcap::{McapError, McapResult, Summary};
 
+use super::framing::sound_length;
 use super::reader::{FileTopic, StoredMessage};
 use super::{BagError, LONGEST};
 
@@ -158,7 +159,11 @@ impl McapFile {
         let io = |error| BagError::io(&self.path, error);
         let mut file = self.stored.try_clone().map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        Ok(LinearWay::new(file, self.length))
+        let mut reader = BufReader::with_capacity(1 << 12, file);
+        let sound = sound_length(&mut reader, self.length).map_err(io)?;
+        let mut file = reader.into_inner();
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        Ok(LinearWay::new(file, sound))
     }
 
     /// Topics and counts of a file without an index, by reading all of it.
@@ -337,7 +342,7 @@ fn next_linear(
 struct LinearWay {
     reader: LinearReader,
     input: BufReader<File>,
-    /// Bytes of the file that were not read yet.
+    /// Bytes of the file, as far as it is sound, that were not read yet.
     left: u64,
 }
 

@@ -5,6 +5,7 @@
 //! gives all messages that can be read, and [`Messages::damage`] says what could not.
 
 mod compression;
+mod framing;
 mod mcap_file;
 mod metadata;
 mod reader;

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ettrack_training.distil.head import Late, head_losses, hint_loss, map_losses, start_at_scale
+from ettrack_training.distil.head import Late
+from ettrack_training.distil.layers import head_losses, hint_loss, map_losses, start_at_scale
 from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.networks.nano import NANO
 

@@ -121,3 +121,23 @@ def test_impossible_configurations_are_refused():
         ETTrack(small_config(backbone=BackboneSpec(4, ((BlockSpec(3, 8, 8, 1, 0, True),),), "relu")))
     with pytest.raises(ValueError, match="gelu"):
         ETTrack(small_config(backbone=replace(MICRO.backbone, activation="gelu")))
+
+
+def test_two_correlations_feed_one_tower_each() -> None:
+    config = replace(MICRO, neck_channels=4, correlations=2)
+    torch.manual_seed(1)
+    network = ETTrack(config).eval()
+    template, search = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = network(template, search)
+        # The second half of the projection belongs to the boxes.
+        network.neck["project_x"].weight[4:].mul_(-2)
+        after = network(template, search)
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("values", [{"correlations": 3, "neck_channels": 4}, {"correlations": 2}])
+def test_correlations_that_cannot_be_are_refused(values: dict) -> None:
+    with pytest.raises(ValueError, match=f"got {values['correlations']}"):
+        ETTrack(replace(MICRO, **values))

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -35,6 +34,7 @@ from ..train.recipe import Schedule
 from ..train.schedule import share
 from ..train.start import start_from
 from ..train.state import CheckpointFile
+from .layers import head_losses, start_at_scale, total
 from .memory import PairMemory
 from .teacher import Teacher
 
@@ -47,84 +47,7 @@ NANOTRACK_V2_HEAD_HINTS = tuple(
         *(f"/{tower}_pw_tower/{tower}_pw_tower.{layer}/Clip_output_0" for layer in (3, 7, 11, 15, 19)),
     )
 )
-# Logits beyond this say nothing more: their sigmoid is 0 or 1.
-_LOGIT = 8.0
 _HELD_OUT_SEED = 987654
-
-
-def map_losses(cls: Tensor, reg: Tensor, teacher_cls: Tensor, teacher_reg: Tensor) -> dict[str, Tensor]:
-    """How far maps are from the teacher's: `score` (cross-entropy beyond the teacher's own entropy; cells that the
-    teacher scores count as much as all others), `logit` (squared difference in units of the logits' variance), `box`
-    (absolute difference of the logarithms of the distances, where the teacher scores).
-    """
-    probability = teacher_cls.sigmoid()
-    excess = F.binary_cross_entropy_with_logits(cls, probability, reduction="none")
-    excess = excess - F.binary_cross_entropy_with_logits(teacher_cls, probability, reduction="none")
-    weight = probability / probability.sum().clamp_min(1) + 1 / probability.numel()
-    mine, target = cls.clamp(-2 * _LOGIT, 2 * _LOGIT), teacher_cls.clamp(-_LOGIT, _LOGIT)
-    beyond = (teacher_cls.abs() >= _LOGIT) & (cls * teacher_cls.sign() >= _LOGIT)
-    logit = ((mine - target).square() * ~beyond).mean() / target.var().clamp_min(1e-3)
-    ratio = (reg.clamp_min(0.1).log() - teacher_reg.clamp_min(0.1).log()).abs().mean(1, keepdim=True)
-    trust = probability + 0.01
-    return {"score": (excess * weight).sum(), "logit": logit, "box": (ratio * trust).sum() / trust.sum()}
-
-
-WEIGHTS = {"score": 2.0, "logit": 1.0, "box": 5.0}
-
-
-def hint_loss(mine: Tensor, teacher: Tensor) -> Tensor:
-    """Share of the teacher's variance that is missed, mean over channels; those that hardly vary count less."""
-    variance = teacher.var((0, 2, 3), keepdim=True)
-    floor = 0.05 * variance.mean().clamp_min(1e-6)
-    return ((mine - teacher).square() / variance.clamp_min(floor)).mean()
-
-
-def head_losses(
-    network: ETTrack, template: Tensor, search: Tensor, hints: list[Tensor], maps: tuple[Tensor, Tensor], chained: bool
-) -> dict[str, Tensor]:
-    """Hints' losses by tower and layer (`cls0` is the correlation), and those of the maps.
-
-    `hints` are the teacher's, `chained` feeds each layer with the student's own tensor.
-    """
-    zf, xf = network.template_neck(template), network.search_neck(search)
-    half = len(hints) // 2
-    losses: dict[str, Tensor] = {}
-    outputs = []
-    towers = zip(
-        ("cls", "reg"),
-        network.correlate(zf, xf),
-        network.feature_fusor["adj_layer"],
-        (network.cls_layers, network.reg_layers),
-        (hints[:half], hints[half:]),
-        strict=True,
-    )
-    for name, y, adjust, layers, targets in towers:
-        for number, target in enumerate(targets):
-            losses[f"{name}{number}"] = hint_loss(y, target)
-            x = y if chained else target
-            y = layers[number](adjust(x) if number == 0 else x)
-        outputs.append(y)
-    return losses | map_losses(network.cls_pred_head(outputs[0]), network.reg_pred_head(outputs[1]), *maps)
-
-
-@torch.no_grad()
-def start_at_scale(network: ETTrack, hints: list[Tensor]) -> None:
-    """Prepares a fresh head for the hints: adjusting layers change nothing, and each batch norm gives the mean and
-    deviation of the teacher's channels, which are far from 0 and 1."""
-    for adjust in network.feature_fusor["adj_layer"]:
-        nn.init.dirac_(adjust.weight)
-        nn.init.zeros_(adjust.bias)
-    half = len(hints) // 2
-    for layers, targets in ((network.cls_layers, hints[:half]), (network.reg_layers, hints[half:])):
-        for layer, target in zip(layers, targets[1:], strict=False):
-            layer.BN.weight.copy_(target.std((0, 2, 3)).clamp_min(1e-3))
-            layer.BN.bias.copy_(target.mean((0, 2, 3)))
-
-
-def total(losses: dict[str, Tensor], hint_weight: float, features_weight: float) -> Tensor:
-    """The weighted sum that is minimised."""
-    weights = WEIGHTS | {"features": features_weight}
-    return sum(weights.get(name, hint_weight) * value for name, value in losses.items())
 
 
 class Late:

@@ -1,10 +1,10 @@
 //! The thread that tracks: takes what waits, does it, hands out what is to be published.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Request};
 use super::parameters::Parameters;
 use super::{Clock, ModelInfo, NodeCore, NodeTracker, Output};
 
@@ -33,8 +33,7 @@ pub fn work(
     loader: &Loader,
     sink: &mut dyn Sink,
 ) {
-    // A model that was asked for before a newer one is of no interest when it comes.
-    let newest_load = Arc::new(AtomicU64::new(0));
+    let models = ModelLoader::start(Arc::clone(loader), Arc::clone(inbox));
     let mut out = Vec::new();
     while let Some(waiting) = inbox.take(TICK) {
         for request in waiting.requests {
@@ -50,12 +49,7 @@ pub fn work(
         core.tick(clock, &mut out);
         for output in out.drain(..) {
             match output {
-                Output::LoadModel => load(
-                    core.parameters().clone(),
-                    inbox,
-                    Arc::clone(loader),
-                    &newest_load,
-                ),
+                Output::LoadModel => models.load(core.parameters().clone(), inbox),
                 output => sink.deliver(output),
             }
         }
@@ -66,39 +60,59 @@ pub fn work(
     }
 }
 
-/// Opens the model aside; it comes back as a request.
-fn load(parameters: Parameters, inbox: &Arc<Inbox>, loader: Loader, newest: &Arc<AtomicU64>) {
-    let number = newest.fetch_add(1, Ordering::Relaxed) + 1;
-    let (answer, newest) = (Arc::clone(inbox), Arc::clone(newest));
-    let work = move || {
-        let loaded = loader(&parameters);
-        answer.put_request(
-            None,
-            Box::new(move |core, clock, out| {
-                if newest.load(Ordering::Relaxed) != number {
-                    return;
+/// Opens models aside, one after the other, on one thread: each thread of its own would keep its own heap.
+struct ModelLoader {
+    orders: mpsc::Sender<(u64, Parameters)>,
+    /// Number of the newest order: what was asked for before it is of no interest when it comes.
+    newest: Arc<AtomicU64>,
+}
+
+impl ModelLoader {
+    /// The thread ends when the loader is dropped, after the model that it is opening.
+    fn start(loader: Loader, inbox: Arc<Inbox>) -> Self {
+        let (orders, received) = mpsc::channel::<(u64, Parameters)>();
+        let newest = Arc::new(AtomicU64::new(0));
+        let last = Arc::clone(&newest);
+        let open = move || {
+            for (number, parameters) in received {
+                if last.load(Ordering::Relaxed) == number {
+                    let loaded = loader(&parameters);
+                    let last = Arc::clone(&last);
+                    let put_in_place = move || last.load(Ordering::Relaxed) == number;
+                    inbox.put_request(None, replace(loaded, put_in_place));
                 }
-                match loaded {
-                    // Where the new tracker refuses the settings, the core has said so.
-                    Ok((tracker, model)) => {
-                        let _ = core.replace_tracker(tracker, model, clock, out);
-                    }
-                    Err(reason) => core.refuse_model(&reason, out),
-                }
-            }),
-        );
-    };
-    if let Err(error) = std::thread::Builder::new()
-        .name("model loader".into())
-        .spawn(work)
-    {
-        inbox.put_request(
-            None,
-            Box::new(move |core, _, out| {
-                core.refuse_model(&format!("no thread to load it: {error}"), out);
-            }),
-        );
+            }
+        };
+        // Without the thread the orders come back as refused.
+        let _ = std::thread::Builder::new()
+            .name("model loader".into())
+            .spawn(open);
+        Self { orders, newest }
     }
+
+    fn load(&self, parameters: Parameters, inbox: &Inbox) {
+        let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.orders.send((number, parameters)).is_err() {
+            let gone = Err("the thread that opens models has ended".to_owned());
+            inbox.put_request(None, replace(gone, || true));
+        }
+    }
+}
+
+/// Puts the model in place of the old one, or says why not, unless `wanted` is over.
+fn replace(loaded: Loaded, wanted: impl FnOnce() -> bool + Send + 'static) -> Request {
+    Box::new(move |core, clock, out| {
+        if !wanted() {
+            return;
+        }
+        match loaded {
+            // Where the new tracker refuses the settings, the core has said so.
+            Ok((tracker, model)) => {
+                let _ = core.replace_tracker(tracker, model, clock, out);
+            }
+            Err(reason) => core.refuse_model(&reason, out),
+        }
+    })
 }
 
 /// The line for [`Output::NoImages`]: names the topic and what its publishers offer.

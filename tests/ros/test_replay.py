@@ -1,0 +1,75 @@
+"""replay.launch.py: a simulated flight is played, tracked, recorded and judged."""
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from subprocess import run
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import launch_testing
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from harness import launch_file
+from launch_testing.actions import ReadyToTest
+
+from launch import LaunchDescription
+
+FRAMES = 240
+
+try:
+    get_package_prefix("ros2bag")
+    MISSING = None
+except PackageNotFoundError:
+    MISSING = "ros2bag is not installed, so no bag can be played"
+
+
+def generate_test_description():
+    if MISSING:
+        return LaunchDescription([ReadyToTest()]), {"output": None}
+    folder = Path(tempfile.mkdtemp())
+    command = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack"
+    flight, output = folder / "flight", folder / "tracked"
+    run([command, "simulate", "--format", "bag", "--frames", str(FRAMES), "--output", flight], check=True)
+    replay = launch_file(
+        "replay.launch.py",
+        bag=str(flight),
+        output=str(output),
+        image_topic="/camera/image_raw",
+        image_transport="compressed",
+        roi_topic="/initial_roi",
+        truth_topic="/ground_truth",
+    )
+    return LaunchDescription([replay, ReadyToTest()]), {"output": output}
+
+
+class Replay(unittest.TestCase):
+    def test_the_flight_is_judged_and_the_launch_ends(self, proc_output, proc_info):
+        if MISSING:
+            self.skipTest(MISSING)
+        proc_output.assertWaitFor("success AUC", timeout=120, stream="stdout")
+        proc_info.assertWaitForShutdown(process="ettrack_node", timeout=30)
+
+
+@launch_testing.post_shutdown_test()
+class Result(unittest.TestCase):
+    def test_most_images_were_answered_and_the_target_followed(self, output, proc_output, proc_info):
+        if MISSING:
+            self.skipTest(MISSING)
+        launch_testing.asserts.assertExitCodes(proc_info, process="ettrack_node")
+        words = judgement(proc_output).split()
+        number = {name: float(words[words.index(name) + 1]) for name in ("images", "answered", "AUC")}
+        print(number)
+        self.assertGreater(number["images"], FRAMES * 0.9)
+        self.assertGreater(number["answered"], 0.5 * number["images"])
+        self.assertGreater(number["AUC"], 0.4)
+        information = yaml.safe_load((output / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+        topics = {topic["topic_metadata"]["name"] for topic in information["topics_with_message_count"]}
+        self.assertIn("/tracked_target", topics)
+
+
+def judgement(proc_output):
+    """What the command that judges printed."""
+    texts = [b"".join(line.text for line in proc_output[process]).decode() for process in proc_output.process_names()]
+    return next(text for text in texts if "success AUC" in text)

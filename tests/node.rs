@@ -432,6 +432,41 @@ fn an_overtaken_image_is_kept_for_detections_and_counted() {
 }
 
 #[test]
+fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
+    let overtaken = |node: &mut Bench, index: usize| {
+        node.core.on_overtaken_image(ImageMessage {
+            transport: Transport::Raw,
+            bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
+        });
+    };
+    // A region before any image means the first one, though three come at once.
+    let mut node = Bench::new();
+    assert_eq!(node.roi(ROI), []);
+    overtaken(&mut node, 0);
+    overtaken(&mut node, 1);
+    let first = target(&node.frame(2));
+    assert!(matches!(
+        node.calls()[..],
+        [Call::Initialize(_, 0), Call::Update(1), Call::Update(2)]
+    ));
+    assert_eq!(
+        (first.header, first.state),
+        (header(2), TargetState::Tracking)
+    );
+
+    // A detection ahead of all images, as of a camera whose pictures take longer than its detections.
+    node.detection(stamp(4), "ahead");
+    node.frame(3);
+    overtaken(&mut node, 4);
+    node.calls();
+    assert_eq!(target(&node.frame(5)).target_id, "ahead");
+    assert!(matches!(
+        node.calls()[..],
+        [Call::Initialize(_, 4), Call::Update(5)]
+    ));
+}
+
+#[test]
 fn a_detection_without_its_image_is_refused_or_waits() {
     let parameters = Parameters {
         history_frames: 3,

@@ -241,6 +241,10 @@ impl NodeCore {
         }
         // Only the header is read here; whether the pixels are good shows when they are needed.
         if let Ok(header) = read_header(&message) {
+            // A region that waits for the next image means this one, though it is not answered.
+            if let Some(request) = &mut self.request {
+                request.stamp.get_or_insert(header.stamp);
+            }
             self.history.push(header.stamp, message);
         }
     }
@@ -538,15 +542,18 @@ impl NodeCore {
             None => false,
         };
         if due && let Some(request) = self.request.take() {
-            if request.stamp.is_none_or(|stamp| stamp == header.stamp) {
-                self.initialize(request, frame, clock, out);
-            } else {
-                self.refuse(
-                    "no image with the stamp of the detection came".into(),
-                    clock,
-                    out,
-                );
-                self.follow(frame, clock, out);
+            match request.stamp {
+                Some(stamp) if stamp != header.stamp => {
+                    // Its image was overtaken: it is among the kept ones, or never came.
+                    if let Found::At(position) = self.history.find(stamp) {
+                        self.follow_kept(request, position, clock, out);
+                    } else {
+                        let reason = "no image with the stamp of the detection came".into();
+                        self.refuse(reason, clock, out);
+                    }
+                    self.follow(frame, clock, out);
+                }
+                _ => self.initialize(request, frame, clock, out),
             }
         } else {
             self.follow(frame, clock, out);
@@ -675,32 +682,49 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
+        if let Some((header, size)) = self.follow_kept(request, position, clock, out) {
+            self.publish_state(&header, size, out);
+        }
+    }
+
+    /// Takes the target in the kept frame at `position` and follows it through all later ones. Gives header and
+    /// size of the last of them; `None` where the target was refused, the old one then goes on undisturbed.
+    fn follow_kept(
+        &mut self,
+        request: Request,
+        position: usize,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) -> Option<(Header, (u32, u32))> {
         let history = std::mem::replace(&mut self.history, History::new(1, 0));
         let mut picture = std::mem::take(&mut self.picture);
         let targets_before = self.targets_so_far;
         let mut request = Some(request);
-        let mut remaining = history.from(position).count();
+        let mut last = None;
         for message in history.from(position) {
-            remaining -= 1;
             // Kept frames were read before; overtaken ones may turn out bad only now.
-            let Ok((header, frame)) = read_image(message, &mut picture) else {
-                continue;
+            let (header, frame) = match read_image(message, &mut picture) {
+                Ok(read) => read,
+                Err(reason) if request.is_some() => {
+                    self.refuse(format!("target refused: its image: {reason}"), clock, out);
+                    break;
+                }
+                Err(_) => continue,
             };
             match request.take() {
                 Some(request) => {
                     self.initialize(request, &frame, clock, out);
                     if self.targets_so_far == targets_before {
-                        break; // refused: the old target goes on undisturbed
+                        break;
                     }
                 }
                 None => self.follow(&frame, clock, out),
             }
-            if remaining == 0 {
-                self.publish_state(&header, (frame.width(), frame.height()), out);
-            }
+            last = Some((header, (frame.width(), frame.height())));
         }
         self.picture = picture;
         self.history = history;
+        last
     }
 
     fn refuse(&mut self, reason: String, clock: &dyn Clock, out: &mut Vec<Output>) {

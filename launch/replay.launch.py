@@ -6,6 +6,7 @@ Without a race against the player, and without ROS 2, `ettrack replay` does the 
 """
 
 from pathlib import Path
+from signal import SIGINT
 
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from launch.actions import (
@@ -19,7 +20,7 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -68,7 +69,11 @@ def start(context):
     passed_on = ("image_topic", "roi_topic", "params_file", "model_path", "search_scale", "image_transport")
     tracker = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share / "launch" / "tracker.launch.py")),
-        launch_arguments=[(name, given(name)) for name in passed_on if given(name)],
+        launch_arguments=[
+            *((name, given(name)) for name in passed_on if given(name)),
+            # The first images of a player come in one burst; none of them is to be lost.
+            ("image_queue_depth", "100"),
+        ],
     )
     answers = ["/tracked_target", "/detections", "/diagnostics"]
     record = ExecuteProcess(
@@ -88,7 +93,7 @@ def start(context):
             play,
             TimerAction(
                 period=SETTLE,
-                actions=[EmitEvent(event=SignalProcess(signal_number="SIGINT", process_matcher=lambda p: p is record))],
+                actions=[EmitEvent(event=SignalProcess(signal_number=SIGINT, process_matcher=matches_action(record)))],
             ),
         ),
         after(record, *judge(given)),

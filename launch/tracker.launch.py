@@ -48,6 +48,11 @@ ARGUMENTS = [
         description="How images arrive; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
+        "image_queue_depth",
+        default_value="",
+        description="Depth of the image subscription; empty: as the parameter file says.",
+    ),
+    DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
         choices=["true", "false"],
@@ -69,7 +74,8 @@ def start(context):
         return LaunchConfiguration(name).perform(context)
 
     parameters = {"use_sim_time": given("use_sim_time") == "true"}
-    for name, convert in {"model_path": str, "search_scale": float, "image_transport": str}.items():
+    over_the_file = {"model_path": str, "search_scale": float, "image_transport": str, "image_queue_depth": int}
+    for name, convert in over_the_file.items():
         if given(name):
             try:
                 parameters[name] = convert(given(name))
@@ -81,7 +87,7 @@ def start(context):
             executable="ettrack_node",
             namespace=given("namespace"),
             name=given("node_name"),
-            parameters=[given("params_file"), parameters],
+            parameters=[given("params_file") or DEFAULT_PARAMETERS, parameters],
             remappings=[
                 (topic, given(argument))
                 for topic, argument in {

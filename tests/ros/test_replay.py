@@ -16,7 +16,7 @@ from launch_testing.actions import ReadyToTest
 
 from launch import LaunchDescription
 
-FRAMES = 240
+FRAMES = 150
 
 try:
     get_package_prefix("ros2bag")
@@ -31,7 +31,8 @@ def generate_test_description():
     folder = Path(tempfile.mkdtemp())
     command = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack"
     flight, output = folder / "flight", folder / "tracked"
-    run([command, "simulate", "--format", "bag", "--frames", str(FRAMES), "--output", flight], check=True)
+    size = ["--frames", str(FRAMES), "--width", "320", "--height", "240"]
+    run([command, "simulate", "--format", "bag", *size, "--output", flight], check=True)
     replay = launch_file(
         "replay.launch.py",
         bag=str(flight),

@@ -306,8 +306,8 @@ parameters! {
     image_transport: String = "raw", Range::OneOf(&["raw", "compressed"]), Start;
     /// Reliability of the image subscription; best_effort receives from every publisher.
     image_reliability: String = "best_effort", Range::OneOf(&["best_effort", "reliable"]), Start;
-    /// Depth of the image subscription. The newest image is tracked in any case; older ones are dropped.
-    image_queue_depth: i64 = 1, Range::Between(1.0, 100.0), Start;
+    /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped detections.
+    image_queue_depth: i64 = 5, Range::Between(1.0, 100.0), Start;
     /// Seconds without an image before a warning; 0: never.
     no_image_timeout: f64 = 3.0, Range::Between(0.0, 3600.0), Live;
     /// Whether the images are rectified: directions then follow the projection P of camera_info instead of K and D.

@@ -78,9 +78,10 @@ class Tracker(BenchTest):
         bench = self.bench
         publisher = bench.node.create_publisher(Detection2D, "initial_detection", 1)
         bench.wait(lambda: publisher.get_subscription_count() > 0)
-        bench.film_for(0.5)
-        x, y = bench.scene.corner(bench.index)
-        detection = Detection2D(header=bench.publish().header, id="the one")
+        bench.film(lambda: len(bench.targets) > 10)
+        header = bench.targets[-1].header
+        x, y = bench.scene.corner(bench.index_of[header.stamp.sec, header.stamp.nanosec])
+        detection = Detection2D(header=header, id="the one")
         detection.bbox.center.position.x = x + SIDE / 2
         detection.bbox.center.position.y = y + SIDE / 2
         detection.bbox.size_x = detection.bbox.size_y = float(SIDE)

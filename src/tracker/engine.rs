@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use super::evidence::Evidence;
 use super::{Follower, Gaze, Inspection, Pose, Sighting, StageTimings, TrackError};
 use crate::crop::{Cropper, Normalization, Padding, SearchWindow, View};
 use crate::frame::Frame;
@@ -58,8 +57,8 @@ pub(super) struct Engine<L> {
     chosen: usize,
     padding: Padding,
     view: View,
-    best: Option<usize>,
-    evidence: Evidence,
+    /// What the last look showed.
+    seen: Sighting,
 }
 
 impl<L: Loop> Engine<L> {
@@ -95,8 +94,7 @@ impl<L: Loop> Engine<L> {
                 y: 0,
                 side: 1,
             }),
-            best: None,
-            evidence: Evidence::default(),
+            seen: Sighting::nothing(BoundingBox::new(0.0, 0.0, 1.0, 1.0).into()),
         })
     }
 }
@@ -110,7 +108,7 @@ impl<L: Loop> Follower for Engine<L> {
         self.chosen = usize::from(is_small && self.loops.len() > 1);
         self.network.select_size(self.chosen);
         self.padding = L::padding(frame);
-        self.best = None;
+        self.seen = Sighting::nothing(target.into());
         let view = self.loops[self.chosen].initialize((frame.width(), frame.height()), target);
         self.view = view;
         let Self {
@@ -157,8 +155,7 @@ impl<L: Loop> Follower for Engine<L> {
         timings.network = inferred - cropped;
         timings.decode = inferred.elapsed();
         self.view = search.view;
-        self.best = sighting.best;
-        self.evidence = sighting.evidence;
+        self.seen = sighting;
         Ok(sighting)
     }
 
@@ -189,8 +186,9 @@ impl<L: Loop> Follower for Engine<L> {
             raw_boxes: self.network.output(1),
             scores: state.scores(),
             map_side: state.side(),
-            best: self.best,
-            evidence: self.evidence,
+            best: self.seen.best,
+            candidate: self.seen.candidate.bounding_box(),
+            evidence: self.seen.evidence,
         }
     }
 

@@ -189,6 +189,17 @@ pub struct Features {
 }
 
 impl Features {
+    /// The names of [`Features::values`], which are those of their [`Weights`].
+    pub const NAMES: [&'static str; 7] = [
+        "score",
+        "history",
+        "second",
+        "spread",
+        "agreement",
+        "change",
+        "displacement",
+    ];
+
     /// The features of `evidence`, given the mean logit of the target's confident frames.
     pub fn of(evidence: &Evidence, mean_logit: Option<f64>) -> Self {
         let score = logit(evidence.score);
@@ -217,7 +228,7 @@ impl Features {
     }
 
     /// In the order of the fields.
-    fn values(&self) -> [f64; 7] {
+    pub fn values(&self) -> [f64; 7] {
         [
             self.score,
             self.history,

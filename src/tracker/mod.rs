@@ -280,6 +280,8 @@ pub struct Inspection<'a> {
     pub map_side: usize,
     /// The chosen cell; `None` before the first update and where nothing was usable.
     pub best: Option<usize>,
+    /// The network's box at that cell, pixels of the frame; where no cell was usable, the target as it was.
+    pub candidate: BoundingBox,
     /// What was judged.
     pub evidence: Evidence,
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ettrack::eval::dataset::{self, DatasetKind, DatasetOptions};
-use ettrack::eval::presence::{Edit, PresenceScore, answers, edited, judge, pool};
+use ettrack::eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
 use ettrack::model::ModelFolder;
-use ettrack::tracker::Tracker;
+use ettrack::output::write_file;
+use ettrack::tracker::{Track, Tracker};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::{BadInput, stdout};
@@ -36,6 +37,10 @@ pub struct PresenceArgs {
     /// How targets disappear; all three if not given (none for simulated sequences).
     #[arg(long, value_enum, value_delimiter = ',')]
     edit: Vec<EditArg>,
+    /// Write what the confidence is made of to this CSV file, a line per frame, to fit its weights to
+    /// (docs/lost.md).
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -119,9 +124,13 @@ impl PresenceArgs {
                 .progress_chars("━╸─"),
         );
         let mut rows = Vec::new();
+        let mut features = FeatureTable::default();
         for sequence in &made {
             bar.set_message(sequence.name.clone());
-            match answers(&mut tracker, sequence) {
+            let record = |frame: usize, tracker: &Tracker, track: &Track| {
+                features.push(sequence, frame, tracker, track);
+            };
+            match answers(&mut tracker, sequence, record) {
                 Ok(answers) => rows.push(Row {
                     name: sequence.name.clone(),
                     edit: sequence.edit.name(),
@@ -141,6 +150,9 @@ impl PresenceArgs {
             bar.inc(sequence.len() as u64);
         }
         bar.finish_and_clear();
+        if let Some(file) = &self.features {
+            write_file(file, features.as_str())?;
+        }
         self.print(&rows, &edits)?;
         if failed > 0 {
             bail!("{failed} sequences have no result");

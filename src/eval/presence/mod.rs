@@ -3,16 +3,18 @@
 
 mod edit;
 mod measure;
+mod record;
 
 use std::path::PathBuf;
 
 pub use edit::{Edit, EditedSequence, Sight};
 pub use measure::{Answers, PresenceScore, area_under_roc, judge, pool};
+pub use record::FeatureTable;
 
 use super::dataset::Sequence;
 use super::runner::RunError;
 use crate::frame::ImageBuffer;
-use crate::tracker::{SingleObjectTracker, TrackState};
+use crate::tracker::{SingleObjectTracker, Track, TrackState};
 
 /// Makes the edited versions of each sequence; a cut sequence shows frames of the next one in line that lies in another
 /// folder. Sequences too short to lose and find a target again, and without published truth, give none.
@@ -41,10 +43,11 @@ pub fn edited(sequences: &[Sequence], edits: &[Edit]) -> Vec<EditedSequence> {
     made
 }
 
-/// Runs a tracker over an edited sequence from its first box.
-pub fn answers(
-    tracker: &mut dyn SingleObjectTracker,
+/// Runs a tracker over an edited sequence from its first box. `seen` is called after every frame but the first.
+pub fn answers<T: SingleObjectTracker>(
+    tracker: &mut T,
     sequence: &EditedSequence,
+    mut seen: impl FnMut(usize, &T, &Track),
 ) -> Result<Answers, RunError> {
     let mut image = ImageBuffer::empty();
     let mut answers = Answers::default();
@@ -68,6 +71,7 @@ pub fn answers(
             let track = tracker.update(&frame).map_err(refused)?;
             let lost = track.state == TrackState::Lost;
             answers.push(track.bounding_box, track.confidence, lost);
+            seen(index, tracker, &track);
         }
     }
     Ok(answers)

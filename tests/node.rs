@@ -738,7 +738,7 @@ fn parameters_change_live_or_are_refused() {
         set("image_queue_depth", Value::Integer(3)),
         Err(ParameterError::StartOnly { .. })
     ));
-    set("image_queue_depth", Value::Integer(1)).unwrap();
+    set("image_queue_depth", Value::Integer(5)).unwrap();
     assert!(matches!(
         set("confidence_threshold", Value::Float(0.99)),
         Err(ParameterError::Tracker(_))

@@ -620,3 +620,59 @@ fn other_readers_read_the_same() {
         .unwrap();
     assert_eq!(diagnostics["values"]["model"], "micro_model");
 }
+
+#[test]
+fn presence_records_what_each_frames_confidence_is_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let sequence = folder.path().join("otb/Couple");
+    pictures(&sequence.join("img"), 45);
+    let truth: String = (0..45)
+        .map(|k| format!("{},20,22,22\n", 20 + 2 * k))
+        .collect();
+    fs::write(sequence.join("groundtruth_rect.txt"), truth).unwrap();
+    let table = folder.path().join("features.csv");
+    let model = model();
+    let output = ettrack(&[
+        "presence",
+        "--dataset=otb100",
+        "--root",
+        folder.path().join("otb").to_str().unwrap(),
+        "--model",
+        &model,
+        "--edit=board,paint",
+        "--features",
+        table.to_str().unwrap(),
+    ]);
+    expect(&output, 0);
+    let table = fs::read_to_string(table).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    let of = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
+    // All frames but the first of both edits. The board leaves and comes again over two frames in the middle.
+    assert_eq!(rows.len(), 1 + 2 * 44);
+    let count = |name: &str, value: &str| {
+        rows[1..]
+            .iter()
+            .filter(|row| row[of(name)] == value)
+            .count()
+    };
+    assert_eq!((count("edit", "board"), count("edit", "paint")), (44, 44));
+    assert_eq!(
+        (count("sight", "absent"), count("sight", "partly")),
+        (2 * 16, 18)
+    );
+    for row in &rows[1..] {
+        assert_eq!(row.len(), rows[0].len());
+        let number = |name: &str| row[of(name)].parse::<f64>().unwrap();
+        assert!((-6.0..=6.0).contains(&number("score")), "{row:?}");
+        for share in ["overlap", "confidence", "second", "spread", "agreement"] {
+            assert!((0.0..=1.0).contains(&number(share)), "{share}: {row:?}");
+        }
+    }
+    // What was recorded is what was seen on that frame, not one number for all.
+    let scores: std::collections::BTreeSet<_> =
+        rows[1..].iter().map(|row| row[of("score")]).collect();
+    assert!(scores.len() > 10, "{scores:?}");
+}

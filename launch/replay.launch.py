@@ -131,7 +131,8 @@ def judge(given):
     )
     command = str(Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack")
     score = ExecuteProcess(cmd=[command, "score", given("output"), "--bag", given("bag"), *truth], output="screen")
-    return [written, score, after(score, end)]
+    # A moment for the last lines to be read by whoever started this.
+    return [written, score, after(score, TimerAction(period=SETTLE, actions=[end]))]
 
 
 def image_topic_in_bag(given):

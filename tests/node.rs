@@ -12,7 +12,8 @@ use ettrack::geometry::BoundingBox;
 use ettrack::message::*;
 use ettrack::node::parameters::{ParameterError, Parameters, Value};
 use ettrack::node::{
-    Clock, ImageMessage, Level, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings,
+    Clock, HeldImage, ImageMessage, Level, ModelInfo, NodeCore, NodeTracker, Output,
+    TrackerSettings,
 };
 use ettrack::source::Transport;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
@@ -177,7 +178,7 @@ impl Bench {
     fn message(&mut self, index: usize, bytes: Vec<u8>) -> Vec<Output> {
         self.clock.now.set(stamp(index).as_nanoseconds() + 1000);
         self.core.on_image(
-            ImageMessage {
+            ImageMessage::Cdr {
                 transport: Transport::Raw,
                 bytes,
             },
@@ -404,13 +405,13 @@ fn an_overtaken_image_is_kept_for_detections_and_counted() {
     let mut node = Bench::new();
     node.frame(0);
     let bytes = raw_message(1, 32, 24, &vec![1; 32 * 24 * 3]);
-    node.core.on_overtaken_image(ImageMessage {
+    node.core.on_overtaken_image(ImageMessage::Cdr {
         transport: Transport::Raw,
         bytes,
     });
     // One that turns out bad is passed over.
     let bytes = raw_message(2, 32, 24, &[1; 7]);
-    node.core.on_overtaken_image(ImageMessage {
+    node.core.on_overtaken_image(ImageMessage::Cdr {
         transport: Transport::Raw,
         bytes,
     });
@@ -434,7 +435,7 @@ fn an_overtaken_image_is_kept_for_detections_and_counted() {
 #[test]
 fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
     let overtaken = |node: &mut Bench, index: usize| {
-        node.core.on_overtaken_image(ImageMessage {
+        node.core.on_overtaken_image(ImageMessage::Cdr {
             transport: Transport::Raw,
             bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
         });
@@ -464,6 +465,89 @@ fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
         node.calls()[..],
         [Call::Initialize(_, 4), Call::Update(5)]
     ));
+}
+
+#[test]
+fn a_target_whose_overtaken_image_is_bad_is_taken_in_the_next_good_one() {
+    let bad = |index: usize| ImageMessage::Cdr {
+        transport: Transport::Raw,
+        bytes: raw_message(index, 32, 24, &[1; 7]),
+    };
+    // A region means the next image, whichever that is.
+    let mut node = Bench::new();
+    node.roi(ROI);
+    node.core.on_overtaken_image(bad(0));
+    assert_eq!(target(&node.frame(1)).state, TargetState::Tracking);
+    assert!(matches!(node.calls()[..], [Call::Initialize(_, 1)]));
+    // Neither does it matter whether the image is kept at all.
+    let mut node = Bench::with(Parameters {
+        history_frames: 1,
+        ..Parameters::default()
+    });
+    node.roi(ROI);
+    node.core.on_overtaken_image(bad(0));
+    node.core.on_overtaken_image(bad(1));
+    target(&node.frame(2));
+    assert!(matches!(node.calls()[..], [Call::Initialize(_, 2)]));
+    // A detection means that image alone.
+    node.detection(stamp(4), "");
+    node.core.on_overtaken_image(bad(4));
+    node.frame(5);
+    let status = node.diagnostics(1.0).unwrap();
+    let refused = status.value("last refused request").unwrap();
+    assert!(
+        refused.starts_with("target refused: its image"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn an_image_in_the_memory_of_the_middleware_is_tracked_in_kept_and_refused_like_any() {
+    /// Memory of a middleware; whether it is still held can be told from outside.
+    struct Lent(Arc<Vec<u8>>);
+    impl HeldImage for Lent {
+        fn image(&self) -> Image<'_> {
+            Image::from_cdr(&self.0).unwrap()
+        }
+    }
+    let mut node = Bench::with(Parameters {
+        history_frames: 2,
+        ..Parameters::default()
+    });
+    let mut memory = Vec::new();
+    let mut lend = |index: usize, pixels: &[u8]| {
+        let message = Arc::new(raw_message(index, 32, 24, pixels));
+        memory.push(Arc::downgrade(&message));
+        let held = memory
+            .iter()
+            .map(|old| old.upgrade().is_some())
+            .collect::<Vec<_>>();
+        (ImageMessage::Held(Box::new(Lent(message))), held)
+    };
+    node.roi(ROI);
+    for index in 0..5 {
+        let (image, _) = lend(index, &vec![index as u8; 32 * 24 * 3]);
+        assert_eq!(image.size(), 32 * 24 * 3);
+        node.core.on_image(image, &node.clock, &mut node.out);
+        let answer = target(&std::mem::take(&mut node.out));
+        assert_eq!(answer.header, header(index));
+    }
+    let (short, held) = lend(5, &[1; 7]);
+    assert_eq!(
+        held,
+        [false, false, false, true, true, true],
+        "two are kept"
+    );
+    node.core.on_image(short, &node.clock, &mut node.out);
+    assert!(
+        matches!(&node.out[..], [Output::Log(Level::Warn, line)] if line.contains("image refused"))
+    );
+    let (_image, held) = lend(6, &[]);
+    assert_eq!(
+        held[3..],
+        [true, true, false, true],
+        "a bad one is not kept"
+    );
 }
 
 #[test]
@@ -633,7 +717,7 @@ fn compressed_images_are_tracked_and_cut_ones_are_not() {
     let picture = jpeg(32, 24, &pixels(32, 24, 40, (4, 4), 6));
     let mut send = |index: usize, format: &str, data: &[u8]| {
         let bytes = compressed_message(index, format, data);
-        let image = ImageMessage {
+        let image = ImageMessage::Cdr {
             transport: Transport::Compressed,
             bytes,
         };
@@ -765,6 +849,37 @@ fn parameters_change_live_or_are_refused() {
         (last.lost_after_frames, last.recovery_threshold),
         (Some(7), None)
     );
+}
+
+#[test]
+fn several_parameters_are_set_together_or_not_at_all() {
+    let mut node = Bench::new();
+    let model = ("model_path", Value::Text("models/other".into()));
+    let wider = ("search_scale", Value::Float(2.0));
+    let too_wide = ("search_scale", Value::Float(40.0));
+    let before = node.core.parameters().clone();
+    let refused = node
+        .core
+        .set_parameters(&[model.clone(), wider.clone(), too_wide], &mut node.out)
+        .unwrap_err();
+    assert!(refused.to_string().contains("search_scale"), "{refused}");
+    assert_eq!(*node.core.parameters(), before);
+    assert_eq!(
+        node.out,
+        [],
+        "neither the new model is loaded nor the old one anew"
+    );
+    let settings = |calls: Vec<Call>| match calls.last() {
+        Some(Call::Configure(settings)) => settings.search_scale,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(settings(node.calls()), before.search_scale);
+
+    node.core
+        .set_parameters(&[model, wider], &mut node.out)
+        .unwrap();
+    assert_eq!(node.out, [Output::LoadModel]);
+    assert_eq!(settings(node.calls()), 2.0);
 }
 
 #[test]

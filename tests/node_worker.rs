@@ -171,7 +171,7 @@ fn model(name: &str) -> ModelInfo {
 }
 
 fn image(index: usize) -> ImageMessage {
-    ImageMessage {
+    ImageMessage::Cdr {
         transport: Transport::Raw,
         bytes: raw_message(index, 32, 24, &[7; 32 * 24 * 3]),
     }

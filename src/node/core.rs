@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use crate::frame::{Frame, FrameError, ImageBuffer};
+use crate::frame::{Frame, ImageBuffer};
 use crate::geometry::BoundingBox;
 use crate::message::{
-    BoundingBox2D, CameraInfo, CdrError, CompressedImage, Detection2D, Detection2DArray,
-    DiagnosticArray, FromCdr, Header, Hypothesis, Image, RegionOfInterest, Stamp, TargetState,
-    TrackedTarget,
+    BoundingBox2D, CameraInfo, CdrError, Detection2D, Detection2DArray, DiagnosticArray, FromCdr,
+    Header, Hypothesis, RegionOfInterest, Stamp, TargetState, TrackedTarget,
 };
 use crate::overlay;
-use crate::picture::PictureError;
-use crate::source::Transport;
 use crate::tracker::{StageTimings, Track, TrackError, TrackState};
 
 use super::bearing::bearing;
 use super::diagnostics::{Situation, Statistics};
 use super::history::{Found, History};
+use super::image::ImageMessage;
 use super::log::{Level, Limiter};
 use super::parameters::{Change, ParameterError, Parameters, Value};
 use super::{ModelInfo, NodeTracker};
@@ -38,15 +36,6 @@ pub trait Clock {
             |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX),
         )
     }
-}
-
-/// An image as it came from the middleware. The core keeps the bytes and never copies them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageMessage {
-    /// Which message it is.
-    pub transport: Transport,
-    /// The message as CDR.
-    pub bytes: Vec<u8>,
 }
 
 /// What the node publishes and says.
@@ -78,17 +67,6 @@ pub enum Output {
     LoadModel,
 }
 
-/// Why an image message cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum BadImage {
-    #[error("{0}")]
-    Message(#[from] CdrError),
-    #[error("{0}")]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Picture(#[from] PictureError),
-}
-
 /// The target that is followed.
 #[derive(Debug)]
 struct Target {
@@ -106,6 +84,8 @@ struct Request {
     id: String,
     /// The image it is meant in; `None` for the next one.
     stamp: Option<Stamp>,
+    /// Whether a later image will do where that one turns out bad.
+    or_later: bool,
 }
 
 /// The node's state and rules.
@@ -201,7 +181,7 @@ impl NodeCore {
         }
         // Taken out, so that a frame may borrow from it while the rest of the core changes.
         let mut picture = std::mem::take(&mut self.picture);
-        let answered = match read_image(&message, &mut picture) {
+        let answered = match message.read(&mut picture) {
             Ok((header, frame)) => {
                 self.track(&header, &frame, clock, out);
                 Some((header, (frame.width(), frame.height())))
@@ -240,7 +220,7 @@ impl NodeCore {
             return;
         }
         // Only the header is read here; whether the pixels are good shows when they are needed.
-        if let Ok(header) = read_header(&message) {
+        if let Ok(header) = message.header() {
             // A region that waits for the next image means this one, though it is not answered.
             if let Some(request) = &mut self.request {
                 request.stamp.get_or_insert(header.stamp);
@@ -275,6 +255,7 @@ impl NodeCore {
                         bounding_box,
                         id: String::new(),
                         stamp: None,
+                        or_later: true,
                     },
                     clock,
                     out,
@@ -297,6 +278,7 @@ impl NodeCore {
                         bounding_box,
                         id: detection.id,
                         stamp,
+                        or_later: stamp.is_none(),
                     },
                     clock,
                     out,
@@ -318,6 +300,7 @@ impl NodeCore {
                 bounding_box,
                 id: String::new(),
                 stamp: None,
+                or_later: true,
             },
             clock,
             out,
@@ -374,7 +357,7 @@ impl NodeCore {
             return;
         };
         // It was readable when it was answered.
-        let Ok((header, frame)) = read_image(message, &mut self.picture) else {
+        let Ok((header, frame)) = message.read(&mut self.picture) else {
             return;
         };
         let mut picture = overlay::to_rgb_image(&frame);
@@ -434,6 +417,32 @@ impl NodeCore {
         Ok(())
     }
 
+    /// Changes several parameters, or none of them.
+    ///
+    /// # Errors
+    /// That of the first one that [`NodeCore::set_parameter`] refuses.
+    pub fn set_parameters(
+        &mut self,
+        changes: &[(&str, Value)],
+        out: &mut Vec<Output>,
+    ) -> Result<(), ParameterError> {
+        let (before, said) = (self.parameters.clone(), out.len());
+        for (done, (name, value)) in changes.iter().enumerate() {
+            if let Err(error) = self.set_parameter(name, value, out) {
+                for (undone, _) in &changes[..done] {
+                    if let Some(old) = before.get(undone) {
+                        // It was accepted once.
+                        let _ = self.set_parameter(undone, &old, out);
+                    }
+                }
+                // A model that was asked for on the way is not wanted anymore, nor the old one anew.
+                out.truncate(said);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a newly loaded model in place of the old one. A target that is being tracked is taken over at its
     /// last box in the newest image; one that is lost is given up, because its looks are not known anymore.
     ///
@@ -464,6 +473,7 @@ impl NodeCore {
                     bounding_box: target.last.bounding_box,
                     id: target.id,
                     stamp: None,
+                    or_later: true,
                 };
                 self.choose(request, clock, out);
             } else {
@@ -545,13 +555,20 @@ impl NodeCore {
             match request.stamp {
                 Some(stamp) if stamp != header.stamp => {
                     // Its image was overtaken: it is among the kept ones, or never came.
-                    if let Found::At(position) = self.history.find(stamp) {
-                        self.follow_kept(request, position, clock, out);
-                    } else {
-                        let reason = "no image with the stamp of the detection came".into();
-                        self.refuse(reason, clock, out);
+                    match self.history.find(stamp) {
+                        Found::At(position) => {
+                            self.follow_kept(request, position, clock, out);
+                        }
+                        _ if request.or_later => self.request = Some(request),
+                        _ => {
+                            let reason = "no image with the stamp of the detection came".into();
+                            self.refuse(reason, clock, out);
+                        }
                     }
-                    self.follow(frame, clock, out);
+                    match self.request.take() {
+                        Some(request) => self.initialize(request, frame, clock, out),
+                        None => self.follow(frame, clock, out),
+                    }
                 }
                 _ => self.initialize(request, frame, clock, out),
             }
@@ -688,7 +705,8 @@ impl NodeCore {
     }
 
     /// Takes the target in the kept frame at `position` and follows it through all later ones. Gives header and
-    /// size of the last of them; `None` where the target was refused, the old one then goes on undisturbed.
+    /// size of the last of them; `None` where the target was refused, the old one then goes on undisturbed, or where
+    /// none of the frames was good and the next one will do: then the request waits again.
     fn follow_kept(
         &mut self,
         request: Request,
@@ -703,13 +721,15 @@ impl NodeCore {
         let mut last = None;
         for message in history.from(position) {
             // Kept frames were read before; overtaken ones may turn out bad only now.
-            let (header, frame) = match read_image(message, &mut picture) {
+            let (header, frame) = match message.read(&mut picture) {
                 Ok(read) => read,
-                Err(reason) if request.is_some() => {
-                    self.refuse(format!("target refused: its image: {reason}"), clock, out);
-                    break;
+                Err(reason) => {
+                    if request.take_if(|request| !request.or_later).is_some() {
+                        self.refuse(format!("target refused: its image: {reason}"), clock, out);
+                        break;
+                    }
+                    continue;
                 }
-                Err(_) => continue,
             };
             match request.take() {
                 Some(request) => {
@@ -721,6 +741,10 @@ impl NodeCore {
                 None => self.follow(&frame, clock, out),
             }
             last = Some((header, (frame.width(), frame.height())));
+        }
+        if let Some(mut waiting) = request {
+            waiting.stamp = None;
+            self.request = Some(waiting);
         }
         self.picture = picture;
         self.history = history;
@@ -832,32 +856,4 @@ fn bytes(parameters: &Parameters) -> usize {
 
 fn history_of(parameters: &Parameters) -> History {
     History::new(frames(parameters), bytes(parameters))
-}
-
-/// Header and pixels of an image message: borrowed from a raw one, decoded into `picture` from a compressed one.
-fn read_image<'a>(
-    message: &'a ImageMessage,
-    picture: &'a mut ImageBuffer,
-) -> Result<(Header, Frame<'a>), BadImage> {
-    match message.transport {
-        Transport::Raw => {
-            let image = Image::from_cdr(&message.bytes)?;
-            let frame = image.frame()?;
-            Ok((image.header, frame))
-        }
-        Transport::Compressed => {
-            let image = CompressedImage::from_cdr(&message.bytes)?;
-            image.decode_into(picture)?;
-            Ok((image.header, picture.frame()?))
-        }
-    }
-}
-
-fn read_header(message: &ImageMessage) -> Result<Header, CdrError> {
-    match message.transport {
-        Transport::Raw => Image::from_cdr(&message.bytes).map(|image| image.header),
-        Transport::Compressed => {
-            CompressedImage::from_cdr(&message.bytes).map(|image| image.header)
-        }
-    }
 }

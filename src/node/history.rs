@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::message::Stamp;
 
-use super::core::ImageMessage;
+use super::image::ImageMessage;
 
 /// A ring of messages, bounded in number and bytes. The newest one is always kept.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl History {
         if self.frames.back().is_some_and(|(last, _)| *last >= stamp) {
             self.clear();
         }
-        self.bytes += message.bytes.len();
+        self.bytes += message.size();
         self.frames.push_back((stamp, message));
         self.trim();
     }
@@ -60,7 +60,7 @@ impl History {
             && (self.frames.len() > self.most_frames || self.bytes > self.most_bytes)
         {
             if let Some((_, dropped)) = self.frames.pop_front() {
-                self.bytes -= dropped.bytes.len();
+                self.bytes -= dropped.size();
             }
         }
     }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn message(length: usize) -> ImageMessage {
-        ImageMessage {
+        ImageMessage::Cdr {
             transport: Transport::Raw,
             bytes: vec![0; length],
         }

@@ -130,22 +130,24 @@ mod tests {
     use super::*;
     use crate::source::Transport;
 
-    fn image(byte: u8) -> ImageMessage {
-        ImageMessage {
+    /// An image that is known again by its size.
+    fn image(size: usize) -> ImageMessage {
+        ImageMessage::Cdr {
             transport: Transport::Raw,
-            bytes: vec![byte],
+            bytes: vec![0; size],
         }
     }
 
     #[test]
     fn the_newest_image_wins_and_the_overtaken_are_kept_in_order() {
         let inbox = Inbox::new(2);
-        for byte in 0..5 {
-            inbox.put_image(image(byte));
+        for size in 0..5 {
+            inbox.put_image(image(size));
         }
         let waiting = inbox.take(Duration::ZERO).unwrap();
-        assert_eq!(waiting.image, Some(image(4)));
-        assert_eq!(waiting.overtaken, [image(2), image(3)]);
+        assert_eq!(waiting.image.unwrap().size(), 4);
+        let overtaken: Vec<_> = waiting.overtaken.iter().map(ImageMessage::size).collect();
+        assert_eq!(overtaken, [2, 3]);
         assert_eq!(waiting.gone, 2);
         let empty = inbox.take(Duration::from_millis(1)).unwrap();
         assert!(empty.image.is_none() && empty.overtaken.is_empty() && empty.gone == 0);
@@ -175,7 +177,7 @@ mod tests {
             }
         });
         inbox.put_image(image(7));
-        assert_eq!(receiver.recv().unwrap(), Some(image(7)));
+        assert_eq!(receiver.recv().unwrap().unwrap().size(), 7);
         inbox.close();
         worker.join().unwrap();
         assert!(inbox.is_closed() && inbox.take(Duration::ZERO).is_none());

@@ -8,6 +8,7 @@ mod bearing;
 mod core;
 mod diagnostics;
 mod history;
+mod image;
 pub mod inbox;
 mod log;
 pub mod names;
@@ -18,8 +19,9 @@ pub mod ros;
 mod tracker;
 pub mod worker;
 
-pub use self::core::{Clock, ImageMessage, NodeCore, Output};
+pub use self::core::{Clock, NodeCore, Output};
 pub use bearing::bearing;
+pub use image::{HeldImage, ImageMessage};
 pub use log::Level;
 pub use tracker::open_tracker;
 

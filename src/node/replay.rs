@@ -257,7 +257,7 @@ pub fn replay<E: From<ReplayError>>(
         let role = topics.get(message.topic).map(|(_, role)| *role);
         match role {
             Some(Role::Image(transport)) => {
-                let image = ImageMessage {
+                let image = ImageMessage::Cdr {
                     transport,
                     bytes: message.data.to_vec(),
                 };

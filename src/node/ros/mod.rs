@@ -4,9 +4,10 @@
 //! wins, and each request waits there for its turn. The other tracks and publishes. So the middleware never
 //! waits for the network, and r2r's own queue (which keeps the oldest messages) is always empty.
 //!
-//! Messages travel as CDR bytes in both directions, the same bytes that bags hold: one copy of an image is made on its
-//! way from the middleware, and none after that.
+//! Messages travel as CDR bytes in both directions, the same bytes that bags hold, but for raw images: those stay in
+//! the memory that the middleware delivers them in, which is the one copy of an image that is made.
 
+mod image;
 mod log;
 mod parameters;
 mod publishers;
@@ -271,25 +272,35 @@ impl Inputs {
         let remaps = Remaps::from_arguments(std::env::args());
         // As image_transport does, the compressed topic lies below the raw one as it is called after remapping.
         let base = remaps.resolve("image", &namespace, &name);
-        let (transport, type_name, topic) = match parameters.image_transport.as_str() {
-            "compressed" => {
-                let topic = format!("{base}/compressed");
-                (Transport::Compressed, CompressedImage::TYPE, topic)
-            }
-            _ => (Transport::Raw, Image::TYPE, "image".to_owned()),
-        };
+        let is_compressed = parameters.image_transport == "compressed";
         let depth = usize::try_from(parameters.image_queue_depth).unwrap_or(1);
         let qos = QosProfile::sensor_data().keep_last(depth);
         let qos = match parameters.image_reliability.as_str() {
             "reliable" => qos.reliable(),
             _ => qos,
         };
-        let images = node
-            .subscribe_raw(&topic, type_name, qos)
-            .doing(format!("cannot subscribe to {topic}"))?;
-        self.on_each(images, move |inbox, bytes| {
-            inbox.put_image(ImageMessage { transport, bytes });
-        })?;
+        let (type_name, topic) = if is_compressed {
+            let topic = format!("{base}/compressed");
+            let images = node
+                .subscribe_raw(&topic, CompressedImage::TYPE, qos)
+                .doing(format!("cannot subscribe to {topic}"))?;
+            self.on_each(images, |inbox, bytes| {
+                inbox.put_image(ImageMessage::Cdr {
+                    transport: Transport::Compressed,
+                    bytes,
+                });
+            })?;
+            (CompressedImage::TYPE, topic)
+        } else {
+            let topic = "image".to_owned();
+            let images = node
+                .subscribe_native(&topic, qos)
+                .doing(format!("cannot subscribe to {topic}"))?;
+            self.on_each(images, |inbox, image| {
+                inbox.put_image(image::keep(image));
+            })?;
+            (Image::TYPE, topic)
+        };
         let newest = QosProfile::default().keep_last(1);
         self.input::<RegionOfInterest>(node, "initial_roi", &newest, Topic::Roi, |bytes| {
             Box::new(move |core, clock, out| core.on_roi(&bytes, clock, out))

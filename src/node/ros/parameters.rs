@@ -270,23 +270,12 @@ fn set_all(
     parameters: &[Parameter],
     out: &mut Vec<Output>,
 ) -> Result<(), String> {
-    let before = core.parameters().clone();
-    for (done, parameter) in parameters.iter().enumerate() {
-        let outcome = from_message(&parameter.name, &parameter.value).and_then(|value| {
-            core.set_parameter(&parameter.name, &value, out)
-                .map_err(|error| error.to_string())
-        });
-        if let Err(reason) = outcome {
-            for undone in &parameters[..done] {
-                if let Some(old) = before.get(&undone.name) {
-                    // The old value was accepted once.
-                    let _ = core.set_parameter(&undone.name, &old, out);
-                }
-            }
-            return Err(reason);
-        }
-    }
-    Ok(())
+    let changes = parameters
+        .iter()
+        .map(|Parameter { name, value }| Ok((name.as_str(), from_message(name, value)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    core.set_parameters(&changes, out)
+        .map_err(|error| error.to_string())
 }
 
 fn result(outcome: Result<(), String>) -> SetParametersResult {

@@ -20,8 +20,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from .distil.pictures import Pictures, framings
+from .export.exemplar import FastExemplarLayer, FastExemplarTransformer
 from .export.graph import export_graph
-from .export.inference import FOLDS, FastExemplarLayer, FastGate, inference_form
+from .export.inference import FOLDS, FastGate, TapConvolution, inference_form
 from .networks.et_track import ETTrack, ETTrackConfig
 from .networks.exemplar import ExemplarLayer
 from .networks.nano import NANO
@@ -134,6 +135,9 @@ def _unfold(fast: nn.Module, network: nn.Module) -> None:
             getattr(module, second).load_state_dict(other.expand.state_dict())
         elif isinstance(module, ExemplarLayer):
             _unfold_exemplars(other, module)
+        elif isinstance(other, TapConvolution):
+            module.weight.copy_(other.kernel())
+            module.bias.copy_(other.bias)
         elif isinstance(module, nn.Conv2d) and isinstance(other, nn.Conv2d):
             module.weight.copy_(other.weight)
             if module.bias is not None:
@@ -142,19 +146,23 @@ def _unfold(fast: nn.Module, network: nn.Module) -> None:
             module.load_state_dict(other.state_dict())
 
 
-def _unfold_exemplars(fast: FastExemplarLayer, layer: ExemplarLayer) -> None:
+def _unfold_exemplars(fast: FastExemplarLayer | FastExemplarTransformer, layer: ExemplarLayer) -> None:
+    depthwise, pointwise, bias = fast.depthwise, fast.pointwise, fast.pointwise_bias
+    if isinstance(fast, FastExemplarTransformer):
+        first, *others = depthwise
+        depthwise = torch.stack([first, *(first + other for other in others)]).flatten(1)
+        pointwise = pointwise.view(-1, layer.channels, layer.channels).transpose(1, 2).flatten(1)
+        for name in ("linear1", "linear2", "norm1", "norm2"):
+            getattr(layer, name).load_state_dict(getattr(fast, name).state_dict())
     layer.K.copy_(fast.keys.t() / layer.scale)
-    layer.V_dw.copy_(fast.depthwise)
-    layer.V_pw.copy_(fast.pointwise)
+    layer.V_dw.copy_(depthwise)
+    layer.V_pw.copy_(pointwise)
     layer.average_pooler.fc1.load_state_dict(fast.query.state_dict())
     layer.dw_bn.bias.copy_(fast.depthwise_bias)
-    layer.pw_bn.bias.copy_(fast.pointwise_bias[:, 0])
+    layer.pw_bn.bias.copy_(bias.flatten())
     for conv, linear in ((layer.se.conv_reduce, fast.reduce), (layer.se.conv_expand, fast.expand)):
         conv.weight.copy_(linear.weight[:, :, None, None])
         conv.bias.copy_(linear.bias)
-    if layer.ffn:
-        for name in ("linear1", "linear2", "norm1", "norm2"):
-            getattr(layer, name).load_state_dict(getattr(fast, name).state_dict())
 
 
 @torch.no_grad()

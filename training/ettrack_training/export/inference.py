@@ -15,7 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..networks.blocks import DepthwiseSeparable, InvertedResidual, Sep, SqueezeExcite
 from ..networks.exemplar import ExemplarLayer
-from ..networks.siamese import ChannelAttention, SiameseTracker
+from ..networks.siamese import BoxPredictor, ChannelAttention, ScorePredictor, SiameseTracker
+from .exemplar import FastExemplarLayer, FastExemplarTransformer, constant
 
 # Convolution and batch norm pairs of each block.
 FOLDS = {
@@ -23,6 +24,9 @@ FOLDS = {
     InvertedResidual: (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
     Sep: (("pointwise", "BN"),),
 }
+
+# From so many input channels on, predictions in two steps pay.
+WIDE = 128
 
 
 def fold_batch_norm(block: nn.Module, conv: str, norm: str) -> None:
@@ -50,7 +54,9 @@ def _replace(module: nn.Module) -> nn.Module:
         elif isinstance(child, ChannelAttention):
             setattr(module, name, FastGate(child.fc1, child.fc2, nn.Sigmoid()))
         elif isinstance(child, ExemplarLayer):
-            setattr(module, name, FastExemplarLayer(child))
+            setattr(module, name, FastExemplarTransformer(child) if child.ffn else FastExemplarLayer(child))
+        elif isinstance(module, ScorePredictor | BoxPredictor) and child.in_channels >= WIDE:
+            setattr(module, name, TapConvolution(child))
         else:
             _replace(child)
     return module
@@ -68,65 +74,28 @@ class FastGate(nn.Module):
         return x * self.gate(self.expand(F.relu(self.reduce(pooled))))
 
 
-class FastExemplarLayer(nn.Module):
-    """An exemplar layer for one image, [1,C,H,W] -> same shape.
+class TapConvolution(nn.Module):
+    """A 3x3 convolution to few channels as a 1x1 convolution to nine times as many, whose maps are then
+    shifted and added. ONNX Runtime's blocked layout computes sixteen output channels or none, which
+    costs one alone sixteen times its multiplications."""
 
-    Both batch norms are folded into the exemplars (their scales) and biases, the softmax scale
-    into the keys. The gate multiplies the dynamic 1x1 kernel instead of the features, and that
-    1x1 is a matrix product with the features as they lie, [C,H*W]; only the feed-forward part
-    works on tokens [H*W,C], without a batch axis, which ONNX Runtime runs as Gemm.
-    """
-
-    def __init__(self, layer: ExemplarLayer):
+    def __init__(self, conv: nn.Conv2d):
         super().__init__()
-        self.channels, self.kernel = layer.channels, layer.kernel
-        self.query = layer.average_pooler.fc1
-        self.keys = _constant((layer.K * layer.scale).t())
-        exemplars = layer.K.shape[0]
-        dw_scale, dw_bias = _affine(layer.dw_bn)
-        pw_scale, pw_bias = _affine(layer.pw_bn)
-        depthwise = layer.V_dw.view(exemplars, self.channels, -1) * dw_scale[:, None]
-        pointwise = layer.V_pw.view(exemplars, self.channels, -1) * pw_scale[:, None]
-        self.depthwise = _constant(depthwise.flatten(1))
-        self.depthwise_bias = _constant(dw_bias)
-        self.pointwise = _constant(pointwise.flatten(1))
-        self.pointwise_bias = _constant(pw_bias[:, None])
-        self.reduce, self.expand = _linear(layer.se.conv_reduce), _linear(layer.se.conv_expand)
-        self.ffn = layer.ffn
-        if self.ffn:
-            self.norm1, self.norm2 = layer.norm1, layer.norm2
-            self.linear1, self.linear2 = layer.linear1, layer.linear2
+        outputs = conv.out_channels
+        # [9 * out, in, 1, 1], one map per output and tap.
+        self.taps = constant(conv.weight.permute(0, 2, 3, 1).reshape(9 * outputs, -1, 1, 1))
+        # [out, 9 * out, 3, 3]: an output takes each of its nine maps at that tap's place.
+        taps = torch.eye(9).reshape(9, 3, 3)
+        self.shifts = constant(torch.block_diag(*[taps.reshape(1, -1)] * outputs).reshape(outputs, -1, 3, 3))
+        self.bias = conv.bias
+
+    def kernel(self) -> Tensor:
+        """The weight of the 3x3 convolution that it stands for, [out, in, 3, 3]."""
+        outputs = len(self.shifts)
+        return self.taps.reshape(outputs, 3, 3, -1).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        channels, height, width = self.channels, x.shape[2], x.shape[3]
-        attention = torch.softmax(F.relu(self.query(x.mean((2, 3)))) @ self.keys, dim=1)
-        depthwise = (attention @ self.depthwise).view(channels, 1, self.kernel, self.kernel)
-        pointwise = (attention @ self.pointwise).view(channels, channels)
-
-        y = F.conv2d(x, depthwise, self.depthwise_bias, padding=self.kernel // 2, groups=channels)
-        y = F.relu(y).reshape(channels, -1)
-        gate = torch.sigmoid(self.expand(F.relu(self.reduce(y.mean(1).view(1, channels)))))
-        y = F.relu((pointwise * gate) @ y + self.pointwise_bias) + x.reshape(channels, -1)
-        if self.ffn:
-            tokens = self.norm1(y.t())
-            y = self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens)))).t()
-        return y.reshape(1, channels, height, width)
-
-
-def _constant(value: Tensor) -> nn.Parameter:
-    return nn.Parameter(value.contiguous(), requires_grad=False)
-
-
-def _linear(conv: nn.Conv2d) -> nn.Linear:
-    """A 1x1 convolution as a linear layer."""
-    linear = nn.Linear(conv.in_channels, conv.out_channels)
-    linear.weight, linear.bias = _constant(conv.weight.flatten(1)), conv.bias
-    return linear
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
+        return F.conv2d(F.conv2d(x, self.taps), self.shifts, self.bias, padding=1)
 
 
 class TemplateGraph(nn.Module):

@@ -1,0 +1,126 @@
+"""Inference forms of the exemplar layer, for one image: [1,C,H,W] -> same shape.
+
+Both batch norms are folded into the exemplars (their scales) and biases, the softmax scale into the
+keys, and the gate multiplies the dynamic 1x1 kernel.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..networks.exemplar import ExemplarLayer
+
+
+class _Folded(nn.Module):
+    """What both forms share. `depthwise` [exemplars,C,k*k] and `pointwise` [exemplars,C out,C in] come
+    to `_keep` with the batch norms' scales."""
+
+    def __init__(self, layer: ExemplarLayer):
+        super().__init__()
+        self.channels, self.kernel = layer.channels, layer.kernel
+        self.query = layer.average_pooler.fc1
+        self.keys = constant((layer.K * layer.scale).t())
+        self.reduce, self.expand = _linear(layer.se.conv_reduce), _linear(layer.se.conv_expand)
+        exemplars = layer.K.shape[0]
+        dw_scale, dw_bias = _affine(layer.dw_bn)
+        pw_scale, pw_bias = _affine(layer.pw_bn)
+        self.depthwise_bias = constant(dw_bias)
+        self.pointwise_bias = constant(pw_bias)
+        depthwise = layer.V_dw.view(exemplars, self.channels, -1) * dw_scale[:, None]
+        pointwise = layer.V_pw.view(exemplars, self.channels, -1) * pw_scale[:, None]
+        self._keep(depthwise, pointwise)
+
+    def _keep(self, depthwise: Tensor, pointwise: Tensor) -> None:
+        raise NotImplementedError
+
+
+class FastExemplarLayer(_Folded):
+    """An exemplar layer without feed-forward part: the gate multiplies the dynamic 1x1 kernel instead of
+    the features, and that 1x1 is a matrix product with the features as they lie, [C,H*W]."""
+
+    def _keep(self, depthwise: Tensor, pointwise: Tensor) -> None:
+        self.depthwise = constant(depthwise.flatten(1))
+        self.pointwise = constant(pointwise.flatten(1))
+        self.pointwise_bias = constant(self.pointwise_bias[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels, height, width = self.channels, x.shape[2], x.shape[3]
+        attention = torch.softmax(F.relu(self.query(x.mean((2, 3)))) @ self.keys, dim=1)
+        depthwise = (attention @ self.depthwise).view(channels, 1, self.kernel, self.kernel)
+        pointwise = (attention @ self.pointwise).view(channels, channels)
+
+        y = F.conv2d(x, depthwise, self.depthwise_bias, padding=self.kernel // 2, groups=channels)
+        y = F.relu(y).reshape(channels, -1)
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(y.mean(1).view(1, channels)))))
+        y = F.relu((pointwise * gate) @ y + self.pointwise_bias) + x.reshape(channels, -1)
+        return y.reshape(1, channels, height, width)
+
+
+class FastExemplarTransformer(_Folded):
+    """An exemplar layer with feed-forward part: everything but the depthwise convolution works on tokens
+    [H*W,C] without a batch axis, which ONNX Runtime runs as Gemm.
+
+    A depthwise convolution whose kernels are computed leaves ONNX Runtime's blocked layout and is
+    slow, so the exemplars convolve as they are: a mixture of kernels on x is the sum of each on x
+    times its weight. The weights sum to one, which leaves the first exemplar on x itself and the
+    others' differences from it; the sums are part of the convolutions.
+    """
+
+    def __init__(self, layer: ExemplarLayer):
+        super().__init__(layer)
+        self.norm1, self.norm2 = layer.norm1, layer.norm2
+        self.linear1, self.linear2 = layer.linear1, layer.linear2
+
+    def _keep(self, depthwise: Tensor, pointwise: Tensor) -> None:
+        first, *others = depthwise.view(-1, self.channels, 1, self.kernel, self.kernel)
+        self.depthwise = nn.ParameterList(map(constant, (first, *(other - first for other in others))))
+        self.pointwise = constant(pointwise.transpose(1, 2).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels, height, width = self.channels, x.shape[2], x.shape[3]
+
+        def image(tokens: Tensor) -> Tensor:
+            return tokens.reshape(1, height, width, channels).permute(0, 3, 1, 2)
+
+        def tokens(image: Tensor) -> Tensor:
+            return image.permute(0, 2, 3, 1).reshape(-1, channels)
+
+        x = tokens(x)
+        attention = torch.softmax(F.relu(self.query(_mean(x))) @ self.keys, dim=1)
+        pointwise = (attention @ self.pointwise).view(channels, channels)
+
+        y = self._convolve(image(x), 0, self.depthwise_bias)
+        for index, weight in enumerate(attention.split(1, 1)[1:], start=1):
+            y = y + self._convolve(image(x * weight), index)
+        y = tokens(F.relu(y))
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(_mean(y)))))
+        y = F.relu(torch.addmm(self.pointwise_bias, y, pointwise * gate.view(channels, 1))) + x
+        x = self.norm1(y)
+        return image(self.norm2(x + self.linear2(F.relu(self.linear1(x)))))
+
+    def _convolve(self, x: Tensor, index: int, bias: Tensor | None = None) -> Tensor:
+        return F.conv2d(x, self.depthwise[index], bias, padding=self.kernel // 2, groups=self.channels)
+
+
+def _mean(tokens: Tensor) -> Tensor:
+    """[n,C] -> [1,C], as a matrix product: ONNX Runtime's mean over the first axis is slow."""
+    count = tokens.shape[0]
+    return torch.ones(1, count) @ tokens / count
+
+
+def constant(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.contiguous(), requires_grad=False)
+
+
+def _linear(conv: nn.Conv2d) -> nn.Linear:
+    """A 1x1 convolution as a linear layer."""
+    linear = nn.Linear(conv.in_channels, conv.out_channels)
+    linear.weight, linear.bias = constant(conv.weight.flatten(1)), conv.bias
+    return linear
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale

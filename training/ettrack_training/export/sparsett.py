@@ -64,7 +64,9 @@ def swin_block(g: GraphBuilder, normed: str, stream: str, block: SwinBlock, side
     windows = (padded // WINDOW) ** 2
     position = array(attention.bias())[None]
     if block.attn.shifted:
-        position = position + shifted_window_mask(padded, padded).numpy()[:, None]
+        # Ten times the authors' -100: a masked weight is then zero instead of 1e-44, a subnormal number that
+        # processors multiply a hundred times slower than others.
+        position = position + 10 * shifted_window_mask(padded, padded).numpy()[:, None]
     scale = np.ones(3 * width)
     scale[:width] = (width // attention.heads) ** -0.5
     x = normed

@@ -182,8 +182,13 @@ class GraphBuilder:
         d = self.reshape(self.gather(padded, index), 16, tiles * tiles * inputs)
         d = self.op("MatMul", self.constant(np.kron(_PATCH, _PATCH)), d)
         kernel = np.einsum("ik,ockl,jl->ijco", _KERNEL, weight, _KERNEL).reshape(16, inputs, outputs)
-        m = self.op("MatMul", self.reshape(d, 16, tiles * tiles, inputs), self.constant(kernel))
-        m = self.op("MatMul", self.constant(np.kron(_RESULT, _RESULT)), self.reshape(m, 16, -1))
+        # One product each: ONNX Runtime lays constant matrices out beforehand, but not a stack of them.
+        parts = self.op("Split", d, self.constant(np.ones(16, np.int64)), outputs=16, axis=0)
+        parts = [
+            self.linear(self.reshape(part, tiles * tiles, inputs), w.T) for part, w in zip(parts, kernel, strict=True)
+        ]
+        m = self.reshape(self.op("Concat", *parts, axis=0), 16, tiles * tiles * outputs)
+        m = self.op("MatMul", self.constant(np.kron(_RESULT, _RESULT)), m)
         row, col = np.divmod(np.arange(side * side), side)
         order = (2 * (row % 2) + col % 2) * tiles * tiles + (row // 2) * tiles + col // 2
         y = self.gather(self.reshape(m, 4 * tiles * tiles, outputs), order)

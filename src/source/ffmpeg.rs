@@ -1,23 +1,14 @@
-//! Videos and cameras through an `ffmpeg` process, which writes uncompressed frames into a pipe.
+//! An `ffmpeg` process, which writes uncompressed frames into a pipe, and videos through it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::frame::{Encoding, ImageBuffer};
 
 use super::{FrameInfo, FrameSource, SourceError};
-
-/// Whether `path` names a camera of Video4Linux.
-pub(super) fn is_camera(path: &Path) -> bool {
-    path.to_str()
-        .and_then(|path| path.strip_prefix("/dev/video"))
-        .is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
-}
 
 /// Whether ffmpeg can be run, and the version it says.
 ///
@@ -60,18 +51,23 @@ fn every_frame(version: &str) -> [&'static str; 2] {
     }
 }
 
-/// A running ffmpeg that writes binary PPM pictures, one per frame: unlike bare pixels they say their size.
-struct Decoder {
+/// What a running ffmpeg writes: binary PPM pictures, one per frame, because unlike bare pixels they say their size.
+pub(super) type Pictures = BufReader<ChildStdout>;
+
+/// A running ffmpeg.
+pub(super) struct Decoder {
     name: String,
     process: Child,
-    pictures: BufReader<ChildStdout>,
     /// What ffmpeg says; a file, because an unread pipe would stop it.
     messages: File,
-    next: u64,
 }
 
 impl Decoder {
-    fn start(name: &str, input: &[&std::ffi::OsStr]) -> Result<Self, SourceError> {
+    /// Starts ffmpeg with the options `input`, and gives what it writes.
+    pub(super) fn start(
+        name: &str,
+        input: &[&std::ffi::OsStr],
+    ) -> Result<(Self, Pictures), SourceError> {
         let version = find_ffmpeg()?;
         let io = |source| SourceError::Io {
             path: std::env::temp_dir(),
@@ -97,61 +93,32 @@ impl Decoder {
                 reason: "its output is not there".into(),
             });
         };
-        let pictures = BufReader::with_capacity(1 << 16, output);
-        Ok(Self {
+        let decoder = Self {
             name: name.to_owned(),
             process,
-            pictures,
             messages,
-            next: 0,
-        })
+        };
+        Ok((decoder, BufReader::with_capacity(1 << 16, output)))
     }
 
-    fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
-        match read_ppm(&mut self.pictures, image) {
-            Ok(true) => {
-                let index = self.next;
-                self.next += 1;
-                Ok(Some(FrameInfo {
-                    index,
-                    stamp_ns: None,
-                    name: self.name.clone(),
-                }))
-            }
-            Ok(false) => self.end().map(|()| None),
-            Err(error) => Err(self.failure(&error.to_string())),
+    /// What a frame of it is called.
+    pub(super) fn frame(&self, index: u64) -> FrameInfo {
+        FrameInfo {
+            index,
+            stamp_ns: None,
+            name: self.name.clone(),
         }
     }
 
-    /// At the end of the pictures: nothing read is an error, complaints beside frames are a warning.
-    fn end(&mut self) -> Result<(), SourceError> {
-        let status = self
-            .process
+    /// Waits for the end of ffmpeg, whose pictures have ended: its status.
+    fn wait(&mut self) -> Result<ExitStatus, SourceError> {
+        self.process
             .wait()
-            .map_err(|error| self.failure(&error.to_string()))?;
-        let said = self.said();
-        if self.next == 0 {
-            let reason = if said.is_empty() {
-                format!("no frames ({status})")
-            } else {
-                said
-            };
-            return Err(SourceError::Ffmpeg {
-                name: self.name.clone(),
-                reason,
-            });
-        }
-        if !said.is_empty() || !status.success() {
-            tracing::warn!(
-                "{}: after {} frames ffmpeg said: {said} ({status})",
-                self.name,
-                self.next
-            );
-        }
-        Ok(())
+            .map_err(|error| self.failure(&error.to_string()))
     }
 
-    fn failure(&mut self, error: &str) -> SourceError {
+    /// `error`, and what ffmpeg said of it.
+    pub(super) fn failure(&mut self, error: &str) -> SourceError {
         let said = self.said();
         let reason = if said.is_empty() {
             error.to_owned()
@@ -191,7 +158,7 @@ impl Drop for Decoder {
 const LONGEST: usize = 1 << 30;
 
 /// Reads one binary PPM picture; `false` at the end of the stream.
-fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std::io::Result<bool> {
+pub(super) fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std::io::Result<bool> {
     let bad = |reason: String| std::io::Error::new(ErrorKind::InvalidData, reason);
     let mut header = Vec::new();
     // Three fields and the magic, each ended by white space: "P6\n640 480\n255\n".
@@ -247,6 +214,8 @@ fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std::io::Resul
 /// The frames of a video file.
 pub struct VideoSource {
     decoder: Decoder,
+    pictures: Pictures,
+    next: u64,
     frames: Option<u64>,
     rate: Option<f64>,
 }
@@ -261,13 +230,32 @@ impl VideoSource {
         // "file:" keeps ffmpeg from taking a name with a colon for a protocol.
         let mut url = std::ffi::OsString::from("file:");
         url.push(path);
-        let decoder = Decoder::start(&name, &["-i".as_ref(), &url])?;
+        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
         let (frames, rate) = probe(&url);
         Ok(Self {
             decoder,
+            pictures,
+            next: 0,
             frames,
             rate,
         })
+    }
+
+    /// At the end of the pictures: nothing read is an error, complaints beside frames are a warning.
+    fn end(&mut self) -> Result<(), SourceError> {
+        let status = self.decoder.wait()?;
+        if self.next == 0 {
+            return Err(self.decoder.failure(&format!("no frames ({status})")));
+        }
+        let said = self.decoder.said();
+        if !said.is_empty() || !status.success() {
+            tracing::warn!(
+                "{}: after {} frames ffmpeg said: {said} ({status})",
+                self.decoder.name,
+                self.next
+            );
+        }
+        Ok(())
     }
 }
 
@@ -305,7 +293,14 @@ fn probe(url: &std::ffi::OsStr) -> (Option<u64>, Option<f64>) {
 
 impl FrameSource for VideoSource {
     fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
-        self.decoder.next_into(image)
+        match read_ppm(&mut self.pictures, image) {
+            Ok(true) => {
+                self.next += 1;
+                Ok(Some(self.decoder.frame(self.next - 1)))
+            }
+            Ok(false) => self.end().map(|()| None),
+            Err(error) => Err(self.decoder.failure(&error.to_string())),
+        }
     }
 
     fn frame_count(&self) -> Option<u64> {
@@ -317,57 +312,9 @@ impl FrameSource for VideoSource {
     }
 }
 
-/// The frames of a Video4Linux camera. While nobody reads, ffmpeg waits and the driver drops frames, so that
-/// what is read is recent.
-pub struct CameraSource {
-    decoder: Decoder,
-}
-
-impl CameraSource {
-    /// Starts the camera `device`, such as `/dev/video0`.
-    ///
-    /// # Errors
-    /// Where the device or ffmpeg is not there. That it cannot be read shows with the first frame.
-    pub fn open(device: &Path) -> Result<Self, SourceError> {
-        std::fs::metadata(device).map_err(|source| SourceError::Io {
-            path: device.to_owned(),
-            source,
-        })?;
-        let name = device.display().to_string();
-        let input = ["-fflags", "nobuffer", "-f", "v4l2", "-i"].map(std::ffi::OsStr::new);
-        let mut arguments = input.to_vec();
-        arguments.push(device.as_os_str());
-        Ok(Self {
-            decoder: Decoder::start(&name, &arguments)?,
-        })
-    }
-}
-
-impl FrameSource for CameraSource {
-    fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
-        self.decoder.next_into(image)
-    }
-
-    fn frame_count(&self) -> Option<u64> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cameras_are_told_from_files() {
-        for (path, expected) in [
-            ("/dev/video0", true),
-            ("/dev/video12", true),
-            ("/dev/video", false),
-            ("/dev/video0.mp4", false),
-        ] {
-            assert_eq!(is_camera(Path::new(path)), expected, "{path}");
-        }
-    }
 
     #[test]
     fn the_option_for_every_frame_follows_the_version() {

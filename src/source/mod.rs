@@ -1,12 +1,14 @@
 //! Where frames come from without ROS: image folders, videos, cameras, bags.
 
 mod bag;
+mod camera;
 mod ffmpeg;
 mod folder;
 mod order;
 
 pub use bag::{BagSource, Transport, image_topic};
-pub use ffmpeg::{CameraSource, VideoSource, find_ffmpeg};
+pub use camera::CameraSource;
+pub use ffmpeg::{VideoSource, find_ffmpeg};
 pub use folder::FolderSource;
 pub use order::natural_order;
 
@@ -146,7 +148,7 @@ pub trait FrameSource {
 /// Where there is nothing of that name, or it holds no frames that can be read.
 pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSource>, SourceError> {
     let path = Path::new(source);
-    if ffmpeg::is_camera(path) {
+    if camera::is_camera(path) {
         return Ok(Box::new(CameraSource::open(path)?));
     }
     let metadata = std::fs::metadata(path).map_err(|error| SourceError::Io {

@@ -168,6 +168,8 @@ struct Summary {
     frames: u64,
     lost: u64,
     unreadable: u64,
+    /// Frames of a camera that nobody had time for.
+    overtaken: u64,
     updates: u32,
     time: Duration,
 }
@@ -228,11 +230,14 @@ impl TrackArgs {
             ..Summary::default()
         };
         let mut index = first.index;
+        let mut failure = None;
         while self.frames.is_none_or(|most| summary.frames < most) && !interrupt::came() {
             index += 1;
             match source.next_into(&mut image) {
                 Ok(None) => break,
                 Ok(Some(info)) => {
+                    summary.overtaken += info.index.saturating_sub(index);
+                    index = info.index;
                     let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
                     let started = Instant::now();
                     track = tracker
@@ -247,7 +252,11 @@ impl TrackArgs {
                     (track.state, track.confidence) = (TrackState::Lost, 0.0);
                     summary.unreadable += 1;
                 }
-                Err(error) => return Err(error.into()),
+                // What was tracked until then is kept.
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
             rows.write(|mut out| self.format.row(&mut out, index, &track))?;
             summary.frames += 1;
@@ -260,7 +269,7 @@ impl TrackArgs {
             video.finish()?;
         }
         summary.say();
-        Ok(())
+        failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn open_tracker(&self) -> anyhow::Result<Tracker> {
@@ -311,12 +320,16 @@ impl Summary {
             frames,
             lost,
             unreadable,
+            overtaken,
             updates,
             time,
         } = self;
         let mut line = format!("{frames} frames, lost in {lost}");
         if *unreadable > 0 {
             line.push_str(&format!(" ({unreadable} of them could not be read)"));
+        }
+        if *overtaken > 0 {
+            line.push_str(&format!(", {overtaken} more overtaken"));
         }
         if *updates > 0 {
             let each = time.as_secs_f64() / f64::from(*updates);

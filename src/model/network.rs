@@ -440,6 +440,9 @@ fn open_session(
         // Idle threads sleep: a robot has other work for its processors between two frames.
         .with_intra_op_spinning(false)
         .map_err(|e| refused(&e))?
+        // The arena of the process; see `Runtime::load`.
+        .with_env_allocators()
+        .map_err(|e| refused(&e))?
         .with_log_level(LogLevel::Error)
         .map_err(|e| refused(&e))?;
     if let Some(size) = search_size {

@@ -19,7 +19,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use ort::AsPointer;
 use ort::environment::Environment;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 /// The environment variable that names the library.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -100,6 +102,7 @@ impl Runtime {
             .with_telemetry(false)
             .build()
             .map_err(|error| start(error.to_string()))?;
+        share_arena(&environment).map_err(|error| start(error.to_string()))?;
         tracing::info!("ONNX Runtime {version} from {}", library.display());
         let runtime = Self {
             environment,
@@ -108,6 +111,28 @@ impl Runtime {
         };
         *loaded = Some(runtime.clone());
         Ok(runtime)
+    }
+}
+
+/// Gives the process one arena for what sessions compute, instead of one to each session: two sizes of a network
+/// never run at once, and need not keep memory for both.
+#[allow(unsafe_code)]
+fn share_arena(environment: &Environment) -> ort::Result<()> {
+    let memory = MemoryInfo::new(
+        AllocationDevice::CPU,
+        0,
+        AllocatorType::Arena,
+        MemoryType::Default,
+    )?;
+    // SAFETY: both pointers are valid for the call, which copies what it needs of them; without a configuration it
+    // takes its defaults. The environment's own locks guard the change.
+    unsafe {
+        let status = (ort::api().CreateAndRegisterAllocator)(
+            environment.ptr().cast_mut(),
+            memory.ptr(),
+            std::ptr::null(),
+        );
+        ort::Error::result_from_status(status)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::appearance::Appearance;
 use super::{Follower, Gaze, Inspection, Pose, Sighting, StageTimings, TrackError};
 use crate::crop::{Cropper, Normalization, Padding, SearchWindow, View};
 use crate::frame::Frame;
@@ -50,6 +51,7 @@ pub(super) struct Engine<L> {
     network: Network,
     normalization: Normalization,
     cropper: Cropper,
+    appearance: Appearance,
     template_size: usize,
     small_target_area: Option<f64>,
     loops: Vec<L>,
@@ -84,6 +86,7 @@ impl<L: Loop> Engine<L> {
                 input.std,
             ),
             cropper: Cropper::new(),
+            appearance: Appearance::new(),
             template_size: manifest.template.size,
             small_target_area: manifest.search.small_target_area,
             loops: manifest.search.sizes.iter().map(|&s| new_loop(s)).collect(),
@@ -108,6 +111,7 @@ impl<L: Loop> Follower for Engine<L> {
         self.chosen = usize::from(is_small && self.loops.len() > 1);
         self.network.select_size(self.chosen);
         self.padding = L::padding(frame);
+        self.appearance.start(frame, &target.into());
         self.seen = Sighting::nothing(target.into());
         let view = self.loops[self.chosen].initialize((frame.width(), frame.height()), target);
         self.view = view;
@@ -134,6 +138,7 @@ impl<L: Loop> Follower for Engine<L> {
         let Self {
             network,
             cropper,
+            appearance,
             normalization,
             padding,
             loops,
@@ -150,7 +155,10 @@ impl<L: Loop> Follower for Engine<L> {
         let cropped = Instant::now();
         network.infer()?;
         let inferred = Instant::now();
-        let sighting = state.decode(network, &search, gaze.prefer_center);
+        let mut sighting = state.decode(network, &search, gaze.prefer_center);
+        if sighting.best.is_some() {
+            sighting.evidence.appearance = appearance.resemblance(frame, &sighting.candidate);
+        }
         timings.crop = cropped - started;
         timings.network = inferred - cropped;
         timings.decode = inferred.elapsed();

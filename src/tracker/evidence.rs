@@ -3,7 +3,8 @@
 //! A tracker's raw score stays high after the target has left, because some cell always resembles it most. The
 //! shape of the map tells more: a target that is there gives one compact peak whose cells agree on one box.
 
-/// What speaks for the chosen cell. Every number is cheap: one pass over the score map.
+/// What speaks for the chosen cell. Every number is cheap: one pass over the score map, and a look at a
+/// thousand pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Evidence {
     /// Score of the chosen cell, 0..=1.
@@ -18,6 +19,8 @@ pub struct Evidence {
     pub change: f32,
     /// Distance from the previous centre in units of the target's mean side.
     pub displacement: f32,
+    /// Resemblance of the colours in the box with those of the target in the first frame, 0..=1.
+    pub appearance: f32,
 }
 
 /// Corners in search pixels: left, top, right, bottom.
@@ -81,6 +84,7 @@ impl Evidence {
             },
             change: 0.0,
             displacement: 0.0,
+            appearance: 0.0,
         }
     }
 }

@@ -60,6 +60,8 @@ pub struct Weights {
     /// Of the displacement beyond half a mean target side, in such sides, cut to 3: what a target or a camera does
     /// between two frames is no evidence against it.
     pub displacement: f64,
+    /// Of the resemblance of the colours in the box with those of the target in the first frame, 0..=1.
+    pub appearance: f64,
 }
 
 impl Default for LostSettings {
@@ -92,6 +94,7 @@ impl Default for Weights {
             agreement: 12.0,
             change: 0.0,
             displacement: -0.5,
+            appearance: 0.0,
         }
     }
 }
@@ -154,7 +157,7 @@ impl LostSettings {
 
 impl Weights {
     /// All but the bias, in the order of [`Features::values`].
-    fn factors(&self) -> [f64; 7] {
+    fn factors(&self) -> [f64; 8] {
         [
             self.score,
             self.history,
@@ -163,6 +166,7 @@ impl Weights {
             self.agreement,
             self.change,
             self.displacement,
+            self.appearance,
         ]
     }
 }
@@ -186,11 +190,13 @@ pub struct Features {
     pub change: f64,
     /// See [`Weights::displacement`].
     pub displacement: f64,
+    /// See [`Weights::appearance`].
+    pub appearance: f64,
 }
 
 impl Features {
     /// The names of [`Features::values`], which are those of their [`Weights`].
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "score",
         "history",
         "second",
@@ -198,6 +204,7 @@ impl Features {
         "agreement",
         "change",
         "displacement",
+        "appearance",
     ];
 
     /// The features of `evidence`, given the mean logit of the target's confident frames.
@@ -224,11 +231,12 @@ impl Features {
             agreement: f64::from(evidence.agreement),
             change: up_to(evidence.change, 2.0),
             displacement: up_to(evidence.displacement - PLAUSIBLE_MOTION, 3.0),
+            appearance: f64::from(evidence.appearance),
         }
     }
 
     /// In the order of the fields.
-    pub fn values(&self) -> [f64; 7] {
+    pub fn values(&self) -> [f64; 8] {
         [
             self.score,
             self.history,
@@ -237,6 +245,7 @@ impl Features {
             self.agreement,
             self.change,
             self.displacement,
+            self.appearance,
         ]
     }
 
@@ -739,6 +748,23 @@ mod tests {
             ..sighting(true, HERE.center)
         };
         assert_eq!(logic.judge(&nothing, HERE).action, Action::Stay);
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_target_but_has_other_colors_is_told_apart() {
+        let mut settings = LostSettings::default();
+        settings.weights.bias = -13.5;
+        settings.weights.appearance = 6.0;
+        let mut logic = LostLogic::new(settings);
+        logic.start(320, 240);
+        let mut judge = |appearance| {
+            let mut seen = sighting(true, HERE.center);
+            seen.evidence.appearance = appearance;
+            logic.judge(&seen, HERE).confidence
+        };
+        assert!(judge(0.9) > 0.8);
+        let covered = [judge(0.1), judge(0.1), judge(0.1)];
+        assert!(covered[2] < 0.35, "{covered:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the target-lost logic ([`lost`]), which stands between what a family saw and what it does about it.
 
 mod anchor_free;
+mod appearance;
 mod centre_head;
 mod choice;
 mod engine;

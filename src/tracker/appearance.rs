@@ -1,0 +1,160 @@
+//! What a target looks like, whatever the network makes of it: the colours in the middle of its box against those
+//! of the first frame.
+//!
+//! A network that learnt to find a thing of a certain size near a certain place may take for the target what hides
+//! it. Its colours tell them apart.
+
+use super::Pose;
+use crate::crop::{Cropper, Padding, SearchWindow};
+use crate::frame::Frame;
+
+/// Levels of each colour channel that are told apart: few, because the light changes.
+const LEVELS: usize = 4;
+const BINS: usize = LEVELS * LEVELS * LEVELS;
+
+/// Share of the box's width and height that counts: at its border one sees what is behind.
+const CORE: f64 = 0.7;
+
+/// Samples along the longer side of the core.
+const SAMPLES: usize = 32;
+
+/// Square roots of the colours' shares: the products of two histograms' bins sum up to their resemblance.
+type Histogram = [f32; BINS];
+
+/// The colours of a target when it was chosen.
+#[derive(Debug)]
+pub(super) struct Appearance {
+    cropper: Cropper,
+    pixels: Vec<u8>,
+    target: Histogram,
+}
+
+impl Appearance {
+    pub fn new() -> Self {
+        Self {
+            cropper: Cropper::new(),
+            pixels: vec![0; 3 * SAMPLES * SAMPLES],
+            target: [0.0; BINS],
+        }
+    }
+
+    /// Takes the colours at `target` as those to compare with.
+    pub fn start(&mut self, frame: &Frame<'_>, target: &Pose) {
+        self.target = self.colors(frame, target);
+    }
+
+    /// How much the colours at `pose` resemble those of the target, 0..=1 (Bhattacharyya's coefficient).
+    pub fn resemblance(&mut self, frame: &Frame<'_>, pose: &Pose) -> f32 {
+        let here = self.colors(frame, pose);
+        let sum: f32 = here.iter().zip(&self.target).map(|(a, b)| a * b).sum();
+        sum.clamp(0.0, 1.0)
+    }
+
+    /// None, which resemble nothing, for a pose that is no box.
+    fn colors(&mut self, frame: &Frame<'_>, pose: &Pose) -> Histogram {
+        let mut histogram = [0.0; BINS];
+        let longer = pose.width.max(pose.height);
+        if !(longer.is_finite() && pose.width > 0.0 && pose.height > 0.0) {
+            return histogram;
+        }
+        let side = (CORE * longer).round().clamp(1.0, f64::from(u16::MAX)) as u32;
+        let window = SearchWindow::centered(pose.center, side);
+        self.cropper.crop_rgb8(
+            frame,
+            window,
+            &Padding::new([0; 3]),
+            SAMPLES,
+            &mut self.pixels,
+        );
+        let margin = |side: f64| {
+            let share = 0.5 * (1.0 - side / longer);
+            ((share * SAMPLES as f64) as usize).min(SAMPLES / 2 - 1)
+        };
+        let (left, top) = (margin(pose.width), margin(pose.height));
+        let (columns, rows) = (SAMPLES - 2 * left, SAMPLES - 2 * top);
+        let level = |value: u8| usize::from(value) * LEVELS / 256;
+        for line in self.pixels.chunks_exact(3 * SAMPLES).skip(top).take(rows) {
+            for pixel in line[3 * left..][..3 * columns].chunks_exact(3) {
+                let bin = pixel
+                    .iter()
+                    .fold(0, |bin, value| bin * LEVELS + level(*value));
+                histogram[bin] += 1.0;
+            }
+        }
+        let count = (columns * rows) as f32;
+        histogram.map(|of_bin: f32| (of_bin / count).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Appearance, Pose};
+    use crate::frame::{Encoding, Frame};
+
+    const SIDE: usize = 96;
+
+    /// A picture with a block of `color` in the middle of a green ground.
+    fn picture(color: [u8; 3]) -> Vec<u8> {
+        let middle = 32..64;
+        (0..SIDE * SIDE)
+            .flat_map(|i| {
+                let inside = middle.contains(&(i % SIDE)) && middle.contains(&(i / SIDE));
+                if inside { color } else { [20, 200, 20] }
+            })
+            .collect()
+    }
+
+    fn frame(bytes: &[u8]) -> Frame<'_> {
+        Frame::packed(bytes, SIDE as u32, SIDE as u32, Encoding::Rgb8).expect("it fits")
+    }
+
+    fn block(x: f64, width: f64, height: f64) -> Pose {
+        Pose {
+            center: (x, 48.0),
+            width,
+            height,
+        }
+    }
+
+    #[test]
+    fn the_same_thing_resembles_itself_wherever_it_is_and_its_cover_does_not() {
+        let red = picture([200, 20, 20]);
+        let mut appearance = Appearance::new();
+        appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
+        let mut of = |bytes: &[u8], pose| appearance.resemblance(&frame(bytes), &pose);
+        assert!(of(&red, block(48.0, 32.0, 32.0)) > 0.999);
+        // Another light, within the levels.
+        assert!(of(&picture([215, 40, 30]), block(48.0, 32.0, 32.0)) > 0.999);
+        // Half on it, beside it, under a board.
+        let half = of(&red, block(64.0, 32.0, 32.0));
+        assert!((0.6..0.8).contains(&half), "{half}");
+        assert_eq!(of(&red, block(16.0, 24.0, 24.0)), 0.0);
+        assert_eq!(of(&picture([118, 116, 112]), block(48.0, 32.0, 32.0)), 0.0);
+    }
+
+    #[test]
+    fn only_what_is_in_the_box_counts_whatever_its_aspect() {
+        let red = picture([200, 20, 20]);
+        let mut appearance = Appearance::new();
+        appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
+        // Higher than the block: a square window would show the green on both sides of a narrow box.
+        let narrow = appearance.resemblance(&frame(&red), &block(48.0, 4.0, 44.0));
+        let needle = appearance.resemblance(&frame(&red), &block(48.0, 0.01, 44.0));
+        assert!(narrow > 0.999 && needle > 0.999, "{narrow} {needle}");
+    }
+
+    #[test]
+    fn what_is_no_box_or_lies_outside_resembles_nothing() {
+        let red = picture([200, 20, 20]);
+        let mut appearance = Appearance::new();
+        appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
+        for pose in [
+            block(48.0, 0.0, 10.0),
+            block(48.0, f64::NAN, 10.0),
+            block(48.0, f64::INFINITY, 10.0),
+            block(1e12, 10.0, 10.0),
+        ] {
+            assert_eq!(appearance.resemblance(&frame(&red), &pose), 0.0, "{pose:?}");
+        }
+    }
+}

@@ -166,7 +166,7 @@ def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
 
 @pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE])
 def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
-    config = only(origin, wrong_template=0.3, absent=0.3)
+    config = only(origin, wrong_template=0.3, absent=0.3, hidden=0.5)
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(6)
     kinds = np.bincount([sampler(rng).kind for _ in range(200)], minlength=3) / 200
@@ -186,6 +186,17 @@ def test_absent_pairs_do_not_show_the_object(cache: Path) -> None:
         red = pair.search[..., 0].astype(int) - pair.search[..., 1:].max(axis=2) > 50
         # Pasted objects are red as well here, so the whole ellipse must not be there unpasted.
         assert red.mean() < 0.2
+
+
+def test_a_hidden_target_is_gone_from_its_own_place(cache: Path) -> None:
+    config = only(Origin.VIDEO, absent=1.0, hidden=1.0, crop=CropConfig(search_shift=0, stretch=0, stretch_bias=0))
+    sampler = PairSampler(Dataset(cache), config)
+    rng = np.random.default_rng(8)
+    for pair in (sampler(rng) for _ in range(40)):
+        assert pair.kind == Kind.ABSENT
+        assert not pair.box.any()
+        target = np.array(TARGET)
+        assert (np.abs(pair.search[96:160, 96:160] - target).max(axis=2) < 12).mean() < 0.05
 
 
 def test_everything_on_gives_sound_pairs(cache: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ettrack_training.distil.correction import corrected
 from ettrack_training.distil.head import Late
 from ettrack_training.distil.layers import head_losses, hint_loss, map_losses, start_at_scale
 from ettrack_training.networks.et_track import ETTrack
@@ -77,6 +78,17 @@ def test_map_losses_of_hand_made_maps() -> None:
     assert map_losses(-cls, reg, cls, reg)["score"] > 10
 
 
+def test_the_worst_empty_cells_count_by_themselves() -> None:
+    teacher = torch.full((2, 1, 16, 16), -20.0)
+    teacher[:, 0, 8, 8] = 5.0
+    mine = teacher.clone()
+    mine[0, 0, 2, 3] = torch.tensor(3.0).log()  # probability 3/4 of something where nothing is
+    mine[1, 0, 8, 8] = -5.0  # a target that is missed is none of these
+    reg = torch.full((2, 4, 16, 16), 30.0)
+    hard = map_losses(mine, reg, teacher, reg)["hard"]
+    torch.testing.assert_close(hard, torch.tensor(4.0).log() / 16)
+
+
 def test_hint_loss_is_the_share_of_variance_that_is_missed() -> None:
     teacher = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     missed = hint_loss(teacher.mean((0, 2, 3), keepdim=True).expand_as(teacher), teacher)
@@ -103,3 +115,45 @@ def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
     moved = {n for n, v in network.backbone_net.state_dict().items() if not torch.equal(v, before[n])}
     assert {name.split(".")[1] for name in moved} == {"2", "3"}
     assert not any("running" in name for name in moved)
+
+
+BOX = torch.tensor([[96.0, 96.0, 160.0, 160.0]])
+
+
+def teachers(cell: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Maps of a teacher that is sure of one cell, in which it sees a box of 60 pixels; half as sure of another."""
+    cls = torch.full((1, 1, 16, 16), -8.0)
+    cls[0, 0, 1, 14] = 3.0
+    cls[0, 0, cell[0], cell[1]] = 6.0
+    return cls, torch.full((1, 4, 16, 16), 30.0)
+
+
+def test_a_teacher_that_is_right_keeps_its_scores_but_for_those_far_from_the_target() -> None:
+    cls, reg = teachers((8, 8))
+    told, distances = corrected((cls, reg), BOX, torch.tensor([True]))
+    expected = cls.clone()
+    expected[0, 0, 1, 14] = -5.0
+    torch.testing.assert_close(told, expected)
+    # Half of the way, in logarithms, from 30 pixels to the truth's 32.
+    torch.testing.assert_close(distances[0, :, 8, 8], torch.full((4,), (30 * 32) ** 0.5))
+    assert (distances[0, :, 2, 2] == 30).all()
+
+
+def test_a_teacher_that_misses_the_target_is_told_where_it_is() -> None:
+    told, _ = corrected(teachers((3, 3)), BOX, torch.tensor([True]))
+    assert told[0, 0, 3, 3] == -5.0
+    assert told[0, 0, 8, 8] == 2.0
+    assert told.max() == 2.0
+    cls, _ = teachers((3, 3))
+    # Its distances there are far off, so that it has no part in them.
+    _, poor = corrected((cls, torch.full((1, 4, 16, 16), 8.0)), BOX, torch.tensor([True]))
+    torch.testing.assert_close(poor[0, :, 8, 8], torch.full((4,), 32.0))
+
+
+def test_nothing_scores_where_the_target_is_not() -> None:
+    for box in (BOX, torch.zeros(1, 4)):
+        cls, reg = teachers((8, 8))
+        told, distances = corrected((cls, reg), box, torch.tensor([False]))
+        assert told.max() == -5.0
+        assert told.min() == -8.0
+        assert (distances == reg).all()

@@ -135,6 +135,17 @@ def test_a_frozen_backbone_stands_still_and_then_moves(tmp_path: Path) -> None:
     assert not torch.equal(run.network.backbone_net.conv_stem.weight, before["conv_stem.weight"])
 
 
+def test_frozen_norms_keep_their_statistics_while_weights_learn(tmp_path: Path) -> None:
+    run = training(tmp_path, replace(RECIPE, optimizer=replace(RECIPE.optimizer, frozen_norms=True)))
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.train_step(batch(0))
+    after = run.network.state_dict()
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    assert not torch.equal(before["cls_pred_head.cls_pred.weight"], after["cls_pred_head.cls_pred.weight"])
+
+
 def test_the_backbone_gets_its_share_of_the_rate(tmp_path: Path) -> None:
     run = training(tmp_path, replace(RECIPE, optimizer=replace(RECIPE.optimizer, backbone_share=0.25)))
     run.train_step(batch(0))

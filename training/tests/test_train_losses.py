@@ -130,3 +130,29 @@ def test_a_teacher_that_fails_is_not_believed() -> None:
     found = head_loss(cls, reg, box, present, right, torch.full((1, 4, 16, 16), 36.0))
     # The one cell whose box is good (IoU 0.79): the logarithms of 36 and 32 pixels are compared.
     assert found["mimic"] == pytest.approx(math.log(36 / 32), abs=1e-5)
+
+
+def test_a_teacher_is_not_believed_beyond_the_target() -> None:
+    box, present = _batch(True)
+    cls, reg = torch.full((1, 1, 16, 16), -10.0), torch.full((1, 4, 16, 16), 32.0)
+    sure = torch.full((1, 1, 16, 16), -10.0)
+    sure[0, 0, 8, 8] = 10.0
+    fooled = sure.clone()
+    fooled[0, 0, 2, 2] = 9.0  # finds the target, and something like it
+    for name, value in head_loss(cls, reg, box, present, sure, reg).items():
+        torch.testing.assert_close(head_loss(cls, reg, box, present, fooled, reg)[name], value, msg=name)
+
+
+def test_the_share_of_the_teachers_distances_is_a_choice() -> None:
+    torch.manual_seed(0)
+    box, present = _batch(True)
+    teacher = torch.full((1, 1, 16, 16), -10.0)
+    teacher[0, 0, 8, 8] = 10.0
+    batch = {"box": box, "present": present, "cls": teacher, "reg": torch.full((1, 4, 16, 16), 36.0)}
+    maps = torch.zeros(1, 1, 16, 16), torch.full((1, 4, 16, 16), 30.0)
+    values = {}
+    for mimic in (0.0, 1.0):
+        chosen = Loss(cls=0, box=0, teacher=2.0, mimic=mimic)
+        values[mimic], parts = objective(*maps, None, batch, Labels(), chosen)
+    assert parts["mimic"] > 0
+    torch.testing.assert_close(values[1.0] - values[0.0], 2 * parts["mimic"])

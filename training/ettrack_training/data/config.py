@@ -109,7 +109,8 @@ class PairConfig:
     picture. ``wrong_template`` and ``absent`` are shares of negative pairs. ``paste`` is the share of real video
     pairs whose search crop receives pasted distractors; ``turn`` the share whose search crop is turned by about
     ``turn_angle`` radians; ``surround`` the share of real crops whose margin outside the picture shows another
-    photograph instead of one colour.
+    photograph instead of one colour. ``hidden`` is the share of those pairs without the target, composites apart,
+    that show the target's own place with the target painted over or covered.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)
@@ -121,6 +122,7 @@ class PairConfig:
     followed: float = 0.4
     wrong_template: float = 0.1
     absent: float = 0.08
+    hidden: float = 0.0
     paste: float = 0.35
     turn: float = 0.15
     turn_angle: float = 0.4

@@ -12,6 +12,7 @@ from .composite import Compositor
 from .config import PairConfig
 from .dataset import Dataset, PackedTrack, Picture
 from .geometry import clip_box, context_side, crop, invert, map_box, picture_in_crop, window_map
+from .hide import hide
 from .pairs import NO_BOX, Kind, Origin, Pair
 from .subject import Subject
 
@@ -89,8 +90,9 @@ class PairSampler:
         subject = Subject([], "") if shown is None else Subject(shown.views, shown.category)
         template = self._template(rng, template_picture, template_box, flip, stretch)
         if kind == Kind.ABSENT:
-            search = self._empty_search(rng, track.clip, search_picture, search_box, flip, stretch)
-            self._compositor.paste_distractors(rng, search, None, subject)
+            search, hidden = self._absent_search(rng, track.clip, search_picture, search_box, flip, stretch)
+            if not hidden or rng.random() < self.config.paste:
+                self._compositor.paste_distractors(rng, search, None, subject)
             return Pair(template, search, NO_BOX, kind, origin)
         angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
         search, box = self._search(rng, search_picture, search_box, flip, stretch, angle)
@@ -145,7 +147,7 @@ class PairSampler:
         stretch = self.config.crop.draw_stretch(rng)
         template = self._template(rng, source, window, flip, stretch)
         if kind == Kind.ABSENT:
-            search = self._empty_search(rng, clip, picture, box, flip, stretch)
+            search, _ = self._absent_search(rng, clip, picture, box, flip, stretch)
             return Pair(template, search, NO_BOX, kind, Origin.REFRAMED)
         angle = rng.normal(0.0, 0.2)
         search, box = self._search(rng, picture, box, flip, stretch, angle)
@@ -211,6 +213,24 @@ class PairSampler:
             if (visible[2:] - visible[:2]).min() >= MIN_VISIBLE_SIDE:
                 break
         return self._search_crop(rng, picture, matrix), visible.astype(np.float32)
+
+    def _absent_search(
+        self,
+        rng: np.random.Generator,
+        clip: list[Picture],
+        picture: Picture,
+        box: np.ndarray,
+        flip: bool,
+        stretch: float,
+    ) -> tuple[np.ndarray, bool]:
+        """A search crop without the object, and whether it is the object's own place with the object hidden."""
+        if not self.config.hidden or rng.random() >= self.config.hidden:
+            return self._empty_search(rng, clip, picture, box, flip, stretch), False
+        search, seen = self._search(rng, picture, box, flip, stretch)
+        other = self._other_picture(rng, clip)
+        x1, y1, x2, y2 = self._window(rng, other).astype(int)
+        hide(rng, search, seen, other.read()[y1:y2, x1:x2])
+        return search, True
 
     def _empty_search(
         self,

@@ -4,7 +4,8 @@ A head is a function of two features, and a teacher answers for any pair of them
 much as what it answers at the end. At first each layer of the student is fed with the teacher's own tensor and learns
 the next one (as `distil.backbone` does it), so that all layers learn at once from right inputs. Then the layers are
 chained, on the features of the student's backbone, and learn the teacher's maps. With `--joint` the last stages of that
-backbone learn too, from pictures; the teacher's features keep them where they are.
+backbone learn too, from pictures; the teacher's features keep them where they are. With `--correct` the teacher's
+mistakes are put right where the truth is known (`distil.correction`), and more pairs are drawn in which it errs.
 
 The layers of both towers must be as many as the teacher's, each of the same reach, and but for the last one without a
 residual: `ettrack-nano` is laid out so for NanoTrack v2.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..data.config import CropConfig, Mixture, PairConfig
+from ..data.config import CompositeConfig, CropConfig, Mixture, PairConfig
 from ..data.loader import batches
 from ..networks.et_track import ETTrack
 from ..networks.nano import NANO
 from ..pixels import normalise
-from ..train.forward import frozen_backbone
+from ..train.forward import freeze_norms, frozen_backbone
 from ..train.log import CsvLog
 from ..train.losses import feature_distance
 from ..train.recipe import Schedule
 from ..train.schedule import share
 from ..train.start import start_from
 from ..train.state import CheckpointFile
+from .correction import corrected
 from .layers import head_losses, start_at_scale, total
 from .memory import PairMemory
 from .teacher import Teacher
@@ -73,16 +76,23 @@ class Late:
         return self.late(x).contiguous()
 
 
-def pair_config() -> PairConfig:
+def pair_config(correct: bool = False) -> PairConfig:
     """Pairs of all kinds: the teacher answers for wrong templates and empty windows too, and the wide jitter of
-    the window shows what a loop sees after it has drifted."""
-    return PairConfig(
+    the window shows what a loop sees after it has drifted. To `correct` it there are more of those without the target,
+    most of them of the place where it was, more that show others of the target's category, and longer gaps between
+    the frames."""
+    pairs = PairConfig(
         crop=CropConfig(search_scale=0.45, search_aspect=0.12, template_scale=0.1),
         mixture=Mixture(video=0.3, still=0.05, reframed=0.3, composite=0.35),
         max_gap=100,
         wrong_template=0.15,
         absent=0.08,
     )
+    if not correct:
+        return pairs
+    others = CompositeConfig(same_category=0.6)
+    mixture = Mixture(video=0.3, still=0.03, reframed=0.22, composite=0.45)
+    return replace(pairs, mixture=mixture, composite=others, max_gap=150, wrong_template=0.2, absent=0.18, hidden=0.7)
 
 
 class HeadDistillation:
@@ -112,7 +122,7 @@ class HeadDistillation:
 
     def _memory(self, seed: int, capacity: int, batch: int) -> PairMemory:
         joint = bool(self._options.joint)
-        pairs = batches(self._options.cache, pair_config(), seed=seed, batch_size=batch)
+        pairs = batches(self._options.cache, pair_config(self._options.correct), seed=seed, batch_size=batch)
         student = None if joint else frozen_backbone(self._network, torch.device("cpu"))
         return PairMemory(pairs, self._teacher, capacity, joint, seed, student, both=True)
 
@@ -123,6 +133,8 @@ class HeadDistillation:
 
     def _losses(self, batch: dict[str, Tensor], chained: bool) -> dict[str, Tensor]:
         maps, hints = self._ask(batch)
+        if self._options.correct:
+            maps = corrected(maps, batch["box"], batch["present"])
         teacher = batch["teacher_template"], batch["teacher_search"]
         if not self._options.joint:
             inputs = (batch["template_features"], batch["search_features"]) if chained else teacher
@@ -137,10 +149,13 @@ class HeadDistillation:
         for group in self._optimizer.param_groups:
             group["lr"] = options.rate * group.get("share", 1.0) * share(schedule, self._step)
         self._network.train()
+        if options.frozen_norms:
+            freeze_norms(self._network)
         chained = self._step >= options.blockwise
         losses = self._losses(batch, chained)
         self._optimizer.zero_grad()
-        total(losses, options.hint_weight if chained else 1.0, options.features_weight).backward()
+        hints = options.hint_weight if chained else 1.0
+        total(losses, hints, options.features_weight, options.hard_weight).backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
         self._optimizer.step()
         self._step += 1
@@ -206,6 +221,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--blockwise", type=int, default=0, help="first steps with teacher-fed layers")
     parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
     parser.add_argument("--hint-weight", type=float, default=0.3, help="of each hint once the layers are chained")
+    parser.add_argument("--hard-weight", type=float, default=0.0, help="of the worst cells where nothing is to be seen")
+    parser.add_argument("--correct", action="store_true", help="put the teacher's mistakes right")
+    parser.add_argument("--frozen-norms", action="store_true", help="leave the statistics of batch norms as they are")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--fresh", type=int, default=4, help="new pairs per step")
     parser.add_argument("--capacity", type=int, default=20000, help="pairs held in memory")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,9 +59,10 @@ def head_loss(
     """Every part of the loss, means over the batch.
 
     cls [B,1,n,n] logits, reg [B,4,n,n] search pixels, boxes [B,4] corners in search pixels,
-    present [B] bool; the teacher's of the same shapes. Where the teacher finds the target, its whole
-    soft map is the label; where it fails, the truth is. Cells without the target learn zero, and the
-    eight hardest of them count again: averaged over all cells, the few that matter vanish.
+    present [B] bool; the teacher's of the same shapes. Where the teacher finds the target, its soft map
+    is half of the label within the box; where it fails, the truth is. Cells without the target learn
+    zero, whatever the teacher sees in them, and the eight hardest of them count again: averaged over all
+    cells, the few that matter vanish.
     """
     n = cls.shape[-1]
     logits = cls[:, 0]
@@ -72,7 +75,7 @@ def head_loss(
     found = present & (teacher_iou.flatten(1).gather(1, best[:, None])[:, 0] > 0.5)
 
     hard = inner.float()
-    soft = torch.where(found[:, None, None], 0.5 * hard + 0.5 * probability, hard)
+    soft = torch.where(found[:, None, None] & (inner | ring), 0.5 * hard + 0.5 * probability, hard)
     bce = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
     positive = inner | (found[:, None, None] & (probability > 0.3) & (inner | ring))
     negative = ~positive & ~(ring & ~found[:, None, None])
@@ -93,6 +96,6 @@ def head_loss(
 WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 1.0, "box": 1.0, "mimic": 2.0}
 
 
-def total(parts: dict[str, Tensor]) -> Tensor:
+def total(parts: dict[str, Tensor], weights: Mapping[str, float] = WEIGHTS) -> Tensor:
     """The weighted sum that is minimised."""
-    return sum(WEIGHTS[name] * value for name, value in parts.items())
+    return sum(weights[name] * value for name, value in parts.items())

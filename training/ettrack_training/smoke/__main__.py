@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..data.pack import main as pack
+from ..distil.average import main as average
 from ..distil.backbone import main as distil_backbone
 from ..distil.head import main as distil_head
 from ..distil.publish import main as publish
@@ -59,6 +60,7 @@ class Smoke:
             self.stand_in_teacher,
             self.distilled_backbone,
             self.distilled_head,
+            self.corrected_head,
             self.distilled_head_with_late_stages,
             self.head_on_teacher_features,
             self.head_on_backbone_features,
@@ -111,6 +113,22 @@ class Smoke:
         before, after = backbone_state(self.backbone), backbone_state(out)
         expect(all(torch.equal(before[name], after[name]) for name in before), "the backbone stays as it is")
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
+
+    def corrected_head(self) -> str:
+        """Goes on from that head with the teacher put right, then half of the way back."""
+        before, out = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
+        rows = self._distil_head(
+            out, 2, "--head", before, "--correct", "--frozen-norms", "--hard-weight", 0.5, "--rate", 1e-2
+        )
+        mean = self.folder / "mean-head.pt"
+        call(average, f"{before}=0.5", f"{out}=0.5", "--out", mean)
+        first, last, between = (CheckpointFile(path).load()["state_dict"] for path in (before, out, mean))
+        statistics = [name for name in first if name.endswith(("running_mean", "running_var"))]
+        expect(all(torch.equal(first[name], last[name]) for name in statistics), "batch norms keep their statistics")
+        weight = "cls_pred_head.cls_pred.weight"
+        expect(not torch.equal(first[weight], last[weight]), "the head learns")
+        expect(torch.allclose(between[weight], (first[weight] + last[weight]) / 2), "the mean lies between")
+        return f"score {rows[-1]['held_score']}, hard {rows[-1]['held_hard']}"
 
     def distilled_head_with_late_stages(self) -> str:
         """Goes on from that head; of the backbone the last stages alone move."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.device import DeviceAugment
 from ..networks.siamese import SiameseTracker
@@ -41,6 +41,13 @@ def frozen_backbone(network: SiameseTracker, device: torch.device) -> Callable[[
         return backbone(normalise(torch.from_numpy(pictures).to(device))).cpu().numpy()
 
     return features
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Lets batch norms normalise with the statistics they have, until the network is next put into training mode."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 def maps(network: SiameseTracker, batch: Mapping[str, Tensor], inputs: str) -> Maps:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..networks.et_track import ETTrack
 from .ema import AveragedWeights
 from .feed import device_augment
-from .forward import frozen_backbone, maps, ready, to_device
+from .forward import freeze_norms, frozen_backbone, maps, ready, to_device
 from .log import CsvLog
 from .losses import objective, part_names
 from .recipe import Optimizer, Recipe
@@ -188,6 +188,8 @@ class Training:
 
     def _mode(self) -> None:
         self.network.train()
+        if self.recipe.optimizer.frozen_norms:
+            freeze_norms(self.network)
         if self._pictures:
             frozen = self.step < self.recipe.optimizer.frozen_backbone
             self.network.backbone_net.requires_grad_(not frozen)

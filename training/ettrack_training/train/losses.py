@@ -92,7 +92,7 @@ def objective(
     value = sum((weights[name] * part for name, part in parts.items()), cls.new_zeros(()))
     if loss.teacher:
         distilled = head_loss(cls, reg, batch["box"], batch["present"], batch["cls"], batch["reg"])
-        value = value + loss.teacher * total(distilled)
+        value = value + loss.teacher * total(distilled, WEIGHTS | {"mimic": loss.mimic})
         parts |= distilled
     if loss.features and features is not None:
         # One scale for both: that of the search features, which are four times as many.

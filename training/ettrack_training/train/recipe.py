@@ -62,7 +62,8 @@ class Loss:
 
     `cls` balanced cross-entropy; `box` the IoU loss of kind `overlap`; `hard` the `hard_cells` hardest
     negative cells of each pair once more; `teacher` the losses of `distil.losses` (the truth's and the
-    teacher's); `features` the distance of the backbone's features from the teacher's.
+    teacher's), among them with the weight `mimic` the teacher's distances where its box is good; `features`
+    the distance of the backbone's features from the teacher's.
     """
 
     cls: float = 1.0
@@ -71,6 +72,7 @@ class Loss:
     hard: float = 0.0
     hard_cells: int = 8
     teacher: float = 0.0
+    mimic: float = 2.0
     features: float = 0.0
 
 
@@ -78,7 +80,8 @@ class Loss:
 class Optimizer:
     """`rate` is the highest of the schedule; the backbone gets `backbone_share` of it, and nothing
     during its first `frozen_backbone` steps (its batch norms stand still then, too). `clip` bounds the
-    norm of all gradients, 0 does not.
+    norm of all gradients, 0 does not. `frozen_norms` leaves all batch norms' statistics as they are, for
+    a trained network that goes on learning: batches with many negatives have others than a tracker meets.
     """
 
     kind: Literal["sgd", "adamw"] = "sgd"
@@ -88,6 +91,7 @@ class Optimizer:
     clip: float = 0.0
     backbone_share: float = 1.0
     frozen_backbone: int = 0
+    frozen_norms: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""Average checkpoints: `python -m ettrack_training.distil.average first.pt=0.5 second.pt=0.5 --out mean.pt`
+
+Networks fine-tuned from one another lie in one valley, and their weighted mean often tracks better on what none of
+them has seen than each of them (model soups, Wortsman et al., ICML 2022; WiSE-FT, CVPR 2022).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..train.state import CheckpointFile
+
+
+def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
+    """The weighted mean of weights and of batch norms' statistics; counters are the first network's.
+
+    Raises ValueError for shares that are negative or do not add up to one, and for networks that differ.
+    """
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"expected shares of at least 0 that add up to 1, got {', '.join(map(str, shares))}")
+    shapes = [{name: value.shape for name, value in network.items()} for network in networks]
+    if any(other != shapes[0] for other in shapes[1:]):
+        raise ValueError("expected checkpoints of one network, got tensors of different names or shapes")
+    return {
+        name: sum(share * network[name] for share, network in zip(shares, networks, strict=True))
+        if value.is_floating_point()
+        else value
+        for name, value in networks[0].items()
+    }
+
+
+def _weights(state: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    return state["ema"]["state_dict"] if "ema" in state else state["state_dict"]
+
+
+def _part(text: str) -> tuple[Path, float]:
+    path, _, share = text.rpartition("=")
+    try:
+        return Path(path), float(share)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected CHECKPOINT=SHARE, got {text!r}") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", type=_part, nargs="+", metavar="CHECKPOINT=SHARE", help="shares add up to 1")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint of the mean")
+    args = parser.parse_args(argv)
+    states = [CheckpointFile(path).load() for path, _ in args.parts]
+    try:
+        mean = average([_weights(state) for state in states], [share for _, share in args.parts])
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    CheckpointFile(args.out).save({"state_dict": mean, "config": states[0]["config"]})
+
+
+if __name__ == "__main__":
+    main()

@@ -249,17 +249,7 @@ impl NodeCore {
             Ok(roi) => {
                 let [x, y, width, height] =
                     [roi.x_offset, roi.y_offset, roi.width, roi.height].map(f64::from);
-                let bounding_box = BoundingBox::new(x, y, width, height);
-                self.choose(
-                    Request {
-                        bounding_box,
-                        id: String::new(),
-                        stamp: None,
-                        or_later: true,
-                    },
-                    clock,
-                    out,
-                );
+                self.choose_target(BoundingBox::new(x, y, width, height), clock, out);
             }
             Err(error) => self.bad_message("initial_roi", &error, clock, out),
         }

@@ -130,7 +130,7 @@ class Tracker(BenchTest):
     def test_parameters_are_described_checked_and_live(self):
         bench = self.bench
         bench.film(lambda: len(bench.targets) > 0)
-        self.assertTrue(bench.said("serch_scale"), "an unknown name is warned of")
+        bench.wait(lambda: bench.said("serch_scale"))  # an unknown name is warned of
         names = ["search_scale", "num_threads", "image_transport", "nothing"]
         answer = bench.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names))
         self.assertEqual(answer.values[0].double_value, 1.0, "an integer does for a float")

@@ -303,15 +303,32 @@ pub(crate) struct LostLogic {
 enum Phase {
     /// The target is seen; `doubts` frames in a row it was not. `trusted` is the last pose without doubt.
     Tracking { doubts: u32, trusted: Option<Pose> },
-    /// The target is searched for around `last`, for `frames` frames so far.
-    Searching { last: Pose, frames: u32 },
+    /// The target is searched for.
+    Searching { search: Search },
     /// Something like it was seen `times` times, lately at `candidate`.
     Checking {
-        last: Pose,
-        frames: u32,
+        search: Search,
         candidate: Pose,
         times: u32,
     },
+}
+
+/// How the search for a lost target stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Search {
+    /// Where the target is thought to be.
+    last: Pose,
+    /// Where the authors' loop is, which goes on every other frame.
+    drift: Pose,
+    /// Frames so far, without those of a closer look.
+    frames: u32,
+}
+
+impl Search {
+    /// Whether the next frame is the loop's.
+    fn is_of_the_loop(&self) -> bool {
+        self.frames % 2 == 1
+    }
 }
 
 const START: Phase = Phase::Tracking {
@@ -357,31 +374,32 @@ impl LostLogic {
         &self.features
     }
 
-    /// The pose to give out of a lost target.
+    /// The pose to give out of a lost target: the loop's.
     pub fn last_pose(&self) -> Option<Pose> {
         match self.phase {
             Phase::Tracking { .. } => None,
-            Phase::Searching { last, .. } | Phase::Checking { last, .. } => Some(last),
+            Phase::Searching { search } | Phase::Checking { search, .. } => Some(search.drift),
         }
     }
 
     /// How to look at the next frame.
     pub fn gaze(&self) -> Gaze {
-        let reach = match self.phase {
-            Phase::Tracking { .. } | Phase::Checking { .. } => 1.0,
-            Phase::Searching { frames, .. } => {
-                let settings = &self.settings;
+        let settings = &self.settings;
+        match self.phase {
+            Phase::Searching { search } if !search.is_of_the_loop() => {
                 // As many widenings as stay within the widest search, then from the start.
                 let steps =
                     (settings.widen_most.ln() / settings.widen_by.ln() + 1e-9).floor() as u32 + 1;
-                settings
-                    .widen_by
-                    .powi((frames / settings.widen_every % steps) as i32)
+                let step = search.frames / 2 / settings.widen_every % steps;
+                Gaze {
+                    reach: settings.widen_by.powi(step as i32),
+                    prefer_center: false,
+                }
             }
-        };
-        Gaze {
-            reach,
-            prefer_center: !matches!(self.phase, Phase::Searching { .. }),
+            _ => Gaze {
+                reach: 1.0,
+                prefer_center: true,
+            },
         }
     }
 
@@ -428,19 +446,37 @@ impl LostLogic {
         }
     }
 
-    /// Keeps the pose after a frame in which the target was seen beyond doubt.
+    /// Keeps the pose after a look: where the target was seen beyond doubt, or where the loop has gone.
     pub fn remember(&mut self, pose: Pose) {
-        if let Phase::Tracking { doubts: 0, trusted } = &mut self.phase {
-            if let Some(before) = *trusted {
-                self.motion.0 += MOTION_RATE * (pose.center.0 - before.center.0 - self.motion.0);
-                self.motion.1 += MOTION_RATE * (pose.center.1 - before.center.1 - self.motion.1);
+        match &mut self.phase {
+            Phase::Tracking { doubts: 0, trusted } => {
+                if let Some(before) = *trusted {
+                    self.motion.0 +=
+                        MOTION_RATE * (pose.center.0 - before.center.0 - self.motion.0);
+                    self.motion.1 +=
+                        MOTION_RATE * (pose.center.1 - before.center.1 - self.motion.1);
+                }
+                *trusted = Some(pose);
             }
-            *trusted = Some(pose);
+            // The look was the loop's.
+            Phase::Searching { search } if !search.is_of_the_loop() => search.drift = pose,
+            _ => {}
+        }
+    }
+
+    /// Where to look next, if not where the last look led.
+    pub fn next_pose(&self) -> Option<Pose> {
+        match self.phase {
+            Phase::Searching { search } if search.is_of_the_loop() => Some(search.drift),
+            Phase::Searching { search } => Some(search.last),
+            Phase::Tracking { .. } | Phase::Checking { .. } => None,
         }
     }
 
     fn advance(&mut self, sighting: &Sighting, pose: Pose, seen: f64, follow: Action) -> Action {
         let settings = &self.settings;
+        let is_there = sighting.best.is_some();
+        let is_found = is_there && seen >= settings.found_above;
         match self.phase {
             Phase::Tracking { doubts, trusted } => {
                 if seen >= settings.lost_below {
@@ -452,51 +488,64 @@ impl LostLogic {
                     self.phase = Phase::Tracking { doubts, trusted };
                     return follow;
                 }
-                // Back to where it was last seen beyond doubt: since then the box may have slid onto something
-                // else.
+                // Searched for where it was last seen beyond doubt: since then the box may have slid onto
+                // something else.
                 let mut last = trusted.unwrap_or(pose);
                 for _ in 0..doubts {
                     last = self.coast(last);
                 }
-                self.phase = Phase::Searching { last, frames: 0 };
-                Action::Place(last)
+                let search = Search {
+                    last,
+                    drift: pose,
+                    frames: 0,
+                };
+                self.phase = Phase::Searching { search };
+                follow
             }
-            Phase::Searching { last, frames } => {
-                let is_candidate = sighting.best.is_some() && seen >= settings.candidate_above;
-                let last = self.coast(last);
-                let frames = frames.saturating_add(1);
-                if is_candidate {
-                    return self.check(sighting, last, frames, 1, follow);
+            Phase::Searching { mut search } => {
+                let is_of_the_loop = search.is_of_the_loop();
+                search.last = self.coast(search.last);
+                search.frames = search.frames.saturating_add(1);
+                let (is_candidate, size, action) = if is_of_the_loop {
+                    (is_found, pose, follow)
+                } else {
+                    let resembles = seen >= self.settings.candidate_above;
+                    (is_there && resembles, search.last, Action::Stay)
+                };
+                if !is_candidate {
+                    self.phase = Phase::Searching { search };
+                    return action;
                 }
-                self.phase = Phase::Searching { last, frames };
-                Action::Place(last)
+                let candidate = Pose {
+                    center: sighting.candidate.center,
+                    ..size
+                };
+                if is_of_the_loop {
+                    search.drift = candidate;
+                }
+                self.check(search, candidate, 1, follow)
             }
             Phase::Checking {
-                last,
-                frames,
+                mut search,
                 candidate,
                 times,
             } => {
-                let is_found = sighting.best.is_some() && seen >= settings.found_above;
-                let last = self.coast(last);
+                search.last = self.coast(search.last);
                 if is_found && same_place(&candidate, &sighting.candidate) {
-                    return self.check(sighting, last, frames, times + 1, follow);
+                    let candidate = Pose {
+                        center: sighting.candidate.center,
+                        ..candidate
+                    };
+                    return self.check(search, candidate, times + 1, follow);
                 }
-                self.phase = Phase::Searching { last, frames };
-                Action::Place(last)
+                self.phase = Phase::Searching { search };
+                Action::Stay
             }
         }
     }
 
     /// Goes to what was seen, and trusts it once it was seen often enough.
-    fn check(
-        &mut self,
-        sighting: &Sighting,
-        last: Pose,
-        frames: u32,
-        times: u32,
-        follow: Action,
-    ) -> Action {
+    fn check(&mut self, search: Search, candidate: Pose, times: u32, follow: Action) -> Action {
         if times >= self.settings.found_after {
             self.phase = START;
             self.motion = (0.0, 0.0);
@@ -504,13 +553,8 @@ impl LostLogic {
             self.confidence = Some(self.features.confidence(&self.settings.weights));
             return follow;
         }
-        let candidate = Pose {
-            center: sighting.candidate.center,
-            ..last
-        };
         self.phase = Phase::Checking {
-            last,
-            frames,
+            search,
             candidate,
             times,
         };
@@ -537,7 +581,7 @@ fn same_place(a: &Pose, b: &Pose) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, LostLogic, LostSettings, Pose, Sighting, TrackState};
+    use super::{Action, LostLogic, LostSettings, Phase, Pose, Sighting, TrackState};
     use crate::tracker::evidence::Evidence;
 
     const HERE: Pose = Pose {
@@ -597,8 +641,11 @@ mod tests {
         for frame in 1..100 {
             let verdict = logic.judge(&sighting(false, slid.center), slid);
             if verdict.state == TrackState::Lost {
-                // Back to the last place and size without doubt.
-                assert_eq!(verdict.action, Action::Place(HERE));
+                // The loop goes on, the search at the last place and size without doubt.
+                assert_eq!(verdict.action, Action::Follow);
+                logic.remember(slid);
+                assert_eq!(logic.next_pose(), Some(HERE));
+                assert_eq!(logic.last_pose(), Some(slid));
                 assert!(verdict.confidence < 0.1, "{}", verdict.confidence);
                 return frame;
             }
@@ -632,9 +679,16 @@ mod tests {
         });
         lose(&mut logic);
         let mut reaches = Vec::new();
-        for _ in 0..16 {
-            reaches.push((logic.gaze().reach * 100.0).round() as u32);
-            assert!(!logic.gaze().prefer_center);
+        for frame in 0..32 {
+            let gaze = logic.gaze();
+            // Every other frame is the loop's, in the usual window.
+            let is_of_the_loop = frame % 2 == 1;
+            assert_eq!(gaze.prefer_center, is_of_the_loop);
+            if is_of_the_loop {
+                assert_eq!(gaze.reach, 1.0);
+            } else {
+                reaches.push((gaze.reach * 100.0).round() as u32);
+            }
             logic.judge(&sighting(false, HERE.center), HERE);
         }
         assert_eq!(
@@ -643,6 +697,46 @@ mod tests {
                 100, 100, 140, 140, 196, 196, 274, 274, 100, 100, 140, 140, 196, 196, 274, 274
             ]
         );
+    }
+
+    #[test]
+    fn the_loop_goes_on_from_where_it_was_and_may_see_the_target_first() {
+        let mut logic = logic();
+        lose(&mut logic);
+        let nothing = sighting(false, HERE.center);
+        assert_eq!(logic.judge(&nothing, HERE).action, Action::Stay);
+        logic.remember(HERE);
+        // From where it slid to, it follows what it sees, believed or not.
+        let mut pose = logic.next_pose().expect("a frame of the loop");
+        assert_eq!(pose.center, (140.0, 80.0));
+        pose.center.0 += 10.0;
+        let verdict = logic.judge(&sighting(false, pose.center), pose);
+        assert_eq!(
+            (verdict.action, verdict.state),
+            (Action::Follow, TrackState::Lost)
+        );
+        logic.remember(pose);
+        // The box that is given out is the loop's; the search stays where it was.
+        assert_eq!(logic.last_pose(), Some(pose));
+        assert_eq!(logic.next_pose(), Some(HERE));
+        assert_eq!(logic.judge(&nothing, HERE).action, Action::Stay);
+        logic.remember(HERE);
+        assert_eq!(logic.next_pose(), Some(pose));
+        // What convinces the loop twice in a row, at its size, is the target.
+        pose.center.0 += 10.0;
+        let verdict = logic.judge(&sighting(true, pose.center), pose);
+        assert_eq!(
+            (verdict.action, verdict.state),
+            (Action::Place(pose), TrackState::Lost)
+        );
+        logic.remember(pose);
+        assert_eq!((logic.next_pose(), logic.last_pose()), (None, Some(pose)));
+        let verdict = logic.judge(&sighting(true, pose.center), pose);
+        assert_eq!(
+            (verdict.action, verdict.state),
+            (Action::Follow, TrackState::Tracking)
+        );
+        assert_eq!(logic.last_pose(), None, "found");
     }
 
     #[test]
@@ -661,7 +755,11 @@ mod tests {
         );
         assert_eq!(verdict.state, TrackState::Lost);
         assert_eq!(logic.gaze().reach, 1.0);
-        assert_eq!(logic.last_pose(), Some(HERE));
+        assert_eq!(
+            logic.next_pose(),
+            None,
+            "the closer look is where it is placed"
+        );
         let verdict = logic.judge(
             &sighting(true, there),
             Pose {
@@ -688,8 +786,14 @@ mod tests {
             let verdict = logic.judge(&second, HERE);
             assert_eq!(
                 (verdict.action, verdict.state),
-                (Action::Place(HERE), TrackState::Lost)
+                (Action::Stay, TrackState::Lost)
             );
+            // The loop's turn, then the search's, at the old place.
+            logic.remember(HERE);
+            let drift = logic.next_pose().expect("the loop's");
+            logic.judge(&sighting(false, drift.center), drift);
+            logic.remember(drift);
+            assert_eq!(logic.next_pose(), Some(HERE));
         }
     }
 
@@ -706,7 +810,9 @@ mod tests {
         let mut places = Vec::new();
         for _ in 0..60 {
             logic.judge(&sighting(false, pose.center), pose);
-            places.extend(logic.last_pose().map(|pose| pose.center.0));
+            if let Phase::Searching { search } = logic.phase {
+                places.push(search.last.center.0);
+            }
         }
         let steps: Vec<f64> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(

@@ -437,6 +437,9 @@ impl SingleObjectTracker for Tracker {
         }
         let pose = self.follower.pose();
         self.lost.remember(pose);
+        if let Some(next) = self.lost.next_pose() {
+            self.follower.place(next);
+        }
         Ok(Track {
             bounding_box: self
                 .follower

@@ -389,6 +389,63 @@ fn a_record_longer_than_its_chunk_ends_the_bag_before_it() {
 }
 
 #[test]
+fn room_is_not_made_for_what_a_small_file_cannot_hold() {
+    const CLAIM: [u8; 8] = 900_000_000_u64.to_le_bytes();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("claims.mcap");
+    let options = mcap::WriteOptions::new()
+        .chunk_size(Some(1000))
+        .compression(Some(mcap::Compression::Zstd));
+    write_mcap(&path, options, &test_messages(5), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    let summary = mcap::Summary::read(&bytes).unwrap().unwrap();
+    let chunk = summary.chunk_indexes[2].clone();
+
+    // In the index alone: the file is read from its front, and nothing is missing.
+    let sizes = [chunk.compressed_size, chunk.uncompressed_size].map(u64::to_le_bytes);
+    let index = bytes
+        .windows(16)
+        .rposition(|window| window == sizes.concat())
+        .unwrap();
+    bytes[index + 8..index + 16].copy_from_slice(&CLAIM);
+    fs::write(&path, &bytes).unwrap();
+    let mut source = BagSource::open(&path, None).unwrap();
+    assert_eq!(read_all(&mut source), expected(5));
+    assert!(source.damage().is_empty(), "{:?}", source.damage());
+
+    // In a record inside of a chunk: what comes before it is read.
+    let mut inside = bytes[..chunk.chunk_start_offset as usize].to_vec();
+    let records = [[0x05].as_slice(), &CLAIM, &[0; 50]].concat();
+    let packed = zstd::encode_all(records.as_slice(), 1).unwrap();
+    let body = [
+        [0; 16].as_slice(),
+        &(records.len() as u64).to_le_bytes(),
+        &[0; 4],
+        &4_u32.to_le_bytes(),
+        b"zstd",
+        &(packed.len() as u64).to_le_bytes(),
+        &packed,
+    ]
+    .concat();
+    inside.push(0x06);
+    inside.extend((body.len() as u64).to_le_bytes());
+    inside.extend(body);
+    fs::write(&path, &inside).unwrap();
+    let mut source = BagSource::open(&path, None).unwrap();
+    assert_eq!(read_all(&mut source), expected(2));
+    let damage = source.damage().join("\n");
+    assert!(damage.contains("length exceeds limit"), "{damage}");
+
+    // In the chunk's own head too: the same.
+    let head = chunk.chunk_start_offset as usize + 9 + 16;
+    bytes[head..head + 8].copy_from_slice(&CLAIM);
+    fs::write(&path, &bytes).unwrap();
+    let mut source = BagSource::open(&path, None).unwrap();
+    assert_eq!(read_all(&mut source), expected(2));
+    assert!(!source.damage().is_empty());
+}
+
+#[test]
 fn a_bag_cut_anywhere_gives_what_comes_before_the_cut() {
     let folder = tempfile::tempdir().unwrap();
     let messages = test_messages(10);

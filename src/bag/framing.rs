@@ -1,7 +1,8 @@
 //! How far an mcap file can be read from its front.
 //!
-//! The reader of the mcap crate takes each record's length for granted: one that leads out of an uncompressed chunk
-//! makes it lose count of where it is. Whatever follows such a record is not read.
+//! The reader of the mcap crate takes lengths for granted: it makes room for a record or a chunk before it looks whether
+//! there is so much, and loses count of where it is where a record leads out of an uncompressed chunk. So the file is
+//! walked over first, from head to head. Whatever follows what cannot be is not read.
 
 use std::io::{self, Read, Seek};
 
@@ -10,30 +11,56 @@ use mcap::records::op;
 /// Bytes of a record before its body: opcode and length.
 const HEAD: u64 = 9;
 
-/// Bytes of `file` before the first record that leads out of its uncompressed chunk; all `length` of a sound file, or
-/// of one that is only cut.
-pub fn sound_length(file: &mut (impl Read + Seek), length: u64) -> io::Result<u64> {
+/// Whether `packed` bytes may be `unpacked` bytes long when they are unpacked: the best that any of the formats does is
+/// zstd's block of 128 KiB that four bytes stand for.
+pub fn can_unpack(packed: u64, unpacked: u64) -> bool {
+    unpacked <= packed.saturating_mul((128 << 10) / 4)
+}
+
+/// How far a file can be trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct Sound {
+    /// Bytes before the first chunk that cannot be as long as it says, or the first record that leads out of its
+    /// uncompressed chunk; all of a sound file, or of one that is only cut.
+    pub length: u64,
+    /// No record in these bytes is longer.
+    pub longest_record: u64,
+}
+
+/// Walks over `file`, which has `length` bytes.
+pub fn sound(file: &mut (impl Read + Seek), length: u64) -> io::Result<Sound> {
+    let mut sound = Sound {
+        length,
+        longest_record: length,
+    };
     let Some(last) = length.checked_sub(HEAD) else {
-        return Ok(length);
+        return Ok(sound);
     };
     let mut at = mcap::MAGIC.len() as u64;
     while at <= last {
         let (opcode, body) = head(file, at)?;
         if opcode == op::CHUNK
-            && let Some((from, to)) = uncompressed_records(file, length)?
+            && let Some(chunk) = chunk_head(file, length)?
         {
-            let mut at = from;
-            while at < to.min(last + 1) {
+            if !can_unpack(chunk.size, chunk.unpacked) {
+                sound.length = at;
+                break;
+            }
+            sound.longest_record = sound.longest_record.max(chunk.unpacked);
+            let to = chunk.records.saturating_add(chunk.size);
+            let mut at = chunk.records;
+            while !chunk.is_packed && at < to.min(last + 1) {
                 let after = at.saturating_add(HEAD).saturating_add(head(file, at)?.1);
                 if after > to {
-                    return Ok(at);
+                    sound.length = at;
+                    return Ok(sound);
                 }
                 at = after;
             }
         }
         at = at.saturating_add(HEAD).saturating_add(body);
     }
-    Ok(length)
+    Ok(sound)
 }
 
 /// Opcode and length of the body of the record at `at`.
@@ -44,27 +71,44 @@ fn head(file: &mut (impl Read + Seek), at: u64) -> io::Result<(u8, u64)> {
     Ok((opcode[0], number(file)?))
 }
 
-/// First byte and end of the records of the chunk whose body begins here; `None` where they are compressed, or the file
-/// ends before.
-fn uncompressed_records(
-    file: &mut (impl Read + Seek),
-    length: u64,
-) -> io::Result<Option<(u64, u64)>> {
-    // Two times, the uncompressed size, a checksum; then the compression's name, empty, and the records' size.
-    const NAME: u64 = 8 + 8 + 8 + 4;
+/// What a chunk says of itself.
+struct ChunkHead {
+    /// Bytes of its records once they are unpacked.
+    unpacked: u64,
+    is_packed: bool,
+    /// Where its records begin.
+    records: u64,
+    /// Their bytes as they are stored.
+    size: u64,
+}
+
+/// The head of the chunk whose body begins here; `None` where the file ends before.
+fn chunk_head(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<ChunkHead>> {
+    // Two times, the unpacked size, a checksum; then the compression's name and the records' size.
+    const UNPACKED: u64 = 8 + 8;
+    const NAME: u64 = UNPACKED + 8 + 4;
     let body = file.stream_position()?;
-    let from = body + NAME + 4 + 8;
-    if from > length {
+    let name = body + NAME + 4;
+    if name > length {
         return Ok(None);
     }
+    skip_to(file, body + UNPACKED)?;
+    let unpacked = number(file)?;
     skip_to(file, body + NAME)?;
     let mut name_length = [0; 4];
     file.read_exact(&mut name_length)?;
-    if name_length != [0; 4] {
+    let name_length = u64::from(u32::from_le_bytes(name_length));
+    let records = name + name_length + 8;
+    if records > length {
         return Ok(None);
     }
-    let size = number(file)?;
-    Ok(Some((from, from.saturating_add(size))))
+    skip_to(file, name + name_length)?;
+    Ok(Some(ChunkHead {
+        unpacked,
+        is_packed: name_length > 0,
+        records,
+        size: number(file)?,
+    }))
 }
 
 fn number(file: &mut impl Read) -> io::Result<u64> {

@@ -6,14 +6,14 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mcap::records::{Record, op};
+use mcap::records::{ChunkIndex, Record, op};
 use mcap::sans_io::{
     IndexedReadEvent, IndexedReader, IndexedReaderOptions, LinearReadEvent, LinearReader,
     LinearReaderOptions, SummaryReadEvent, SummaryReader, SummaryReaderOptions,
 };
 use mcap::{McapError, McapResult, Summary};
 
-use super::framing::sound_length;
+use super::framing::{Sound, can_unpack, sound};
 use super::reader::{FileTopic, StoredMessage};
 use super::{BagError, LONGEST};
 
@@ -135,7 +135,12 @@ impl McapFile {
     /// The way by the index, where there is one: a file may hold its messages outside of chunks.
     fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<Messages> {
         let summary = self.summary.as_ref()?;
-        if summary.chunk_indexes.is_empty() {
+        // Room is made for what the index says, so an index that cannot be right is as good as none.
+        let is_possible = |chunk: &ChunkIndex| {
+            chunk.compressed_size <= self.length
+                && can_unpack(chunk.compressed_size, chunk.uncompressed_size)
+        };
+        if summary.chunk_indexes.is_empty() || !summary.chunk_indexes.iter().all(is_possible) {
             return None;
         }
         let options = IndexedReaderOptions::new()
@@ -160,7 +165,7 @@ impl McapFile {
         let mut file = self.stored.try_clone().map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         let mut reader = BufReader::with_capacity(1 << 12, file);
-        let sound = sound_length(&mut reader, self.length).map_err(io)?;
+        let sound = sound(&mut reader, self.length).map_err(io)?;
         let mut file = reader.into_inner();
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         Ok(LinearWay::new(file, sound))
@@ -215,7 +220,7 @@ impl McapFile {
 fn read_summary(file: &mut File, length: u64) -> McapResult<Option<Summary>> {
     let options = SummaryReaderOptions::default()
         .with_file_size(length)
-        .with_record_length_limit(LONGEST);
+        .with_record_length_limit(usize::try_from(length).unwrap_or(LONGEST).min(LONGEST));
     let mut reader = SummaryReader::new_with_options(options);
     while let Some(event) = reader.next_event() {
         match event? {
@@ -350,14 +355,15 @@ struct LinearWay {
 const READ_AT_ONCE: usize = 1 << 20;
 
 impl LinearWay {
-    fn new(file: File, length: u64) -> Self {
+    fn new(file: File, sound: Sound) -> Self {
+        let longest = usize::try_from(sound.longest_record).unwrap_or(LONGEST);
         let options = LinearReaderOptions::default()
-            .with_record_length_limit(LONGEST)
+            .with_record_length_limit(longest.min(LONGEST))
             .with_validate_chunk_crcs(true);
         Self {
             reader: LinearReader::new_with_options(options),
             input: BufReader::with_capacity(1 << 16, file),
-            left: length,
+            left: sound.length,
         }
     }
 

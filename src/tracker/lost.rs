@@ -374,11 +374,15 @@ impl LostLogic {
         &self.features
     }
 
-    /// The pose to give out of a lost target: the loop's.
+    /// The pose to give out of a lost target: where the loop is, with the size of the last frame without doubt, because
+    /// nothing is known of a size that is not seen.
     pub fn last_pose(&self) -> Option<Pose> {
         match self.phase {
             Phase::Tracking { .. } => None,
-            Phase::Searching { search } | Phase::Checking { search, .. } => Some(search.drift),
+            Phase::Searching { search } | Phase::Checking { search, .. } => Some(Pose {
+                center: search.drift.center,
+                ..search.last
+            }),
         }
     }
 
@@ -645,7 +649,12 @@ mod tests {
                 assert_eq!(verdict.action, Action::Follow);
                 logic.remember(slid);
                 assert_eq!(logic.next_pose(), Some(HERE));
-                assert_eq!(logic.last_pose(), Some(slid));
+                // Where the loop is, with the size that was seen.
+                let given_out = Pose {
+                    center: slid.center,
+                    ..HERE
+                };
+                assert_eq!(logic.last_pose(), Some(given_out));
                 assert!(verdict.confidence < 0.1, "{}", verdict.confidence);
                 return frame;
             }
@@ -716,8 +725,14 @@ mod tests {
             (Action::Follow, TrackState::Lost)
         );
         logic.remember(pose);
-        // The box that is given out is the loop's; the search stays where it was.
-        assert_eq!(logic.last_pose(), Some(pose));
+        // The box that is given out goes with the loop and keeps its size; the search stays where it was.
+        let given_out = |pose: Pose| {
+            Some(Pose {
+                center: pose.center,
+                ..HERE
+            })
+        };
+        assert_eq!(logic.last_pose(), given_out(pose));
         assert_eq!(logic.next_pose(), Some(HERE));
         assert_eq!(logic.judge(&nothing, HERE).action, Action::Stay);
         logic.remember(HERE);
@@ -730,7 +745,8 @@ mod tests {
             (Action::Place(pose), TrackState::Lost)
         );
         logic.remember(pose);
-        assert_eq!((logic.next_pose(), logic.last_pose()), (None, Some(pose)));
+        assert_eq!(logic.next_pose(), None);
+        assert_eq!(logic.last_pose(), given_out(pose));
         let verdict = logic.judge(&sighting(true, pose.center), pose);
         assert_eq!(
             (verdict.action, verdict.state),

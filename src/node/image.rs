@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use crate::frame::{Frame, FrameError, ImageBuffer};
+use crate::frame::{Frame, ImageBuffer};
 use crate::message::{CdrError, CompressedImage, FromCdr, Header, Image};
-use crate::picture::PictureError;
-use crate::source::Transport;
+use crate::source::{BadFrame, Transport};
 
 /// An image as it came. Whoever holds it keeps its memory; the pixels are never copied.
 pub enum ImageMessage {
@@ -26,17 +25,6 @@ pub trait HeldImage: Send {
     fn image(&self) -> Image<'_>;
 }
 
-/// Why an image message cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BadImage {
-    #[error("{0}")]
-    Message(#[from] CdrError),
-    #[error("{0}")]
-    Frame(#[from] FrameError),
-    #[error("{0}")]
-    Picture(#[from] PictureError),
-}
-
 impl ImageMessage {
     /// Bytes of memory that the message holds.
     pub fn size(&self) -> usize {
@@ -50,7 +38,7 @@ impl ImageMessage {
     pub(super) fn read<'a>(
         &'a self,
         picture: &'a mut ImageBuffer,
-    ) -> Result<(Header, Frame<'a>), BadImage> {
+    ) -> Result<(Header, Frame<'a>), BadFrame> {
         let image = match self {
             Self::Held(held) => held.image(),
             Self::Cdr {

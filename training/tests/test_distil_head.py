@@ -11,6 +11,7 @@ from ettrack_training.distil.head import Late
 from ettrack_training.distil.layers import head_losses, hint_loss, map_losses, start_at_scale
 from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.networks.nano import NANO
+from ettrack_training.pixels import normalise
 
 
 @pytest.fixture
@@ -110,7 +111,13 @@ def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
     network.train()
     before = {name: value.clone() for name, value in network.backbone_net.state_dict().items()}
     pictures = torch.randint(0, 256, (2, 127, 127, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    backbone(pictures).square().mean().backward()
+    kept = backbone.early(pictures.numpy())
+    assert kept.shape == (2, 24, 16, 16)
+    features = backbone(torch.from_numpy(kept).float())
+    network.eval()
+    # Half precision in between is all that sets them apart.
+    torch.testing.assert_close(features, network.backbone(normalise(pictures)), rtol=0.02, atol=0.02)
+    features.square().mean().backward()
     torch.optim.SGD([p for p in network.backbone_net.parameters() if p.grad is not None], 1.0).step()
     moved = {n for n, v in network.backbone_net.state_dict().items() if not torch.equal(v, before[n])}
     assert {name.split(".")[1] for name in moved} == {"2", "3"}

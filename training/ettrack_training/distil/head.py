@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -56,24 +57,29 @@ _HELD_OUT_SEED = 987654
 class Late:
     """A backbone of which only the last `stages` learn: the first cost the most and matter the least here.
 
+    What the first ones make of a crop never changes, so that it is made once and kept instead of the crop.
     All its batch norms keep their statistics. Templates and search windows have different ones, and an average over
     batches of both would fit neither.
     """
 
     def __init__(self, network: ETTrack, stages: int):
-        self._backbone = backbone = network.backbone_net
+        backbone = network.backbone_net
         frozen = len(backbone.blocks) - stages
         self._early = nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:frozen])
         self._early.requires_grad_(False)
         self.late = backbone.blocks[frozen:]
         backbone.to(memory_format=torch.channels_last)
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Pictures u8 [B,S,S,3] -> features [B,C,h,w]."""
-        self._backbone.eval()
-        with torch.no_grad():
-            x = self._early(normalise(pictures))
-        return self.late(x).contiguous()
+    @torch.no_grad()
+    def early(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures u8 [B,S,S,3] -> what the stages that learn are fed with, f16 [B,C,h,w]."""
+        self._early.eval()
+        return self._early(normalise(torch.from_numpy(pictures))).half().numpy()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What `early` gives, f32 -> features [B,C,h,w]."""
+        self.late.eval()
+        return self.late(x.contiguous(memory_format=torch.channels_last)).contiguous()
 
 
 def pair_config(correct: bool = False) -> PairConfig:
@@ -124,7 +130,8 @@ class HeadDistillation:
         joint = bool(self._options.joint)
         pairs = batches(self._options.cache, pair_config(self._options.correct), seed=seed, batch_size=batch)
         student = None if joint else frozen_backbone(self._network, torch.device("cpu"))
-        return PairMemory(pairs, self._teacher, capacity, joint, seed, student, both=True)
+        early = self._backbone.early if joint else None
+        return PairMemory(pairs, self._teacher, capacity, joint, seed, student, both=True, early=early)
 
     def _ask(self, batch: dict[str, Tensor]) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
         """The teacher's maps and hints: kept, they would take twenty times the memory of the features."""

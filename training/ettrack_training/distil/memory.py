@@ -15,12 +15,15 @@ from torch import Tensor
 from ..data.pairs import Kind
 from .teacher import Teacher
 
+Features = Callable[[np.ndarray], np.ndarray]
+
 
 class PairMemory:
     """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair).
 
     `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
-    the maps are the teacher's in any case. `both` keeps the teacher's beside them.
+    the maps are the teacher's in any case. `both` keeps the teacher's beside them. `early`, a function like `student`,
+    keeps what it makes of the crops in their place.
     """
 
     def __init__(
@@ -30,10 +33,11 @@ class PairMemory:
         capacity: int,
         pictures: bool,
         seed: int,
-        student: Callable[[np.ndarray], np.ndarray] | None = None,
+        student: Features | None = None,
         both: bool = False,
+        early: Features | None = None,
     ):
-        self._student, self._both = student, both
+        self._student, self._both, self._early = student, both, early
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
         self._capacity = capacity
         self._rows: dict[str, np.ndarray] = {}
@@ -65,7 +69,8 @@ class PairMemory:
         if self._both:
             rows["teacher_template"], rows["teacher_search"] = (part.astype(np.float16) for part in teacher)
         if self._pictures:
-            rows["template"], rows["search"] = batch["template"], batch["search"]
+            crops = batch["template"], batch["search"]
+            rows["template"], rows["search"] = map(self._early, crops) if self._early else crops
         if not self._rows:
             self._rows = {name: np.empty((self._capacity, *row.shape[1:]), row.dtype) for name, row in rows.items()}
         places = (self._made + np.arange(len(cls))) % self._capacity

@@ -52,7 +52,7 @@ proptest! {
         for text in [text, any] {
             let mut parameters = Parameters::default();
             match parameters.read_file(&text, "/robot", "tracker") {
-                Ok(_) => prop_assert!((0.5..=8.0).contains(&parameters.search_scale)),
+                Ok(_) => prop_assert!((1.0..=8.0).contains(&parameters.search_scale)),
                 Err(_) => prop_assert_eq!(parameters, Parameters::default()),
             }
         }

@@ -299,8 +299,10 @@ parameters! {
     num_threads: i64 = 0, Range::Between(0.0, 64.0), Model;
     /// The ONNX Runtime library or its folder; empty: searched for.
     onnxruntime_library: String = "", Range::Any, Start;
-    /// Side of the searched window against the authors': larger finds faster targets, and sees small ones worse.
-    search_scale: f64 = 1.0, Range::Between(0.5, 8.0), Live;
+    /// Side of the widest window that is searched, against the authors'; above 1, a frame that does not show the target in
+    /// the usual window is looked at again this much wider, in up to three runs of the network.
+    /// 2 is for fast targets and cameras, or few frames a second.
+    search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
 
     /// How images arrive: raw (sensor_msgs/Image) or compressed (sensor_msgs/CompressedImage, topic + /compressed).
     image_transport: String = "raw", Range::OneOf(&["raw", "compressed"]), Start;
@@ -537,12 +539,12 @@ mod tests {
             (
                 "search_scale",
                 Value::Float(0.1),
-                "search_scale is 0.1, expected 0.5 to 8",
+                "search_scale is 0.1, expected 1 to 8",
             ),
             (
                 "search_scale",
                 Value::Float(f64::NAN),
-                "search_scale is NaN, expected 0.5 to 8",
+                "search_scale is NaN, expected 1 to 8",
             ),
             (
                 "search_scale",

@@ -159,9 +159,9 @@ impl<L: Loop> Follower for Engine<L> {
         if sighting.best.is_some() {
             sighting.evidence.appearance = appearance.resemblance(frame, &sighting.candidate);
         }
-        timings.crop = cropped - started;
-        timings.network = inferred - cropped;
-        timings.decode = inferred.elapsed();
+        timings.crop += cropped - started;
+        timings.network += inferred - cropped;
+        timings.decode += inferred.elapsed();
         self.view = search.view;
         self.seen = sighting;
         Ok(sighting)

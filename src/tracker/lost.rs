@@ -407,15 +407,32 @@ impl LostLogic {
         }
     }
 
+    /// Whether the target is not called lost.
+    pub fn is_tracking(&self) -> bool {
+        matches!(self.phase, Phase::Tracking { .. })
+    }
+
+    /// How much a look alone speaks for the target, 0..=1.
+    pub fn conviction(&self, sighting: &Sighting) -> f64 {
+        match sighting.best {
+            Some(_) => self
+                .features_of(sighting)
+                .confidence(&self.settings.weights),
+            None => 0.0,
+        }
+    }
+
+    fn features_of(&self, sighting: &Sighting) -> Features {
+        match sighting.best {
+            Some(_) => Features::of(&sighting.evidence, self.mean_logit),
+            None => Features::default(),
+        }
+    }
+
     /// Judges what was seen from `pose`, the position and size before the frame.
     pub fn judge(&mut self, sighting: &Sighting, pose: Pose) -> Verdict {
-        let seen = if sighting.best.is_some() {
-            self.features = Features::of(&sighting.evidence, self.mean_logit);
-            self.features.confidence(&self.settings.weights)
-        } else {
-            self.features = Features::default();
-            0.0
-        };
+        self.features = self.features_of(sighting);
+        let seen = self.conviction(sighting);
         let share = self.settings.smoothing;
         let confidence = self
             .confidence
@@ -431,7 +448,7 @@ impl LostLogic {
         } else {
             follow
         };
-        let tracking = matches!(self.phase, Phase::Tracking { .. });
+        let tracking = self.is_tracking();
         if tracking && seen >= self.settings.found_above {
             let score = logit(sighting.evidence.score);
             self.mean_logit = Some(

@@ -138,8 +138,9 @@ pub struct TrackerOptions {
     pub constants: String,
     /// Constants that replace those of the set, for tuning.
     pub overrides: Constants,
-    /// Side of the searched window against the authors', [`SEARCH_SCALES`]; the network's input keeps its
-    /// size, so the target looks smaller to it.
+    /// Side of the widest window that is searched in a frame, against the authors', [`SEARCH_SCALES`]. Above 1, a frame
+    /// whose usual window does not show the target is looked at again this much wider, at the same size of the
+    /// network's input, and what that shows is looked at closer: up to three runs of the network in such a frame.
     pub search_scale: f64,
     /// Target-lost logic.
     pub lost: LostMode,
@@ -158,8 +159,9 @@ impl Default for TrackerOptions {
     }
 }
 
-/// The accepted search scales.
-pub const SEARCH_SCALES: std::ops::RangeInclusive<f64> = 0.5..=8.0;
+/// The accepted search scales. There is nothing below 1, the authors' window, because their networks judge a target's size
+/// by that window: of one that is a tenth narrower they make ever smaller targets.
+pub const SEARCH_SCALES: std::ops::RangeInclusive<f64> = 1.0..=8.0;
 
 /// What a family's loop offers to [`Tracker`].
 ///
@@ -376,6 +378,51 @@ impl Tracker {
         Ok(())
     }
 
+    /// Looks where the target may be, and further where it is not seen there.
+    ///
+    /// The wider window only tells where: from a target that looks much smaller than in training, these networks
+    /// read a size that is too large, and the next window would be too wide once more. So the size is read in a
+    /// closer look, the authors' own.
+    fn search(
+        &mut self,
+        frame: &Frame<'_>,
+        timings: &mut StageTimings,
+    ) -> Result<Sighting, TrackError> {
+        let gaze = self.lost.gaze();
+        if !self.lost.is_tracking() {
+            // The search for a lost target has its own widenings and closer looks.
+            let reach = if gaze.prefer_center {
+                gaze.reach
+            } else {
+                gaze.reach * self.search_scale
+            };
+            return self.follower.look(frame, &Gaze { reach, ..gaze }, timings);
+        }
+        let usual = self.follower.look(frame, &gaze, timings)?;
+        let conviction = self.lost.conviction(&usual);
+        if self.search_scale <= 1.0 || conviction >= self.lost.settings().found_above {
+            return Ok(usual);
+        }
+        let wide = Gaze {
+            reach: self.search_scale,
+            prefer_center: false,
+        };
+        let wide = self.follower.look(frame, &wide, timings)?;
+        let before = self.follower.pose();
+        if wide.best.is_some() {
+            self.follower.place(Pose {
+                center: wide.candidate.center,
+                ..before
+            });
+            let closer = self.follower.look(frame, &gaze, timings)?;
+            if self.lost.conviction(&closer) > conviction {
+                return Ok(closer);
+            }
+            self.follower.place(before);
+        }
+        Ok(usual)
+    }
+
     /// The settings of the target-lost logic in force.
     pub fn lost_settings(&self) -> &LostSettings {
         self.lost.settings()
@@ -421,12 +468,7 @@ impl SingleObjectTracker for Tracker {
             });
         }
         let mut timings = StageTimings::default();
-        let lost_gaze = self.lost.gaze();
-        let gaze = Gaze {
-            reach: self.search_scale * lost_gaze.reach,
-            ..lost_gaze
-        };
-        let sighting = self.follower.look(frame, &gaze, &mut timings)?;
+        let sighting = self.search(frame, &mut timings)?;
 
         let started = Instant::now();
         let verdict = self.lost.judge(&sighting, self.follower.pose());
@@ -461,7 +503,7 @@ fn check_scale(search_scale: f64) -> Result<(), TrackError> {
     Err(TrackError::Setting {
         name: "search_scale",
         got: search_scale.to_string(),
-        expected: "0.5..=8",
+        expected: "1..=8",
     })
 }
 

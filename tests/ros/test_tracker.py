@@ -141,7 +141,7 @@ class Tracker(BenchTest):
             DescribeParameters.Request(names=names),
         ).descriptors
         limits = described[0].floating_point_range[0]
-        self.assertEqual((limits.from_value, limits.to_value), (0.5, 8.0))
+        self.assertEqual((limits.from_value, limits.to_value), (1.0, 8.0))
         self.assertEqual(described[1].integer_range[0].to_value, 64)
         self.assertTrue(described[2].read_only)
         self.assertTrue(all(one.description for one in described[:3]))
@@ -152,7 +152,7 @@ class Tracker(BenchTest):
 
         self.assertIn("successful", command("set", NODE, "search_scale", "2"))
         self.assertIn("2.0", command("get", NODE, "search_scale"))
-        self.assertIn("0.5 to 8", command("set", NODE, "search_scale", "9.5"))
+        self.assertIn("1 to 8", command("set", NODE, "search_scale", "9.5"))
         self.assertIn("2.0", command("get", NODE, "search_scale"))
         self.assertEqual(bench.status()["search scale"], "2")
         self.assertIn("restart", command("set", NODE, "image_transport", "compressed"))

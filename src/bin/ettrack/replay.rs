@@ -48,7 +48,7 @@ pub struct ReplayArgs {
     /// Threads of the network, instead of the parameters' num_threads.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=64))]
     threads: Option<u16>,
-    /// Side of the searched window, instead of the parameters' search_scale.
+    /// Side of the widest window that is searched, instead of the parameters' search_scale.
     #[arg(long, value_name = "X")]
     search_scale: Option<f64>,
     /// The ONNX Runtime library or its folder.

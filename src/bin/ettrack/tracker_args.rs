@@ -35,7 +35,8 @@ pub struct TrackerArgs {
     /// Which of the model's sets of constants to use.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub constants: String,
-    /// Side of the searched window against the authors'.
+    /// Side of the widest window that is searched, against the authors' (1 to 8): a frame that does not show the target in
+    /// the usual window is looked at again this much wider.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub search_scale: f64,
     /// Replace a constant: window_influence, penalty_k, learning_rate, or a setting of the target-lost logic

@@ -18,16 +18,17 @@ pub(super) type Pair<T> = [T; 8];
 pub(super) struct Taps {
     /// Of either one, the first of the two neighbouring pixels that it mixes.
     places: [u32; 2],
-    /// Weights of the first neighbours and of the second ones.
-    weights: [Pair<i16>; 2],
+    /// Weights of the first neighbours' values, each followed by that of the second's.
+    weights: [i16; 16],
 }
 
 impl Taps {
     /// Sets output pixel `k`, 0 or 1.
     pub fn set(&mut self, k: usize, place: u32, weights: (i16, i16)) {
         self.places[k] = place;
-        self.weights[0][4 * k..][..4].fill(weights.0);
-        self.weights[1][4 * k..][..4].fill(weights.1);
+        for pair in self.weights[8 * k..][..8].chunks_exact_mut(2) {
+            pair.copy_from_slice(&[weights.0, weights.1]);
+        }
     }
 }
 
@@ -37,20 +38,19 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
     for (taps, sums) in taps.iter().zip(line) {
         let a = &pixels[taps.places[0] as usize..][..2];
         let b = &pixels[taps.places[1] as usize..][..2];
-        let first = pair(a[0], b[0]);
-        let second = pair(a[1], b[1]);
-        let [of_first, of_second] = &taps.weights;
+        // Neighbours side by side: one instruction multiplies and adds them.
+        let mut values = [0_u8; 16];
+        for c in 0..4 {
+            values[2 * c] = a[0][c];
+            values[2 * c + 1] = a[1][c];
+            values[2 * c + 8] = b[0][c];
+            values[2 * c + 9] = b[1][c];
+        }
         for i in 0..8 {
-            let sum = i32::from(first[i]) * i32::from(of_first[i])
-                + i32::from(second[i]) * i32::from(of_second[i]);
-            sums[i] = (sum >> DROPPED_BITS) as i16;
+            let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
+            sums[i] = ((product(2 * i) + product(2 * i + 1)) >> DROPPED_BITS) as i16;
         }
     }
-}
-
-#[inline(always)]
-fn pair(a: Rgbx, b: Rgbx) -> Pair<u8> {
-    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
 /// Weighs two lines into bytes, with OpenCV's truncations.

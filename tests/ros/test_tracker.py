@@ -147,7 +147,10 @@ class Tracker(BenchTest):
         self.assertTrue(all(one.description for one in described[:3]))
 
         def command(*arguments):
-            done = subprocess.run(["ros2", "param", *arguments], capture_output=True, text=True, timeout=60)
+            # A daemon left over by another environment, or by one that was ended, would not know the node.
+            verb, *others = arguments
+            line = ["ros2", "param", verb, "--no-daemon", "--spin-time", "2", *others]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=60)
             return done.stdout + done.stderr
 
         self.assertIn("successful", command("set", NODE, "search_scale", "2"))

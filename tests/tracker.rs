@@ -228,6 +228,23 @@ fn settings_out_of_range_are_refused_with_the_range() {
     );
 }
 
+#[test]
+fn boxes_stay_valid_in_the_widest_search() {
+    for lost in [LostMode::Off, LostMode::FromModel] {
+        let mut tracker = open(lost);
+        tracker.set_search_scale(8.0).expect("in range");
+        let first = picture(160, 120, 0);
+        let first = Frame::packed(&first, 160, 120, Encoding::Rgb8).expect("fits");
+        tracker.initialize(&first, TARGET).expect("a target");
+        for shift in 1..20 {
+            let data = picture(160, 120, 9 * shift);
+            let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
+            let track = tracker.update(&frame).expect("a track");
+            assert!(track.bounding_box.is_valid(), "{}", track.bounding_box);
+        }
+    }
+}
+
 /// The shipped model, because a network of random weights knows no target when it sees it.
 #[test]
 fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {

@@ -46,9 +46,9 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
             values[2 * c + 8] = b[0][c];
             values[2 * c + 9] = b[1][c];
         }
-        for i in 0..8 {
-            let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
-            sums[i] = ((product(2 * i) + product(2 * i + 1)) >> DROPPED_BITS) as i16;
+        let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = ((product(2 * i) + product(2 * i + 1)) >> DROPPED_BITS) as i16;
         }
     }
 }

@@ -39,7 +39,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "search_scale",
         default_value="",
-        description="Side of the widest window searched, against the authors', 1 to 8; empty: as the parameter file says.",
+        description="Side of the widest search against the authors', 1 to 8; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
         "image_transport",

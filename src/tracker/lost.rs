@@ -386,8 +386,8 @@ impl LostLogic {
         }
     }
 
-    /// How to look at the next frame.
-    pub fn gaze(&self) -> Gaze {
+    /// How to look at the next frame first. `search_scale` widens the search for a lost target.
+    pub fn gaze(&self, search_scale: f64) -> Gaze {
         let settings = &self.settings;
         match self.phase {
             Phase::Searching { search } if !search.is_of_the_loop() => {
@@ -396,7 +396,7 @@ impl LostLogic {
                     (settings.widen_most.ln() / settings.widen_by.ln() + 1e-9).floor() as u32 + 1;
                 let step = search.frames / 2 / settings.widen_every % steps;
                 Gaze {
-                    reach: settings.widen_by.powi(step as i32),
+                    reach: search_scale * settings.widen_by.powi(step as i32),
                     prefer_center: false,
                 }
             }
@@ -432,7 +432,10 @@ impl LostLogic {
     /// Judges what was seen from `pose`, the position and size before the frame.
     pub fn judge(&mut self, sighting: &Sighting, pose: Pose) -> Verdict {
         self.features = self.features_of(sighting);
-        let seen = self.conviction(sighting);
+        let seen = match sighting.best {
+            Some(_) => self.features.confidence(&self.settings.weights),
+            None => 0.0,
+        };
         let share = self.settings.smoothing;
         let confidence = self
             .confidence
@@ -706,7 +709,7 @@ mod tests {
         lose(&mut logic);
         let mut reaches = Vec::new();
         for frame in 0..32 {
-            let gaze = logic.gaze();
+            let gaze = logic.gaze(1.0);
             // Every other frame is the loop's, in the usual window.
             let is_of_the_loop = frame % 2 == 1;
             assert_eq!(gaze.prefer_center, is_of_the_loop);
@@ -787,7 +790,7 @@ mod tests {
             })
         );
         assert_eq!(verdict.state, TrackState::Lost);
-        assert_eq!(logic.gaze().reach, 1.0);
+        assert_eq!(logic.gaze(1.0).reach, 1.0);
         assert_eq!(
             logic.next_pose(),
             None,
@@ -878,7 +881,7 @@ mod tests {
                 verdict.confidence
             );
             assert_eq!(
-                (logic.gaze().reach, logic.gaze().prefer_center),
+                (logic.gaze(1.0).reach, logic.gaze(1.0).prefer_center),
                 (1.0, true)
             );
         }

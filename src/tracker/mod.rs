@@ -36,7 +36,7 @@ pub enum TrackState {
     Lost,
 }
 
-/// Time spent on one frame, stage by stage.
+/// Time spent on one frame, stage by stage, over all looks at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageTimings {
     /// Cutting, resizing and normalising the search region.
@@ -160,7 +160,7 @@ impl Default for TrackerOptions {
 }
 
 /// The accepted search scales. There is nothing below 1, the authors' window, because their networks judge a target's size
-/// by that window: of one that is a tenth narrower they make ever smaller targets.
+/// by that window: with one a tenth narrower they track much worse.
 pub const SEARCH_SCALES: std::ops::RangeInclusive<f64> = 1.0..=8.0;
 
 /// What a family's loop offers to [`Tracker`].
@@ -262,7 +262,8 @@ impl Sighting {
     }
 }
 
-/// What the last frame looked like to the network: for tests, drawing and tuning.
+/// What the last look at a frame showed the network: for tests, drawing and tuning. With a search scale above 1 a frame
+/// may be looked at three times, and what the last look showed need not be what was followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Inspection<'a> {
     /// Source pixels that were searched, whole ones.
@@ -388,19 +389,14 @@ impl Tracker {
         frame: &Frame<'_>,
         timings: &mut StageTimings,
     ) -> Result<Sighting, TrackError> {
-        let gaze = self.lost.gaze();
-        if !self.lost.is_tracking() {
-            // The search for a lost target has its own widenings and closer looks.
-            let reach = if gaze.prefer_center {
-                gaze.reach
-            } else {
-                gaze.reach * self.search_scale
-            };
-            return self.follower.look(frame, &Gaze { reach, ..gaze }, timings);
-        }
+        let gaze = self.lost.gaze(self.search_scale);
         let usual = self.follower.look(frame, &gaze, timings)?;
+        // The search for a lost target has its own widenings and closer looks.
+        if self.search_scale <= 1.0 || !self.lost.is_tracking() {
+            return Ok(usual);
+        }
         let conviction = self.lost.conviction(&usual);
-        if self.search_scale <= 1.0 || conviction >= self.lost.settings().found_above {
+        if conviction >= self.lost.settings().found_above {
             return Ok(usual);
         }
         let wide = Gaze {
@@ -428,7 +424,7 @@ impl Tracker {
         self.lost.settings()
     }
 
-    /// What the last frame looked like to the network.
+    /// What the last look showed the network.
     pub fn inspect(&self) -> Inspection<'_> {
         self.follower.inspect()
     }

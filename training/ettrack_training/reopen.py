@@ -152,8 +152,11 @@ def _unfold_exemplars(fast: FastExemplarLayer | FastExemplarTransformer, layer: 
         first, *others = depthwise
         depthwise = torch.stack([first, *(first + other for other in others)]).flatten(1)
         pointwise = pointwise.view(-1, layer.channels, layer.channels).transpose(1, 2).flatten(1)
-        for name in ("linear1", "linear2", "norm1", "norm2"):
+        for name in ("norm1", "norm2"):
             getattr(layer, name).load_state_dict(getattr(fast, name).state_dict())
+        for linear, conv in ((layer.linear1, fast.widen), (layer.linear2, fast.contract)):
+            linear.weight.copy_(conv.weight[:, :, 0, 0])
+            linear.bias.copy_(conv.bias)
     layer.K.copy_(fast.keys.t() / layer.scale)
     layer.V_dw.copy_(depthwise)
     layer.V_pw.copy_(pointwise)

@@ -59,8 +59,9 @@ class FastExemplarLayer(_Folded):
 
 
 class FastExemplarTransformer(_Folded):
-    """An exemplar layer with feed-forward part: everything but the depthwise convolution works on tokens
-    [H*W,C] without a batch axis, which ONNX Runtime runs as Gemm.
+    """An exemplar layer with feed-forward part. The dynamic product and the norms work on tokens [H*W,C]
+    without a batch axis, which ONNX Runtime runs as Gemm. The feed-forward part is two 1x1 convolutions:
+    in the blocked layout they measured 0.95 of the time of Gemm.
 
     A depthwise convolution whose kernels are computed leaves ONNX Runtime's blocked layout and is
     slow, so the exemplars convolve as they are: a mixture of kernels on x is the sum of each on x
@@ -71,7 +72,7 @@ class FastExemplarTransformer(_Folded):
     def __init__(self, layer: ExemplarLayer):
         super().__init__(layer)
         self.norm1, self.norm2 = layer.norm1, layer.norm2
-        self.linear1, self.linear2 = layer.linear1, layer.linear2
+        self.widen, self.contract = _convolution(layer.linear1), _convolution(layer.linear2)
 
     def _keep(self, depthwise: Tensor, pointwise: Tensor) -> None:
         first, *others = depthwise.view(-1, self.channels, 1, self.kernel, self.kernel)
@@ -98,7 +99,7 @@ class FastExemplarTransformer(_Folded):
         gate = torch.sigmoid(self.expand(F.relu(self.reduce(_mean(y)))))
         y = F.relu(torch.addmm(self.pointwise_bias, y, pointwise * gate.view(channels, 1))) + x
         x = self.norm1(y)
-        return image(self.norm2(x + self.linear2(F.relu(self.linear1(x)))))
+        return image(self.norm2(x + tokens(self.contract(F.relu(self.widen(image(x)))))))
 
     def _convolve(self, x: Tensor, index: int, bias: Tensor | None = None) -> Tensor:
         return F.conv2d(x, self.depthwise[index], bias, padding=self.kernel // 2, groups=self.channels)
@@ -119,6 +120,13 @@ def _linear(conv: nn.Conv2d) -> nn.Linear:
     linear = nn.Linear(conv.in_channels, conv.out_channels)
     linear.weight, linear.bias = constant(conv.weight.flatten(1)), conv.bias
     return linear
+
+
+def _convolution(linear: nn.Linear) -> nn.Conv2d:
+    """A linear layer as a 1x1 convolution."""
+    conv = nn.Conv2d(linear.in_features, linear.out_features, 1)
+    conv.weight, conv.bias = constant(linear.weight[:, :, None, None]), linear.bias
+    return conv
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

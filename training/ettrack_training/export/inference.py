@@ -63,7 +63,8 @@ def _replace(module: nn.Module) -> nn.Module:
 
 
 class FastGate(nn.Module):
-    """Squeeze-and-excitation with pooling as GlobalAveragePool."""
+    """Squeeze-and-excitation with pooling as GlobalAveragePool, and the gate spread over the image before it
+    multiplies: ONNX Runtime's blocked layout knows products of equal shapes only."""
 
     def __init__(self, reduce: nn.Conv2d, expand: nn.Conv2d, gate: nn.Module):
         super().__init__()
@@ -71,7 +72,8 @@ class FastGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = F.adaptive_avg_pool2d(x, 1)
-        return x * self.gate(self.expand(F.relu(self.reduce(pooled))))
+        gate = self.gate(self.expand(F.relu(self.reduce(pooled))))
+        return x * F.interpolate(gate, size=x.shape[2:], mode="nearest")
 
 
 class TapConvolution(nn.Module):

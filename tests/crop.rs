@@ -367,3 +367,29 @@ fn a_window_between_pixels_may_lie_anywhere() {
         }
     }
 }
+
+#[test]
+fn a_window_that_covers_a_span_shows_it_whole() {
+    let image = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([6 * x as u8, 8 * y as u8, 7]));
+    let frame = rgb_frame(&image);
+    let padding = Padding::new([0; 3]);
+    let crop = |center, span| {
+        let mut crop = vec![0; 3 * 8 * 8];
+        let window = SubPixelWindow::covering(center, span, 8);
+        Cropper::new().crop_rgb8(&frame, window, &padding, 8, &mut crop);
+        image::RgbImage::from_raw(8, 8, crop).expect("8 x 8 pixels")
+    };
+    // One output pixel per pixel: those of columns 10..18 and rows 4..12 as they are.
+    let same = crop((14.0, 8.0), (8.0, 8.0));
+    for (x, y, pixel) in same.enumerate_pixels() {
+        assert_eq!(pixel, image.get_pixel(10 + x, 4 + y));
+    }
+    // Two columns and three rows to an output pixel, which shows what lies at its centre.
+    let wide = crop((14.0, 14.0), (16.0, 24.0));
+    for (x, y, pixel) in wide.enumerate_pixels() {
+        let column = 6.0 + 2.0 * (f64::from(x) + 0.5) - 0.5;
+        let row = 2.0 + 3.0 * (f64::from(y) + 0.5) - 0.5;
+        assert!((f64::from(pixel[0]) - 6.0 * column).abs() <= 1.0);
+        assert!((f64::from(pixel[1]) - 8.0 * row).abs() <= 1.0);
+    }
+}

@@ -363,7 +363,7 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
     let missing = refusal(Path::new("no/such/model"));
     assert!(missing.contains("no/such/model"), "{missing}");
 
-    let cases: [(&'static str, &'static str, &[&str]); 16] = [
+    let cases: [(&'static str, &'static str, &[&str]); 17] = [
         ("format: 1", "format: 2", &["format", "2", "1"]),
         (
             "name: micro_model",
@@ -384,6 +384,11 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
             "family: anchor_free",
             "family: centre_head",
             &["tracking.*", "0.225", "centre_head has no constants"],
+        ),
+        (
+            "  context: 0.5\n",
+            "  context: 0.5\n  window: round\n",
+            &["round", "square", "box"],
         ),
         ("stride: 16", "strid: 16", &["strid", "stride"]),
         ("stride: 16", "stride: 0", &["search.stride", "0", "1..=64"]),

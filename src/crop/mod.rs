@@ -49,7 +49,7 @@ impl SearchWindow {
     }
 }
 
-/// A square that need not begin at a pixel: the crop of PySOT's and SiamFC++'s descendants that shear nothing,
+/// A rectangle that need not begin at a pixel: the crop of PySOT's and SiamFC++'s descendants that shear nothing,
 /// scale and shift. In the precision of their code, `f32`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SubPixelWindow {
@@ -67,6 +67,22 @@ impl SubPixelWindow {
         Self {
             first: (center[0] - half, center[1] - half),
             last: (center[0] + half, center[1] + half),
+        }
+    }
+
+    /// The window that covers `span` pixels along x and y around `center` with `size` output pixels a side.
+    ///
+    /// `center` is in image coordinates, see [`crate::geometry`]: half a pixel more than in pixel indices.
+    pub fn covering(center: (f64, f64), span: (f64, f64), size: usize) -> Self {
+        let size = size.max(1) as f64;
+        let ends = |center: f64, span: f64| {
+            let half = span * (size - 1.0) / size / 2.0;
+            [-half, half].map(|d| (center - 0.5 + d).clamp(-FARTHEST, FARTHEST) as f32)
+        };
+        let [[left, right], [top, bottom]] = [ends(center.0, span.0), ends(center.1, span.1)];
+        Self {
+            first: (left, top),
+            last: (right, bottom),
         }
     }
 

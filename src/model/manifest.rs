@@ -114,6 +114,24 @@ pub struct Input {
     pub std: [f32; 3],
 }
 
+/// Shape of the windows that a network gets to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowShape {
+    /// A square around the target with its context, as the authors of E.T.Track cut it.
+    #[default]
+    Square,
+    /// The target's own shape, so that every target is square in the network's input (family `anchor_free`), as
+    /// FEAR (Borsuk et al., ECCV 2022) cuts it.
+    Box,
+}
+
+impl WindowShape {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The template side of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,7 +140,11 @@ pub struct Template {
     pub input: String,
     /// Pixels a side.
     pub size: usize,
-    /// Context around the target, as a share of (width + height) / 2 on each side.
+    /// Shape of template and search windows.
+    #[serde(default, skip_serializing_if = "WindowShape::is_usual")]
+    pub window: WindowShape,
+    /// Context on each side of the target: as a share of (width + height) / 2 around square windows, of its own width and
+    /// height in windows of its shape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<f64>,
     /// Side of the template window in units of the target's mean side (family `centre_head`).
@@ -360,6 +382,12 @@ impl Manifest {
             "template.size",
             self.template.size.to_string(),
             "8..=2048",
+        )?;
+        ensure(
+            self.template.window.is_usual() || self.family == Family::AnchorFree,
+            "template.window",
+            "box".to_owned(),
+            "square, for any family but anchor_free",
         )?;
         if let Some(context) = self.template.context {
             ensure(

@@ -9,10 +9,10 @@ use super::engine::{Engine, Loop, Search, activate};
 use super::evidence::Evidence;
 use super::siamese::{self, Parameters};
 use super::{Pose, Sighting};
-use crate::crop::{Padding, SearchWindow, View};
+use crate::crop::{Padding, SearchWindow, SubPixelWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::Constants;
+use crate::model::manifest::{Constants, WindowShape};
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
 /// The authors never let a side fall below this, pixels.
@@ -78,6 +78,30 @@ impl AnchorFree {
         ]
     }
 
+    /// The authors' window, a square on whole pixels; the scale is that before rounding, as theirs is.
+    fn square_search(&self, reach: f64) -> Search {
+        let exemplar = self.parameters.exemplar;
+        let side = self.parameters.context_side(&self.pose);
+        let scale = exemplar / side;
+        let margin = (self.size - exemplar) / 2.0 / scale;
+        let window = SearchWindow::centered(
+            self.pose.center,
+            ((side + 2.0 * margin) * reach).round() as u32,
+        );
+        Search::even(window, scale / reach)
+    }
+
+    /// A window of the target's shape, between pixels.
+    fn box_search(&self, reach: f64) -> Search {
+        let times = reach * self.size / self.parameters.exemplar;
+        let (width, height) = self.parameters.box_window(&self.pose);
+        let span = (width * times, height * times);
+        Search {
+            view: SubPixelWindow::covering(self.pose.center, span, self.size as usize).into(),
+            scale: (self.size / span.0, self.size / span.1),
+        }
+    }
+
     /// Chooses among the cells by score, change of size and aspect, and distance from the window's centre.
     fn decode_maps(
         &mut self,
@@ -90,8 +114,8 @@ impl AnchorFree {
             penalty, sigmoid, ..
         } = self.parameters;
         activate(scores, sigmoid, &mut self.scores);
-        let scale = search.scale;
-        let (target_width, target_height) = (self.pose.width * scale, self.pose.height * scale);
+        let (along_x, along_y) = search.scale;
+        let (target_width, target_height) = (self.pose.width * along_x, self.pose.height * along_y);
         let choice = penalty.choose(
             &self.scores,
             &self.cosine,
@@ -113,14 +137,14 @@ impl AnchorFree {
         let [left, top, right, bottom] = self.corners(distances, cell);
         let half = (self.size / 2.0).floor();
         let (dx, dy) = (
-            ((left + right) / 2.0 - half) / scale,
-            ((top + bottom) / 2.0 - half) / scale,
+            ((left + right) / 2.0 - half) / along_x,
+            ((top + bottom) / 2.0 - half) / along_y,
         );
         let (x, y) = self.pose.center;
         let candidate = Pose {
             center: (x + dx, y + dy),
-            width: (right - left) / scale,
-            height: (bottom - top) / scale,
+            width: (right - left) / along_x,
+            height: (bottom - top) / along_y,
         };
         let extent = (
             target_width / self.parameters.stride,
@@ -149,25 +173,25 @@ impl Loop for AnchorFree {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
-        let side = self.parameters.context_side(&self.pose).round_ties_even() as u32;
-        SearchWindow::centered(target.center(), side).into()
-    }
-
-    fn search(&self, reach: f64) -> Search {
-        let exemplar = self.parameters.exemplar;
-        let side = self.parameters.context_side(&self.pose);
-        let scale = exemplar / side;
-        let margin = (self.size - exemplar) / 2.0 / scale;
-        let window = SearchWindow::centered(
-            self.pose.center,
-            ((side + 2.0 * margin) * reach).round() as u32,
-        );
-        Search {
-            view: window.into(),
-            scale: scale / reach,
+        let parameters = &self.parameters;
+        match parameters.window {
+            WindowShape::Square => {
+                let side = parameters.context_side(&self.pose).round_ties_even() as u32;
+                SearchWindow::centered(target.center(), side).into()
+            }
+            WindowShape::Box => {
+                let span = parameters.box_window(&self.pose);
+                SubPixelWindow::covering(target.center(), span, parameters.template).into()
+            }
         }
     }
 
+    fn search(&self, reach: f64) -> Search {
+        match self.parameters.window {
+            WindowShape::Square => self.square_search(reach),
+            WindowShape::Box => self.box_search(reach),
+        }
+    }
     fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
         self.decode_maps(network.output(0), network.output(1), search, prefer_center)
     }
@@ -223,7 +247,7 @@ impl Loop for AnchorFree {
 mod tests {
     use super::super::choice::Penalty;
     use super::super::engine::Loop;
-    use super::{AnchorFree, Parameters, Pose, View};
+    use super::{AnchorFree, Parameters, Pose, View, WindowShape};
     use crate::crop::SearchWindow;
     use crate::geometry::BoundingBox;
     use ndarray::{Array1, Array2, Array4, Ix0, OwnedRepr};
@@ -255,7 +279,9 @@ mod tests {
     /// The authors' constants.
     fn parameters() -> Parameters {
         Parameters {
+            window: WindowShape::Square,
             context: 0.5,
+            template: 127,
             exemplar: 127.0,
             stride: 16.0,
             penalty: Penalty {
@@ -323,7 +349,7 @@ mod tests {
                     "{run}, frame {frame}"
                 );
                 assert!(
-                    (search.scale - scales[row]).abs() < 1e-12,
+                    (search.scale.0 - scales[row]).abs() < 1e-12,
                     "{run}, frame {frame}"
                 );
                 let expected = (
@@ -434,6 +460,57 @@ mod tests {
         let ratio = f64::from(pixels(state.search(2.0).view).side)
             / f64::from(pixels(state.search(1.0).view).side);
         assert!((ratio - 2.0).abs() < 0.02, "{ratio}");
+    }
+
+    #[test]
+    fn windows_of_the_targets_shape_make_it_square() {
+        let shaped = Parameters {
+            window: WindowShape::Box,
+            context: 0.75,
+            ..parameters()
+        };
+        let target = BoundingBox::new(100.0, 40.0, 20.0, 120.0);
+        let mut state = AnchorFree::new(shaped, 256, 16);
+        let template = state.initialize((640, 480), target);
+        // 2.5 times 20 x 120 around (110, 100), in 127 pixels a side; pixel indices are half a pixel less.
+        let View::SubPixel(window) = template else {
+            panic!("{template:?} on whole pixels")
+        };
+        let half = 126.0 / 127.0 / 2.0;
+        for (end, expected) in [
+            (window.first, (-50.0 * half, -300.0 * half)),
+            (window.last, (50.0 * half, 300.0 * half)),
+        ] {
+            assert!((f64::from(end.0) - (109.5 + expected.0)).abs() < 1e-4);
+            assert!((f64::from(end.1) - (99.5 + expected.1)).abs() < 1e-4);
+        }
+        // As many search pixels as template pixels: 127 for 2.5 sides.
+        let side = 127.0 / 2.5;
+        for reach in [1.0, 1.5] {
+            let search = state.search(reach);
+            let (along_x, along_y) = search.scale;
+            assert!((along_x - side / 20.0 / reach).abs() < 1e-9);
+            assert!((along_y - side / 120.0 / reach).abs() < 1e-9);
+            // A box as large as the target, a cell to the right of it and two below.
+            let cell = 10 * 16 + 9;
+            let mut scores = vec![-9.0; 256];
+            scores[cell] = 5.0;
+            let mut distances = vec![1.0; 4 * 256];
+            for of_side in distances.chunks_exact_mut(256) {
+                of_side[cell] = (side / reach / 2.0) as f32;
+            }
+            let Pose {
+                center,
+                width,
+                height,
+            } = state
+                .decode_maps(&scores, &distances, &search, true)
+                .candidate;
+            let expected = [110.0 + 16.0 / along_x, 100.0 + 32.0 / along_y, 20.0, 120.0];
+            for (ours, expected) in [center.0, center.1, width, height].iter().zip(expected) {
+                assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
+            }
+        }
     }
 
     #[test]

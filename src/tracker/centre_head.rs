@@ -158,7 +158,7 @@ impl CentreHead {
         let Some(cell) = best else {
             return Sighting::nothing(self.pose);
         };
-        let scale = search.scale;
+        let (scale, _) = search.scale;
         let [x, y, width, height] = self
             .shares(maps, cell)
             .map(|share| f64::from(share * self.size as f32 / scale as f32));
@@ -215,10 +215,7 @@ impl Loop for CentreHead {
 
     fn search(&self, reach: f64) -> Search {
         let window = self.window(self.factors.search * reach);
-        Search {
-            scale: self.size / f64::from(window.side),
-            view: window.into(),
-        }
+        Search::even(window, self.size / f64::from(window.side))
     }
 
     fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
@@ -382,15 +379,12 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_passed_over() {
         let mut state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 40.0));
-        let search = Search {
-            view: SearchWindow {
-                x: 0,
-                y: 0,
-                side: 160,
-            }
-            .into(),
-            scale: 1.6,
+        let window = SearchWindow {
+            x: 0,
+            y: 0,
+            side: 160,
         };
+        let search = Search::even(window, 1.6);
         let nothing = vec![f32::NAN; 512];
         let maps = Maps {
             scores: &nothing[..256],

@@ -17,8 +17,18 @@ use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
     pub view: View,
-    /// Search pixels per image pixel.
-    pub scale: f64,
+    /// Search pixels per image pixel, along x and y.
+    pub scale: (f64, f64),
+}
+
+impl Search {
+    /// The same `scale` along both axes.
+    pub fn even(view: impl Into<View>, scale: f64) -> Self {
+        Self {
+            view: view.into(),
+            scale: (scale, scale),
+        }
+    }
 }
 
 /// The loop of a family at one search size, without pixels and network.

@@ -3,15 +3,20 @@
 use super::Pose;
 use super::choice::Penalty;
 use super::engine::{Engine, Loop, needed};
-use crate::model::manifest::{Activation, Constants};
+use crate::model::manifest::{Activation, Constants, WindowShape};
 use crate::model::network::WantedOutput;
 use crate::model::{ModelError, ModelFolder, NetworkOptions};
 
 /// The loop's constants.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters {
-    /// Context around the target, as a share of width + height.
+    /// Shape of template and search windows.
+    pub window: WindowShape,
+    /// Context around the target: as a share of width + height around square windows, of each side on both ends of it in
+    /// windows of the target's shape.
     pub context: f64,
+    /// Template pixels a side.
+    pub template: usize,
     /// Side of the template window in search pixels.
     pub exemplar: f64,
     /// Search pixels per cell.
@@ -36,6 +41,8 @@ pub(super) fn open<L: Loop>(
     let manifest = &folder.manifest;
     let (search, outputs) = (&manifest.search, &manifest.outputs);
     let parameters = Parameters {
+        window: manifest.template.window,
+        template: manifest.template.size,
         context: needed(folder, manifest.template.context, "template.context")?,
         exemplar: needed(folder, search.exemplar_size, "search.exemplar_size")? as f64,
         stride: search.stride as f64,
@@ -65,5 +72,11 @@ impl Parameters {
         let Pose { width, height, .. } = *pose;
         let context = self.context * (width + height);
         ((width + context) * (height + context)).sqrt()
+    }
+
+    /// Width and height of the template window of the target's shape, pixels.
+    pub fn box_window(&self, pose: &Pose) -> (f64, f64) {
+        let times = 1.0 + 2.0 * self.context;
+        (pose.width * times, pose.height * times)
     }
 }

@@ -89,7 +89,7 @@ impl SiamFcpp {
             ..
         } = self.parameters;
         activate(scores, sigmoid, &mut self.scores);
-        let scale = search.scale;
+        let (scale, _) = search.scale;
         let target = (self.pose.width * scale, self.pose.height * scale);
         let choice = penalty.choose(
             &self.scores,
@@ -159,10 +159,7 @@ impl Loop for SiamFcpp {
     fn search(&self, reach: f64) -> Search {
         let scale = self.parameters.exemplar / self.parameters.context_side(&self.pose) / reach;
         let side = (self.size as f64 / scale).round_ties_even() as u32;
-        Search {
-            view: SubPixelWindow::centered(self.pose.center, side).into(),
-            scale,
-        }
+        Search::even(SubPixelWindow::centered(self.pose.center, side), scale)
     }
 
     fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
@@ -226,12 +223,15 @@ mod tests {
     use super::{Parameters, Pose, SiamFcpp};
     use crate::crop::View;
     use crate::geometry::BoundingBox;
+    use crate::model::manifest::WindowShape;
     use ndarray::{Array1, Array2};
     use ndarray_npy::NpzReader;
 
     /// The authors' constants for GOT-10k.
     const PARAMETERS: Parameters = Parameters {
+        window: WindowShape::Square,
         context: 0.5,
+        template: 127,
         exemplar: 127.0,
         stride: 16.0,
         penalty: Penalty {
@@ -282,7 +282,7 @@ mod tests {
                 height: before[3],
             });
             let search = state.search(1.0);
-            assert!((search.scale - scales[frame]).abs() < 1e-12);
+            assert!((search.scale.0 - scales[frame]).abs() < 1e-12);
             let sighting = state.decode_maps(
                 score.as_slice().expect("standard layout"),
                 found.as_slice().expect("standard layout"),
@@ -312,7 +312,7 @@ mod tests {
     fn a_wider_reach_searches_more_at_a_smaller_scale() {
         let state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 30.0));
         let (near, wide) = (state.search(1.0), state.search(2.0));
-        assert!((near.scale / wide.scale - 2.0).abs() < 1e-12);
+        assert!((near.scale.0 / wide.scale.0 - 2.0).abs() < 1e-12);
         let side = |view: View| match view {
             View::SubPixel(window) => f64::from(window.last.0 - window.first.0) + 1.0,
             View::Pixels(window) => panic!("{window:?} of whole pixels"),

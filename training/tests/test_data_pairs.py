@@ -149,6 +149,19 @@ def test_template_shows_the_object_at_half_its_side(cache: Path) -> None:
         assert abs(geometry.context_side(x2 - x1, y2 - y1) - 127) <= 6
 
 
+@pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.COMPOSITE])
+def test_in_windows_of_the_boxs_shape_every_target_is_square(cache: Path, origin: Origin) -> None:
+    still = {"template_shift": 0, "template_scale": 0, "search_scale": 0, "search_aspect": 0, "search_shift": 30}
+    sampler = PairSampler(Dataset(cache), only(origin, crop=CropConfig(box_context=0.75, **still)))
+    rng = np.random.default_rng(4)
+    pairs = [pair for pair in (sampler(rng) for _ in range(30)) if pair.kind == Kind.POSITIVE]
+    assert len(pairs) > 15
+    # As many pixels in both crops: 127 show two and a half sides.
+    for boxes in ([pair.box for pair in pairs], [red_box(pair.template) for pair in pairs]):
+        sides = np.median([box[2:] - box[:2] for box in boxes], axis=0)
+        np.testing.assert_allclose(sides, 127 / 2.5, atol=6)
+
+
 def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
     config = only(Origin.VIDEO, crop=CropConfig(search_shift=20, search_scale=0.1, search_aspect=0))
     sampler = PairSampler(Dataset(cache), config)

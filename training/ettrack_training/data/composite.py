@@ -100,13 +100,19 @@ class Compositor:
         around[y1:y2, x1:x2] = canvas[y1:y2, x1:x2]
         canvas[:] = around
 
+    def _shape(self, context: float, aspect: float = 1.0) -> tuple[float, float] | None:
+        """Width and height of a target where its window has its shape, which ``aspect`` says wrongly; else None."""
+        side = self._crops.object_size(context)
+        return None if side is None else (side * aspect, side / aspect)
+
     def _template(
         self, rng: np.random.Generator, subject: Subject, pose: Pose, colour: Colour, backdrop: Backdrop
     ) -> np.ndarray:
         """The template crop: the subject in the middle, sometimes with something else beside it."""
         size, canvas = self._crops.template_size, backdrop.canvas
         context = size / (1 + rng.uniform(-1, 1) * self._crops.template_scale)
-        sprite = draw_sprite(rng, subject.view(rng), pose, colour, context, canvas, self._options)
+        shape = self._shape(context)
+        sprite = draw_sprite(rng, subject.view(rng), pose, colour, context, canvas, self._options, shape)
         if sprite is None:
             return canvas
         centre = size / 2 + rng.uniform(-1, 1, 2) * self._crops.template_shift
@@ -134,7 +140,9 @@ class Compositor:
         options, canvas = self._options, backdrop.canvas
         size = canvas.shape[0]
         scale = np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_scale))
-        sprite = draw_sprite(rng, target.view(rng), pose, colour, NOMINAL_CONTEXT / scale, canvas, options)
+        context = NOMINAL_CONTEXT / scale
+        shape = self._shape(context, float(np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_aspect))))
+        sprite = draw_sprite(rng, target.view(rng), pose, colour, context, canvas, options, shape)
         if sprite is None:
             return None
         centre = size / 2 + rng.uniform(-1, 1, 2) * self._crops.search_shift

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .geometry import SEARCH_SIZE, TEMPLATE_SIZE
+from .geometry import SEARCH_SIZE, TEMPLATE_SIZE, context_side
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class CropConfig:
     ``stretch`` is the deviation, ``stretch_bias`` the mean, of the logarithm by which both crops of a pair are
     widened (and made lower by the same factor). Objects of photographs are about as wide as high; people, the
     most frequent targets, are three to five times as high, and without such pairs boxes come out too square.
+
+    ``box_context`` None cuts square windows, as E.T.Track does. A number c cuts windows of the box's own shape, 1 + 2c
+    of its sides, so that every target comes out square in the crops: then nothing is stretched, and the differences
+    of shape that a loop meets are those of ``search_aspect``.
     """
 
     template_size: int = TEMPLATE_SIZE
@@ -28,6 +32,19 @@ class CropConfig:
     search_aspect: float = 0.06
     stretch: float = 0.3
     stretch_bias: float = -0.1
+    box_context: float | None = None
+
+    def template_span(self, box: np.ndarray, stretch: float) -> np.ndarray:
+        """Width and height in the source of the template window of a box, shown ``stretch`` times wider."""
+        size = box[2:] - box[:2]
+        if self.box_context is not None:
+            return size * (1 + 2 * self.box_context)
+        return context_side(size[0] * stretch, size[1] / stretch) * np.array([1 / stretch, stretch])
+
+    def object_size(self, context: float) -> float | None:
+        """Side in crop pixels at which a target stands in a template window that measures ``context`` pixels there;
+        None where that depends on its shape."""
+        return None if self.box_context is None else context / (1 + 2 * self.box_context)
 
     def draw_stretch(self, rng: np.random.Generator) -> float:
         """The factor for one pair."""

@@ -11,7 +11,7 @@ from . import augment
 from .composite import Compositor
 from .config import PairConfig
 from .dataset import Dataset, PackedTrack, Picture
-from .geometry import clip_box, context_side, crop, invert, map_box, picture_in_crop, window_map
+from .geometry import clip_box, crop, invert, map_box, picture_in_crop, window_map
 from .hide import hide
 from .pairs import NO_BOX, Kind, Origin, Pair
 from .subject import Subject
@@ -177,7 +177,7 @@ class PairSampler:
     ) -> np.ndarray:
         config = self.config.crop
         size = config.template_size
-        span = _stretched_span(box, stretch)
+        span = config.template_span(box, stretch)
         shift = rng.uniform(-1, 1, 2) * config.template_shift * span / size
         scale = 1 + rng.uniform(-1, 1) * config.template_scale
         matrix = window_map(_centre(box) + shift, tuple(span * scale), size, flip=flip)
@@ -189,7 +189,7 @@ class PairSampler:
         """Draws the scale of a search window; returns its map for a given centre in the source."""
         config = self.config.crop
         # The search window shows as much context per pixel as the template's nominal 127.
-        span = _stretched_span(box, stretch) * config.search_size / 127
+        span = config.template_span(box, stretch) * config.search_size / 127
         scale = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_scale))
         aspect = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
         span = tuple(span * scale * (aspect, 1 / aspect))
@@ -267,12 +267,6 @@ def _structure(pixels: np.ndarray, box: np.ndarray) -> float:
     x1, y1, x2, y2 = np.maximum(box, 0).astype(int)
     sample = pixels[y1:y2:3, x1:x2:3, 1]
     return float(sample.std()) if sample.size else 0.0
-
-
-def _stretched_span(box: np.ndarray, stretch: float) -> np.ndarray:
-    """Width and height in the source of the template window that shows the box ``stretch`` times wider."""
-    side = context_side((box[2] - box[0]) * stretch, (box[3] - box[1]) / stretch)
-    return side * np.array([1 / stretch, stretch])
 
 
 def _centre(box: np.ndarray) -> np.ndarray:

@@ -74,8 +74,10 @@ def draw_sprite(
     context: float,
     ground: np.ndarray,
     config: CompositeConfig,
+    size: tuple[float, float] | None = None,
 ) -> Sprite | None:
-    """Draws a cut-out u8 [h, w, 4] so that its context window (geometry.context_side) measures ``context`` pixels.
+    """Draws a cut-out u8 [h, w, 4] so that its context window (geometry.context_side) measures ``context`` pixels, or
+    so that it has the given width and height.
 
     Its mean colour moves some way towards that of ``ground``, the canvas it is meant for. Returns None where the
     pose left next to nothing of it.
@@ -86,12 +88,12 @@ def draw_sprite(
     x, y, w, h = _extent(patch)
     if min(w, h) < _SMALLEST:
         return None
-    ratio = context / context_side(w, h)
-    if not 0.25 < ratio < 4:
+    ratio = np.array([context / context_side(w, h)] * 2 if size is None else [size[0] / w, size[1] / h])
+    if not (0.25 < ratio.min() and ratio.max() < 4):
         return None
     patch = patch[max(y - 1, 0) : y + h + 1, max(x - 1, 0) : x + w + 1]
-    if abs(ratio - 1) > 0.02:
-        shape = (max(4, round(patch.shape[1] * ratio)), max(4, round(patch.shape[0] * ratio)))
+    if np.abs(ratio - 1).max() > 0.02:
+        shape = (max(4, round(patch.shape[1] * ratio[0])), max(4, round(patch.shape[0] * ratio[1])))
         patch = cv2.resize(patch, shape, interpolation=cv2.INTER_LINEAR)
     patch = colour.then(_towards(rng, patch, ground, config.colour_match)).apply(patch)
     if rng.random() < config.object_motion_blur:

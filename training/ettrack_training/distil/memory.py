@@ -18,8 +18,42 @@ from .teacher import Teacher
 Features = Callable[[np.ndarray], np.ndarray]
 
 
-class PairMemory:
-    """A ring of the last `capacity` pairs. `pictures` keeps the crops too (250 KB a pair).
+class Ring:
+    """Rows of the last `capacity` pairs, drawn again and again."""
+
+    def __init__(self, capacity: int, seed: int):
+        self._capacity = capacity
+        self._rows: dict[str, np.ndarray] = {}
+        self._made = 0
+        self._rng = np.random.default_rng([seed, 77])
+
+    @property
+    def made(self) -> int:
+        """Pairs put in so far."""
+        return self._made
+
+    def put(self, rows: dict[str, np.ndarray]) -> None:
+        """Puts pairs in, [B, ...] of each name, over the oldest."""
+        if not self._rows:
+            self._rows = {name: np.empty((self._capacity, *row.shape[1:]), row.dtype) for name, row in rows.items()}
+        count = len(next(iter(rows.values())))
+        places = (self._made + np.arange(count)) % self._capacity
+        for name, row in rows.items():
+            self._rows[name][places] = row
+        self._made += count
+
+    def draw(self, count: int) -> dict[str, Tensor]:
+        """`count` pairs: the newest quarter always, the rest from everywhere."""
+        held = min(self._made, self._capacity)
+        newest = (self._made - 1 - np.arange(count // 4)) % self._capacity
+        older = self._rng.integers(held, size=count - len(newest))
+        places = np.concatenate([newest, older])
+        drawn = {name: torch.from_numpy(row[places]) for name, row in self._rows.items()}
+        return {n: t.float() if t.dtype == torch.float16 else t for n, t in drawn.items()}
+
+
+class PairMemory(Ring):
+    """A ring of pairs with the teacher's features and maps. `pictures` keeps the crops too (250 KB a pair).
 
     `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
     the maps are the teacher's in any case. `both` keeps the teacher's beside them. `early`, a function like `student`,
@@ -37,17 +71,9 @@ class PairMemory:
         both: bool = False,
         early: Features | None = None,
     ):
+        super().__init__(capacity, seed)
         self._student, self._both, self._early = student, both, early
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
-        self._capacity = capacity
-        self._rows: dict[str, np.ndarray] = {}
-        self._made = 0
-        self._rng = np.random.default_rng([seed, 77])
-
-    @property
-    def made(self) -> int:
-        """Pairs made so far."""
-        return self._made
 
     def add(self) -> None:
         """Makes one batch of new pairs and asks the teacher about them."""
@@ -71,18 +97,4 @@ class PairMemory:
         if self._pictures:
             crops = batch["template"], batch["search"]
             rows["template"], rows["search"] = map(self._early, crops) if self._early else crops
-        if not self._rows:
-            self._rows = {name: np.empty((self._capacity, *row.shape[1:]), row.dtype) for name, row in rows.items()}
-        places = (self._made + np.arange(len(cls))) % self._capacity
-        for name, row in rows.items():
-            self._rows[name][places] = row
-        self._made += len(cls)
-
-    def draw(self, count: int) -> dict[str, Tensor]:
-        """`count` pairs: the newest quarter always, the rest from everywhere."""
-        held = min(self._made, self._capacity)
-        newest = (self._made - 1 - np.arange(count // 4)) % self._capacity
-        older = self._rng.integers(held, size=count - len(newest))
-        places = np.concatenate([newest, older])
-        drawn = {name: torch.from_numpy(row[places]) for name, row in self._rows.items()}
-        return {n: t.float() if t.dtype == torch.float16 else t for n, t in drawn.items()}
+        self.put(rows)

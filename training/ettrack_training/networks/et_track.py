@@ -34,6 +34,9 @@ class ETTrackConfig:
     and search features to that many channels before they are correlated, each by a 1x1 of its own;
     0, the paper's, correlates them as they are. With 2 `correlations` each tower has projections,
     correlation and adjusting layer of its own; with 1, the paper's, they share them.
+
+    `box_context` says which windows the network is for: None, the paper's, square ones; a number c, windows of the
+    target's own shape, of which a template shows 1 + 2c of its width and height (see docs/model-folder.md).
     """
 
     backbone: BackboneSpec = LT_MOBILE
@@ -52,6 +55,7 @@ class ETTrackConfig:
     score_scale: float = 0.1
     box_scale: float = 16.0
     box_activation: str = "relu"
+    box_context: float | None = None
 
     def to_dict(self) -> dict:
         """Plain values, for checkpoints and YAML."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .et_track import ETTrackConfig, TowerSpec
 from .lt_mobile import BackboneSpec, BlockSpec
 
@@ -30,6 +32,7 @@ NANO_BACKBONE = BackboneSpec(
 # last one mixes its kernels by exemplar attention.
 _TOWER = TowerSpec(96, ("sep3", "sep3", "sep3", "sep3", "sep3", "et3"))
 
+# For square windows, as those of the teacher from which it learns first.
 NANO = ETTrackConfig(
     backbone=NANO_BACKBONE,
     search_sizes=(256,),
@@ -43,3 +46,7 @@ NANO = ETTrackConfig(
     score_scale=1.0,
     box_activation="exp",
 )
+
+# The same network for windows of the target's own shape, in which every target is square: those of FEAR's trackers,
+# from which it learns last. The template shows as much per pixel as the search window.
+NANO_BOX = replace(NANO, box_context=0.75)

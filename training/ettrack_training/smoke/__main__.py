@@ -24,6 +24,7 @@ from ..data.pack import main as pack
 from ..distil.average import main as average
 from ..distil.backbone import main as distil_backbone
 from ..distil.head import main as distil_head
+from ..distil.maps import main as distil_maps
 from ..distil.publish import main as publish
 from ..distil.tracker import main as distil_tracker
 from ..networks.et_track import ETTrack
@@ -62,6 +63,7 @@ class Smoke:
             self.distilled_head,
             self.corrected_head,
             self.distilled_head_with_late_stages,
+            self.distilled_maps,
             self.head_on_teacher_features,
             self.head_on_backbone_features,
             self.joint_distillation,
@@ -138,6 +140,26 @@ class Smoke:
         moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
         expect(moved == {"2", "3"}, f"stages 2 and 3 of the backbone learn, got {sorted(moved)}")
         return f"features {rows[-1]['features']}"
+
+    def distilled_maps(self) -> str:
+        """Goes on for windows of the box's own shape; two model folders teach, one of them the network itself."""
+        start, other = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
+        teachers = [self.folder / "teachers" / path.stem for path in (start, other)]
+        for path, folder in zip((start, other), teachers, strict=True):
+            call(publish, path, folder)
+        out, model = self.folder / "distilled-maps.pt", self.folder / "box-model"
+        command = ["--teacher", *teachers, "--cache", self.cache, "--start", start, "--out", out, "--save-every", 2]
+        sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]
+        call(distil_maps, *command, *sizes, "--steps", 2)
+        call(distil_maps, *command, *sizes, "--steps", 4)
+        rows = read_log(out.with_suffix(".csv"))
+        expect([row["step"] for row in rows] == ["2", "4"], "the resumed run begins after the last step")
+        before, after = backbone_state(start), backbone_state(out)
+        moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+        expect(moved == {"1", "2", "3"}, f"stages 1 to 3 of the backbone learn, got {sorted(moved)}")
+        call(publish, out, model)
+        expect("window: box" in (model / "model.yaml").read_text(), "the model asks for windows of the box's shape")
+        return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
 
     def _distil(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
         command = ["--cache", self.cache, "--teacher", self.teacher, "--out", out, "--steps", steps, *more]

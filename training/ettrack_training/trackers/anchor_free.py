@@ -60,12 +60,14 @@ def manifest(network: SiameseTracker) -> dict[str, Any]:
     if len(config.search_sizes) > 1:
         search["small_target_area"] = 0.004
     search |= {"exemplar_size": config.template_size, "stride": config.backbone.stride}
+    boxes = getattr(config, "box_context", None)
+    window = {"context": 0.5} if boxes is None else {"window": "box", "context": boxes}
     return {
         "input": IMAGENET_INPUT,
         "template": {
             "input": "template",
             "size": config.template_size,
-            "context": 0.5,
+            **window,
             "outputs": ["template_features"],
         },
         "search": search,

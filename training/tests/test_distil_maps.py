@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ettrack_training.data.config import CropConfig
-from ettrack_training.distil.maps import FolderTeacher, box_pairs, mean_maps
+from ettrack_training.distil.folder_teacher import FolderTeacher, mean_maps
+from ettrack_training.distil.map_labels import BoxLabels, carried, mixed, warped
 from ettrack_training.micro import MICRO
 from ettrack_training.model_folder import write_model_folder
 from ettrack_training.networks.et_track import ETTrack
@@ -70,6 +71,59 @@ def test_every_target_is_square_in_windows_of_its_shape() -> None:
     np.testing.assert_allclose(*CropConfig().template_span(box, stretch=1.0))
 
 
-def test_pairs_are_framed_for_the_student() -> None:
-    pairs = box_pairs(0.75, 229)
-    assert (pairs.crop.box_context, pairs.crop.template_size, pairs.crop.search_size) == (0.75, 229, 256)
+def test_pairs_are_framed_for_the_student(teacher) -> None:
+    crop = BoxLabels([teacher], 0.75, 127).pairs().crop
+    assert (crop.box_context, crop.search_size) == (0.75, 256)
+    # The teacher's 1.4 sides in its own number of pixels.
+    assert crop.template_size == round(teacher.template_size * 2.5 / 1.4)
+
+
+def maps_of(box: np.ndarray, cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and distances of a network of 256 pixels that sees `box` from every cell, and scores one of them."""
+    points = np.arange(16) * 16.0
+    x, y = np.meshgrid(points, points)
+    cls = np.full((16, 16), -6.0)
+    cls[cell] = 4.0
+    return cls, np.stack([x - box[0], y - box[1], box[2] - x, box[3] - y])
+
+
+def test_maps_of_the_same_window_are_carried_as_they_are() -> None:
+    cls, reg = maps_of(np.array([100.0, 120.0, 140.0, 200.0]), (9, 7))
+    score, corners, reach = carried(cls, reg, np.array([256.0, 256.0]), 256)
+    assert reach.all()
+    np.testing.assert_allclose(score, 1 / (1 + np.exp(-cls)), atol=1e-6)
+    np.testing.assert_allclose(corners[:, 3, 5], (100, 120, 140, 200), atol=1e-4)
+
+
+def test_maps_of_a_warped_window_are_carried_to_where_they_belong() -> None:
+    # A window half as wide and twice as high, around the same centre; its cell two to the right and one below.
+    cls, reg = maps_of(np.array([140.0, 130.0, 180.0, 160.0]), (9, 10))
+    score, corners, reach = carried(cls, reg, np.array([128.0, 512.0]), 256)
+    assert np.unravel_index(score.argmax(), score.shape) == (10, 9)
+    assert score[10, 9] == pytest.approx(1 / (1 + np.exp(-4.0)), abs=1e-6)
+    np.testing.assert_allclose(corners[:, 8, 8], (134.0, 132.0, 154.0, 192.0), atol=1e-3)
+    # 64 pixels to either side of the centre, but for the last cell to the right; all the way up and down.
+    assert reach.any(axis=0).nonzero()[0].tolist() == [4, 5, 6, 7, 8, 9, 10, 11]
+    assert reach[:, 8].all()
+
+
+def test_where_only_one_sees_it_speaks_alone() -> None:
+    cls, reg = maps_of(np.array([100.0, 120.0, 140.0, 200.0]), (9, 7))
+    other = np.full((16, 16), 0.5), np.zeros((4, 16, 16)), np.zeros((16, 16), bool)
+    logits, distances = mixed((cls[None], reg), other, 0.6)
+    np.testing.assert_allclose(logits[0], cls, atol=1e-6)
+    np.testing.assert_allclose(distances, reg.clip(0.1), atol=1e-6)
+    # Where both see it, scores are shared, and boxes go with the score.
+    score, corners, reach = carried(cls - 20, reg * 2, np.array([256.0, 256.0]), 256)
+    logits, distances = mixed((cls[None], reg), (score, corners, reach), 0.6)
+    assert 1 / (1 + np.exp(-logits[0, 9, 7])) == pytest.approx(0.4 / (1 + np.exp(-4.0)), rel=1e-3)
+    np.testing.assert_allclose(distances[:, 9, 7], reg[:, 9, 7], rtol=1e-3)
+
+
+def test_a_window_is_cut_where_it_lies() -> None:
+    x, y = np.meshgrid(np.arange(64), np.arange(64))
+    picture = np.stack([3 * x, 3 * y, 0 * x], 2).astype(np.uint8)
+    cut = warped(picture, np.array([16.0, 8.0]), np.array([16.0, 32.0]), 16, np.zeros(3))
+    # A pixel shows what lies at its centre: columns as they are, rows two by two.
+    np.testing.assert_allclose(cut[5, :, 0], 3 * (16 + np.arange(16)), atol=1)
+    np.testing.assert_allclose(cut[:, 5, 1], 3 * (8.5 + 2 * np.arange(16)), atol=1)

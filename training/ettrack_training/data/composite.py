@@ -50,9 +50,9 @@ class Compositor:
         if kind == Kind.WRONG_TEMPLATE:
             shown = self._supply.other(rng, subject)
             other_pose = draw_pose(rng, options, stretch)
-            template = self._template(rng, shown, other_pose, _appearance(rng), template_backdrop)
+            template, around = self._template(rng, shown, other_pose, _appearance(rng), template_backdrop)
         else:
-            template = self._template(rng, subject, pose, colour, template_backdrop)
+            template, around = self._template(rng, subject, pose, colour, template_backdrop)
         drift = rng.normal(0, 40, 2) * rng.random()
         backdrop = draw_backdrop(rng, place.second, place.point + drift, place.zoom, size, options)
         box = None
@@ -63,8 +63,8 @@ class Compositor:
         if box is None:
             if kind == Kind.ABSENT:
                 self.paste_distractors(rng, backdrop.canvas, None, shown)
-            return Pair(template, backdrop.close(), NO_BOX, Kind.ABSENT, Origin.COMPOSITE)
-        return Pair(template, backdrop.close(), box, kind, Origin.COMPOSITE)
+            return Pair(template, backdrop.close(), NO_BOX, Kind.ABSENT, Origin.COMPOSITE, around)
+        return Pair(template, backdrop.close(), box, kind, Origin.COMPOSITE, around)
 
     def paste_distractors(
         self,
@@ -107,14 +107,15 @@ class Compositor:
 
     def _template(
         self, rng: np.random.Generator, subject: Subject, pose: Pose, colour: Colour, backdrop: Backdrop
-    ) -> np.ndarray:
-        """The template crop: the subject in the middle, sometimes with something else beside it."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The template crop, the subject in the middle and sometimes something else beside it, and the subject's box;
+        the middle half of the crop where the pose left nothing of it."""
         size, canvas = self._crops.template_size, backdrop.canvas
         context = size / (1 + rng.uniform(-1, 1) * self._crops.template_scale)
         shape = self._shape(context)
         sprite = draw_sprite(rng, subject.view(rng), pose, colour, context, canvas, self._options, shape)
         if sprite is None:
-            return canvas
+            return canvas, np.array([size / 4, size / 4, 3 * size / 4, 3 * size / 4], np.float32)
         centre = size / 2 + rng.uniform(-1, 1, 2) * self._crops.template_shift
         if rng.random() < self._options.template_distractor:
             other = self._distractor(rng, canvas, subject, lookalikes=False)
@@ -122,7 +123,7 @@ class Compositor:
             if spot is not None:
                 other.paste(canvas, spot)
         sprite.paste(canvas, centre)
-        return canvas
+        return canvas, np.asarray(sprite.box(centre), np.float32)
 
     def _stage(
         self,

@@ -22,14 +22,16 @@ from .sampling import PairSampler, limit_threads
 
 
 class Batch(TypedDict):
-    """``template`` u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], RGB; ``box`` float32 [n, 4], x1, y1, x2, y2 in
-    search pixels; ``kind`` and ``origin`` u8 [n] (see :class:`~ettrack_training.data.pairs.Kind`)."""
+    """``template`` u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], RGB; ``box`` and ``template_box`` float32 [n, 4],
+    x1, y1, x2, y2 in search and template pixels; ``kind`` and ``origin`` u8 [n] (see
+    :class:`~ettrack_training.data.pairs.Kind`)."""
 
     template: np.ndarray
     search: np.ndarray
     box: np.ndarray
     kind: np.ndarray
     origin: np.ndarray
+    template_box: np.ndarray
 
 
 def stack(pairs: list[Pair]) -> Batch:
@@ -40,6 +42,7 @@ def stack(pairs: list[Pair]) -> Batch:
         box=np.stack([pair.box for pair in pairs]),
         kind=np.array([pair.kind for pair in pairs], np.uint8),
         origin=np.array([pair.origin for pair in pairs], np.uint8),
+        template_box=np.stack([pair.template_box for pair in pairs]),
     )
 
 

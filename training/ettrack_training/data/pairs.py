@@ -31,13 +31,15 @@ class Origin(IntEnum):
 
 @dataclass
 class Pair:
-    """``template`` and ``search`` are u8 RGB [size, size, 3]; ``box`` float32 x1, y1, x2, y2 in search pixels."""
+    """``template`` and ``search`` are u8 RGB [size, size, 3]; ``box`` and ``template_box`` float32 x1, y1, x2, y2 in
+    search and template pixels, the latter around what the template shows."""
 
     template: np.ndarray
     search: np.ndarray
     box: np.ndarray
     kind: Kind
     origin: Origin
+    template_box: np.ndarray
 
 
 NO_BOX = np.zeros(4, np.float32)

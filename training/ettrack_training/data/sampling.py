@@ -88,18 +88,18 @@ class PairSampler:
         if kind == Kind.WRONG_TEMPLATE:
             template_picture, template_box, shown = self._other_object(rng, track, origin)
         subject = Subject([], "") if shown is None else Subject(shown.views, shown.category)
-        template = self._template(rng, template_picture, template_box, flip, stretch)
+        template, around = self._template(rng, template_picture, template_box, flip, stretch)
         if kind == Kind.ABSENT:
             search, hidden = self._absent_search(rng, track.clip, search_picture, search_box, flip, stretch)
             if not hidden or rng.random() < self.config.paste:
                 self._compositor.paste_distractors(rng, search, None, subject)
-            return Pair(template, search, NO_BOX, kind, origin)
+            return Pair(template, search, NO_BOX, kind, origin, around)
         angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
         search, box = self._search(rng, search_picture, search_box, flip, stretch, angle)
         if rng.random() < self.config.paste:
             # Among them, if the template shows the target, other views of it where its masks are known.
             self._compositor.paste_distractors(rng, search, box, subject, lookalikes=kind == Kind.POSITIVE)
-        return Pair(template, search, box, kind, origin)
+        return Pair(template, search, box, kind, origin, around)
 
     def _other_object(
         self, rng: np.random.Generator, track: PackedTrack, origin: Origin
@@ -145,13 +145,13 @@ class PairSampler:
             source = self._other_picture(rng, clip)
             window = self._window(rng, source)
         stretch = self.config.crop.draw_stretch(rng)
-        template = self._template(rng, source, window, flip, stretch)
+        template, around = self._template(rng, source, window, flip, stretch)
         if kind == Kind.ABSENT:
             search, _ = self._absent_search(rng, clip, picture, box, flip, stretch)
-            return Pair(template, search, NO_BOX, kind, Origin.REFRAMED)
+            return Pair(template, search, NO_BOX, kind, Origin.REFRAMED, around)
         angle = rng.normal(0.0, 0.2)
         search, box = self._search(rng, picture, box, flip, stretch, angle)
-        return Pair(template, search, box, kind, Origin.REFRAMED)
+        return Pair(template, search, box, kind, Origin.REFRAMED, around)
 
     def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
         """A random box in a picture, the one with most structure of five."""
@@ -174,14 +174,16 @@ class PairSampler:
 
     def _template(
         self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, stretch: float
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The template crop and the box in it."""
         config = self.config.crop
         size = config.template_size
         span = config.template_span(box, stretch)
         shift = rng.uniform(-1, 1, 2) * config.template_shift * span / size
         scale = 1 + rng.uniform(-1, 1) * config.template_scale
         matrix = window_map(_centre(box) + shift, tuple(span * scale), size, flip=flip)
-        return crop(picture.read(), matrix, size, picture.mean)
+        around = map_box(invert(matrix), box).astype(np.float32)
+        return crop(picture.read(), matrix, size, picture.mean), around
 
     def _search_window(
         self, rng: np.random.Generator, box: np.ndarray, flip: bool, stretch: float, angle: float = 0.0

@@ -1,9 +1,9 @@
 """Distil from maps alone: `python -m ettrack_training.distil.maps --teacher DIR --cache DIR --start FILE --out FILE`
 
 A teacher is any model folder whose graphs give a score and four distances for the student's grid of cells; nothing of
-its inside is looked at. Both see windows of the box's own shape: one in which every target is square. Template windows
-may differ, so both are cut from one crop of the template. The teacher's mistakes are put right where the
-truth is known (`distil.correction`).
+its inside is looked at. The teachers see windows of the box's own shape. So does the student, unless `--square`
+names a teacher of square windows: then the student sees those, and what the others say is carried to its cells
+(`distil.map_labels`). The teachers' mistakes are put right where the truth is known (`distil.correction`).
 """
 
 from __future__ import annotations
@@ -11,24 +11,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import onnxruntime as ort
 import torch
-import yaml
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..data.config import PairConfig
-from ..data.loader import batches
-from ..data.pairs import Kind
+from ..data.loader import Batch, batches
 from ..networks.et_track import ETTrack
-from ..networks.nano import NANO_BOX
+from ..networks.nano import NANO, NANO_BOX
 from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
@@ -36,109 +30,39 @@ from ..train.schedule import share
 from ..train.start import start_from
 from ..train.state import CheckpointFile
 from .correction import corrected
-from .head import Late, pair_config
+from .folder_teacher import FolderTeacher
+from .head import Late
 from .layers import map_losses, total
+from .map_labels import BoxLabels, CarriedLabels, Labelled
 from .memory import Ring
+from .teacher import Teacher
 
 _HELD_OUT_SEED = 987654
-_SMALLEST_DISTANCE, _LARGEST_DISTANCE = 0.1, 1000.0
-
-
-class FolderTeacher:
-    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest that says how to feed them."""
-
-    def __init__(self, folder: Path, threads: int = 1):
-        manifest = yaml.safe_load((folder / "model.yaml").read_text())
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._graphs = {
-            name: ort.InferenceSession(str(folder / file["path"]), options, providers=["CPUExecutionProvider"])
-            for name, file in manifest["files"].items()
-        }
-        given = manifest["input"]
-        if given["channels"] != "rgb":
-            raise ValueError(f"{folder}: expected a teacher of RGB pictures, got {given['channels']}")
-        self._mean, self._std = (np.asarray(given[name], np.float32).reshape(3, 1, 1) for name in ("mean", "std"))
-        self._scale = np.float32(given["scale"])
-        template = manifest["template"]
-        #: Side of the template crop, pixels, and how much more than the box it shows on each side.
-        self.template_size, self.template_context = template["size"], template["context"]
-        self._template, self._features = template["input"], template["outputs"]
-        self._search = manifest["search"]["input"]
-        self._outputs = [manifest["outputs"][name]["name"] for name in ("score", "boxes")]
-
-    def share_of(self, context: float) -> float:
-        """Of the side of a template window with `context`, the share that this teacher sees."""
-        return (1 + 2 * self.template_context) / (1 + 2 * context)
-
-    def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures u8 RGB [B,t,t,3], [B,s,s,3] -> logits [B,1,n,n] and distances [B,4,n,n] in search pixels."""
-        rows = []
-        for z, x in zip(template, search, strict=True):
-            kept = self._graphs["template"].run(self._features, {self._template: self._ready(z)})
-            feed = dict(zip(self._features, kept, strict=True)) | {self._search: self._ready(x)}
-            rows.append(self._graphs["track"].run(self._outputs, feed))
-        cls, reg = (np.concatenate(column) for column in zip(*rows, strict=True))
-        return cls, reg
-
-    def _ready(self, picture: np.ndarray) -> np.ndarray:
-        planes = picture.transpose(2, 0, 1).astype(np.float32) / self._scale
-        return ((planes - self._mean) / self._std)[None]
+_LARGEST_DISTANCE = 1000.0
 
 
 class MapMemory(Ring):
-    """A ring of pairs with the teacher's maps, and what `late`'s early layers make of the pictures."""
+    """A ring of labelled pairs; of the pictures, what `late`'s early layers make of them."""
 
     def __init__(
-        self, pairs: Iterator[dict], teachers: list[FolderTeacher], late: Late, capacity: int, seed: int, context: float
+        self, pairs: Iterator[Batch], label: Callable[[Batch], Labelled], late: Late, capacity: int, seed: int
     ):
         super().__init__(capacity, seed)
-        self._pairs, self._teachers, self._late, self._context = pairs, teachers, late, context
+        self._pairs, self._label, self._late = pairs, label, late
 
     def add(self) -> None:
         """Makes one batch of new pairs and asks the teachers about them."""
-        batch = next(self._pairs)
-        template, search = batch["template"], batch["search"]
-        cls, reg = mean_maps([teacher.maps(self._inner(template, teacher), search) for teacher in self._teachers])
+        pairs = self._label(next(self._pairs))
         self.put(
             {
-                "template": self._late.early(_resized(template, NANO_BOX.template_size)),
-                "search": self._late.early(search),
-                "cls": cls.astype(np.float16),
-                "reg": np.minimum(reg, _LARGEST_DISTANCE).astype(np.float16),
-                "box": np.asarray(batch["box"], np.float32),
-                "present": np.asarray(batch["kind"]) == Kind.POSITIVE,
+                "template": self._late.early(pairs.template),
+                "search": self._late.early(pairs.search),
+                "cls": pairs.cls.astype(np.float16),
+                "reg": np.minimum(pairs.reg, _LARGEST_DISTANCE).astype(np.float16),
+                "box": pairs.box,
+                "present": pairs.present,
             }
         )
-
-    def _inner(self, template: np.ndarray, teacher: FolderTeacher) -> np.ndarray:
-        """The teacher's part of template crops, at its size."""
-        size = template.shape[1]
-        inner = round(size * teacher.share_of(self._context))
-        start = (size - inner) // 2
-        return _resized(template[:, start : start + inner, start : start + inner], teacher.template_size)
-
-
-def mean_maps(answers: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """What several teachers say: means of their logits, geometric means of their distances."""
-    cls, reg = zip(*answers, strict=True)
-    logarithms = [np.log(np.maximum(distances, _SMALLEST_DISTANCE)) for distances in reg]
-    return np.mean(cls, axis=0), np.exp(np.mean(logarithms, axis=0))
-
-
-def _resized(pictures: np.ndarray, size: int) -> np.ndarray:
-    if pictures.shape[1] == size:
-        return np.ascontiguousarray(pictures)
-    way = cv2.INTER_AREA if size < pictures.shape[1] else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(picture, (size, size), interpolation=way) for picture in pictures])
-
-
-def box_pairs(context: float, template_size: int) -> PairConfig:
-    """Pairs of windows of the box's own shape: those of `distil.head --correct` otherwise, with more wrong shapes."""
-    pairs = pair_config(correct=True)
-    crop = replace(pairs.crop, box_context=context, template_size=template_size, search_aspect=0.3)
-    return replace(pairs, crop=crop)
 
 
 class MapDistillation:
@@ -147,7 +71,6 @@ class MapDistillation:
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self._options, self._network = options, network
         self._late = Late(network, options.joint)
-        self._context = network.config.box_context
         head = [p for n, p in network.named_parameters() if not n.startswith("backbone_net.")]
         late = {"params": list(self._late.late.parameters()), "share": options.backbone_rate}
         self._optimizer = torch.optim.AdamW([{"params": head}, late], lr=options.rate, weight_decay=1e-4)
@@ -158,16 +81,14 @@ class MapDistillation:
             network.load_state_dict(state["state_dict"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._step = state["step"]
-        self._teachers = [FolderTeacher(folder, options.threads) for folder in options.teacher]
         held = self._memory(_HELD_OUT_SEED, options.validation_pairs, options.validation_pairs)
         held.add()
         self._held = held.draw(options.validation_pairs)
 
     def _memory(self, seed: int, capacity: int, batch: int) -> MapMemory:
-        # As many pixels of the template as the first teacher sees, around which the student sees more.
-        size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
-        pairs = batches(self._options.cache, box_pairs(self._context, size), seed=seed, batch_size=batch)
-        return MapMemory(pairs, self._teachers, self._late, capacity, seed, self._context)
+        label = labels(self._options, self._network, seed)
+        pairs = batches(self._options.cache, label.pairs(), seed=seed, batch_size=batch)
+        return MapMemory(pairs, label, self._late, capacity, seed)
 
     def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         maps = corrected((batch["cls"], batch["reg"]), batch["box"], batch["present"])
@@ -230,9 +151,21 @@ class MapDistillation:
         return row | {f"held_{name}": f"{value.item():.4f}" for name, value in held.items()}
 
 
+def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabels | CarriedLabels:
+    """What the teachers of a run say to its student."""
+    teachers = [FolderTeacher(folder, options.threads) for folder in options.teacher]
+    config = network.config
+    if not options.square:
+        return BoxLabels(teachers, config.box_context, config.template_size)
+    square = Teacher(options.square, threads=options.threads)
+    return CarriedLabels(teachers, square, options.share, config.template_size, config.search_sizes[0], seed)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, nargs="+", required=True, help="model folders; of several, the mean")
+    parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
+    parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
     parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
@@ -254,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    network = ETTrack(NANO_BOX)
+    network = ETTrack(NANO if args.square else NANO_BOX)
     start_from(network, whole=args.start)
     MapDistillation(args, network).run()
 

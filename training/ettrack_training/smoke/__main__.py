@@ -157,6 +157,21 @@ class Smoke:
         before, after = backbone_state(start), backbone_state(out)
         moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
         expect(moved == {"1", "2", "3"}, f"stages 1 to 3 of the backbone learn, got {sorted(moved)}")
+        carried = self.folder / "distilled-carried-maps.pt"
+        call(
+            distil_maps,
+            *command[:-4],
+            "--out",
+            carried,
+            "--square",
+            self.teacher,
+            "--save-every",
+            2,
+            *sizes,
+            "--steps",
+            2,
+        )
+        expect(len(read_log(carried.with_suffix(".csv"))) == 1, "maps carried to square windows are learnt, too")
         call(publish, out, model)
         expect("window: box" in (model / "model.yaml").read_text(), "the model asks for windows of the box's shape")
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"

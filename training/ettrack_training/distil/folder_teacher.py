@@ -1,0 +1,61 @@
+"""Teachers that are model folders: a score and four distances for each cell, whatever is inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import yaml
+
+_SMALLEST_DISTANCE = 0.1
+
+
+class FolderTeacher:
+    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest that says how to feed them."""
+
+    def __init__(self, folder: Path, threads: int = 1):
+        manifest = yaml.safe_load((folder / "model.yaml").read_text())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._graphs = {
+            name: ort.InferenceSession(str(folder / file["path"]), options, providers=["CPUExecutionProvider"])
+            for name, file in manifest["files"].items()
+        }
+        given = manifest["input"]
+        if given["channels"] != "rgb":
+            raise ValueError(f"{folder}: expected a teacher of RGB pictures, got {given['channels']}")
+        self._mean, self._std = (np.asarray(given[name], np.float32).reshape(3, 1, 1) for name in ("mean", "std"))
+        self._scale = np.float32(given["scale"])
+        template = manifest["template"]
+        #: Side of the template crop, pixels, and how much more than the box it shows on each side.
+        self.template_size, self.template_context = template["size"], template["context"]
+        self._template, self._features = template["input"], template["outputs"]
+        self._search = manifest["search"]["input"]
+        self._outputs = [manifest["outputs"][name]["name"] for name in ("score", "boxes")]
+
+    def share_of(self, context: float) -> float:
+        """Of the side of a template window with `context`, the share that this teacher sees."""
+        return (1 + 2 * self.template_context) / (1 + 2 * context)
+
+    def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures u8 RGB [B,t,t,3], [B,s,s,3] -> logits [B,1,n,n] and distances [B,4,n,n] in search pixels."""
+        rows = []
+        for z, x in zip(template, search, strict=True):
+            kept = self._graphs["template"].run(self._features, {self._template: self._ready(z)})
+            feed = dict(zip(self._features, kept, strict=True)) | {self._search: self._ready(x)}
+            rows.append(self._graphs["track"].run(self._outputs, feed))
+        cls, reg = (np.concatenate(column) for column in zip(*rows, strict=True))
+        return cls, reg
+
+    def _ready(self, picture: np.ndarray) -> np.ndarray:
+        planes = picture.transpose(2, 0, 1).astype(np.float32) / self._scale
+        return ((planes - self._mean) / self._std)[None]
+
+
+def mean_maps(answers: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """What several teachers say: means of their logits, geometric means of their distances."""
+    cls, reg = zip(*answers, strict=True)
+    logarithms = [np.log(np.maximum(distances, _SMALLEST_DISTANCE)) for distances in reg]
+    return np.mean(cls, axis=0), np.exp(np.mean(logarithms, axis=0))

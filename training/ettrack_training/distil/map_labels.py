@@ -1,0 +1,195 @@
+"""What teachers that see windows of the box's own shape say of pairs, on a student's grid.
+
+A student that sees such windows too takes their maps as they are. For one that sees square windows they are carried
+over: the teachers look at the same pictures through a window of their own, and cells and boxes of one window are those
+of the other after a shift and a scaling of each axis. Their window reaches less far along the target's shorter side;
+there, and in part everywhere, a teacher of square windows speaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..data.config import PairConfig
+from ..data.labels import STRIDE, grid_points
+from ..data.loader import Batch
+from ..data.pairs import Kind
+from .folder_teacher import FolderTeacher, mean_maps
+from .head import pair_config
+from .teacher import Teacher
+
+# FEAR's search window: five times the box.
+_SPAN = 5.0
+# How wrong the believed size of a target is, as a deviation of its logarithm's bounds, and its bounds in search pixels.
+_WRONG_SIZE = 0.2
+_SIDES = (12.0, 150.0)
+_SURE = 3e-4
+_VISIBLE_SIDE = 4.0
+# The wider crop around the student's search window that teachers' windows are cut from reaches this much further.
+_EDGE = 64
+
+
+@dataclass
+class Labelled:
+    """Pairs as the student sees them, with the teachers' maps: pictures u8 [B,S,S,3], logits [B,1,n,n], distances
+    [B,4,n,n], boxes [B,4] in search pixels, whether the target is there [B]."""
+
+    template: np.ndarray
+    search: np.ndarray
+    cls: np.ndarray
+    reg: np.ndarray
+    box: np.ndarray
+    present: np.ndarray
+
+
+class BoxLabels:
+    """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
+    pixels."""
+
+    def __init__(self, teachers: list[FolderTeacher], context: float, size: int):
+        self._teachers, self._context, self._size = teachers, context, size
+
+    def pairs(self) -> PairConfig:
+        """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
+        size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
+        pairs = pair_config(correct=True)
+        crop = replace(pairs.crop, box_context=self._context, template_size=size, search_aspect=0.3)
+        return replace(pairs, crop=crop)
+
+    def __call__(self, batch: Batch) -> Labelled:
+        template, search = batch["template"], batch["search"]
+        cls, reg = mean_maps([teacher.maps(self._inner(template, teacher), search) for teacher in self._teachers])
+        present = batch["kind"] == Kind.POSITIVE
+        return Labelled(resized(template, self._size), search, cls, reg, batch["box"], present)
+
+    def _inner(self, template: np.ndarray, teacher: FolderTeacher) -> np.ndarray:
+        """The teacher's part of template crops, at its size."""
+        size = template.shape[1]
+        inner = round(size * teacher.share_of(self._context))
+        start = (size - inner) // 2
+        return resized(template[:, start : start + inner, start : start + inner], teacher.template_size)
+
+
+class CarriedLabels:
+    """For a student of square windows, of `size` and `search_size` pixels. `share` is the teachers' part in a score
+    where their window reaches, `square` has the rest."""
+
+    def __init__(
+        self, teachers: list[FolderTeacher], square: Teacher, share: float, size: int, search_size: int, seed: int
+    ):
+        self._teachers, self._square, self._share = teachers, square, share
+        self._size, self._search_size = size, search_size
+        self._rng = np.random.default_rng([seed, 78])
+
+    def pairs(self) -> PairConfig:
+        """The pairs that it labels: wider search crops, with distractors for their size, and sharper templates."""
+        pairs = pair_config(correct=True)
+        crop = replace(pairs.crop, template_size=2 * self._size, search_size=self._search_size + 2 * _EDGE)
+        crop = replace(crop, template_shift=2 * pairs.crop.template_shift)
+        return replace(pairs, crop=crop, composite=replace(pairs.composite, max_distractors=6))
+
+    def __call__(self, batch: Batch) -> Labelled:
+        template = resized(batch["template"], self._size)
+        search = np.ascontiguousarray(batch["search"][:, _EDGE:-_EDGE, _EDGE:-_EDGE])
+        cls, reg = self._square.maps(self._square.features(template)[-1], self._square.features(search)[-1])
+        for i in range(len(cls)):
+            theirs = self._carried(
+                batch["template"][i], batch["template_box"][i], batch["search"][i], self._sides(batch, i)
+            )
+            cls[i], reg[i] = mixed((cls[i], reg[i]), theirs, self._share)
+        box = np.clip(batch["box"] - _EDGE, 0, self._search_size)
+        sides = box[:, 2:] - box[:, :2]
+        present = (batch["kind"] == Kind.POSITIVE) & (sides.min(axis=1) >= _VISIBLE_SIDE)
+        return Labelled(template, search, cls, reg, np.where(present[:, None], box, 0).astype(np.float32), present)
+
+    def _sides(self, batch: Batch, i: int) -> np.ndarray:
+        """The size in search pixels at which the target is believed to be: about what it is, where it is there."""
+        if batch["kind"][i] == Kind.POSITIVE:
+            x1, y1, x2, y2 = batch["box"][i]
+        else:
+            x1, y1, x2, y2 = batch["template_box"][i] * self._size / batch["template"].shape[1]
+        return np.clip(np.array([x2 - x1, y2 - y1]) * np.exp(self._rng.uniform(-1, 1, 2) * _WRONG_SIZE), *_SIDES)
+
+    def _carried(
+        self, template: np.ndarray, around: np.ndarray, search: np.ndarray, sides: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The teachers' scores [n,n], corners [4,n,n] and reach, bool [n,n], at the student's cells."""
+        outside = search.reshape(-1, 3).mean(axis=0)
+        span = _SPAN * sides
+        x = warped(search, (search.shape[1] - span) / 2, span, self._search_size, outside)
+        answers = []
+        for teacher in self._teachers:
+            wide = (around[2:] - around[:2]) * (1 + 2 * teacher.template_context)
+            z = warped(template, (around[:2] + around[2:] - wide) / 2, wide, teacher.template_size, outside)
+            answers.append(teacher.maps(z[None], x[None]))
+        cls, reg = mean_maps(answers)
+        return carried(cls[0, 0], reg[0], span, self._search_size)
+
+
+def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Maps of a window onto the cells of another around the same centre.
+
+    `cls` [n,n] logits and `reg` [4,n,n] distances are those of a window that covers `span` (x, y) pixels of the
+    other, both of `size` pixels at their networks. Returns scores [n,n], corners [4,n,n] in pixels of the
+    other, and where the window reaches, bool [n,n].
+    """
+    x, y = _cells(size)
+    centre = size / 2
+    scale = size / span
+    columns, rows = (((cells - centre) * k + centre) / STRIDE for cells, k in zip((x, y), scale, strict=True))
+
+    def take(values: np.ndarray) -> np.ndarray:
+        places = columns.astype(np.float32), rows.astype(np.float32)
+        return cv2.remap(values.astype(np.float32), *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+    corners = [take(values) for values in _corners(reg, size)]
+    back = [(values - centre) / scale[axis % 2] + centre for axis, values in enumerate(corners)]
+    last = len(x) - 1
+    reach = (columns >= 0) & (columns <= last) & (rows >= 0) & (rows <= last)
+    return take(1 / (1 + np.exp(-cls.astype(np.float64)))), np.stack(back), reach
+
+
+def mixed(
+    mine: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray, np.ndarray], share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [1,n,n] and distances [4,n,n], of which `theirs` (scores, corners, reach) has a share where it reaches;
+    boxes weigh as their scores do."""
+    size = mine[0].shape[-1] * STRIDE
+    score, corners, reach = theirs
+    own = 1 / (1 + np.exp(-mine[0][0].astype(np.float64)))
+    share = np.where(reach, share, 0.0)
+    total = np.clip((1 - share) * own + share * score, _SURE, 1 - _SURE)
+    weight = np.minimum(share * score / total, 1.0)
+    left, top, right, bottom = _corners(mine[1], size) * (1 - weight) + corners * weight
+    x, y = _cells(size)
+    return np.log(total / (1 - total))[None], np.stack([x - left, y - top, right - x, bottom - y]).clip(0.1)
+
+
+def _cells(size: int) -> tuple[np.ndarray, np.ndarray]:
+    points = grid_points(size, STRIDE, "cpu").numpy().astype(np.float64)
+    return np.meshgrid(points, points)
+
+
+def _corners(distances: np.ndarray, size: int) -> np.ndarray:
+    x, y = _cells(size)
+    left, top, right, bottom = distances.astype(np.float64)
+    return np.stack([x - left, y - top, x + right, y + bottom])
+
+
+def warped(picture: np.ndarray, first: np.ndarray, span: np.ndarray, size: int, outside: np.ndarray) -> np.ndarray:
+    """The window of a picture that begins at `first` and covers `span` (x, y), `size` pixels a side."""
+    kx, ky = size / span
+    matrix = np.array([[kx, 0, (0.5 - first[0]) * kx - 0.5], [0, ky, (0.5 - first[1]) * ky - 0.5]])
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": outside.tolist()}
+    return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, **border)
+
+
+def resized(pictures: np.ndarray, size: int) -> np.ndarray:
+    """Pictures [B,S,S,3] at another size."""
+    if pictures.shape[1] == size:
+        return np.ascontiguousarray(pictures)
+    way = cv2.INTER_AREA if size < pictures.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(picture, (size, size), interpolation=way) for picture in pictures])

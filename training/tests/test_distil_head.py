@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ettrack_training.distil.correction import corrected
-from ettrack_training.distil.head import Late
+from ettrack_training.distil.late import Late
 from ettrack_training.distil.layers import head_losses, hint_loss, map_losses, start_at_scale
 from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.networks.nano import NANO

@@ -17,16 +17,18 @@ from ..data.config import PairConfig
 from ..data.labels import STRIDE, grid_points
 from ..data.loader import Batch
 from ..data.pairs import Kind
+from .draw import pair_config
 from .folder_teacher import FolderTeacher, mean_maps
-from .head import pair_config
 from .teacher import Teacher
 
 # FEAR's search window: five times the box.
 _SPAN = 5.0
-# How wrong the believed size of a target is, as a deviation of its logarithm's bounds, and its bounds in search pixels.
+# By how much the logarithm of a side is believed wrong at most, and how long a side is believed to be, search pixels.
 _WRONG_SIZE = 0.2
 _SIDES = (12.0, 150.0)
+# A mixed score stays this far from 0 and 1, where logits end.
 _SURE = 3e-4
+# Of less than this many pixels a side nothing can be told.
 _VISIBLE_SIDE = 4.0
 # The wider crop around the student's search window that teachers' windows are cut from reaches this much further.
 _EDGE = 64

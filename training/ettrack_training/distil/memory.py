@@ -6,6 +6,7 @@ and draws most of its batch from those already made.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,8 +19,8 @@ from .teacher import Teacher
 Features = Callable[[np.ndarray], np.ndarray]
 
 
-class Ring:
-    """Rows of the last `capacity` pairs, drawn again and again."""
+class Memory(ABC):
+    """A ring of the last `capacity` pairs, drawn again and again."""
 
     def __init__(self, capacity: int, seed: int):
         self._capacity = capacity
@@ -31,6 +32,10 @@ class Ring:
     def made(self) -> int:
         """Pairs put in so far."""
         return self._made
+
+    @abstractmethod
+    def add(self) -> None:
+        """Makes one batch of new pairs and puts it in."""
 
     def put(self, rows: dict[str, np.ndarray]) -> None:
         """Puts pairs in, [B, ...] of each name, over the oldest."""
@@ -52,8 +57,8 @@ class Ring:
         return {n: t.float() if t.dtype == torch.float16 else t for n, t in drawn.items()}
 
 
-class PairMemory(Ring):
-    """A ring of pairs with the teacher's features and maps. `pictures` keeps the crops too (250 KB a pair).
+class PairMemory(Memory):
+    """Pairs with the teacher's features and maps. `pictures` keeps the crops too (250 KB a pair).
 
     `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
     the maps are the teacher's in any case. `both` keeps the teacher's beside them. `early`, a function like `student`,

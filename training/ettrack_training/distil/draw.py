@@ -1,0 +1,26 @@
+"""Which pairs a teacher is asked about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..data.config import CompositeConfig, CropConfig, Mixture, PairConfig
+
+
+def pair_config(correct: bool = False) -> PairConfig:
+    """Pairs of all kinds: the teacher answers for wrong templates and empty windows too, and the wide jitter of
+    the window shows what a loop sees after it has drifted. To `correct` it there are more of those without the target,
+    most of them of the place where it was, more that show others of the target's category, and longer gaps between
+    the frames."""
+    pairs = PairConfig(
+        crop=CropConfig(search_scale=0.45, search_aspect=0.12, template_scale=0.1),
+        mixture=Mixture(video=0.3, still=0.05, reframed=0.3, composite=0.35),
+        max_gap=100,
+        wrong_template=0.15,
+        absent=0.08,
+    )
+    if not correct:
+        return pairs
+    others = CompositeConfig(same_category=0.6)
+    mixture = Mixture(video=0.3, still=0.03, reframed=0.22, composite=0.45)
+    return replace(pairs, mixture=mixture, composite=others, max_gap=150, wrong_template=0.2, absent=0.18, hidden=0.7)

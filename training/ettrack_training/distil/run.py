@@ -1,0 +1,150 @@
+"""A run of a distillation from a memory of pairs: its optimiser, steps, log and checkpoints.
+
+What the pairs hold, what is lost on them and how it is weighed is told by the kinds of it (`distil.head`,
+`distil.maps`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..networks.et_track import ETTrack
+from ..train.forward import freeze_norms
+from ..train.log import CsvLog
+from ..train.recipe import Schedule
+from ..train.schedule import share
+from ..train.state import CheckpointFile
+from .late import Late
+from .memory import Memory
+
+_HELD_OUT_SEED = 987654
+
+
+class Distillation(ABC):
+    """A run from where its checkpoint stands, if there is one. See `add_options` for the options."""
+
+    def __init__(self, options: argparse.Namespace, network: ETTrack):
+        self.options, self.network = options, network
+        self.late = Late(network, options.joint)
+        head = [p for n, p in network.named_parameters() if not n.startswith("backbone_net.")]
+        groups: list[dict[str, Any]] = [{"params": head}]
+        if options.joint:
+            groups.append({"params": list(self.late.late.parameters()), "share": options.backbone_rate})
+        self._optimizer = torch.optim.AdamW(groups, lr=options.rate, weight_decay=1e-4)
+        self._checkpoint = CheckpointFile(options.out)
+        self.step = 0
+        if self._checkpoint.exists():
+            state = self._checkpoint.load()
+            network.load_state_dict(state["state_dict"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.validation_pairs)
+        held.add()
+        self.held = held.draw(options.validation_pairs)
+
+    @abstractmethod
+    def memory(self, seed: int, capacity: int, batch: int) -> Memory:
+        """An empty memory of `capacity` labelled pairs that takes in `batch` at a time."""
+
+    @abstractmethod
+    def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
+        """What the network loses on pairs drawn from the memory, by name."""
+
+    @abstractmethod
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of them that is minimised."""
+
+    def run(self) -> None:
+        """Trains until the last step; a row of the log and a checkpoint every `save_every` steps."""
+        options = self.options
+        pairs = self.memory(options.seed * 100_003 + self.step, options.capacity, options.fresh)
+        while pairs.made < min(8 * options.batch, options.capacity):
+            pairs.add()
+        # A constant rate with a cosine at the end: a run can be lengthened from its checkpoint.
+        schedule = Schedule(options.steps, warmup=100, shape="constant", decay=options.decay, final=0.0)
+        log = CsvLog(options.out.with_suffix(".csv"))
+        sums: defaultdict[str, list[float]] = defaultdict(list)
+        started = time.monotonic()
+        with tqdm(total=options.steps, initial=self.step, mininterval=1.0) as bar:
+            while self.step < options.steps:
+                pairs.add()
+                for name, value in self._train_step(pairs.draw(options.batch), schedule).items():
+                    sums[name].append(value)
+                bar.update()
+                if self.step % options.save_every and self.step != options.steps:
+                    continue
+                self._save()
+                log.write(self._report(time.monotonic() - started, sums))
+                sums.clear()
+
+    def _train_step(self, batch: dict[str, Tensor], schedule: Schedule) -> dict[str, float]:
+        options = self.options
+        for group in self._optimizer.param_groups:
+            group["lr"] = options.rate * group.get("share", 1.0) * share(schedule, self.step)
+        self.network.train()
+        if options.frozen_norms:
+            freeze_norms(self.network)
+        losses = self.losses(batch, training=True)
+        self._optimizer.zero_grad()
+        self.total(losses).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self._optimizer.step()
+        self.step += 1
+        return {name: value.item() for name, value in losses.items()}
+
+    def _save(self) -> None:
+        self._checkpoint.save(
+            {
+                "state_dict": self.network.state_dict(),
+                "config": self.network.config.to_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "step": self.step,
+            }
+        )
+
+    def _report(self, seconds: float, sums: dict[str, list[float]]) -> dict[str, Any]:
+        """A row of the log: means over the steps since the last, and the losses on held-out pairs."""
+        self.network.eval()
+        with torch.no_grad():
+            held = self.losses(self.held, training=False)
+        rate = self._optimizer.param_groups[0]["lr"]
+        row: dict[str, Any] = {"step": self.step, "seconds": round(seconds, 1), "rate": f"{rate:.2e}"}
+        row |= {name: f"{sum(values) / len(values):.4f}" for name, values in sums.items()}
+        return row | {f"held_{name}": f"{value.item():.4f}" for name, value in held.items()}
+
+
+def add_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """The options that all kinds share, with `defaults` of a kind's own."""
+    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    parser.add_argument("--joint", type=int, default=0, metavar="N", help="train the last N stages of the backbone too")
+    parser.add_argument("--backbone-rate", type=float, default=0.3, help="of the rate, when joint")
+    parser.add_argument("--steps", type=int, required=True, help="steps in all")
+    parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
+    parser.add_argument("--hard-weight", type=float, default=0.0, help="of the worst cells where nothing is to be seen")
+    parser.add_argument("--frozen-norms", action="store_true", help="leave the statistics of batch norms as they are")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--fresh", type=int, default=4, help="new pairs per step")
+    parser.add_argument("--capacity", type=int, default=20000, help="pairs held in memory")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=250)
+    parser.add_argument("--validation-pairs", type=int, default=96)
+    parser.set_defaults(**defaults)
+
+
+def seeded(options: argparse.Namespace) -> argparse.Namespace:
+    """`options`, with their threads and seed set."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    return options

@@ -50,19 +50,20 @@ class DeviceAugment:
         self, batch: Mapping[str, torch.Tensor], generator: torch.Generator | None = None
     ) -> dict[str, torch.Tensor]:
         """Takes a batch as the loader gives it, already on its device; returns one with float32 ``template`` and
-        ``search`` [b, 3, size, size] in 0..255 and the ``box`` moved along."""
+        ``search`` [b, 3, size, size] in 0..255 and the boxes moved along."""
         draw = _Draw(batch["search"].device, len(batch["search"]), generator)
         search, box = self._window(batch["search"], batch["box"], draw)
         template = batch["template"].permute(0, 3, 1, 2).to(torch.float32)
         flip = draw.chance(self.augment.flip)
         search, template = _flip(search, flip), _flip(template, flip)
-        mirrored = torch.stack([self.size - box[:, 2], box[:, 1], self.size - box[:, 0], box[:, 3]], dim=1)
-        box = torch.where(flip[:, None] & (batch["kind"] != Kind.ABSENT)[:, None], mirrored, box)
+        box = torch.where((flip & (batch["kind"] != Kind.ABSENT))[:, None], _mirrored(box, self.size), box)
+        around = batch["template_box"]
+        around = torch.where(flip[:, None], _mirrored(around, template.shape[3]), around)
         search = _erase(search, box, draw, self.augment.cutout)
         shared = self._shared_colour(draw)
         search = self._degrade(search, shared, draw)
         template = self._degrade(template, shared, draw)
-        return {**batch, "template": template, "search": search, "box": box}
+        return {**batch, "template": template, "search": search, "box": box, "template_box": around}
 
     def _window(self, search: torch.Tensor, box: torch.Tensor, draw: _Draw) -> tuple[torch.Tensor, torch.Tensor]:
         wide = search.shape[1]
@@ -159,6 +160,12 @@ def _colour(
     matrix = grey + chroma[:, None, None] * (rotation @ (torch.eye(3, device=scale.device) - grey))
     offset = (-128.0 * contrast * slope)[:, None].expand(-1, 3)
     return scale[:, None, None] * matrix, offset
+
+
+def _mirrored(box: torch.Tensor, width: int) -> torch.Tensor:
+    """Boxes [b, 4] as they stand in flipped crops of ``width`` pixels."""
+    x1, y1, x2, y2 = box.unbind(dim=1)
+    return torch.stack([width - x2, y1, width - x1, y2], dim=1)
 
 
 def _flip(crop: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:

@@ -420,6 +420,15 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
             );
         }
     }
+    let (_temporary, folder) = changed("model.yaml", |bytes| {
+        let box_window = edit("  context: 0.5\n", "  context: 0.5\n  window: box\n")(bytes);
+        edit("family: anchor_free", "family: centre_head")(box_window)
+    });
+    let message = refusal(&folder);
+    assert!(
+        message.contains("template.window") && message.contains("square"),
+        "{message}"
+    );
     let (_temporary, folder) = changed("model.yaml", |mut bytes| {
         bytes.truncate(200);
         bytes

@@ -530,6 +530,7 @@ impl LostLogic {
                 let is_of_the_loop = search.is_of_the_loop();
                 search.last = self.coast(search.last);
                 search.frames = search.frames.saturating_add(1);
+                // A look into a widened window gives a place to look closer at, never the target itself.
                 let (is_candidate, size, action) = if is_of_the_loop {
                     (is_found, pose, follow)
                 } else {
@@ -546,8 +547,9 @@ impl LostLogic {
                 };
                 if is_of_the_loop {
                     search.drift = candidate;
+                    return self.check(search, candidate, 1, follow);
                 }
-                self.check(search, candidate, 1, follow)
+                self.look_closer(search, candidate, 1)
             }
             Phase::Checking {
                 mut search,
@@ -577,6 +579,11 @@ impl LostLogic {
             self.confidence = Some(self.features.confidence(&self.settings.weights));
             return follow;
         }
+        self.look_closer(search, candidate, times)
+    }
+
+    /// Goes to what was seen `times` times, for the usual window around it.
+    fn look_closer(&mut self, search: Search, candidate: Pose, times: u32) -> Action {
         self.phase = Phase::Checking {
             search,
             candidate,
@@ -777,7 +784,17 @@ mod tests {
 
     #[test]
     fn a_target_comes_back_once_a_closer_look_confirms_it() {
+        for found_after in [1, 2] {
+            comes_back_once_confirmed(found_after);
+        }
+    }
+
+    fn comes_back_once_confirmed(found_after: u32) {
         let mut logic = logic();
+        logic.set(LostSettings {
+            found_after,
+            ..LostSettings::default()
+        });
         lose(&mut logic);
         let there = (160.0, 90.0);
         let verdict = logic.judge(&sighting(true, there), HERE);

@@ -29,8 +29,8 @@ pub enum CdrError {
         /// Offset behind the encapsulation header.
         offset: usize,
     },
-    /// A string that is no UTF-8.
-    #[error("expected UTF-8 text in `{field}`, got other bytes")]
+    /// A string that is no UTF-8, or one with a zero before its end: such text cannot be handed on to ROS 2.
+    #[error("expected UTF-8 text without zeros in `{field}`, got other bytes")]
     NotText {
         /// Field being read.
         field: &'static str,
@@ -132,6 +132,9 @@ impl<'a> CdrReader<'a> {
     pub fn string(&mut self, field: &'static str) -> Result<&'a str, CdrError> {
         let bytes = self.bytes(field)?;
         let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+        if text.contains(&0) {
+            return Err(CdrError::NotText { field });
+        }
         std::str::from_utf8(text).map_err(|_| CdrError::NotText { field })
     }
 
@@ -343,9 +346,12 @@ mod tests {
         let empty = [0, 1, 0, 0, 0, 0, 0, 0];
         assert_eq!(CdrReader::new(&empty).unwrap().string("s"), Ok(""));
         let binary = [0, 1, 0, 0, 2, 0, 0, 0, 0xff, 0];
-        assert_eq!(
-            CdrReader::new(&binary).unwrap().string("s"),
-            Err(CdrError::NotText { field: "s" })
-        );
+        let cut_short = [0, 1, 0, 0, 4, 0, 0, 0, b'a', 0, b'b', 0];
+        for bytes in [&binary[..], &cut_short] {
+            assert_eq!(
+                CdrReader::new(bytes).unwrap().string("s"),
+                Err(CdrError::NotText { field: "s" })
+            );
+        }
     }
 }

@@ -597,6 +597,32 @@ fn a_detection_without_its_image_is_refused_or_waits() {
 }
 
 #[test]
+fn the_newest_choice_counts_whatever_waits() {
+    let mut node = Bench::new();
+    node.frame(0);
+    node.detection(stamp(2), "early");
+    let waits_for = |node: &mut Bench| {
+        let status = node.diagnostics(1.0).unwrap();
+        status.value("target waits for").map(str::to_owned)
+    };
+    let seconds = stamp(2).as_nanoseconds() as f64 * 1e-9;
+    let expected = format!("the image of {seconds:.3}");
+    assert_eq!(waits_for(&mut node), Some(expected));
+    let chosen = target(&node.roi(ROI));
+    assert_eq!(chosen.state, TargetState::Tracking);
+    assert_eq!(waits_for(&mut node), None);
+    assert_eq!(
+        target(&node.frame(2)).target_id,
+        chosen.target_id,
+        "its image comes too late"
+    );
+    // A refused choice is none.
+    node.detection(stamp(4), "next");
+    node.roi(RegionOfInterest { width: 0, ..ROI });
+    assert_eq!(target(&node.frame(4)).target_id, "next");
+}
+
+#[test]
 fn wrong_targets_are_refused_with_the_reason_and_the_old_one_stays() {
     let mut node = Bench::new();
     node.frame(0);
@@ -988,6 +1014,11 @@ fn diagnostics_tell_state_rate_and_times() {
         (status.level, status.message.as_str()),
         (DiagnosticLevel::Warn, "target lost")
     );
+    // A camera slower than the reports are is no silent one.
+    let status = node.diagnostics(1.0).unwrap();
+    assert_eq!(status.message, "target lost");
+    let status = node.diagnostics(3.0).unwrap();
+    assert_eq!(status.message, "no images");
     node.message(32, vec![]);
     let status = node.diagnostics(5.0).unwrap();
     assert_eq!(status.level, DiagnosticLevel::Error, "{}", status.message);
@@ -1013,6 +1044,23 @@ fn silence_is_said_once_until_images_come_again() {
     assert_eq!(silences(&mut node, 1.0), 0);
     assert_eq!(silences(&mut node, 3.0), 1);
     node.frame(300);
+    // Images that are refused, or not looked at, are no silence.
+    for enabled in [true, false] {
+        node.core.enable(enabled, &mut node.out);
+        for _ in 0..5 {
+            assert_eq!(silences(&mut node, 1.0), 0);
+            node.core.on_image(
+                ImageMessage::Cdr {
+                    transport: Transport::Raw,
+                    bytes: Vec::new(),
+                },
+                &node.clock,
+                &mut node.out,
+            );
+        }
+    }
+    node.core.enable(true, &mut node.out);
+    assert_eq!(silences(&mut node, 1.0), 0);
     node.core
         .set_parameter("no_image_timeout", &Value::Integer(0), &mut node.out)
         .unwrap();
@@ -1078,4 +1126,22 @@ fn a_calibrated_camera_gives_the_bearing() {
         (x - half).abs() < 1e-12 && y.abs() < 1e-12 && (z - half).abs() < 1e-12,
         "{x} {y} {z}"
     );
+    // For images of another size it would point elsewhere.
+    let other = CameraInfo {
+        width: 64,
+        height: 48,
+        ..camera
+    };
+    node.core
+        .on_camera_info(&other.to_cdr(), &node.clock, &mut node.out);
+    let out = node.frame(1);
+    assert_eq!(target(&out).bearing, None);
+    let [(Level::Warn, line)] = &logs(&out)[..] else {
+        panic!("{out:?}")
+    };
+    assert!(
+        line.contains("images of 32x24") && line.contains("64x48"),
+        "{line}"
+    );
+    assert!(logs(&node.frame(2)).is_empty(), "said once");
 }

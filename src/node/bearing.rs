@@ -15,7 +15,8 @@ const TOLERANCE: f64 = 1e-4;
 /// pixels. A raw image uses the intrinsics K and the distortion D, a `rectified` one the projection P.
 ///
 /// `None` for an uncalibrated camera, a distortion model that is not known (known: `plumb_bob`,
-/// `rational_polynomial`, `equidistant`, none), and a point that no direction is seen at.
+/// `rational_polynomial`, `equidistant`, none), and a point that no direction is seen at. The calibration must be one for
+/// images of this size (see [`image_size`]).
 pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Option<[f64; 3]> {
     let sensor_x = x * f64::from(camera.binning_x.max(1)) + f64::from(camera.roi.x_offset) - 0.5;
     let sensor_y = y * f64::from(camera.binning_y.max(1)) + f64::from(camera.roi.y_offset) - 0.5;
@@ -47,6 +48,22 @@ pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Opti
         direction.2 / length,
     ];
     unit.iter().all(|part| part.is_finite()).then_some(unit)
+}
+
+/// Width and height of the images that a calibration is for, after region of interest and binning; `None` where it does
+/// not say.
+pub fn image_size(camera: &CameraInfo) -> Option<(u32, u32)> {
+    let (width, height) = match (camera.roi.width, camera.roi.height) {
+        // As the message defines it: all of the sensor.
+        (0, _) | (_, 0) => (camera.width, camera.height),
+        region => region,
+    };
+    (width > 0 && height > 0).then(|| {
+        (
+            width / camera.binning_x.max(1),
+            height / camera.binning_y.max(1),
+        )
+    })
 }
 
 /// Distortion of Brown and Conrady with the rational extension: radial k1 k2 k3 over k4 k5 k6, tangential p1 p2,
@@ -168,6 +185,17 @@ mod tests {
         (info.binning_x, info.binning_y) = (2, 2);
         (info.roi.x_offset, info.roi.y_offset) = (120, 40);
         near(bearing(&info, false, (100.0, 100.0)), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_size_of_a_calibrations_images_is_that_after_region_and_binning() {
+        let mut info = camera("", &[]);
+        assert_eq!(image_size(&info), Some((640, 480)));
+        (info.binning_x, info.binning_y) = (2, 4);
+        assert_eq!(image_size(&info), Some((320, 120)));
+        (info.roi.width, info.roi.height) = (101, 200);
+        assert_eq!(image_size(&info), Some((50, 50)));
+        assert_eq!(image_size(&CameraInfo::default()), None);
     }
 
     #[test]

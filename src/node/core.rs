@@ -11,7 +11,7 @@ use crate::message::{
 use crate::overlay;
 use crate::tracker::{StageTimings, Track, TrackError, TrackState};
 
-use super::bearing::bearing;
+use super::bearing::{bearing, image_size};
 use super::diagnostics::{Situation, Statistics};
 use super::history::{Found, History};
 use super::image::ImageMessage;
@@ -111,6 +111,8 @@ pub struct NodeCore {
     statistics: Statistics,
     started: i64,
     warned_of_no_images: bool,
+    /// Whether it was said that the calibration is for images of another size.
+    warned_of_calibration: bool,
     bad_log: Limiter,
     error_log: Limiter,
     refusal_log: Limiter,
@@ -153,6 +155,7 @@ impl NodeCore {
             statistics,
             started: now,
             warned_of_no_images: false,
+            warned_of_calibration: false,
             bad_log: Limiter::default(),
             error_log: Limiter::default(),
             refusal_log: Limiter::default(),
@@ -176,6 +179,9 @@ impl NodeCore {
     pub fn on_image(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         let started = clock.running();
         self.statistics.received += 1;
+        // One that is not looked at, or refused, is no silence.
+        self.statistics.last_image = Some(clock.steady());
+        self.warned_of_no_images = false;
         if !self.enabled {
             return;
         }
@@ -204,9 +210,7 @@ impl NodeCore {
             .zip(started)
             .map(|(end, start)| end.saturating_sub(start));
         self.statistics.processed(latency);
-        self.statistics.last_frame = Some(clock.steady());
         self.statistics.last_age = Some(clock.now().saturating_sub(header.stamp.as_nanoseconds()));
-        self.warned_of_no_images = false;
         self.history.push(header.stamp, message);
         self.newest = Some((header, size));
     }
@@ -465,7 +469,13 @@ impl NodeCore {
                     stamp: None,
                     or_later: true,
                 };
-                self.choose(request, clock, out);
+                match self.history.newest() {
+                    Some(position) => self.catch_up(request, position, clock, out),
+                    // What waits already was asked for later than this target.
+                    None => {
+                        self.request.get_or_insert(request);
+                    }
+                }
             } else {
                 self.publish_newest(out);
             }
@@ -488,8 +498,7 @@ impl NodeCore {
     /// To be called several times a second: diagnostics, and a word where no images come.
     pub fn tick(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
         let now = clock.steady();
-        let since = self.statistics.last_frame.unwrap_or(self.started);
-        let silent = now.saturating_sub(since) as f64 * 1e-9;
+        let silent = self.statistics.silence(now, self.started);
         let timeout = self.parameters.no_image_timeout;
         if self.enabled && timeout > 0.0 && silent >= timeout && !self.warned_of_no_images {
             self.warned_of_no_images = true;
@@ -515,8 +524,10 @@ impl NodeCore {
                     .as_ref()
                     .map_or("", |(header, _)| &header.frame_id),
                 image: self.newest.as_ref().map(|(_, size)| *size),
+                waiting: self.request.as_ref().map(|request| request.stamp),
                 model: &self.model,
                 search_scale: self.parameters.search_scale,
+                no_image_timeout: timeout,
             };
             out.push(Output::Diagnostics(self.statistics.report(
                 now,
@@ -661,6 +672,8 @@ impl NodeCore {
                 }
             },
         };
+        // The newest choice counts: what was asked for before waits no longer.
+        self.request = None;
         match position {
             None => self.request = Some(request),
             Some(position) => self.catch_up(request, position, clock, out),
@@ -734,7 +747,7 @@ impl NodeCore {
         }
         if let Some(mut waiting) = request {
             waiting.stamp = None;
-            self.request = Some(waiting);
+            self.request.get_or_insert(waiting);
         }
         self.picture = picture;
         self.history = history;
@@ -793,6 +806,17 @@ impl NodeCore {
         let bbox = BoundingBox2D::from(target.last.bounding_box);
         let offset = |value: f64, size: u32| 2.0 * value / f64::from(size) - 1.0;
         let state = state_of(&target.last);
+        let camera = self.camera.as_ref().filter(|camera| {
+            let calibrated = image_size(camera);
+            let fits = calibrated.is_none_or(|calibrated| calibrated == (width, height));
+            if let Some((of_width, of_height)) = calibrated.filter(|_| !fits && !self.warned_of_calibration) {
+                out.push(Output::Log(Level::Warn, format!(
+                    "no bearing: expected camera_info for images of {width}x{height} pixels, got one for {of_width}x{of_height}"
+                )));
+            }
+            self.warned_of_calibration = !fits;
+            fits
+        });
         out.push(Output::Target(TrackedTarget {
             header: header.clone(),
             target_id: target.id.clone(),
@@ -801,9 +825,7 @@ impl NodeCore {
             confidence: target.last.confidence,
             offset_x: offset(center.0, width),
             offset_y: offset(center.1, height),
-            bearing: self
-                .camera
-                .as_ref()
+            bearing: camera
                 .and_then(|camera| bearing(camera, self.parameters.image_rectified, center)),
         }));
         // A lost target is no detection.

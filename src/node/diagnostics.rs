@@ -20,8 +20,8 @@ pub struct Statistics {
     pub tracking_errors: u64,
     pub last_bad: Option<String>,
     pub last_refused: Option<String>,
-    /// When the last good frame came, nanoseconds.
-    pub last_frame: Option<i64>,
+    /// When the last image came, good or not, nanoseconds.
+    pub last_image: Option<i64>,
     /// From the stamp of the last frame to when its result was there, nanoseconds.
     pub last_age: Option<i64>,
     period: Period,
@@ -34,6 +34,15 @@ struct Period {
     bad: u64,
     /// Microseconds from taking a frame up to having its result.
     latency: Histogram<u32>,
+}
+
+/// Seconds without an image after which a report says so; where nobody wants a warning, those of the default.
+fn patience(no_image_timeout: f64) -> f64 {
+    if no_image_timeout > 0.0 {
+        no_image_timeout
+    } else {
+        3.0
+    }
 }
 
 /// The longest time told apart from longer ones, microseconds: a minute.
@@ -61,8 +70,12 @@ pub struct Situation<'a> {
     pub confidence: f32,
     pub frame_id: &'a str,
     pub image: Option<(u32, u32)>,
+    /// Whether a target waits for its image, and the stamp of that image if it is not the next one.
+    pub waiting: Option<Option<Stamp>>,
     pub model: &'a ModelInfo,
     pub search_scale: f64,
+    /// Seconds without an image that are worth a warning; 0 for never.
+    pub no_image_timeout: f64,
 }
 
 impl Statistics {
@@ -76,7 +89,7 @@ impl Statistics {
             tracking_errors: 0,
             last_bad: None,
             last_refused: None,
-            last_frame: None,
+            last_image: None,
             last_age: None,
             period: Period::new(now)?,
         })
@@ -99,6 +112,11 @@ impl Statistics {
         self.last_bad = Some(reason);
     }
 
+    /// Seconds since the last image, or since `started` where none has come.
+    pub fn silence(&self, now: i64, started: i64) -> f64 {
+        now.saturating_sub(self.last_image.unwrap_or(started)) as f64 * 1e-9
+    }
+
     /// Nanoseconds since the last report.
     pub fn period_length(&self, now: i64) -> i64 {
         now.saturating_sub(self.period.since)
@@ -107,13 +125,20 @@ impl Statistics {
     /// The report of the period that ends at `now`, stamped `stamp` (of the images' clock); the next period starts.
     pub fn report(&mut self, now: i64, stamp: i64, situation: &Situation<'_>) -> DiagnosticArray {
         let seconds = self.period_length(now) as f64 * 1e-9;
-        let (level, message) = self.judge(situation);
+        let silence = self.last_image.map(|last| self.silence(now, last));
+        let (level, message) = self.judge(situation, silence);
         let mut values = Vec::new();
         let mut add = |key: &str, value: String| values.push((key.to_owned(), value));
         add("state", situation.state.name().to_owned());
         add("enabled", situation.enabled.to_string());
         add("target id", situation.target_id.to_owned());
         add("confidence", format!("{:.3}", situation.confidence));
+        if let Some(stamp) = situation.waiting {
+            let image = stamp.map_or("the next image".to_owned(), |stamp| {
+                format!("the image of {:.3}", stamp.as_nanoseconds() as f64 * 1e-9)
+            });
+            add("target waits for", image);
+        }
         if let Some((width, height)) = situation.image {
             add("image size", format!("{width}x{height}"));
         }
@@ -178,9 +203,12 @@ impl Statistics {
         }
     }
 
-    /// One line for people, and how well all is.
-    fn judge(&self, situation: &Situation<'_>) -> (DiagnosticLevel, String) {
+    /// One line for people, and how well all is; `silence` in seconds since the last image, if one came.
+    fn judge(&self, situation: &Situation<'_>, silence: Option<f64>) -> (DiagnosticLevel, String) {
         use DiagnosticLevel::{Error, Ok, Warn};
+        // A period may well be shorter than a slow camera's.
+        let is_silent =
+            silence.is_none_or(|silence| silence >= patience(situation.no_image_timeout));
         if !situation.enabled {
             (Ok, "disabled".into())
         } else if self.period.bad > 0 && self.period.processed == 0 {
@@ -188,7 +216,7 @@ impl Statistics {
                 Error,
                 format!("no usable image, {} bad ones", self.period.bad),
             )
-        } else if self.period.processed == 0 {
+        } else if self.period.processed == 0 && is_silent {
             (Warn, "no images".into())
         } else if self.period.bad > 0 {
             (Warn, format!("{} bad messages", self.period.bad))

@@ -137,7 +137,7 @@ fn et_track_follows_as_the_authors_do() {
                 usize::try_from(cells[row]).ok(),
                 "{run}, frame {number}: cell"
             );
-            let found = track.bounding_box;
+            let found = tracker.as_authors_write(track.bounding_box);
             worst = worst.max(distance(&found, boxes.row(row)));
             assert!(
                 worst <= PIXELS,

@@ -111,7 +111,7 @@ fn follows_as_the_authors_do(name: &str, gates: &Gates) {
         );
         assert_eq!(track.state, TrackState::Tracking);
         assert!((0.0..=1.0).contains(&track.confidence));
-        let found = track.bounding_box;
+        let found = tracker.as_authors_write(track.bounding_box);
         worst = worst.max(distance(&found, boxes.row(row)));
         assert!(
             worst <= gate,

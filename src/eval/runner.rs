@@ -236,7 +236,8 @@ pub fn track(
             (sequence.first_box, 1.0, TrackState::Tracking)
         } else {
             let track = tracker.update(&frame).map_err(refused)?;
-            (track.bounding_box, track.confidence, track.state)
+            let written = tracker.as_authors_write(track.bounding_box);
+            (written, track.confidence, track.state)
         };
         let taken: Duration = start.elapsed();
         result.boxes.push(bounding_box);

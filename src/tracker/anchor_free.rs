@@ -224,9 +224,12 @@ impl Loop for AnchorFree {
         self.pose = pose;
     }
 
-    /// The authors write boxes with corners cut at zero, and their size as it is.
     fn reported(pose: Pose) -> BoundingBox {
-        let bounding_box = pose.bounding_box();
+        pose.bounding_box()
+    }
+
+    /// With corners cut at zero and the size as it is: a box over the left or upper edge is shifted inwards.
+    fn as_authors_write(bounding_box: BoundingBox) -> BoundingBox {
         BoundingBox {
             x: bounding_box.x.max(0.0),
             y: bounding_box.y.max(0.0),
@@ -511,6 +514,22 @@ mod tests {
                 assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
             }
         }
+    }
+
+    #[test]
+    fn a_target_over_an_edge_is_where_it_is_and_written_as_the_authors_write_it() {
+        let mut state = new_loop(256);
+        let center = (5.0, 120.0);
+        state.place(Pose {
+            center,
+            width: 100.0,
+            height: 60.0,
+        });
+        let found = AnchorFree::reported(state.pose());
+        assert_eq!(found, BoundingBox::new(-45.0, 90.0, 100.0, 60.0));
+        assert_eq!(found.center(), center);
+        let written = AnchorFree::as_authors_write(found);
+        assert_eq!(written, BoundingBox::new(0.0, 90.0, 100.0, 60.0));
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub(super) trait Loop: Send + std::fmt::Debug {
     fn place(&mut self, pose: Pose);
     /// The box to give out for a pose.
     fn reported(pose: Pose) -> BoundingBox;
+    /// That box as the authors write it into result files.
+    fn as_authors_write(bounding_box: BoundingBox) -> BoundingBox {
+        bounding_box
+    }
     /// Scores 0..=1 of the last look, row-major.
     fn scores(&self) -> &[f32];
     /// Cells a side.
@@ -191,6 +195,10 @@ impl<L: Loop> Follower for Engine<L> {
 
     fn reported(&self, pose: Pose) -> BoundingBox {
         L::reported(pose)
+    }
+
+    fn as_authors_write(&self, bounding_box: BoundingBox) -> BoundingBox {
+        L::as_authors_write(bounding_box)
     }
 
     fn inspect(&self) -> Inspection<'_> {

@@ -50,7 +50,7 @@ pub struct StageTimings {
 /// What a tracker says of one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Track {
-    /// Where the target is, pixels of the frame.
+    /// Where the target is, pixels of the frame; it may reach out of the frame.
     pub bounding_box: BoundingBox,
     /// How much the evidence supports the box, 0..=1.
     pub confidence: f32,
@@ -113,6 +113,10 @@ pub trait SingleObjectTracker {
     fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError>;
     /// Finds the target in the next frame.
     fn update(&mut self, frame: &Frame<'_>) -> Result<Track, TrackError>;
+    /// A box that `update` gave as the tracker's authors write it into result files, so that figures are theirs.
+    fn as_authors_write(&self, bounding_box: BoundingBox) -> BoundingBox {
+        bounding_box
+    }
 }
 
 /// What to do about a target that is no longer seen.
@@ -182,8 +186,10 @@ pub(crate) trait Follower: Send + std::fmt::Debug {
     fn place(&mut self, pose: Pose);
     /// Position and size as the loop keeps them; may reach out of the image.
     fn pose(&self) -> Pose;
-    /// The box to give out for a pose, by the authors' rules.
+    /// The box to give out for a pose.
     fn reported(&self, pose: Pose) -> BoundingBox;
+    /// That box as the authors write it into result files.
+    fn as_authors_write(&self, bounding_box: BoundingBox) -> BoundingBox;
     /// Raw maps and window of the last look.
     fn inspect(&self) -> Inspection<'_>;
     /// The ONNX Runtime that runs it.
@@ -489,6 +495,10 @@ impl SingleObjectTracker for Tracker {
                 ..timings
             },
         })
+    }
+
+    fn as_authors_write(&self, bounding_box: BoundingBox) -> BoundingBox {
+        self.follower.as_authors_write(bounding_box)
     }
 }
 

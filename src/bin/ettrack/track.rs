@@ -96,6 +96,20 @@ impl Format {
         }
     }
 
+    /// Layouts that toolkits judge hold boxes as the authors write them; the others are for those who steer by them.
+    fn track_to_write(self, tracker: &Tracker, track: &Track) -> Track {
+        let bounding_box = match self {
+            Self::Csv => track.bounding_box,
+            Self::Pysot | Self::Pytracking | Self::Got10k => {
+                tracker.as_authors_write(track.bounding_box)
+            }
+        };
+        Track {
+            bounding_box,
+            ..*track
+        }
+    }
+
     fn row(self, out: &mut impl Write, frame: u64, track: &Track) -> std::io::Result<()> {
         let BoundingBox {
             x,
@@ -258,7 +272,8 @@ impl TrackArgs {
                     break;
                 }
             }
-            rows.write(|mut out| self.format.row(&mut out, index, &track))?;
+            let row = self.format.track_to_write(&tracker, &track);
+            rows.write(|mut out| self.format.row(&mut out, index, &row))?;
             summary.frames += 1;
             summary.lost += u64::from(track.state == TrackState::Lost);
             bar.set_position(summary.frames);

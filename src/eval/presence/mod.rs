@@ -70,7 +70,8 @@ pub fn answers<T: SingleObjectTracker>(
         } else {
             let track = tracker.update(&frame).map_err(refused)?;
             let lost = track.state == TrackState::Lost;
-            answers.push(track.bounding_box, track.confidence, lost);
+            let written = tracker.as_authors_write(track.bounding_box);
+            answers.push(written, track.confidence, lost);
             seen(index, tracker, &track);
         }
     }

@@ -217,9 +217,10 @@ fn under_overload_no_old_image_is_tracked() {
             std::thread::sleep(period);
         }
     });
-    for _ in 0..5 {
+    for _ in 0..15 {
         let (tracked, _) = node.target();
-        // What was sent while this image was worked on, and the one that waited: with a queue it would grow.
+        // What was sent while this image was worked on, and the one that waited: with a queue it would grow, beyond a
+        // hundred by the last of these.
         let behind = stamp(*sent.lock().unwrap()).as_nanoseconds() - tracked.as_nanoseconds();
         let images = behind / PERIOD;
         assert!(images <= 40, "{images} images behind");
@@ -267,6 +268,40 @@ fn of_models_that_are_asked_for_the_newest_comes_into_use() {
     assert!(line.contains("quick stays in use"), "{line}");
     let status = node.diagnostics(|_| true);
     assert_eq!(status.value("model"), Some("quick"));
+    node.end();
+}
+
+#[test]
+fn a_model_that_comes_after_another_was_asked_for_is_not_taken() {
+    let (release, slow) = channel::<()>();
+    let slow = Mutex::new(slow);
+    let loader: Loader = Arc::new(move |parameters: &Parameters| {
+        if parameters.model_path == "bad" {
+            return Err("it is bad".into());
+        }
+        slow.lock().unwrap().recv().unwrap();
+        let tracker = Box::new(Still {
+            delay: Duration::ZERO,
+            target: None,
+        });
+        Ok((tracker as _, model(&parameters.model_path)))
+    });
+    let node = Running::start(Duration::from_millis(500), false, loader, |inbox| {
+        inbox.put_image(image(0));
+        choose(inbox);
+    });
+    node.target();
+    node.set("model_path", Value::Text("late".into()));
+    node.inbox.put_image(image(1));
+    // While that image is worked on, another is asked for and then the first comes: both wait for the same turn.
+    std::thread::sleep(Duration::from_millis(100));
+    node.set("model_path", Value::Text("bad".into()));
+    release.send(()).unwrap();
+    let line = node.line("model ");
+    assert!(
+        line.contains("first stays in use") && line.contains("it is bad"),
+        "{line}"
+    );
     node.end();
 }
 

@@ -347,6 +347,12 @@ fn above<T: PartialOrd>(value: T, none: T) -> Option<T> {
 }
 
 impl Parameters {
+    /// Whether `other` asks for the same model, opened in the same way.
+    pub fn same_model(&self, other: &Self) -> bool {
+        let model = |of: &Self| (of.model_path.clone(), of.constants.clone(), of.num_threads);
+        model(self) == model(other)
+    }
+
     /// The settings of the tracker among the parameters.
     pub fn tracker_settings(&self) -> TrackerSettings {
         let frames = |count: i64| above(count, 0).and_then(|count| u32::try_from(count).ok());

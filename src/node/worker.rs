@@ -78,8 +78,8 @@ impl ModelLoader {
                 if last.load(Ordering::Relaxed) == number {
                     let loaded = loader(&parameters);
                     let last = Arc::clone(&last);
-                    let put_in_place = move || last.load(Ordering::Relaxed) == number;
-                    inbox.put_request(None, replace(loaded, put_in_place));
+                    let is_newest = move || last.load(Ordering::Relaxed) == number;
+                    inbox.put_request(None, replace(loaded, parameters, is_newest));
                 }
             }
         };
@@ -92,17 +92,22 @@ impl ModelLoader {
 
     fn load(&self, parameters: Parameters, inbox: &Inbox) {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.orders.send((number, parameters)).is_err() {
+        if let Err(mpsc::SendError((_, parameters))) = self.orders.send((number, parameters)) {
             let gone = Err("the thread that opens models has ended".to_owned());
-            inbox.put_request(None, replace(gone, || true));
+            inbox.put_request(None, replace(gone, parameters, || true));
         }
     }
 }
 
-/// Puts the model in place of the old one, or says why not, unless `wanted` is over.
-fn replace(loaded: Loaded, wanted: impl FnOnce() -> bool + Send + 'static) -> Request {
+/// Puts the model that was `asked` for in place of the old one, or says why not, unless another was asked for since: as
+/// an order, or by parameters that were set just before this and become an order after it.
+fn replace(
+    loaded: Loaded,
+    asked: Parameters,
+    is_newest: impl FnOnce() -> bool + Send + 'static,
+) -> Request {
     Box::new(move |core, clock, out| {
-        if !wanted() {
+        if !is_newest() || !core.parameters().same_model(&asked) {
             return;
         }
         match loaded {

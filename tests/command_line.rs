@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use ettrack::bag::{Bag, BagWriter};
 use ettrack::geometry::BoundingBox;
@@ -688,4 +689,31 @@ fn presence_records_what_each_frames_confidence_is_made_of() {
     let scores: std::collections::BTreeSet<_> =
         rows[1..].iter().map(|row| row[of("score")]).collect();
     assert!(scores.len() > 10, "{scores:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_flight_that_is_interrupted_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_empty = || fs::read_dir(folder.path()).unwrap().next().is_none();
+    for format in ["folder", "bag"] {
+        let mut simulate = Command::new(env!("CARGO_BIN_EXE_ettrack"))
+            .args(["simulate", "--frames", "100000", "--width", "64"])
+            .args(["--height", "64", "--format", format, "--output"])
+            .arg(folder.path().join("flight"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!is_empty(), "{format}: it never began");
+        Command::new("kill")
+            .args(["-INT", &simulate.id().to_string()])
+            .status()
+            .unwrap();
+        assert_eq!(simulate.wait().unwrap().code(), Some(1), "{format}");
+        assert!(is_empty(), "{format}");
+    }
 }

@@ -1,5 +1,6 @@
 //! A bag through the node, without ROS: what the node would have published for every image.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::bag::{Bag, BagError, BagWriter};
@@ -218,7 +219,7 @@ impl Writer {
 }
 
 /// Replays a bag through the node. `make_core` makes the node at the time of the bag's first message; `progress`
-/// hears the number of images done and, where known, of all.
+/// hears the number of images done and, where known, of all, and may end the replay there: what was tracked is kept.
 ///
 /// # Errors
 /// Where a bag cannot be read or written, a topic cannot be chosen, or no image was tracked at all. Then nothing
@@ -226,7 +227,7 @@ impl Writer {
 pub fn replay<E: From<ReplayError>>(
     options: &ReplayOptions,
     make_core: impl FnOnce(&dyn Clock) -> Result<NodeCore, E>,
-    mut progress: impl FnMut(u64, Option<u64>),
+    mut progress: impl FnMut(u64, Option<u64>) -> ControlFlow<()>,
 ) -> Result<ReplaySummary, E> {
     let failed = |error: BagError| E::from(ReplayError::Bag(error));
     let bag = Bag::open(&options.input).map_err(failed)?;
@@ -244,7 +245,10 @@ pub fn replay<E: From<ReplayError>>(
     let mut core: Option<NodeCore> = None;
     let mut out = Vec::new();
     let mut last_refusal = None;
-    while let Some(message) = messages.next_message() {
+    let mut going_on = ControlFlow::Continue(());
+    while going_on.is_continue()
+        && let Some(message) = messages.next_message()
+    {
         let clock = BagClock(message.log_time);
         if let Some(make) = make_core.take() {
             let mut made = make(&clock)?;
@@ -265,7 +269,7 @@ pub fn replay<E: From<ReplayError>>(
                 core.on_image(image, &clock, &mut out);
                 summary.images += 1;
                 count(&mut summary, &out[before..]);
-                progress(summary.images, total);
+                going_on = progress(summary.images, total);
             }
             Some(Role::Roi) => core.on_roi(message.data, &clock, &mut out),
             Some(Role::Detection) => core.on_detection(message.data, &clock, &mut out),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -41,6 +42,9 @@ pub enum SimulateError {
     /// Nothing is overwritten.
     #[error("{0} exists; expected a name that is free")]
     Exists(PathBuf),
+    /// Whoever heard of the progress did not want the rest.
+    #[error("stopped before the end; nothing is written")]
+    Stopped,
     /// A file cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -69,11 +73,11 @@ pub fn check_free(folder: &Path) -> Result<(), SimulateError> {
 
 /// Writes `img/0001.jpg` …, `groundtruth_rect.txt` (x, y, width, height; pixels counted from 1 as in OTB-100; `NaN`
 /// where the target is not in sight) and `visibility.txt` (0..=1) into the new folder `folder`. `after_frame` is called
-/// with the number of frames done.
+/// with the number of frames done and may stop it: then nothing is left.
 pub fn write_folder(
     simulation: &Simulation,
     folder: &Path,
-    mut after_frame: impl FnMut(u32),
+    mut after_frame: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<(), SimulateError> {
     check_free(folder)?;
     let failed = |path: &Path| {
@@ -115,7 +119,9 @@ pub fn write_folder(
             None => writeln!(boxes, "NaN,NaN,NaN,NaN"),
         };
         let _ = writeln!(visibility, "{visible:.4}");
-        after_frame(index + 1);
+        if after_frame(index + 1).is_break() {
+            return Err(SimulateError::Stopped);
+        }
     }
     for (name, text) in [
         ("groundtruth_rect.txt", boxes),
@@ -134,11 +140,12 @@ pub fn write_folder(
 }
 
 /// Writes a rosbag2 folder (mcap): pictures on [`IMAGE_TOPIC`], the first box on [`ROI_TOPIC`], the truth on
-/// [`TRUTH_TOPIC`]. `after_frame` is called with the number of frames done.
+/// [`TRUTH_TOPIC`]. `after_frame` is called with the number of frames done and may stop
+/// it: then nothing is left.
 pub fn write_bag(
     simulation: &Simulation,
     folder: &Path,
-    mut after_frame: impl FnMut(u32),
+    mut after_frame: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<(), SimulateError> {
     let mut bag = BagWriter::create(folder)?;
     let images = bag.add_topic(IMAGE_TOPIC, CompressedImage::TYPE)?;
@@ -183,7 +190,9 @@ pub fn write_bag(
             now,
             &Detection2DArray { header, detections }.to_cdr(),
         )?;
-        after_frame(index + 1);
+        if after_frame(index + 1).is_break() {
+            return Err(SimulateError::Stopped);
+        }
     }
     Ok(bag.finish()?)
 }

@@ -1,5 +1,6 @@
 //! Ctrl-C ends a run as if the source had ended: what was tracked is kept.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -14,6 +15,15 @@ pub fn watch() -> anyhow::Result<()> {
         }
     })
     .context("cannot watch for Ctrl-C")
+}
+
+/// [`came`], for those who ask whether to go on.
+pub fn go_on() -> ControlFlow<()> {
+    if came() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// Whether a signal came.

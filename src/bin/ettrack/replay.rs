@@ -11,6 +11,7 @@ use ettrack::node::replay::{ReplayError, ReplayOptions, Start, replay};
 use ettrack::node::{Clock, NodeCore, open_tracker};
 
 use crate::console::BadInput;
+use crate::interrupt;
 use crate::progress;
 use crate::roi::parse_roi;
 
@@ -75,6 +76,7 @@ impl ReplayArgs {
             output: self.output.clone(),
             overlay: self.overlay,
         };
+        interrupt::watch()?;
         let bar = progress::bar(None);
         let summary = replay(
             &options,
@@ -86,6 +88,7 @@ impl ReplayArgs {
                     bar.set_length(total);
                 }
                 bar.set_position(done);
+                interrupt::go_on()
             },
         )
         .map_err(whose_error)?;

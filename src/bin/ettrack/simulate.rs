@@ -10,6 +10,7 @@ use ettrack::simulate::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::BadInput;
+use crate::interrupt;
 
 /// Render a drone's flight behind a car, with truth: input for trackers that anyone can make.
 ///
@@ -75,7 +76,11 @@ impl SimulateArgs {
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("━╸─"),
         );
-        let after_frame = |done: u32| bar.set_position(u64::from(done));
+        interrupt::watch()?;
+        let after_frame = |done: u32| {
+            bar.set_position(u64::from(done));
+            interrupt::go_on()
+        };
         let written = match self.format {
             Format::Folder => write_folder(&simulation, &self.output, after_frame),
             Format::Bag => write_bag(&simulation, &self.output, after_frame),

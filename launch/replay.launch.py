@@ -65,6 +65,11 @@ def start(context):
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
+    if Path(given("output")).exists():
+        # The recorder would not begin, and what lies there be taken for its answers.
+        raise ValueError(f"output:={given('output')} exists; expected the name of a new bag")
+    if not Path(given("bag")).exists():
+        raise ValueError(f"bag:={given('bag')} is not there")
     share = Path(get_package_share_directory("ettrack"))
     passed_on = ("image_topic", "roi_topic", "params_file", "model_path", "search_scale", "image_transport")
     tracker = IncludeLaunchDescription(
@@ -96,7 +101,9 @@ def start(context):
                 actions=[EmitEvent(event=SignalProcess(signal_number=SIGINT, process_matcher=matches_action(record)))],
             ),
         ),
-        after(record, *judge(given)),
+        after(record, *judge(given), good=(0, 2, -SIGINT)),
+        # Without the node there is nothing to record; what waits for it would wait for ever.
+        RegisterEventHandler(OnProcessExit(on_exit=end_with_the_node)),
     ]
 
 
@@ -141,9 +148,26 @@ def image_topic_in_bag(given):
     return ["--image-topic", "/" + given("image_topic").lstrip("/") + suffix]
 
 
-def after(process, *actions):
-    """Runs actions when a process has ended."""
-    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=list(actions)))
+def after(process, *actions, good=(0,)):
+    """Runs actions when a process has ended with a `good` exit code; any other ends the launch."""
+
+    def ended(event, _):
+        if event.returncode in good:
+            return list(actions)
+        return end_with(f"{event.cmd[:3]} ended with exit code {event.returncode}")
+
+    return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended))
+
+
+def end_with_the_node(event, context):
+    """The end of all, if what ended is the node and nothing ended it."""
+    is_node = Path(event.cmd[0]).name == "ettrack_node"
+    return end_with("the node ended") if is_node and not context.is_shutdown else None
+
+
+def end_with(reason):
+    """The end of the launch, with the reason."""
+    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
 
 
 def generate_launch_description():

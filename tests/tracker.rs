@@ -363,7 +363,7 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
     let missing = refusal(Path::new("no/such/model"));
     assert!(missing.contains("no/such/model"), "{missing}");
 
-    let cases: [(&'static str, &'static str, &[&str]); 17] = [
+    let cases: [(&'static str, &'static str, &[&str]); 19] = [
         ("format: 1", "format: 2", &["format", "2", "1"]),
         (
             "name: micro_model",
@@ -403,6 +403,16 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
             "path: track.onnx",
             "path: ../track.onnx",
             &["../track.onnx"],
+        ),
+        (
+            "window_influence: 0.225",
+            "kept_shape: 0.5, window_influence: 0.225",
+            &["kept_shape", "0.5", "window: box"],
+        ),
+        (
+            "window_influence: 0.225",
+            "kept_shape: 1.5, window_influence: 0.225",
+            &["kept_shape", "1.5", "0..=1"],
         ),
         (
             "window_influence: 0.225",

@@ -235,6 +235,9 @@ pub struct Constants {
     /// How fast the size follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// The first box's share in the shape of search windows (`template.window: box`), 0..=1; 0 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_shape: Option<f64>,
 }
 
 impl Constants {
@@ -245,6 +248,7 @@ impl Constants {
             window_influence: overrides.window_influence.or(self.window_influence),
             penalty_k: overrides.penalty_k.or(self.penalty_k),
             learning_rate: overrides.learning_rate.or(self.learning_rate),
+            kept_shape: overrides.kept_shape.or(self.kept_shape),
         }
     }
 }
@@ -472,6 +476,7 @@ impl Manifest {
                 window_influence,
                 penalty_k,
                 learning_rate,
+                kept_shape,
             } = constants;
             let share = |value: Option<f64>| value.is_none_or(|v| (0.0..=1.0).contains(&v));
             ensure(
@@ -491,6 +496,12 @@ impl Manifest {
                 "tracking.*.penalty_k",
                 format!("{penalty_k:?}"),
                 "0 or more",
+            )?;
+            ensure(
+                share(*kept_shape),
+                "tracking.*.kept_shape",
+                format!("{kept_shape:?}"),
+                "0..=1",
             )?;
         }
         self.lost.check()

@@ -45,6 +45,8 @@ pub(super) struct AnchorFree {
     scores: Vec<f32>,
     /// Frame size, pixels.
     image: (f64, f64),
+    /// Width over height of the first box.
+    first_aspect: f64,
     /// Centre and size of the target; unlike the box that is given out, it may reach out of the image.
     pose: Pose,
 }
@@ -58,6 +60,7 @@ impl AnchorFree {
             cosine: hann(side),
             scores: vec![0.0; side * side],
             image: (1.0, 1.0),
+            first_aspect: 1.0,
             pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
         }
     }
@@ -91,10 +94,19 @@ impl AnchorFree {
         Search::even(window, scale / reach)
     }
 
-    /// A window of the target's shape, between pixels.
+    /// A window of the target's shape, between pixels. Where part of the first box's shape is kept (in the logarithm,
+    /// at the same area), an error of the shape cannot feed on itself: a wrong window looks wrong in the same way to a
+    /// network that sees every target square.
     fn box_search(&self, reach: f64) -> Search {
+        let Pose { width, height, .. } = self.pose;
+        let turned = (self.first_aspect * height / width).powf(self.parameters.kept_shape / 2.0);
+        let shape = Pose {
+            width: width * turned,
+            height: height / turned,
+            ..self.pose
+        };
         let times = reach * self.size / self.parameters.exemplar;
-        let (width, height) = self.parameters.box_window(&self.pose);
+        let (width, height) = self.parameters.box_window(&shape);
         let span = (width * times, height * times);
         Search {
             view: SubPixelWindow::covering(self.pose.center, span, self.size as usize).into(),
@@ -173,6 +185,7 @@ impl Loop for AnchorFree {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
+        self.first_aspect = target.width / target.height;
         let parameters = &self.parameters;
         match parameters.window {
             WindowShape::Square => {
@@ -292,6 +305,7 @@ mod tests {
                 penalty_k: 0.007,
                 learning_rate: 0.616,
             },
+            kept_shape: 0.0,
             sigmoid: true,
         }
     }
@@ -513,6 +527,46 @@ mod tests {
             for (ours, expected) in [center.0, center.1, width, height].iter().zip(expected) {
                 assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn a_kept_shape_draws_windows_back_to_the_first_one_and_boxes_stay_as_they_are() {
+        let first = BoundingBox::new(100.0, 40.0, 20.0, 80.0);
+        let grown = Pose {
+            center: (200.0, 100.0),
+            width: 60.0,
+            height: 60.0,
+        };
+        for (kept_shape, width, height) in [
+            (0.0, 60.0, 60.0),
+            (0.5, 60.0 / 2.0_f64.sqrt(), 60.0 * 2.0_f64.sqrt()),
+            (1.0, 30.0, 120.0),
+        ] {
+            let shaped = Parameters {
+                window: WindowShape::Box,
+                context: 0.75,
+                kept_shape,
+                ..parameters()
+            };
+            let mut state = AnchorFree::new(shaped, 256, 16);
+            state.initialize((640, 480), first);
+            state.place(grown);
+            let search = state.search(1.0);
+            let scale = |side: f64| 127.0 / 2.5 / side;
+            assert!((search.scale.0 / scale(width) - 1.0).abs() < 1e-9);
+            assert!((search.scale.1 / scale(height) - 1.0).abs() < 1e-9);
+            // A box of the target's size in this window is one of that size in the frame.
+            let mut scores = vec![-9.0; 256];
+            scores[8 * 16 + 8] = 5.0;
+            let mut distances = vec![30.0 * search.scale.0 as f32; 4 * 256];
+            for of_side in [1, 3] {
+                distances[of_side * 256..][..256].fill(30.0 * search.scale.1 as f32);
+            }
+            let found = state
+                .decode_maps(&scores, &distances, &search, true)
+                .candidate;
+            assert!((found.width - 60.0).abs() < 1e-4 && (found.height - 60.0).abs() < 1e-4);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Parameters {
     /// Search pixels per cell.
     pub stride: f64,
     pub penalty: Penalty,
+    /// The first box's share in the shape of search windows, 0..=1.
+    pub kept_shape: f64,
     /// Whether scores come as logits.
     pub sigmoid: bool,
 }
@@ -40,6 +42,14 @@ pub(super) fn open<L: Loop>(
 ) -> Result<Engine<L>, ModelError> {
     let manifest = &folder.manifest;
     let (search, outputs) = (&manifest.search, &manifest.outputs);
+    if let (Some(kept), WindowShape::Square) = (constants.kept_shape, manifest.template.window) {
+        return Err(ModelError::Value {
+            path: folder.manifest_path(),
+            key: "tracking.*.kept_shape".to_owned(),
+            got: kept.to_string(),
+            expected: "none without `template.window: box`".to_owned(),
+        });
+    }
     let parameters = Parameters {
         window: manifest.template.window,
         template: manifest.template.size,
@@ -47,6 +57,7 @@ pub(super) fn open<L: Loop>(
         exemplar: needed(folder, search.exemplar_size, "search.exemplar_size")? as f64,
         stride: search.stride as f64,
         penalty: Penalty::of(folder, constants)?,
+        kept_shape: constants.kept_shape.unwrap_or(0.0),
         sigmoid: outputs.score.activation == Activation::Sigmoid,
     };
     let boxes = needed(folder, outputs.boxes.as_ref(), "outputs.boxes")?;

@@ -239,6 +239,7 @@ mod tests {
             penalty_k: 0.04,
             learning_rate: 0.95,
         },
+        kept_shape: 0.0,
         sigmoid: false,
     };
 

@@ -39,7 +39,7 @@ pub struct TrackerArgs {
     /// the usual window is looked at again this much wider.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub search_scale: f64,
-    /// Replace a constant: window_influence, penalty_k, learning_rate, or a setting of the target-lost logic
+    /// Replace a constant: window_influence, penalty_k, learning_rate, kept_shape, or a setting of the target-lost logic
     /// such as lost.lost_below. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -88,9 +88,10 @@ fn set_constant(constants: &mut Constants, key: &str, value: &str) -> anyhow::Re
         "window_influence" => (&mut constants.window_influence, 0.0..=1.0),
         "penalty_k" => (&mut constants.penalty_k, 0.0..=f64::MAX),
         "learning_rate" => (&mut constants.learning_rate, 0.0..=1.0),
+        "kept_shape" => (&mut constants.kept_shape, 0.0..=1.0),
         _ => {
             return Err(BadInput(format!(
-                "--set {key}: expected window_influence, penalty_k, learning_rate or lost.NAME"
+                "--set {key}: expected window_influence, penalty_k, learning_rate, kept_shape or lost.NAME"
             ))
             .into());
         }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from ettrack_training.data.config import CropConfig
+from ettrack_training.data.pairs import Kind
 from ettrack_training.distil.folder_teacher import FolderTeacher, mean_maps
 from ettrack_training.distil.map_labels import BoxLabels, carried, mixed, warped
 from ettrack_training.micro import MICRO
@@ -21,21 +24,27 @@ from ettrack_training.trackers import TRACKERS
 @pytest.fixture(scope="module")
 def network() -> ETTrack:
     torch.manual_seed(3)
-    return ETTrack(replace(MICRO, box_context=0.2)).eval()
+    # 1.4 boxes in 32 pixels are five in 114; a network of stride 16 comes close to that.
+    return ETTrack(replace(MICRO, box_context=0.2, search_sizes=(112,))).eval()
 
 
 @pytest.fixture(scope="module")
-def teacher(network, tmp_path_factory) -> FolderTeacher:
+def folder(network, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("teacher") / "micro"
     provenance = {"source": "test", "checkpoint_sha256": "none", "licence": "none"}
     write_model_folder(TRACKERS["et_track"], network, folder, provenance=provenance)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(folder) -> FolderTeacher:
     return FolderTeacher(folder)
 
 
 def test_a_folder_answers_as_its_network(network, teacher) -> None:
     random = np.random.default_rng(4)
     template = random.integers(0, 256, (2, MICRO.template_size, MICRO.template_size, 3), np.uint8)
-    search = random.integers(0, 256, (2, MICRO.search_sizes[0], MICRO.search_sizes[0], 3), np.uint8)
+    search = random.integers(0, 256, (2, 112, 112, 3), np.uint8)
     cls, reg = teacher.maps(template, search)
     with torch.no_grad():
         pictures = [normalise(torch.from_numpy(picture)) for picture in (template, search)]
@@ -76,6 +85,63 @@ def test_pairs_are_framed_for_the_student(teacher) -> None:
     assert (crop.box_context, crop.search_size) == (0.75, 256)
     # The teacher's 1.4 sides in its own number of pixels.
     assert crop.template_size == round(teacher.template_size * 2.5 / 1.4)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "named"),
+    [
+        ("template", {"window": "square"}, "template.window box, got square"),
+        ("template", {"context": 0.5}, "a search window of 5 boxes, got those of 7.00"),
+        ("search", {"exemplar_size": 36}, "search.exemplar_size of a search window of 5 boxes, got those of 4.36"),
+        ("outputs", {"score": {"name": "cls", "activation": "none"}}, "score.activation sigmoid, got none"),
+        ("input", {"channels": "bgr"}, "input.channels rgb, got bgr"),
+    ],
+)
+def test_teachers_of_other_windows_or_scores_are_refused(
+    folder: Path, tmp_path: Path, section: str, change: dict, named: str
+) -> None:
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    manifest[section] |= change
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(manifest))
+    with pytest.raises(ValueError, match=f"{tmp_path}: expected .*{named}"):
+        FolderTeacher(tmp_path)
+
+
+def test_teachers_of_other_families_are_refused(folder: Path, tmp_path: Path) -> None:
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(manifest | {"family": "siamfcpp"}))
+    with pytest.raises(ValueError, match="family anchor_free, got siamfcpp"):
+        FolderTeacher(tmp_path)
+
+
+class Constant:
+    """A teacher that scores everything alike and counts how often it is asked."""
+
+    template_size = 32
+
+    def __init__(self, score: float):
+        self.score, self.asked = score, 0
+
+    def share_of(self, context: float) -> float:
+        return 1.0
+
+    def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.asked += 1
+        return np.full((len(search), 1, 4, 4), self.score), np.ones((len(search), 4, 4, 4))
+
+
+def test_a_batch_is_one_teachers_and_the_next_the_others() -> None:
+    teachers = [Constant(1.0), Constant(3.0)]
+    label = BoxLabels(teachers, 0.75, 32)
+    pairs = {
+        "template": np.zeros((2, 32, 32, 3), np.uint8),
+        "search": np.zeros((2, 64, 64, 3), np.uint8),
+        "box": np.zeros((2, 4), np.float32),
+        "kind": np.full(2, Kind.POSITIVE),
+    }
+    scores = [label(pairs).cls for _ in range(4)]
+    assert [score.mean() for score in scores] == [1.0, 3.0, 1.0, 3.0]
+    assert [teacher.asked for teacher in teachers] == [2, 2]
 
 
 def maps_of(box: np.ndarray, cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

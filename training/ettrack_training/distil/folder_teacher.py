@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import yaml
 
+#: The teachers' search windows, those of FEAR: so many times the box, give or take a share.
+SPAN = 5.0
+_SPAN_TOLERANCE = 0.03
 _SMALLEST_DISTANCE = 0.1
 
 
 class FolderTeacher:
-    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest that says how to feed them."""
+    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest that says how to feed them.
+
+    Its windows have the box's own shape, and its search window is `SPAN` boxes. Any other tracker would answer too, but
+    for a window that nobody shows it: ValueError says what a folder asks for instead.
+    """
 
     def __init__(self, folder: Path, threads: int = 1):
         manifest = yaml.safe_load((folder / "model.yaml").read_text())
+        _refuse_others(folder, manifest)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -24,8 +34,6 @@ class FolderTeacher:
             for name, file in manifest["files"].items()
         }
         given = manifest["input"]
-        if given["channels"] != "rgb":
-            raise ValueError(f"{folder}: expected a teacher of RGB pictures, got {given['channels']}")
         self._mean, self._std = (np.asarray(given[name], np.float32).reshape(3, 1, 1) for name in ("mean", "std"))
         self._scale = np.float32(given["scale"])
         template = manifest["template"]
@@ -52,6 +60,24 @@ class FolderTeacher:
     def _ready(self, picture: np.ndarray) -> np.ndarray:
         planes = picture.transpose(2, 0, 1).astype(np.float32) / self._scale
         return ((planes - self._mean) / self._std)[None]
+
+
+def _refuse_others(folder: Path, manifest: Mapping[str, Any]) -> None:
+    template, search, score = manifest["template"], manifest["search"], manifest["outputs"].get("score", {})
+    for key, got, expected in (
+        ("family", manifest["family"], "anchor_free"),
+        ("input.channels", manifest["input"]["channels"], "rgb"),
+        ("template.window", template.get("window", "square"), "box"),
+        ("outputs.score.activation", score.get("activation"), "sigmoid"),
+    ):
+        if got != expected:
+            raise ValueError(f"{folder}: expected a teacher with {key} {expected}, got {got}")
+    span = (1 + 2 * template["context"]) * search["sizes"][0] / search["exemplar_size"]
+    if abs(span / SPAN - 1) > _SPAN_TOLERANCE:
+        raise ValueError(
+            f"{folder}: expected template.context, search.sizes and search.exemplar_size of a search window of "
+            f"{SPAN:g} boxes, got those of {span:.2f}"
+        )
 
 
 def mean_maps(answers: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

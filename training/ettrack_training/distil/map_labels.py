@@ -9,6 +9,7 @@ there, and in part everywhere, a teacher of square windows speaks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import cv2
 import numpy as np
@@ -18,11 +19,9 @@ from ..data.labels import STRIDE, grid_points
 from ..data.loader import Batch
 from ..data.pairs import Kind
 from .draw import pair_config
-from .folder_teacher import FolderTeacher, mean_maps
+from .folder_teacher import SPAN, FolderTeacher, mean_maps
 from .teacher import Teacher
 
-# FEAR's search window: five times the box.
-_SPAN = 5.0
 # By how much the logarithm of a side is believed wrong at most, and how long a side is believed to be, search pixels.
 _WRONG_SIZE = 0.2
 _SIDES = (12.0, 150.0)
@@ -49,10 +48,14 @@ class Labelled:
 
 class BoxLabels:
     """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
-    pixels."""
+    pixels.
+
+    Of several teachers one is asked about a batch, each in turn: in the long run the student learns their mean, at
+    the cost of one. Asking costs more than all else about a pair."""
 
     def __init__(self, teachers: list[FolderTeacher], context: float, size: int):
         self._teachers, self._context, self._size = teachers, context, size
+        self._turns = cycle(teachers)
 
     def pairs(self) -> PairConfig:
         """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
@@ -63,7 +66,8 @@ class BoxLabels:
 
     def __call__(self, batch: Batch) -> Labelled:
         template, search = batch["template"], batch["search"]
-        cls, reg = mean_maps([teacher.maps(self._inner(template, teacher), search) for teacher in self._teachers])
+        teacher = next(self._turns)
+        cls, reg = teacher.maps(self._inner(template, teacher), search)
         present = batch["kind"] == Kind.POSITIVE
         return Labelled(resized(template, self._size), search, cls, reg, batch["box"], present)
 
@@ -120,7 +124,7 @@ class CarriedLabels:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The teachers' scores [n,n], corners [4,n,n] and reach, bool [n,n], at the student's cells."""
         outside = search.reshape(-1, 3).mean(axis=0)
-        span = _SPAN * sides
+        span = SPAN * sides
         x = warped(search, (search.shape[1] - span) / 2, span, self._search_size, outside)
         answers = []
         for teacher in self._teachers:

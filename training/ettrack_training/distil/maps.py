@@ -1,9 +1,10 @@
 """Distil from maps alone: `python -m ettrack_training.distil.maps --teacher DIR --cache DIR --start FILE --out FILE`
 
-A teacher is any model folder whose graphs give a score and four distances for the student's grid of cells; nothing of
-its inside is looked at. The teachers see windows of the box's own shape. So does the student, unless `--square`
-names a teacher of square windows: then the student sees those, and what the others say is carried to its cells
-(`distil.map_labels`). The teachers' mistakes are put right where the truth is known (`distil.correction`).
+A teacher is a model folder whose graphs give a score and four distances for the student's grid of cells; nothing of
+its inside is looked at. It sees windows of the box's own shape, five boxes wide and high where it searches
+(`distil.folder_teacher`). So does the student, unless `--square` names a teacher of square windows: then the student
+sees those, and what the others say is carried to its cells (`distil.map_labels`). The teachers' mistakes are put
+right where the truth is known (`distil.correction`).
 """
 
 from __future__ import annotations
@@ -86,7 +87,13 @@ def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabel
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--teacher", type=Path, nargs="+", required=True, help="model folders; of several, the mean")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="model folders; of several, each in turn; with --square their mean",
+    )
     parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
     parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")

@@ -28,6 +28,7 @@ from ..distil.maps import main as distil_maps
 from ..distil.publish import main as publish
 from ..distil.tracker import main as distil_tracker
 from ..networks.et_track import ETTrack
+from ..networks.nano import NANO_BOX
 from ..train.__main__ import main as train
 from ..train.evaluation import Benchmark, evaluate
 from ..train.feed import training_batches
@@ -142,11 +143,13 @@ class Smoke:
         return f"features {rows[-1]['features']}"
 
     def distilled_maps(self) -> str:
-        """Goes on for windows of the box's own shape; two model folders teach, one of them the network itself."""
+        """Goes on for windows of the box's shape; two model folders teach, one of them has the student's weights."""
         start, other = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
         teachers = [self.folder / "teachers" / path.stem for path in (start, other)]
         for path, folder in zip((start, other), teachers, strict=True):
-            call(publish, path, folder)
+            boxed = folder.with_suffix(".pt")
+            CheckpointFile(boxed).save({**CheckpointFile(path).load(), "config": NANO_BOX.to_dict()})
+            call(publish, boxed, folder)
         out, model = self.folder / "distilled-maps.pt", self.folder / "box-model"
         command = ["--teacher", *teachers, "--cache", self.cache, "--start", start, "--out", out, "--save-every", 2]
         sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]

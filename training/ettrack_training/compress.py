@@ -1,7 +1,7 @@
 """Compresses a transformer tracker into fewer layers, as CompressTracker does (Hong et al., ICCV 2025).
 
     python -m ettrack_training.compress --tracker compresstracker TEACHER.pth.tar --layers 2 \\
-        --pairs PACKS --output ../models/compresstracker_2
+        --pairs PACKS --output models/compresstracker_2
     python -m ettrack_training.compress --tracker compresstracker --smoke --output out/compressed
 
 The teacher's stacks of equal layers are divided into stages, one per layer that remains. The student

@@ -1,4 +1,4 @@
-"""Train a tracker: `python -m ettrack_training.train --recipe recipes/ettrack.yaml --cache DIR --out DIR`
+"""Train a tracker: `python -m ettrack_training.train --recipe training/recipes/ettrack.yaml --cache DIR --out DIR`
 
 OUT receives recipe.yaml (as it was understood), checkpoint.pt, log.csv and, with `--eval`, the exported
 model of the best figures (best/NAME). `--cache` is what `ettrack_training.data.pack` wrote.

@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+import yaml
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -199,6 +201,12 @@ def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], 
         norm.bias.copy_(shift + mean * scale)
 
 
+def config_of(folder: Path) -> ETTrackConfig:
+    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell."""
+    template = yaml.safe_load((folder / "model.yaml").read_text())["template"]
+    return replace(NANO, box_context=template["context"] if template.get("window") == "box" else None)
+
+
 def framed(pictures: Pictures, config: ETTrackConfig, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless normalised templates and searches, framed as a tracker frames them."""
     rng = np.random.default_rng(seed)
@@ -230,12 +238,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=16, help="of 16 pictures")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    pairs = framed(Pictures(args.pictures), NANO, 16, 1)
-    network = reopen(args.folder, NANO, pairs, args.batches)
+    config = config_of(args.folder)
+    pairs = framed(Pictures(args.pictures), config, 16, 1)
+    network = reopen(args.folder, config, pairs, args.batches)
     template, search = next(pairs)
     for name, value in difference(network, args.folder, template[:1], search[:1]).items():
         print(f"{name}: largest difference from the folder's {value:.1e}")
-    CheckpointFile(args.out).save({"state_dict": network.state_dict(), "config": NANO.to_dict()})
+    CheckpointFile(args.out).save({"state_dict": network.state_dict(), "config": config.to_dict()})
 
 
 if __name__ == "__main__":

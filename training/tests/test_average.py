@@ -38,7 +38,11 @@ def test_the_command_takes_averaged_weights_and_writes_a_checkpoint(tmp_path: Pa
     written = CheckpointFile(tmp_path / "mean.pt").load()
     assert written["state_dict"]["weight"].tolist() == [2.0, 0.0]
     assert written["config"] == config
+    CheckpointFile(tmp_path / "other.pt").save({"state_dict": FIRST, "config": {"any": 1, "box_context": 0.75}})
+    with pytest.raises(SystemExit, match=r"box_context: 0.75 in \S+other.pt, None in \S+a.pt"):
+        main([f"{tmp_path}/a.pt=0.5", f"{tmp_path}/other.pt=0.5", "--out", f"{tmp_path}/bad.pt"])
     with pytest.raises(SystemExit, match="add up to 1"):
         main([f"{tmp_path}/a.pt=0.5", f"{tmp_path}/b.pt=0.4", "--out", f"{tmp_path}/bad.pt"])
     with pytest.raises(SystemExit, match="2"):
         main([f"{tmp_path}/a.pt", "--out", f"{tmp_path}/bad.pt"])
+    assert not (tmp_path / "bad.pt").exists()

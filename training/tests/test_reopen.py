@@ -6,16 +6,19 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.model_folder import write_model_folder
-from ettrack_training.networks.et_track import ETTrack
-from ettrack_training.networks.nano import NANO
-from ettrack_training.reopen import ReopenError, difference, reopen
+from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
+from ettrack_training.networks.nano import NANO, NANO_BOX
+from ettrack_training.reopen import ReopenError, config_of, difference, main, reopen
 from ettrack_training.trackers import TRACKERS
+from ettrack_training.train.state import CheckpointFile
 
 PROVENANCE = {"source": "test", "checkpoint_sha256": "none", "licence": "none"}
 
@@ -67,6 +70,23 @@ def test_exported_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
     template, search = next(pictures(3))
     for value in difference(network, tmp_path / "again", template[:1], search[:1]).values():
         assert value < 1e-3
+
+
+def test_the_command_keeps_the_windows_that_the_folder_asks_for(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    network = ETTrack(NANO_BOX)
+    # An export writes equal tensors once; training has made them differ.
+    for value in network.state_dict().values():
+        if value.ndim == 1:
+            nn.init.uniform_(value, 0.5, 1.5)
+    model, photograph, out = tmp_path / "model", tmp_path / "pictures" / "one.png", tmp_path / "start.pt"
+    write_model_folder(TRACKERS["et_track"], network, model, provenance=PROVENANCE)
+    photograph.parent.mkdir()
+    cv2.imwrite(str(photograph), np.random.default_rng(3).integers(0, 256, (96, 128, 3), np.uint8))
+    main([str(model), "--pictures", str(photograph.parent), "--out", str(out), "--batches", "1"])
+    assert ETTrackConfig.from_dict(CheckpointFile(out).load()["config"]) == NANO_BOX
+    write_model_folder(TRACKERS["et_track"], micro_network(), tmp_path / "square", provenance=PROVENANCE)
+    assert config_of(tmp_path / "square") == NANO
 
 
 def test_another_network_is_refused(folder: Path) -> None:

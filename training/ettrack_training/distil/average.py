@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..train.state import CheckpointFile
+from ..train.state import CheckpointFile, config_differences
 
 
 def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -52,6 +52,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint of the mean")
     args = parser.parse_args(argv)
     states = [CheckpointFile(path).load() for path, _ in args.parts]
+    (first, _), *others = args.parts
+    for (path, _), state in zip(others, states[1:], strict=True):
+        if different := config_differences(state["config"], states[0]["config"], f"in {path}", f"in {first}"):
+            raise SystemExit(f"error: expected checkpoints of one network, got {'; '.join(different)}")
     try:
         mean = average([_weights(state) for state in states], [share for _, share in args.parts])
     except ValueError as error:

@@ -22,7 +22,7 @@ from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
-from ..train.state import CheckpointFile
+from ..train.state import CheckpointFile, config_differences
 from .late import Late
 from .memory import Memory
 
@@ -30,7 +30,9 @@ _HELD_OUT_SEED = 987654
 
 
 class Distillation(ABC):
-    """A run from where its checkpoint stands, if there is one. See `add_options` for the options."""
+    """A run from where its checkpoint stands, if there is one. See `add_options` for the options.
+
+    Raises ValueError for a checkpoint of another network."""
 
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self.options, self.network = options, network
@@ -44,6 +46,8 @@ class Distillation(ABC):
         self.step = 0
         if self._checkpoint.exists():
             state = self._checkpoint.load()
+            if different := config_differences(state["config"], network.config.to_dict()):
+                raise ValueError(f"the checkpoint {options.out} is of another network: {'; '.join(different)}")
             network.load_state_dict(state["state_dict"])
             self._optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]

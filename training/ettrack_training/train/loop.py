@@ -23,7 +23,7 @@ from .log import CsvLog
 from .losses import objective, part_names
 from .recipe import Optimizer, Recipe
 from .schedule import share
-from .state import CheckpointFile
+from .state import CheckpointFile, config_differences
 from .validation import validate
 
 
@@ -96,9 +96,7 @@ class Training:
         self._random = torch.Generator(self.device).manual_seed(seed * 100_003 + self.step)
 
     def _resume(self, saved: Mapping[str, Any]) -> None:
-        mine, theirs = self.network.config.to_dict(), saved["config"]
-        different = [f"{k}: {theirs.get(k)} there, {v} here" for k, v in mine.items() if theirs.get(k) != v]
-        if different:
+        if different := config_differences(saved["config"], self.network.config.to_dict()):
             raise TrainingError(f"the checkpoint {self._checkpoint.path} is of another network: {'; '.join(different)}")
         self.network.load_state_dict(saved["state_dict"])
         try:

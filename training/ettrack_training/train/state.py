@@ -5,12 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 PART_BYTES = 15_000_000
+
+
+def config_differences(
+    theirs: Mapping[str, Any], mine: Mapping[str, Any], there: str = "there", here: str = "here"
+) -> list[str]:
+    """Where two networks' configurations differ. Not all of it shows in the tensors: the windows do not."""
+    return [
+        f"{key}: {theirs.get(key)} {there}, {mine.get(key)} {here}"
+        for key in {**mine, **theirs}
+        if theirs.get(key) != mine.get(key)
+    ]
 
 
 class CheckpointFile:

@@ -1,0 +1,59 @@
+"""Runs of distillation, taken up again from their checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ettrack_training.distil.memory import Memory
+from ettrack_training.distil.run import Distillation, add_options
+from ettrack_training.micro import MICRO
+from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
+
+
+class Numbers(Memory):
+    """Pairs of which nothing is known but a number."""
+
+    def add(self) -> None:
+        self.put({"number": self._rng.random((2, 1), "float32")})
+
+
+class Shrinking(Distillation):
+    """Makes one weight as small as the pairs' numbers."""
+
+    def memory(self, seed: int, capacity: int, batch: int) -> Memory:
+        return Numbers(capacity, seed)
+
+    def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
+        return {"size": (self.network.cls_pred_head.cls_pred.weight.sum() - batch["number"].mean()).square()}
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        return losses["size"]
+
+
+def distillation(out: Path, config: ETTrackConfig = MICRO, steps: int = 2) -> Shrinking:
+    parser = argparse.ArgumentParser()
+    add_options(parser, batch=4, fresh=2, capacity=8, validation_pairs=2)
+    words = ["--cache", "none", "--out", str(out), "--steps", str(steps)]
+    torch.manual_seed(2)
+    return Shrinking(parser.parse_args(words), ETTrack(config))
+
+
+def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
+    out = tmp_path / "run.pt"
+    first = distillation(out)
+    first.run()
+    again = distillation(out, steps=3)
+    assert again.step == 2
+    weight = "cls_pred_head.cls_pred.weight"
+    torch.testing.assert_close(again.network.state_dict()[weight], first.network.state_dict()[weight])
+    again.run()
+    assert distillation(out).step == 3
+    # The windows that a network is for have no tensors.
+    with pytest.raises(ValueError, match=r"run.pt is of another network: box_context: None there, 0.75 here"):
+        distillation(out, replace(MICRO, box_context=0.75))

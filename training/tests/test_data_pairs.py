@@ -162,6 +162,19 @@ def test_in_windows_of_the_boxs_shape_every_target_is_square(cache: Path, origin
         np.testing.assert_allclose(sides, 127 / 2.5, atol=6)
 
 
+@pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.COMPOSITE])
+def test_a_search_window_is_larger_by_its_size_over_the_exemplars(cache: Path, origin: Origin) -> None:
+    still = {"template_shift": 0, "template_scale": 0, "search_scale": 0, "search_aspect": 0, "search_shift": 30}
+    crop = CropConfig(template_size=64, exemplar_size=64, search_size=192, **still)
+    sampler = PairSampler(Dataset(cache), only(origin, crop=crop))
+    rng = np.random.default_rng(4)
+    pairs = [pair for pair in (sampler(rng) for _ in range(30)) if pair.kind == Kind.POSITIVE]
+    assert len(pairs) > 15
+    for boxes in ([pair.box for pair in pairs], [red_box(pair.template) for pair in pairs]):
+        sides = [geometry.context_side(x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes]
+        assert np.median(sides) == pytest.approx(64, abs=5)
+
+
 def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
     config = only(Origin.VIDEO, crop=CropConfig(search_shift=20, search_scale=0.1, search_aspect=0))
     sampler = PairSampler(Dataset(cache), config)

@@ -57,6 +57,14 @@ def test_the_papers_recipe() -> None:
         ({"data": {"batch": 0}}, "got 500000 and 0"),
         ({"loss": {"cls": 0, "box": 0}}, "at least one weight"),
         ({"loss": {"teacher": 1}, "data": {"device_augment": True}}, "device_augment"),
+        (
+            {"network": "ettrack-nano", "data": {"pairs": {"crop": {"box_context": 0.75}}}},
+            r"data\.pairs\.crop\.box_context: expected the network's, None, got 0\.75",
+        ),
+        (
+            {"network": {"base": "ettrack-nano", "box_context": 0.75}, "loss": {"teacher": 1}},
+            r"network\.box_context: the teacher sees square windows",
+        ),
         ({"inputs": "teacher_features", "loss": {"features": 1}}, r"loss\.features"),
     ],
 )
@@ -79,6 +87,14 @@ def test_networks_by_name_and_changed() -> None:
     assert changed.network.ffn == 96
     assert changed.network.backbone == NANO.backbone
     assert changed.pairs.crop.template_size == 127
+
+
+def test_pairs_show_the_windows_that_the_network_is_for() -> None:
+    square = Recipe.from_dict({"name": "x", "network": "ettrack-nano"}).pairs.crop
+    assert (square.box_context, square.exemplar_size) == (None, 127)
+    values = {"base": "ettrack-nano", "box_context": 0.75, "template_size": 128}
+    boxed = Recipe.from_dict({"name": "x", "network": values}).pairs.crop
+    assert (boxed.box_context, boxed.exemplar_size) == (0.75, 128)
 
 
 def test_numbers_as_yaml_gives_them() -> None:

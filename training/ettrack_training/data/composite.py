@@ -20,8 +20,6 @@ from .pairs import NO_BOX, Kind, Origin, Pair
 from .sprite import Sprite, count_opaque, draw_sprite, opaque_mask
 from .subject import Subject, Supply
 
-# The target's context window measures 127 pixels in both crops, see geometry.context_side.
-NOMINAL_CONTEXT = 127.0
 # Below this share of its opaque pixels, or this side, a target counts as hidden.
 _HIDDEN_SHARE = 0.2
 _HIDDEN_SIDE = 4
@@ -141,7 +139,7 @@ class Compositor:
         options, canvas = self._options, backdrop.canvas
         size = canvas.shape[0]
         scale = np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_scale))
-        context = NOMINAL_CONTEXT / scale
+        context = self._crops.exemplar_size / scale
         shape = self._shape(context, float(np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_aspect))))
         sprite = draw_sprite(rng, target.view(rng), pose, colour, context, canvas, options, shape)
         if sprite is None:
@@ -182,7 +180,7 @@ class Compositor:
     ) -> np.ndarray:
         """Covers a part of the target, at most so much that ``min_visible`` of it stays; its alpha afterwards."""
         options = self._options
-        context = NOMINAL_CONTEXT * np.exp(rng.normal(-0.1, 0.35))
+        context = self._crops.exemplar_size * np.exp(rng.normal(-0.1, 0.35))
         cover = self._supply.other(rng, shown)
         sprite = draw_sprite(rng, cover.view(rng), draw_pose(rng, options), UNCHANGED, context, canvas, options)
         if sprite is None:
@@ -206,7 +204,7 @@ class Compositor:
             cutout = self._supply.other(rng, subject).view(rng)
             colour = _appearance(rng)
         pose = move_pose(rng, draw_pose(rng, options), options)
-        context = NOMINAL_CONTEXT * np.exp(rng.normal(0, 0.3))
+        context = self._crops.exemplar_size * np.exp(rng.normal(0, 0.3))
         return draw_sprite(rng, cutout, pose, colour, context, canvas, options)
 
 

@@ -21,10 +21,13 @@ class CropConfig:
     ``box_context`` None cuts square windows, as E.T.Track does. A number c cuts windows of the box's own shape, 1 + 2c
     of its sides, so that every target comes out square in the crops: then nothing is stretched, and the differences
     of shape that a loop meets are those of ``search_aspect``.
+
+    ``exemplar_size`` is the side that the template's window has in search pixels, whatever size the template is cut at.
     """
 
     template_size: int = TEMPLATE_SIZE
     search_size: int = SEARCH_SIZE
+    exemplar_size: int = TEMPLATE_SIZE
     template_shift: float = 4.0
     template_scale: float = 0.05
     search_shift: float = 64.0

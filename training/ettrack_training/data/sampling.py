@@ -190,8 +190,7 @@ class PairSampler:
     ) -> Callable[[np.ndarray], np.ndarray]:
         """Draws the scale of a search window; returns its map for a given centre in the source."""
         config = self.config.crop
-        # The search window shows as much context per pixel as the template's nominal 127.
-        span = config.template_span(box, stretch) * config.search_size / 127
+        span = config.template_span(box, stretch) * config.search_size / config.exemplar_size
         scale = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_scale))
         aspect = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
         span = tuple(span * scale * (aspect, 1 / aspect))

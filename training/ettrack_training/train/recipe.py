@@ -154,9 +154,17 @@ class Recipe:
 
     @property
     def pairs(self) -> PairConfig:
-        """The pair sampler's configuration, with crops of the network's sizes."""
-        sizes = {"template_size": self.network.template_size, "search_size": self.network.search_sizes[0]}
-        return replace(self.data.pairs, crop=replace(self.data.pairs.crop, **sizes))
+        """The pair sampler's configuration, with crops of the network's sizes and windows."""
+        network = self.network
+        crop = replace(
+            self.data.pairs.crop,
+            template_size=network.template_size,
+            search_size=network.search_sizes[0],
+            # As the model folder will say.
+            exemplar_size=network.template_size,
+            box_context=network.box_context,
+        )
+        return replace(self.data.pairs, crop=crop)
 
     def with_steps(self, steps: int) -> Recipe:
         """The same with another number of steps in all."""
@@ -308,6 +316,11 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError("loss: expected at least one weight above 0")
     if recipe.network.backbone.stride != STRIDE:
         raise RecipeError(f"network.backbone: expected stride {STRIDE}, got {recipe.network.backbone.stride}")
+    windows, crops = recipe.network.box_context, data.pairs.crop.box_context
+    if crops not in (None, windows):
+        raise RecipeError(f"data.pairs.crop.box_context: expected the network's, {windows}, got {crops}")
+    if recipe.needs_teacher and windows is not None:
+        raise RecipeError(f"network.box_context: the teacher sees square windows, expected none, got {windows}")
     if recipe.inputs != "pictures" and loss.features > 0:
         raise RecipeError(f"loss.features: with inputs {recipe.inputs} there is no backbone that could learn them")
     if recipe.needs_teacher and data.device_augment:

@@ -124,6 +124,12 @@ def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
     assert not any("running" in name for name in moved)
 
 
+@pytest.mark.parametrize("stages", [-1, 5])
+def test_as_many_stages_learn_as_there_are(network, stages) -> None:
+    with pytest.raises(ValueError, match=f"expected 0 to 4 stages .* got {stages}"):
+        Late(network, stages)
+
+
 BOX = torch.tensor([[96.0, 96.0, 160.0, 160.0]])
 
 

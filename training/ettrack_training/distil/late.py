@@ -16,10 +16,14 @@ class Late:
     What the first ones make of a crop never changes, so that it is made once and kept instead of the crop.
     All its batch norms keep their statistics. Templates and search windows have different ones, and an average over
     batches of both would fit neither.
+
+    Raises ValueError for more stages than there are, or fewer than none.
     """
 
     def __init__(self, network: ETTrack, stages: int):
         backbone = network.backbone_net
+        if not 0 <= stages <= len(backbone.blocks):
+            raise ValueError(f"expected 0 to {len(backbone.blocks)} stages of the backbone to learn, got {stages}")
         frozen = len(backbone.blocks) - stages
         self._early = nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:frozen])
         self._early.requires_grad_(False)

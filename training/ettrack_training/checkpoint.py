@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,15 +31,15 @@ def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] =
     itself. Only tensors and plain containers are read; `inert_classes` are read as empty shells.
     Raises `CheckpointError`.
     """
-    state = _unwrap(path, _read(path, inert_classes), entry)
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return unwrap(path, read(path, inert_classes), entry)
 
 
-def _read(path: Path, inert_classes: Iterable[str]) -> Any:
+def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = None) -> Any:
+    """All that a checkpoint holds, see `load`; `data` is its content where that does not lie in one file."""
     shells = [(_shell(name), name) for name in (*_SETTINGS, *inert_classes)]
     try:
         with torch.serialization.safe_globals([*shells, *_numpy_globals()]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     # torch reports a truncated or foreign file by whatever fails first inside it.
@@ -73,7 +74,8 @@ def _numpy_globals() -> list[Any]:
     return [*functions, numpy.ndarray, numpy.dtype, *(type(numpy.dtype(kind)) for kind in kinds)]
 
 
-def _unwrap(path: Path, content: Any, entry: str | None) -> dict[str, Tensor]:
+def unwrap(path: Path, content: Any, entry: str | None = None) -> dict[str, Tensor]:
+    """The named tensors of what was read, see `load`."""
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: expected a mapping of tensors, got {type(content).__name__}")
     if entry is not None:
@@ -85,7 +87,7 @@ def _unwrap(path: Path, content: Any, entry: str | None) -> dict[str, Tensor]:
         candidates.append(content)
     for candidate in candidates:
         if _is_state(candidate):
-            return dict(candidate)
+            return {key.removeprefix("module."): value for key, value in candidate.items()}
     raise CheckpointError(
         f"{path}: expected tensors by name, or under one of {', '.join(WRAPPERS)}; "
         f"got the keys {', '.join(map(str, list(content)[:_SHOWN])) or 'none'}"

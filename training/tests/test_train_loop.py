@@ -182,6 +182,25 @@ def test_checkpoints_of_other_networks_are_refused(tmp_path: Path) -> None:
     torch.testing.assert_close(target.cls_pred_head.cls_pred.weight, source.cls_pred_head.cls_pred.weight)
 
 
+def test_a_run_starts_from_another_ones_averaged_weights_also_in_pieces(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    for number in range(2):
+        run.train_step(batch(number))
+    run.save()
+    pieces = tmp_path / "pieces.pt"
+    CheckpointFile(pieces, parts=True, part_bytes=3000).save(CheckpointFile(tmp_path / "checkpoint.pt").load())
+    averaged = run.best_weights().state_dict()
+    weight = "cls_pred_head.cls_pred.weight"
+    assert not torch.equal(averaged[weight], run.network.state_dict()[weight])
+    for path in (tmp_path / "checkpoint.pt", pieces):
+        whole, joined = ETTrack(MICRO), ETTrack(MICRO)
+        start_from(whole, whole=path)
+        start_from(joined, backbone=path, head=path)
+        for name, value in averaged.items():
+            assert torch.equal(whole.state_dict()[name], value), name
+            assert torch.equal(joined.state_dict()[name], value), name
+
+
 def test_checkpoints_in_pieces(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path / "c.pt", parts=True, part_bytes=3000)
     content = {"weights": torch.arange(2000.0), "step": 7}

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from ..train.state import CheckpointFile, config_differences
+from ..train.state import CheckpointFile, config_differences, trained_weights
 
 
 def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -32,10 +31,6 @@ def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -
         else value
         for name, value in networks[0].items()
     }
-
-
-def _weights(state: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    return state["ema"]["state_dict"] if "ema" in state else state["state_dict"]
 
 
 def _part(text: str) -> tuple[Path, float]:
@@ -57,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         if different := config_differences(state["config"], states[0]["config"], f"in {path}", f"in {first}"):
             raise SystemExit(f"error: expected checkpoints of one network, got {'; '.join(different)}")
     try:
-        mean = average([_weights(state) for state in states], [share for _, share in args.parts])
+        mean = average([trained_weights(state) for state in states], [share for _, share in args.parts])
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     CheckpointFile(args.out).save({"state_dict": mean, "config": states[0]["config"]})

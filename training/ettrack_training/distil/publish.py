@@ -16,7 +16,7 @@ from ..model_folder import sha256, write_model_folder
 from ..networks.et_track import ETTrack, ETTrackConfig
 from ..trackers import TRACKERS
 from ..train.start import backbone_state
-from ..train.state import CheckpointFile
+from ..train.state import CheckpointFile, trained_weights
 
 DESCRIPTION = "E.T.Track's building blocks at a few milliseconds per frame, distilled from NanoTrack v2"
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = CheckpointFile(args.checkpoint)
     state = checkpoint.load()
     network = ETTrack(ETTrackConfig.from_dict(state["config"]))
-    network.load_state_dict(state["ema"]["state_dict"] if "ema" in state else state["state_dict"])
+    network.load_state_dict(trained_weights(state))
     if args.backbone:
         network.backbone_net.load_state_dict(backbone_state(args.backbone))
     differences = publish(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint import CheckpointError, differences, load
+from ..checkpoint import CheckpointError, differences, read, unwrap
 from ..networks.et_track import ETTrack
+from .state import CheckpointFile, trained_weights
 
 _PREFIX = "backbone_net."
 
@@ -18,27 +21,40 @@ def start_from(
     """Puts the weights of checkpoints into the network, those of `whole` first.
 
     A backbone is taken from a distilled one's checkpoint or from a whole network's, a head (everything
-    but the backbone) from a whole network's. Raises `CheckpointError` where keys or shapes differ.
+    but the backbone) from a whole network's, averaged weights where it holds some. Raises `CheckpointError` where keys
+    or shapes differ.
     """
     if whole:
-        _load(network, whole, load(whole))
+        _load(network, whole, _weights(whole, _read(whole)))
     if backbone:
         _load(network.backbone_net, backbone, backbone_state(backbone))
     if head:
-        state = {key: value for key, value in load(head).items() if not key.startswith(_PREFIX)}
+        state = {key: value for key, value in _weights(head, _read(head)).items() if not key.startswith(_PREFIX)}
         kept = {_PREFIX + key: value for key, value in network.backbone_net.state_dict().items()}
         _load(network, head, {**state, **kept})
 
 
 def backbone_state(path: Path) -> dict[str, Tensor]:
     """The backbone's tensors without their prefix, from either kind of checkpoint."""
+    content = _read(path)
     try:
-        return load(path, entry="backbone")
+        return unwrap(path, content, entry="backbone")
     except CheckpointError:
         # No backbone of its own: a whole network's file, or none at all, which this says.
-        state = load(path)
+        state = _weights(path, content)
     own = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
     return own or state
+
+
+def _read(path: Path) -> Any:
+    """One file or pieces; also other people's, as `checkpoint.load` reads them."""
+    file = CheckpointFile(path)
+    return read(path, data=file.read_bytes() if file.exists() else None)
+
+
+def _weights(path: Path, content: Any) -> dict[str, Tensor]:
+    ours = isinstance(content, Mapping) and {"state_dict", "ema"} <= content.keys()
+    return unwrap(path, trained_weights(content) if ours else content)
 
 
 def _load(module, path: Path, state: dict[str, Tensor]) -> None:

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 PART_BYTES = 15_000_000
+
+
+def trained_weights(saved: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """What a run's checkpoint stands for: averaged weights where it holds some."""
+    return saved.get("ema", {}).get("state_dict", saved["state_dict"])
 
 
 def config_differences(

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .boxes import overlap
+from .checkpoint import CheckpointError
 from .convert import load_network
 from .model_folder import sha256, write_model_folder
 from .networks import ETTrack
@@ -38,9 +40,12 @@ from .networks.smat import Smat
 from .networks.sparsett import SparseTT
 from .trackers import TRACKERS
 from .trackers.noise import structured_noise
+from .train.start import load_into
+from .train.state import CheckpointFile
 
 # Weights of the losses, those of the paper.
 L1, GIOU, SCORE, FEATURES = 5.0, 2.0, 1.0, 0.2
+_HELD_OUT_SEED = 987654
 
 
 @dataclass(frozen=True)
@@ -303,30 +308,33 @@ def noise_pairs(tracker: str, batch: int, seed: int, network: nn.Module) -> Iter
 
 def train(
     compression: Compression,
-    pairs: Iterator[tuple[Tensor, Tensor]],
+    pairs: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
     steps: int,
     *,
     rate: float = 4e-5,
     seed: int = 0,
     device: str = "cpu",
-    checkpoint: Path | None = None,
+    checkpoint: CheckpointFile | None = None,
     report: Callable[[int, dict[str, float]], None] = lambda _step, _losses: None,
 ) -> None:
-    """Trains the student; goes on from `checkpoint` where there is one, and writes it every hundred steps."""
+    """Trains the student on what `pairs` gives from a step on; goes on from `checkpoint` where there is one, and writes
+    it every hundred steps. Raises `CheckpointError` for a checkpoint of another student, ValueError for a damaged one.
+    """
     compression.to(device)
     compression.teacher.to(device)
     optimizer = torch.optim.AdamW(compression.student.parameters(), lr=rate, weight_decay=1e-4)
     start = 0
     if checkpoint and checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
-        compression.student.load_state_dict(saved["student"])
+        saved = checkpoint.load(device)
+        load_into(compression.student, checkpoint.path, saved["student"])
         optimizer.load_state_dict(saved["optimizer"])
         start = saved["step"]
+    stream = pairs(start)
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = rate if step < 0.8 * steps else 0.1 * rate
         compression.draw(replacement_probability(step, steps), np.random.default_rng([seed, step]))
-        template, search = (images.to(device) for images in next(pairs))
+        template, search = (images.to(device) for images in next(stream))
         parts = losses(compression, template, search)
         optimizer.zero_grad(set_to_none=True)
         parts["total"].backward()
@@ -334,10 +342,9 @@ def train(
         optimizer.step()
         report(step, {name: float(value.detach()) for name, value in parts.items()})
         if checkpoint and ((step + 1) % 100 == 0 or step + 1 == steps):
-            state = {"student": compression.student.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            temporary = checkpoint.with_suffix(".tmp")
-            torch.save(state, temporary)
-            temporary.replace(checkpoint)
+            checkpoint.save(
+                {"student": compression.student.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            )
 
 
 @torch.no_grad()
@@ -374,17 +381,29 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.smoke == bool(options.teacher) or (options.teacher and not options.pairs):
         parser.error("give a teacher's checkpoint and --pairs, or --smoke")
+    try:
+        _compress(options)
+    except (CheckpointError, TypeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(options.output)
+    return 0
+
+
+def _compress(options: argparse.Namespace) -> None:
     if options.smoke:
         options.steps, options.batch, options.rate, options.device = 30, 2, 1e-3, "cpu"
         teacher = smoke_teacher(options.tracker)
     else:
         teacher, _ = load_network(TRACKERS[options.tracker], options.teacher)
     compression = Compression(teacher, options.layers)
-    if options.smoke:
-        pairs = noise_pairs(options.tracker, options.batch, options.seed, teacher)
-    else:
-        pairs = packed_pairs(options.pairs, options.tracker, options.batch, options.seed, teacher)
-    held = [next(pairs) for _ in range(2)]
+
+    def pairs(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        if options.smoke:
+            return noise_pairs(options.tracker, options.batch, seed, teacher)
+        return packed_pairs(options.pairs, options.tracker, options.batch, seed, teacher)
+
+    held = list(itertools.islice(pairs(_HELD_OUT_SEED), 2))
     before = evaluate(compression, held)
 
     def report(step: int, parts: dict[str, float]) -> None:
@@ -393,12 +412,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     train(
         compression,
-        pairs,
+        # A resumed run draws other pairs than its beginning did.
+        lambda step: pairs(options.seed * 100_003 + step),
         options.steps,
         rate=options.rate,
         seed=options.seed,
         device=options.device,
-        checkpoint=options.checkpoint,
+        checkpoint=CheckpointFile(options.checkpoint) if options.checkpoint else None,
         report=report,
     )
     compression.cpu()
@@ -417,8 +437,6 @@ def main(arguments: list[str] | None = None) -> int:
         },
         replace=True,
     )
-    print(options.output)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Compressing trackers: stages, replacement, and what comes out."""
 
 import dataclasses
+import itertools
 
 import onnxruntime
 import pytest
@@ -8,12 +9,14 @@ import torch
 import yaml
 
 from ettrack_training import compress
+from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.compress import Compression, Stack, predictions, replacement_probability
 from ettrack_training.micro import MICRO
 from ettrack_training.networks import ETTrack, TowerSpec
 from ettrack_training.networks.compresstracker import CompressTracker
 from ettrack_training.networks.smat import Smat
 from ettrack_training.networks.sparsett import SparseTT
+from ettrack_training.train.state import CheckpointFile
 
 TALL = dataclasses.replace(
     MICRO,
@@ -76,21 +79,56 @@ def test_at_least_one_stage_is_the_students():
 
 def test_training_goes_on_from_its_checkpoint(tmp_path):
     teacher = compress.smoke_teacher("compresstracker")
-    pairs = list(zip(range(2), compress.noise_pairs("compresstracker", 1, 0, teacher), strict=False))
-    images = [pair for _, pair in pairs]
+    images = list(itertools.islice(compress.noise_pairs("compresstracker", 1, 0, teacher), 2))
+    asked = []
 
-    def run(name, *parts):
-        for pairs, steps in parts:
+    def pairs(step):
+        asked.append(step)
+        return iter(images[step:])
+
+    def run(name, *ends):
+        file = CheckpointFile(tmp_path / "new" / name)
+        for steps in ends:
             compression = Compression(teacher, 2)
-            compress.train(compression, iter(pairs), steps, rate=1e-3, checkpoint=tmp_path / name)
+            compress.train(compression, pairs, steps, rate=1e-3, checkpoint=file)
+        assert file.load()["step"] == 2
         return compression.student.state_dict()
 
-    whole = run("whole.pt", (images, 2))
-    saved = torch.load(tmp_path / "whole.pt", weights_only=True)
-    assert saved["step"] == 2
-    again = run("whole.pt", ([], 2))
+    whole, resumed = run("whole.pt", 2), run("resumed.pt", 1, 2)
+    assert asked == [0, 0, 1]
     for key, value in whole.items():
-        assert torch.equal(value, again[key])
+        assert torch.equal(value, resumed[key])
+    with pytest.raises(CheckpointError, match=r"whole.pt does not fit: \d+ missing keys"):
+        compress.train(Compression(teacher, 3), pairs, 2, checkpoint=CheckpointFile(tmp_path / "new" / "whole.pt"))
+
+
+def test_pairs_are_new_after_each_break_and_held_out_ones_stay_apart(tmp_path, monkeypatch):
+    seeds = []
+    noise_pairs = compress.noise_pairs
+
+    def recorded(tracker, batch, seed, network):
+        seeds.append(seed)
+        return noise_pairs(tracker, batch, seed, network)
+
+    monkeypatch.setattr(compress, "noise_pairs", recorded)
+    monkeypatch.setattr(compress, "train", lambda _compression, pairs, _steps, **_: (pairs(0), pairs(5)))
+    compress.main(["--tracker", "compresstracker", "--smoke", "--output", str(tmp_path / "out")])
+    assert len(seeds) == len(set(seeds)) == 3
+
+
+def test_what_cannot_be_compressed_is_refused_in_a_line(tmp_path, capsys):
+    output = ["--output", str(tmp_path / "out")]
+    assert compress.main(["--tracker", "lighttrack", "--smoke", *output]) == 2
+    assert capsys.readouterr().err.startswith("error: LightTrack has no stacks to compress")
+    missing = str(tmp_path / "missing.pth")
+    assert compress.main(["--tracker", "smat", missing, "--pairs", str(tmp_path), *output]) == 2
+    assert capsys.readouterr().err == f"error: {missing}: no such file\n"
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(b"nothing")
+    words = ["--tracker", "compresstracker", "--smoke", "--checkpoint", str(damaged), *output]
+    assert compress.main(words) == 2
+    assert "damaged.pt: expected a checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_smoke_run_learns_and_ends_in_a_model_that_runs(tmp_path, capsys):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import CheckpointError, differences, read, unwrap
 from ..networks.et_track import ETTrack
@@ -25,13 +25,13 @@ def start_from(
     or shapes differ.
     """
     if whole:
-        _load(network, whole, _weights(whole, _read(whole)))
+        load_into(network, whole, _weights(whole, _read(whole)))
     if backbone:
-        _load(network.backbone_net, backbone, backbone_state(backbone))
+        load_into(network.backbone_net, backbone, backbone_state(backbone))
     if head:
         state = {key: value for key, value in _weights(head, _read(head)).items() if not key.startswith(_PREFIX)}
         kept = {_PREFIX + key: value for key, value in network.backbone_net.state_dict().items()}
-        _load(network, head, {**state, **kept})
+        load_into(network, head, {**state, **kept})
 
 
 def backbone_state(path: Path) -> dict[str, Tensor]:
@@ -57,7 +57,8 @@ def _weights(path: Path, content: Any) -> dict[str, Tensor]:
     return unwrap(path, trained_weights(content) if ours else content)
 
 
-def _load(module, path: Path, state: dict[str, Tensor]) -> None:
+def load_into(module: nn.Module, path: Path, state: Mapping[str, Tensor]) -> None:
+    """Puts a checkpoint's tensors into a module. Raises `CheckpointError` where keys or shapes differ."""
     lines = differences(state, module.state_dict())
     if lines:
         raise CheckpointError(f"{path} does not fit: {'; '.join(lines)}")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.train.__main__ import main
+from ettrack_training.train.recipe import Recipe
+from ettrack_training.train.state import CheckpointFile
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -21,22 +24,39 @@ def refused(capsys: pytest.CaptureFixture, recipe: Path, folder: Path, *more: st
     return line
 
 
-def test_wrong_usage_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+@pytest.fixture
+def start(tmp_path: Path) -> list[str]:
+    """Options that start the smoke recipe from weights."""
+    network = ETTrack(Recipe.load(RECIPES / "smoke.yaml").network)
+    CheckpointFile(tmp_path / "start.pt").save({"state_dict": network.state_dict()})
+    return ["--device", "cpu", "--start", str(tmp_path / "start.pt")]
+
+
+def test_wrong_usage_is_named(tmp_path: Path, start: list[str], capsys: pytest.CaptureFixture) -> None:
     smoke, nano = RECIPES / "smoke.yaml", RECIPES / "ettrack-nano.yaml"
     assert "nowhere.yaml: cannot be read" in refused(capsys, tmp_path / "nowhere.yaml", tmp_path)
     assert "expected --teacher DIR" in refused(capsys, nano, tmp_path, "--device", "cpu")
     teacher = str(tmp_path / "teacher")
     assert "backbone.onnx" in refused(capsys, nano, tmp_path, "--device", "cpu", "--teacher", teacher)
-    assert "clips.json" in refused(capsys, smoke, tmp_path, "--device", "cpu", "--workers", "0")
-    assert "got 'otb100'" in refused(capsys, smoke, tmp_path, "--device", "cpu", "--eval", "otb100")
+    assert "clips.json" in refused(capsys, smoke, tmp_path, *start, "--workers", "0")
+    assert "got 'otb100'" in refused(capsys, smoke, tmp_path, *start, "--eval", "otb100")
     missing = str(tmp_path / "ettrack")
-    words = ["--device", "cpu", "--eval", "vot=/data", "--ettrack", missing]
+    words = [*start, "--eval", "vot=/data", "--ettrack", missing]
     assert f"{missing}: expected the ettrack command line" in refused(capsys, smoke, tmp_path, *words)
     assert "backbone.pt: no such file" in refused(
         capsys, smoke, tmp_path, "--device", "cpu", "--backbone", str(tmp_path / "backbone.pt")
     )
     if not torch.cuda.is_available():
-        assert "no CUDA device" in refused(capsys, smoke, tmp_path, "--device", "cuda")
+        assert "no CUDA device" in refused(capsys, smoke, tmp_path, *start, "--device", "cuda")
+
+
+@pytest.mark.parametrize("recipe", ["ettrack", "ettrack-nano-gpu", "ettrack-nano-head", "ettrack-nano-truth"])
+def test_a_backbone_of_random_weights_does_not_stand_still(
+    tmp_path: Path, capsys: pytest.CaptureFixture, recipe: str
+) -> None:
+    words = ["--device", "cpu", "--teacher", str(tmp_path / "teacher")]
+    message = refused(capsys, RECIPES / f"{recipe}.yaml", tmp_path, *words)
+    assert f"the backbone of the recipe {recipe} stands still: expected --backbone or --start FILE" in message
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

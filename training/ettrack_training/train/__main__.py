@@ -75,6 +75,8 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(f"{checkpoint.path} is there already: --resume goes on with it, another --out begins anew")
     if recipe.needs_teacher and options.teacher is None:
         raise ValueError(f"the recipe {recipe.name} learns from a teacher: expected --teacher DIR")
+    if recipe.needs_backbone and not (options.start or options.backbone or checkpoint.exists()):
+        raise ValueError(f"the backbone of the recipe {recipe.name} stands still: expected --backbone or --start FILE")
     benchmarks = [Benchmark.parse(text) for text in options.eval]
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {options.device}: PyTorch sees no CUDA device here; expected cpu")

@@ -153,6 +153,13 @@ class Recipe:
         return self.inputs != "pictures" or self.loss.teacher > 0 or self.loss.features > 0
 
     @property
+    def needs_backbone(self) -> bool:
+        """Whether its backbone stands still at first, and so must have learnt before."""
+        if self.inputs == "pictures":
+            return self.optimizer.frozen_backbone > 0
+        return self.inputs == "backbone_features"
+
+    @property
     def pairs(self) -> PairConfig:
         """The pair sampler's configuration, with crops of the network's sizes and windows."""
         network = self.network

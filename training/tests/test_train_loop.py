@@ -339,6 +339,43 @@ def test_evaluations_are_read_and_their_absence_named(tmp_path: Path) -> None:
         read_summary(summary)
 
 
+class Interrupted(Exception):
+    """What a machine that is switched off would do."""
+
+
+class Figures:
+    """An evaluator that notes when it was asked, and may be interrupted once."""
+
+    columns = ("auc",)
+
+    def __init__(self, interrupted_at: int = 0):
+        self.asked: list[int] = []
+        self._interrupted_at = interrupted_at
+
+    def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
+        self.asked.append(step)
+        if step == self._interrupted_at:
+            raise Interrupted
+        return {"auc": f"0.{step}"}
+
+
+@pytest.mark.parametrize(("interrupted_at", "after"), [(4, [4, 6]), (6, [6])])
+def test_an_interrupted_evaluation_is_made_up(tmp_path: Path, interrupted_at: int, after: list[int]) -> None:
+    recipe = replace(RECIPE, run=replace(RECIPE.run, eval_every=3))
+    first = Figures(interrupted_at)
+    with pytest.raises(Interrupted):
+        training(tmp_path, recipe, evaluator=first).run(stream(0), batch(100))
+    assert first.asked[-1] == interrupted_at
+    second = Figures()
+    training(tmp_path, recipe, evaluator=second).run(stream(interrupted_at), batch(100))
+    assert second.asked == after
+    rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
+    assert [(row.split(",")[0], row.split(",")[-1]) for row in rows] == [("2", ""), ("4", "0.4"), ("6", "0.6")]
+    third = Figures()
+    training(tmp_path, recipe, evaluator=third).run(stream(6), batch(100))
+    assert third.asked == []
+
+
 FAKE_BINARY = """#!/bin/sh
 # Answers as `ettrack eval` does; the AUC stands in a file beside it.
 folder=$(dirname "$0")
@@ -376,6 +413,12 @@ def test_the_best_exported_model_is_kept(tmp_path: Path, capfd: pytest.CaptureFi
     assert evaluator()(network, 30)["auc"] == "0.5000"
     assert "step 30" in (best / "micro" / "model.yaml").read_text()
     assert "step: 30" in (best / "figures.yaml").read_text()
+    # Of other sequences the figures are others.
+    auc.write_text("0.2")
+    other = BestModel(binary, [Benchmark("otb100", tmp_path)], tmp_path / "run", "micro", "a test")
+    assert other(network, 35)["auc"] == "0.2000"
+    assert "step: 35" in (best / "figures.yaml").read_text()
+    assert "step 35" in (best / "micro" / "model.yaml").read_text()
     auc.unlink()
     assert evaluator()(network, 40) == {}
     assert "no network" in capfd.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -17,7 +18,8 @@ from .evaluation import Benchmark, EvaluationError, check_binary, evaluate, mean
 
 class BestModel:
     """Called with a network, exports it, runs all benchmarks, and keeps the folder of the highest mean AUC
-    as FOLDER/best/NAME, with FOLDER/best/figures.yaml beside it.
+    as FOLDER/best/NAME, with FOLDER/best/figures.yaml beside it. Figures of other sequences, from before a run went on,
+    are not compared with.
 
     An export or evaluation that fails is reported and leaves its figures empty; training goes on.
     """
@@ -31,9 +33,9 @@ class BestModel:
         self._name, self._description = name, description
         self._figures_file = folder / "best" / "figures.yaml"
         self.columns = [*(f"auc_{name}" for name in names), "auc"]
-        self._best = -1.0
+        self._best = {}
         if self._figures_file.exists():
-            self._best = yaml.safe_load(self._figures_file.read_text())["auc"]
+            self._best = yaml.safe_load(self._figures_file.read_text())
 
     def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
         """See `loop.Evaluator`."""
@@ -49,12 +51,15 @@ class BestModel:
             tqdm.write(f"step {step} has no figures: {error}", file=sys.stderr)
             return {}
         auc = mean_auc(figures)
-        if auc > self._best:
-            self._best = auc
-            self._keep(candidate, step, auc, {one.dataset: one.sequences for one in figures})
+        sequences = {one.dataset: one.sequences for one in figures}
+        # What was measured on other sequences says nothing about this one.
+        comparable = _names(self._best.get("sequences", {})) == _names(sequences)
+        if not comparable or auc > self._best["auc"]:
+            self._best = {"step": step, "auc": auc, "sequences": sequences}
+            self._keep(candidate)
         return {f"auc_{one.dataset}": f"{one.success_auc:.4f}" for one in figures} | {"auc": f"{auc:.4f}"}
 
-    def _keep(self, candidate: Path, step: int, auc: float, sequences: dict[str, dict[str, float]]) -> None:
+    def _keep(self, candidate: Path) -> None:
         best = self._figures_file.parent / self._name
         copy, figures = best.with_name(f".{self._name}"), self._figures_file.with_suffix(".tmp")
         shutil.rmtree(copy, ignore_errors=True)
@@ -62,5 +67,9 @@ class BestModel:
         shutil.copytree(candidate, copy)
         shutil.rmtree(best, ignore_errors=True)
         copy.rename(best)
-        figures.write_text(yaml.safe_dump({"step": step, "auc": auc, "sequences": sequences}))
+        figures.write_text(yaml.safe_dump(self._best))
         figures.replace(self._figures_file)
+
+
+def _names(sequences: Mapping[str, Mapping[str, float]]) -> dict[str, set[str]]:
+    return {dataset: set(aucs) for dataset, aucs in sequences.items()}

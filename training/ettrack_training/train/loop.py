@@ -79,6 +79,8 @@ class Training:
         self.device = torch.device(device)
         self.network = network.to(self.device)
         self.step = 0
+        # The last step of which there are figures.
+        self._evaluated = 0
         self._checkpoint, self._log, self._evaluator = checkpoint, log, evaluator
         self._pictures = recipe.inputs == "pictures"
         if self._pictures:
@@ -92,7 +94,6 @@ class Training:
         self.skipped = 0
         if checkpoint.exists():
             self._resume(checkpoint.load(self.device))
-        self._evaluations_due = self.step // recipe.run.eval_every if recipe.run.eval_every else 0
         self._random = torch.Generator(self.device).manual_seed(seed * 100_003 + self.step)
 
     def _resume(self, saved: Mapping[str, Any]) -> None:
@@ -109,6 +110,7 @@ class Training:
             else:
                 self._average = AveragedWeights(self.network, self.recipe.run.ema)
         self.step = saved["step"]
+        self._evaluated = saved.get("evaluated", self.step)
 
     def student(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Where the features of the batches come from, if the recipe wants the network's own."""
@@ -123,6 +125,7 @@ class Training:
             "config": self.network.config.to_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "evaluated": self._evaluated,
         }
         if self._average is not None:
             content["ema"] = self._average.to_checkpoint()
@@ -136,10 +139,15 @@ class Training:
         return network.cpu().eval()
 
     def run(self, batches: Iterator[Mapping[str, Tensor]], held: Mapping[str, Tensor]) -> None:
-        """Trains until the schedule's last step. Raises `TrainingError` when steps are skipped without end."""
+        """Trains until the schedule's last step. Raises `TrainingError` when steps are skipped without end.
+
+        An evaluation that was due when the run was interrupted comes first.
+        """
         recipe = self.recipe
         sums: defaultdict[str, list[float]] = defaultdict(list)
         started = time.monotonic()
+        if self._evaluation_is_due():
+            self._report(sums, 0.0, held)
         with tqdm(total=recipe.schedule.steps, initial=self.step, mininterval=1.0) as bar:
             while self.step < recipe.schedule.steps:
                 for name, value in self.train_step(next(batches)).items():
@@ -221,15 +229,20 @@ class Training:
         row |= {name: f"{value:.4f}" for name, value in measured.items()}
         if self._evaluator is not None:
             row |= dict.fromkeys(self._evaluator.columns, "")
-            if self._time_to_evaluate():
-                row |= self._evaluator(self.best_weights(), self.step)
+        due = self._evaluation_is_due()
+        if due:
+            row |= self._evaluator(self.best_weights(), self.step)
         self._log.write(row)
+        if due:
+            # Only now: what is interrupted before is made up.
+            self._evaluated = self.step
+            self.save()
         return row
 
-    def _time_to_evaluate(self) -> bool:
-        """At the first report after each `eval_every` steps, and at the end."""
+    def _evaluation_is_due(self) -> bool:
+        """At the first report after each `eval_every` steps, and at the end; where there is an evaluator."""
+        if self._evaluator is None or self._evaluated == self.step:
+            return False
         every = self.recipe.run.eval_every
-        due = self.step // every if every else 0
-        passed = due > self._evaluations_due
-        self._evaluations_due = due
+        passed = every > 0 and self.step // every > self._evaluated // every
         return passed or self.step == self.recipe.schedule.steps

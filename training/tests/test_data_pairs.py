@@ -14,7 +14,7 @@ from ettrack_training.data import geometry
 from ettrack_training.data.config import AugmentConfig, CompositeConfig, CropConfig, Mixture, PairConfig
 from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.loader import batches, loader
-from ettrack_training.data.pack import PackOptions, main, pack
+from ettrack_training.data.pack import PackOptions, expand, main, pack
 from ettrack_training.data.pairs import Kind, Origin, Pair
 from ettrack_training.data.readers import open_source
 from ettrack_training.data.sampling import PairSampler
@@ -277,6 +277,30 @@ def test_pack_resumes_and_travels(cache: Path, tmp_path: Path) -> None:
     for one, other in zip(packed, raw, strict=True):
         assert one[0].read().shape == (270, 360, 3)
         np.testing.assert_array_equal(one[0].read(), other[0].read())
+
+
+def test_packing_nothing_is_refused(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for words, named in (([], "expected sources"), (["--expand", "/nowhere"], "--expand /nowhere: expected packs")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["--out", str(tmp_path / "out"), *words])
+        assert named in capsys.readouterr().err
+
+
+def test_an_interrupted_expansion_leaves_no_pack(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes, write_text = Path.write_bytes, Path.write_text
+
+    def interrupted(path: Path, content: str | bytes, *more: object) -> int:
+        if not path.name.startswith("clips.json"):
+            return (write_text if isinstance(content, str) else write_bytes)(path, content, *more)
+        path.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        expand(cache / "videos", tmp_path / "raw")
+    assert (tmp_path / "raw" / "pictures").exists()
+    assert not (tmp_path / "raw" / "clips.json").exists()
 
 
 def test_a_missing_cache_and_an_unknown_reader_are_named(tmp_path: Path) -> None:

@@ -65,9 +65,7 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
     ):
         for clip in clips:
             rows.append(_pack_clip(clip, pictures, cutouts, options, counts))
-    temporary = folder / "clips.json.tmp"
-    temporary.write_text(json.dumps(rows))
-    temporary.rename(folder / "clips.json")
+    _write_clips(folder, json.dumps(rows))
     return counts
 
 
@@ -80,7 +78,14 @@ def expand(source: Path, folder: Path) -> None:
                 if key not in writer:
                     entry = store.entry(key)
                     writer.add(key, store.load(entry), (entry.original_height, entry.original_width))
-    (folder / "clips.json").write_bytes((source / "clips.json").read_bytes())
+    _write_clips(folder, (source / "clips.json").read_text())
+
+
+def _write_clips(folder: Path, text: str) -> None:
+    """The last file of a pack, which makes it one: whole or not at all."""
+    temporary = folder / "clips.json.tmp"
+    temporary.write_text(text)
+    temporary.rename(folder / "clips.json")
 
 
 def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options: PackOptions, counts: Counts) -> dict:
@@ -202,9 +207,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--frame-stride", type=int, default=1, help="keep every n-th frame of videos")
     parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
     options = parser.parse_args(arguments)
+    if not (options.sources or options.expand):
+        parser.error("expected sources, NAME=KIND:PATH, or --expand FOLDER")
     cv2.setNumThreads(1)
     if options.expand:
-        for clips in sorted(options.expand.glob("*/clips.json")):
+        packs = sorted(options.expand.glob("*/clips.json"))
+        if not packs:
+            parser.error(f"--expand {options.expand}: expected packs, NAME/clips.json, and found none")
+        for clips in packs:
             expand(clips.parent, options.out / clips.parent.name)
     settings = PackOptions(options.size, options.codec, options.segment, options.windows, options.frame_stride)
     for source in options.sources:

@@ -12,12 +12,19 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 class Pictures:
-    """All pictures under some folders, kept encoded in memory and decoded when drawn."""
+    """All pictures under some folders, kept encoded in memory and decoded when drawn.
+
+    Raises ValueError for a folder without any.
+    """
 
     def __init__(self, folders: list[Path]):
-        paths = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise ValueError(f"no {sorted(SUFFIXES)} below {[str(f) for f in folders]}")
+        paths: list[Path] = []
+        for folder in folders:
+            found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+            if not found:
+                raise ValueError(f"{folder}: expected {', '.join(sorted(SUFFIXES))} in it or below, found none")
+            paths += found
+        paths.sort()
         self._bytes = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths]
 
     def __len__(self) -> int:
@@ -34,15 +41,18 @@ def framings(pictures: Pictures, size: int, batch: int, rng: np.random.Generator
 
     Two framings of each picture in a row, so that decoding is paid once. Sides run from close-ups
     to more than the picture (mean colour outside, as the runtime pads); a third are shrunk first,
-    since a small target's search region is an enlargement.
+    since a small target's search region is an enlargement. Raises ValueError where no picture can be decoded.
     """
-    if len(pictures) == 0:
-        raise ValueError("no pictures to frame")
+    broken: set[int] = set()
     crops: list[np.ndarray] = []
     while True:
+        index = int(rng.integers(len(pictures)))
         try:
-            picture = pictures.picture(int(rng.integers(len(pictures))))
+            picture = pictures.picture(index)
         except (cv2.error, TypeError):  # a broken file among thousands is no reason to stop
+            broken.add(index)
+            if len(broken) == len(pictures):
+                raise ValueError(f"expected pictures, none of {len(pictures)} files can be decoded") from None
             continue
         for _ in range(2):
             crops.append(_framing(picture, size, rng))

@@ -25,8 +25,10 @@ def combinations(values: dict[str, list[str]]) -> list[dict[str, str]]:
 def cross_validate(scores: np.ndarray, groups: list[str], folds: int) -> tuple[int, float]:
     """Best row of `scores` [combinations, targets], and the mean score of held-out targets.
 
-    `groups` names the video of each target; whole videos are dealt out to the folds in order.
+    `groups` names the video of each target; whole videos are dealt out to the folds in order. Raises ValueError for
+    fewer than two folds, or more than there are videos.
     """
+    check_folds(folds, groups)
     videos = list(dict.fromkeys(groups))
     fold_of = {video: number % folds for number, video in enumerate(videos)}
     fold = np.array([fold_of[group] for group in groups])
@@ -38,14 +40,22 @@ def cross_validate(scores: np.ndarray, groups: list[str], folds: int) -> tuple[i
     return int(scores.mean(axis=1).argmax()), float(held.mean())
 
 
+def check_folds(folds: int, groups: list[str]) -> None:
+    """Raises ValueError unless each fold has a video, and another fold to be chosen on."""
+    videos = len(set(groups))
+    if not 2 <= folds <= videos:
+        raise ValueError(f"expected from 2 folds to as many as there are videos, {videos}, got {folds}")
+
+
 def auc_by_target(
     binary: Path, model: Path, datasets: dict[str, Path], output: Path, constants: dict[str, str]
-) -> dict[str, float]:
-    """Success AUC per target. Raises `EvaluationError`."""
-    result: dict[str, float] = {}
+) -> dict[tuple[str, str], float]:
+    """Success AUC per dataset and target. Raises `EvaluationError`."""
+    result: dict[tuple[str, str], float] = {}
     for name, root in datasets.items():
         folder = output / "_".join(f"{key}={value}" for key, value in constants.items()) / name
-        result |= evaluate(binary, model, Benchmark(name, root), folder, constants).sequences
+        figures = evaluate(binary, model, Benchmark(name, root), folder, constants)
+        result |= {(name, target): auc for target, auc in figures.sequences.items()}
     return result
 
 
@@ -72,13 +82,19 @@ def main(argv: list[str] | None = None) -> None:
 
     datasets = {name: Path(root) for name, root in args.dataset}
     choices = combinations({key: text.split(",") for key, text in args.values})
+    rows = []
     try:
-        rows = [auc_by_target(args.binary, args.model, datasets, args.output, constants) for constants in choices]
-    except EvaluationError as error:
+        for constants in choices:
+            rows.append(auc_by_target(args.binary, args.model, datasets, args.output, constants))
+            targets = sorted(rows[0])
+            # One video may be in two datasets, at two frame rates.
+            videos = [target.split("-")[0] for _, target in targets]
+            # Before hours of other combinations.
+            check_folds(args.folds, videos)
+    except (EvaluationError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
-    targets = sorted(rows[0])
     scores = np.array([[row[target] for target in targets] for row in rows])
-    best, held_out = cross_validate(scores, [target.split("-")[0] for target in targets], args.folds)
+    best, held_out = cross_validate(scores, videos, args.folds)
     for number in scores.mean(axis=1).argsort():
         print(f"{scores[number].mean():.4f}  {choices[number]}")
     print(f"best on all: {scores[best].mean():.4f}; held out, {args.folds} folds: {held_out:.4f}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ettrack_training.tune import auc_by_target, combinations, cross_validate, pair
+from ettrack_training.tune import auc_by_target, combinations, cross_validate, main, pair
 
 
 def test_every_combination_is_tried():
@@ -28,9 +28,16 @@ def test_targets_of_one_video_stay_together():
     assert held_out == pytest.approx((0.4 + 0.1 + 0.1) / 3)
 
 
-def test_constants_reach_the_runtime(tmp_path: Path):
+@pytest.mark.parametrize("folds", [-1, 0, 1, 3])
+def test_every_fold_has_a_video_and_others_to_choose_on(folds: int):
+    with pytest.raises(ValueError, match=f"as many as there are videos, 2, got {folds}"):
+        cross_validate(np.ones((2, 3)), ["a", "b", "b"], folds)
+
+
+@pytest.fixture
+def binary(tmp_path: Path) -> Path:
+    """Says that each target's success is the constant it was given."""
     binary = tmp_path / "ettrack"
-    # Says that each target's success is the constant it was given.
     binary.write_text(
         """#!/bin/sh
         for word; do
@@ -39,14 +46,26 @@ def test_constants_reach_the_runtime(tmp_path: Path):
             before=$word
         done
         mkdir -p "$folder"
-        printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"%s-1": {"success_auc": %s}}}' \
-            "$dataset" "$value" "$dataset" "$value" > "$folder/summary.json"
+        printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"car-1": {"success_auc": %s}}}' \
+            "$dataset" "$value" "$value" > "$folder/summary.json"
         """
     )
     binary.chmod(0o755)
+    return binary
+
+
+def test_constants_reach_the_runtime_and_targets_of_one_name_stay_apart(binary: Path, tmp_path: Path):
     datasets = {"otb100": tmp_path, "uav123": tmp_path}
     aucs = auc_by_target(binary, tmp_path, datasets, tmp_path / "out", {"penalty_k": "0.25"})
-    assert aucs == {"otb100-1": 0.25, "uav123-1": 0.25}
+    assert aucs == {("otb100", "car-1"): 0.25, ("uav123", "car-1"): 0.25}
+
+
+def test_too_many_folds_are_told_after_one_combination(binary: Path, tmp_path: Path):
+    words = ["--model", str(tmp_path), "--binary", str(binary), "--output", str(tmp_path / "out"), "--folds", "2"]
+    words += ["--dataset", f"otb100={tmp_path}", "--dataset", f"uav123={tmp_path}", "--values", "penalty_k=0.1,0.2"]
+    with pytest.raises(SystemExit, match="as many as there are videos, 1, got 2"):
+        main(words)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["penalty_k=0.1"]
 
 
 def test_pairs_need_both_sides():

@@ -2,7 +2,7 @@
 #
 # Variables: PYTHON (a Python 3.10 or newer), CARGO, OUT (where results go), VENV (the workshop's
 # Python environment), WORKSHOP_PYTHON (a Python that has training/requirements.txt already),
-# PIP_OPTIONS (for instance an --index-url with CPU-only PyTorch, which is a tenth of the download).
+# PIP_OPTIONS (for instance an --extra-index-url with CPU-only PyTorch, which is a tenth of the download).
 
 PYTHON ?= python3
 CARGO ?= cargo

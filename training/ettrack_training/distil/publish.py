@@ -18,7 +18,7 @@ from ..trackers import TRACKERS
 from ..train.start import backbone_state
 from ..train.state import CheckpointFile, trained_weights
 
-DESCRIPTION = "E.T.Track's building blocks at a few milliseconds per frame, distilled from NanoTrack v2"
+DESCRIPTION = "E.T.Track's building blocks, trained in this repository"
 
 
 def publish(
@@ -44,7 +44,11 @@ def publish(
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path, help="written by ettrack_training.train or .distil.tracker")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        help="of a whole network, from ettrack_training.train, .reopen, or .distil.head, .maps, .tracker or .average",
+    )
     parser.add_argument("output", type=Path, help="model folder; replaced when it exists")
     parser.add_argument("--backbone", type=Path, help="backbone checkpoint to use instead")
     parser.add_argument("--settings", type=Path, help="YAML with sections `tracking` and `lost`")

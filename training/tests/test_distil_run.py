@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,17 +18,22 @@ from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
 
 
 class Numbers(Memory):
-    """Pairs of which nothing is known but a number."""
+    """Pairs of which nothing is known but a number, that of their batch."""
+
+    def __init__(self, capacity: int, seed: int, batch: int):
+        super().__init__(capacity, seed)
+        self._batch, self._batches = batch, 0
 
     def add(self) -> None:
-        self.put({"number": self._rng.random((2, 1), "float32")})
+        self.put({"number": np.full((self._batch, 1), self._batches, np.float32)})
+        self._batches += 1
 
 
 class Shrinking(Distillation):
     """Makes one weight as small as the pairs' numbers."""
 
     def memory(self, seed: int, capacity: int, batch: int) -> Memory:
-        return Numbers(capacity, seed)
+        return Numbers(capacity, seed, batch)
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
         return {"size": (self.network.cls_pred_head.cls_pred.weight.sum() - batch["number"].mean()).square()}
@@ -38,7 +44,7 @@ class Shrinking(Distillation):
 
 def distillation(out: Path, config: ETTrackConfig = MICRO, steps: int = 2) -> Shrinking:
     parser = argparse.ArgumentParser()
-    add_options(parser, batch=4, fresh=2, capacity=8, validation_pairs=2)
+    add_options(parser, batch=4, fresh=2, capacity=8, validation_pairs=64)
     words = ["--cache", "none", "--out", str(out), "--steps", str(steps)]
     torch.manual_seed(2)
     return Shrinking(parser.parse_args(words), ETTrack(config))
@@ -57,3 +63,9 @@ def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
     # The windows that a network is for have no tensors.
     with pytest.raises(ValueError, match=r"run.pt is of another network: box_context: None there, 0.75 here"):
         distillation(out, replace(MICRO, box_context=0.75))
+
+
+def test_held_out_pairs_are_of_many_batches(tmp_path: Path) -> None:
+    batches = distillation(tmp_path / "run.pt").held["number"].unique().int()
+    assert len(batches) > 8
+    assert set(batches.tolist()) <= set(range(32))

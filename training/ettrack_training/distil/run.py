@@ -51,8 +51,10 @@ class Distillation(ABC):
             network.load_state_dict(state["state_dict"])
             self._optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
-        held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.validation_pairs)
-        held.add()
+        # In batches as they are trained on: where teachers take turns, all have a part in what is held out.
+        held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.fresh)
+        while held.made < options.validation_pairs:
+            held.add()
         self.held = held.draw(options.validation_pairs)
 
     @abstractmethod

@@ -150,6 +150,9 @@ def test_a_teacher_that_is_right_keeps_its_scores_but_for_those_far_from_the_tar
     # Half of the way, in logarithms, from 30 pixels to the truth's 32.
     torch.testing.assert_close(distances[0, :, 8, 8], torch.full((4,), (30 * 32) ** 0.5))
     assert (distances[0, :, 2, 2] == 30).all()
+    _, true = corrected((cls, reg), BOX, torch.tensor([True]), true_boxes=True)
+    torch.testing.assert_close(true[0, :, 8, 8], torch.full((4,), 32.0))
+    assert (true[0, :, 2, 2] == 30).all()
 
 
 def test_a_teacher_that_misses_the_target_is_told_where_it_is() -> None:

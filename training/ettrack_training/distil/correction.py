@@ -20,13 +20,15 @@ _PRESENT = 2.0
 _FOUND = 0.5
 
 
-def corrected(maps: tuple[Tensor, Tensor], boxes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+def corrected(
+    maps: tuple[Tensor, Tensor], boxes: Tensor, present: Tensor, true_boxes: bool = False
+) -> tuple[Tensor, Tensor]:
     """Logits [B,1,n,n] and distances [B,4,n,n] of a teacher, for boxes [B,4] (corners in search pixels).
 
     Cells a stride or more beyond the box, and all cells of pairs whose target is not `present` [B], score no more than
     nothing does. Where the teacher's best cell misses the target, the inner cells of the box score. There, distances
     are the geometric mean of the teacher's and the truth's, the truth's alone where the teacher's overlap it by less
-    than half.
+    than half, or everywhere with `true_boxes`.
     """
     cls, reg = maps
     n = cls.shape[-1]
@@ -40,7 +42,7 @@ def corrected(maps: tuple[Tensor, Tensor], boxes: Tensor, present: Tensor) -> tu
     logits = torch.where(inner & ~found[:, None, None], logits.clamp_min(_PRESENT), logits)
     truth = _distances(boxes, n).clamp_min(1.0)
     blend = (reg.clamp_min(0.1) * truth).sqrt()
-    told = torch.where((quality > _FOUND)[:, None], blend, truth)
+    told = truth if true_boxes else torch.where((quality > _FOUND)[:, None], blend, truth)
     return logits[:, None], torch.where(inner[:, None], told, reg)
 
 

@@ -65,7 +65,7 @@ class MapDistillation(Distillation):
         return MapMemory(pairs, label, self.late, capacity, seed)
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-        maps = corrected((batch["cls"], batch["reg"]), batch["box"], batch["present"])
+        maps = corrected((batch["cls"], batch["reg"]), batch["box"], batch["present"], self.options.true_boxes)
         network = self.network
         zf = network.template_neck(self.late(batch["template"]))
         xf = network.search_neck(self.late(batch["search"]))
@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
     parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")
+    parser.add_argument("--true-boxes", action="store_true", help="distances of the truth alone, not its mean with theirs")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 

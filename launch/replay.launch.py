@@ -149,25 +149,22 @@ def image_topic_in_bag(given):
 
 
 def after(process, *actions, good=(0,)):
-    """Runs actions when a process has ended with a `good` exit code; any other ends the launch."""
+    """Runs actions when a process has ended with a `good` exit code; any other ends the launch, which fails."""
 
-    def ended(event, _):
+    def ended(event, context):
+        if context.is_shutdown:
+            return None
         if event.returncode in good:
             return list(actions)
-        return end_with(f"{event.cmd[:3]} ended with exit code {event.returncode}")
+        raise RuntimeError(f"{' '.join(event.cmd[:3])} ended with exit code {event.returncode}")
 
     return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended))
 
 
 def end_with_the_node(event, context):
-    """The end of all, if what ended is the node and nothing ended it."""
-    is_node = Path(event.cmd[0]).name == "ettrack_node"
-    return end_with("the node ended") if is_node and not context.is_shutdown else None
-
-
-def end_with(reason):
-    """The end of the launch, with the reason."""
-    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+    """Ends the launch, which fails, if what ended is the node and nobody ended it."""
+    if Path(event.cmd[0]).name == "ettrack_node" and not context.is_shutdown:
+        raise RuntimeError(f"the node ended with exit code {event.returncode}")
 
 
 def generate_launch_description():

@@ -64,6 +64,10 @@ class Result(unittest.TestCase):
         self.assertGreater(number["images"], FRAMES * 0.9)
         self.assertGreater(number["answered"], 0.5 * number["images"])
         self.assertGreater(number["AUC"], 0.4)
+        again = ["ros2", "launch", "ettrack", "replay.launch.py", f"bag:={output}", f"output:={output}"]
+        refused = run(again, capture_output=True, text=True, timeout=60)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("exists; expected the name of a new bag", refused.stdout + refused.stderr)
         information = yaml.safe_load((output / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
         topics = {topic["topic_metadata"]["name"] for topic in information["topics_with_message_count"]}
         self.assertIn("/tracked_target", topics)

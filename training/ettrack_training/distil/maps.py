@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
     parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")
-    parser.add_argument("--true-boxes", action="store_true", help="distances of the truth alone, not its mean with theirs")
+    parser.add_argument("--true-boxes", action="store_true", help="the truth's boxes alone, not their mean with it")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 

@@ -25,8 +25,8 @@ from ..networks.nano import NANO
 from ..train.forward import frozen_backbone
 from ..train.losses import feature_distance
 from ..train.start import start_from
+from .asked_pairs import pair_config
 from .correction import corrected
-from .draw import pair_config
 from .layers import head_losses, start_at_scale, total
 from .memory import PairMemory
 from .run import Distillation, add_options, seeded

@@ -18,7 +18,7 @@ from ..data.config import PairConfig
 from ..data.labels import STRIDE, grid_points
 from ..data.loader import Batch
 from ..data.pairs import Kind
-from .draw import pair_config
+from .asked_pairs import pair_config
 from .folder_teacher import SPAN, FolderTeacher, mean_maps
 from .teacher import Teacher
 

@@ -782,6 +782,29 @@ impl NodeCore {
         }
     }
 
+    /// The direction of a point of an image of `size` pixels, where the calibration is one for such images.
+    fn bearing(
+        &mut self,
+        point: (f64, f64),
+        size: (u32, u32),
+        out: &mut Vec<Output>,
+    ) -> Option<[f64; 3]> {
+        let camera = self.camera.as_ref()?;
+        let calibrated = image_size(camera).unwrap_or(size);
+        let said = std::mem::replace(&mut self.warned_of_calibration, calibrated != size);
+        if calibrated == size {
+            return bearing(camera, self.parameters.image_rectified, point);
+        }
+        if !said {
+            let line = format!(
+                "no bearing: expected camera_info for images of {}x{} pixels, got one for {}x{}",
+                size.0, size.1, calibrated.0, calibrated.1
+            );
+            out.push(Output::Log(Level::Warn, line));
+        }
+        None
+    }
+
     /// Target and detections.
     fn publish_state(
         &mut self,
@@ -791,6 +814,11 @@ impl NodeCore {
     ) {
         self.overlay_due = true;
         let header = header.clone();
+        let center = self
+            .target
+            .as_ref()
+            .map(|target| target.last.bounding_box.center());
+        let bearing = center.and_then(|center| self.bearing(center, (width, height), out));
         let Some(target) = &self.target else {
             out.push(Output::Target(TrackedTarget {
                 header: header.clone(),
@@ -806,17 +834,6 @@ impl NodeCore {
         let bbox = BoundingBox2D::from(target.last.bounding_box);
         let offset = |value: f64, size: u32| 2.0 * value / f64::from(size) - 1.0;
         let state = state_of(&target.last);
-        let camera = self.camera.as_ref().filter(|camera| {
-            let calibrated = image_size(camera);
-            let fits = calibrated.is_none_or(|calibrated| calibrated == (width, height));
-            if let Some((of_width, of_height)) = calibrated.filter(|_| !fits && !self.warned_of_calibration) {
-                out.push(Output::Log(Level::Warn, format!(
-                    "no bearing: expected camera_info for images of {width}x{height} pixels, got one for {of_width}x{of_height}"
-                )));
-            }
-            self.warned_of_calibration = !fits;
-            fits
-        });
         out.push(Output::Target(TrackedTarget {
             header: header.clone(),
             target_id: target.id.clone(),
@@ -825,8 +842,7 @@ impl NodeCore {
             confidence: target.last.confidence,
             offset_x: offset(center.0, width),
             offset_y: offset(center.1, height),
-            bearing: camera
-                .and_then(|camera| bearing(camera, self.parameters.image_rectified, center)),
+            bearing,
         }));
         // A lost target is no detection.
         let detections = if state == TargetState::Tracking {

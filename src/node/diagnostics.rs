@@ -9,6 +9,7 @@ use crate::message::{
 };
 
 use super::ModelInfo;
+use super::parameters::Parameters;
 
 /// Counts since the start, and the times of one period.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ fn patience(no_image_timeout: f64) -> f64 {
     if no_image_timeout > 0.0 {
         no_image_timeout
     } else {
-        3.0
+        Parameters::default().no_image_timeout
     }
 }
 

@@ -349,8 +349,8 @@ fn above<T: PartialOrd>(value: T, none: T) -> Option<T> {
 impl Parameters {
     /// Whether `other` asks for the same model, opened in the same way.
     pub fn same_model(&self, other: &Self) -> bool {
-        let model = |of: &Self| (of.model_path.clone(), of.constants.clone(), of.num_threads);
-        model(self) == model(other)
+        (&self.model_path, &self.constants, self.num_threads)
+            == (&other.model_path, &other.constants, other.num_threads)
     }
 
     /// The settings of the tracker among the parameters.

@@ -184,6 +184,50 @@ fn reference(frame: &Frame<'_>, window: &SearchWindow, padding: &Padding, size: 
     out
 }
 
+/// The definition of a crop between pixels, pixel by pixel.
+fn warp_reference(
+    frame: &Frame<'_>,
+    window: &SubPixelWindow,
+    color: [u8; 3],
+    size: usize,
+) -> Vec<u8> {
+    let pixel = |x: i64, y: i64| {
+        let inside = |at: i64, extent: u32| (0..i64::from(extent)).contains(&at);
+        if !inside(x, frame.width()) || !inside(y, frame.height()) {
+            return color.map(i64::from);
+        }
+        let pixel = frame.rgb(x as u32, y as u32).expect("inside");
+        pixel.map(i64::from)
+    };
+    let step =
+        |first: f32, last: f32| f64::from((last - first) / (size.max(2) - 1) as f32) * 1024.0;
+    let steps = (
+        step(window.first.0, window.last.0),
+        step(window.first.1, window.last.1),
+    );
+    let round = |at: f64| at.round_ties_even() as i64;
+    let mut out = Vec::with_capacity(3 * size * size);
+    for k in 0..size {
+        let y = (round(steps.1 * k as f64 + f64::from(window.first.1) * 1024.0) + 16) >> 5;
+        for j in 0..size {
+            let first = round(f64::from(window.first.0) * 1024.0);
+            let x = (first + round(steps.0 * j as f64) + 16) >> 5;
+            let (right, below) = (x & 31, y & 31);
+            let (x, y) = (x >> 5, y >> 5);
+            for channel in 0..3 {
+                let value = (pixel(x, y)[channel] * (32 - right)
+                    + pixel(x + 1, y)[channel] * right)
+                    * (32 - below)
+                    + (pixel(x, y + 1)[channel] * (32 - right)
+                        + pixel(x + 1, y + 1)[channel] * right)
+                        * below;
+                out.push(((value + 512) >> 10) as u8);
+            }
+        }
+    }
+    out
+}
+
 const ENCODINGS: [Encoding; 14] = [
     Encoding::Rgb8,
     Encoding::Bgr8,
@@ -200,6 +244,12 @@ const ENCODINGS: [Encoding; 14] = [
     Encoding::BayerGbrg8,
     Encoding::BayerGrbg8,
 ];
+
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    (0..bytes as u64)
+        .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect()
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -219,16 +269,37 @@ proptest! {
         // A mosaic has at least 3 x 3 cells.
         let least = if encoding.ros_name().starts_with("bayer") { 3 } else { 1 };
         let (width, height) = (width.max(least), height.max(least));
-        let bytes = encoding.row_bytes(width) * encoding.stored_rows(height);
-        let data: Vec<u8> = (0..bytes as u64)
-            .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-            .collect();
+        let data = noise(encoding.row_bytes(width) * encoding.stored_rows(height), seed);
         let frame = Frame::packed(&data, width, height, encoding).expect("it fits");
         let window = SearchWindow::centered(center, side);
         let padding = Padding { color, drops_last };
         let mut crop = vec![0; 3 * size * size];
         Cropper::new().crop_rgb8(&frame, window, &padding, size, &mut crop);
         prop_assert_eq!(crop, reference(&frame, &window, &padding, size));
+    }
+
+    // Higher or wider than the output, or not: either pass may come first.
+    #[test]
+    fn any_window_between_pixels_is_the_definition(
+        width in 1_u32..40,
+        height in 1_u32..40,
+        seed in any::<u64>(),
+        center in (-20.0..60.0, -20.0..60.0),
+        span in (1.0..120.0, 1.0..120.0),
+        size in 1_usize..48,
+        color in any::<[u8; 3]>(),
+    ) {
+        let data = noise(3 * (width * height) as usize, seed);
+        let frame = Frame::packed(&data, width, height, Encoding::Rgb8).expect("it fits");
+        let window = SubPixelWindow::covering(center, span, size);
+        let padding = Padding::new(color);
+        let mut crop = vec![0; 3 * size * size];
+        let mut cropper = Cropper::new();
+        // What another window left in the buffers must not show.
+        let other = SubPixelWindow::covering(center, (size as f64, span.0), size);
+        cropper.crop_rgb8(&frame, other, &padding, size, &mut crop);
+        cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
+        prop_assert_eq!(crop, warp_reference(&frame, &window, color, size));
     }
 
     #[test]

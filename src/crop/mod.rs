@@ -8,12 +8,14 @@
 //! Windows between pixels have those of OpenCV 4's `warpAffine(..., INTER_LINEAR)`: positions in steps of
 //! 1/32 pixel (OpenCV 5 gives other bytes).
 
+mod normalization;
 mod passes;
 mod sampling;
 
 use std::ops::Range;
 
 use crate::frame::{Frame, Rgbx};
+pub use normalization::Normalization;
 use passes::{Pair, Taps};
 use sampling::{Mix, Resize, Sampling, Warp};
 
@@ -161,39 +163,15 @@ impl Padding {
     }
 }
 
-/// How 8-bit pixels become a network's numbers: `(value / scale - mean) / std` per channel, in `f32` and in
-/// this order of operations.
-#[derive(Debug, Clone)]
-pub struct Normalization {
-    /// Per plane of the tensor, the number for each 8-bit value.
-    tables: [[f32; 256]; 3],
-    /// Per plane of the tensor, its channel in R, G, B.
-    channels: [usize; 3],
-}
-
-impl Normalization {
-    /// `mean` and `std` are in the order of the tensor's planes: B, G, R where `bgr`, else R, G, B.
-    pub fn new(bgr: bool, scale: f32, mean: [f32; 3], std: [f32; 3]) -> Self {
-        let mut tables = [[0.0; 256]; 3];
-        for (plane, table) in tables.iter_mut().enumerate() {
-            for (value, entry) in table.iter_mut().enumerate() {
-                *entry = (value as f32 / scale - mean[plane]) / std[plane];
-            }
-        }
-        Self {
-            tables,
-            channels: if bgr { [2, 1, 0] } else { [0, 1, 2] },
-        }
-    }
-}
-
 /// Cuts, pads, resizes and normalises search windows. Its buffers are reused from call to call.
 #[derive(Debug, Default)]
 pub struct Cropper {
     /// Horizontal taps of the output columns, two by two.
     taps: Vec<Taps>,
-    /// One source row at the columns that the taps read, between two pixels of padding on either side.
-    pixels: Vec<Rgbx>,
+    /// Two source rows at the columns that the taps read, between two pixels of padding on either side.
+    pixels: [Vec<Rgbx>; 2],
+    /// Their weighted sum, in 1/32 of a level.
+    mixed: Vec<[i16; 4]>,
     /// Two source rows after the horizontal pass, in 1/128 or 1/32 of a level.
     lines: [Vec<Pair<i16>>; 2],
     /// One output row.
@@ -237,16 +215,8 @@ impl Cropper {
             "numbers of a {size} x {size} tensor"
         );
         self.sample(frame, &view.into(), padding, size, |k, row| {
-            for (plane, (table, channel)) in normalization
-                .tables
-                .iter()
-                .zip(normalization.channels)
-                .enumerate()
-            {
-                let line = &mut out[plane * plane_len + k * size..][..size];
-                for (number, pixel) in line.iter_mut().zip(row) {
-                    *number = table[usize::from(pixel[channel])];
-                }
+            for (plane, numbers) in out.chunks_exact_mut(plane_len).enumerate() {
+                normalization.apply(plane, row, &mut numbers[k * size..][..size]);
             }
         });
     }
@@ -301,6 +271,8 @@ impl Cropper {
         }
     }
 
+    /// Where the order of the passes makes no difference to the bytes, a window that shrinks is mixed from above to below
+    /// first: then only output rows go through the horizontal pass, the dearer one. Else each source row does, once.
     fn resample<S: Sampling>(
         &mut self,
         frame: &Frame<'_>,
@@ -311,51 +283,57 @@ impl Cropper {
     ) {
         let (width, height) = sampling.extent();
         let columns = self.prepare(frame, sampling, width, size);
-
         let Self {
             taps,
             pixels,
+            mixed,
             lines,
             row,
         } = self;
-        let [upper, lower] = lines;
-        let (mut in_upper, mut in_lower) = (Line::Nothing, Line::Nothing);
-        pixels.fill(color);
-        let mut weigh = |source: Line, line: &mut [Pair<i16>]| {
+        let read = |source: Line, pixels: &mut [Rgbx]| {
             let run = MARGIN..MARGIN + columns.len();
             match source {
                 Line::Row(y) => frame.read_rgbx(y, columns.start, &mut pixels[run]),
                 Line::Padding | Line::Nothing => pixels[run].fill(color),
             }
-            passes::horizontal(pixels, taps, line);
         };
-        for k in 0..size {
-            let Mix { positions, weights } = sampling.row(k);
-            let source = |row: i64| {
-                if (0..height).contains(&row) {
-                    Line::Row(row as u32)
-                } else {
-                    Line::Padding
-                }
-            };
-            let (wanted_upper, wanted_lower) = (source(positions.0), source(positions.1));
-            // Each source row goes through the horizontal pass once: what was the lower line becomes the
-            // upper one as the window moves down.
-            if in_upper != wanted_upper && in_lower == wanted_upper {
-                std::mem::swap(upper, lower);
-                std::mem::swap(&mut in_upper, &mut in_lower);
-            }
-            if in_upper != wanted_upper {
-                weigh(wanted_upper, upper);
-                in_upper = wanted_upper;
-            }
-            if in_lower != wanted_lower {
-                weigh(wanted_lower, lower);
-                in_lower = wanted_lower;
-            }
-            passes::vertical::<S>(upper, lower, weights, row);
+        let mut put = |k: usize, row: &[Pair<u8>]| {
             let (pixels, _) = row.as_flattened().as_chunks();
             put(k, &pixels[..size]);
+        };
+        for line in &mut *pixels {
+            line.fill(color);
+        }
+        if S::IS_EXACT && sampling.shrinks_rows() {
+            by_rows(
+                sampling,
+                height,
+                size,
+                pixels,
+                read,
+                |k, [upper, lower], weights| {
+                    passes::mix(upper, lower, weights, mixed);
+                    passes::finish(mixed, taps, row);
+                    put(k, row);
+                },
+            );
+        } else {
+            let [pixels, _] = pixels;
+            let weigh = |source: Line, line: &mut [Pair<i16>]| {
+                read(source, pixels);
+                passes::horizontal(pixels, taps, line);
+            };
+            by_rows(
+                sampling,
+                height,
+                size,
+                lines,
+                weigh,
+                |k, [upper, lower], weights| {
+                    passes::vertical::<S>(upper, lower, weights, row);
+                    put(k, row);
+                },
+            );
         }
     }
 
@@ -382,15 +360,61 @@ impl Cropper {
             let place = (positions.0 - start).clamp(-margin, end - start) + margin;
             self.taps[k / 2].set(k % 2, place as u32, weights);
         }
-        self.pixels.clear();
-        // No window reads more columns than the image has, so that later ones never grow the buffer.
-        self.pixels.reserve(frame.width() as usize + 2 * MARGIN);
-        self.pixels
-            .resize((end - start) as usize + 2 * MARGIN, [0; 4]);
+        // No window reads more columns than the image has, so that later ones never grow the buffers.
+        let most = frame.width() as usize + 2 * MARGIN;
+        let read = (end - start) as usize + 2 * MARGIN;
+        for line in &mut self.pixels {
+            resize(line, read, most);
+        }
+        resize(&mut self.mixed, read, most);
         for line in &mut self.lines {
             line.resize(pairs, [0; 8]);
         }
         self.row.resize(pairs, [0; 8]);
         start as u32..end as u32
+    }
+}
+
+/// Gives a buffer `len` elements, and room for `most` on the first call.
+fn resize<T: Copy + Default>(buffer: &mut Vec<T>, len: usize, most: usize) {
+    buffer.clear();
+    buffer.reserve(most);
+    buffer.resize(len, T::default());
+}
+
+/// Calls `mix(k, rows, weights)` for every output row, top to bottom, with the two source rows that it is mixed of as `load`
+/// made them in `lines`.
+///
+/// Each source row is loaded once: what was the lower line becomes the upper one as the window moves down.
+fn by_rows<S: Sampling, T>(
+    sampling: &S,
+    height: i64,
+    size: usize,
+    lines: &mut [Vec<T>; 2],
+    mut load: impl FnMut(Line, &mut [T]),
+    mut mix: impl FnMut(usize, [&[T]; 2], (i16, i16)),
+) {
+    let source = |row: i64| {
+        if (0..height).contains(&row) {
+            Line::Row(row as u32)
+        } else {
+            Line::Padding
+        }
+    };
+    let mut held = [Line::Nothing; 2];
+    for k in 0..size {
+        let Mix { positions, weights } = sampling.row(k);
+        let wanted = [source(positions.0), source(positions.1)];
+        if held[0] != wanted[0] && held[1] == wanted[0] {
+            lines.swap(0, 1);
+            held.swap(0, 1);
+        }
+        for i in 0..2 {
+            if held[i] != wanted[i] {
+                load(wanted[i], &mut lines[i]);
+                held[i] = wanted[i];
+            }
+        }
+        mix(k, [&lines[0], &lines[1]], weights);
     }
 }

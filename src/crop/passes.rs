@@ -10,6 +10,10 @@ use crate::frame::Rgbx;
 /// Bits of a horizontal sum that the vertical pass does not see; without them it fits 15 bits.
 pub(super) const DROPPED_BITS: u32 = 4;
 
+/// Bits of a sum of both passes below one level: five of a row's weights, five of a column's and those above.
+const SUM_BITS: u32 = 10 + DROPPED_BITS;
+const HALF: i32 = 1 << (SUM_BITS - 1);
+
 /// R, G, B and a zero of two pixels, a vector's worth.
 pub(super) type Pair<T> = [T; 8];
 
@@ -49,6 +53,35 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
         let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
         for (i, sum) in sums.iter_mut().enumerate() {
             *sum = ((product(2 * i) + product(2 * i + 1)) >> DROPPED_BITS) as i16;
+        }
+    }
+}
+
+/// Weighs two source rows into `mixed`, without rounding.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn mix(upper: &[Rgbx], lower: &[Rgbx], weights: (i16, i16), mixed: &mut [[i16; 4]]) {
+    let (upper, lower) = (upper.as_flattened(), lower.as_flattened());
+    for ((sum, above), below) in mixed.as_flattened_mut().iter_mut().zip(upper).zip(lower) {
+        *sum = i16::from(*above) * weights.0 + i16::from(*below) * weights.1;
+    }
+}
+
+/// Weighs the pixels of a mixed row into bytes, as `taps` say.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn finish(mixed: &[[i16; 4]], taps: &[Taps], row: &mut [Pair<u8>]) {
+    for (taps, out) in taps.iter().zip(row) {
+        let a = &mixed[taps.places[0] as usize..][..2];
+        let b = &mixed[taps.places[1] as usize..][..2];
+        let mut values = [0_i16; 16];
+        for c in 0..4 {
+            values[2 * c] = a[0][c];
+            values[2 * c + 1] = a[1][c];
+            values[2 * c + 8] = b[0][c];
+            values[2 * c + 9] = b[1][c];
+        }
+        let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = ((product(2 * i) + product(2 * i + 1) + HALF) >> SUM_BITS) as u8;
         }
     }
 }

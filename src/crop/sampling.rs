@@ -7,6 +7,10 @@ use crate::frame::Frame;
 
 /// One of OpenCV's functions at work on one window.
 pub(super) trait Sampling {
+    /// Whether nothing is rounded before the last sum, so that either pass may come first.
+    const IS_EXACT: bool;
+    /// Whether output rows lie further apart than those of the image.
+    fn shrinks_rows(&self) -> bool;
     /// Pixels of the image that exist for this sampling: columns, rows.
     fn extent(&self) -> (i64, i64);
     /// The image columns that output column `k` mixes: neighbours, or the second has no weight.
@@ -68,6 +72,12 @@ impl Resize {
 }
 
 impl Sampling for Resize {
+    const IS_EXACT: bool = false;
+
+    fn shrinks_rows(&self) -> bool {
+        self.scale > 1.0
+    }
+
     fn extent(&self) -> (i64, i64) {
         self.extent
     }
@@ -139,6 +149,12 @@ impl Warp {
 }
 
 impl Sampling for Warp {
+    const IS_EXACT: bool = true;
+
+    fn shrinks_rows(&self) -> bool {
+        self.step.1 > 1.0
+    }
+
     fn extent(&self) -> (i64, i64) {
         self.extent
     }

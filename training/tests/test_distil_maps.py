@@ -13,6 +13,7 @@ import yaml
 from ettrack_training.data.config import CropConfig
 from ettrack_training.data.pairs import Kind
 from ettrack_training.distil.folder_teacher import FolderTeacher, mean_maps
+from ettrack_training.distil.losses import decode
 from ettrack_training.distil.map_labels import BoxLabels, carried, mixed, warped
 from ettrack_training.micro import MICRO
 from ettrack_training.model_folder import write_model_folder
@@ -81,10 +82,34 @@ def test_every_target_is_square_in_windows_of_its_shape() -> None:
 
 
 def test_pairs_are_framed_for_the_student(teacher) -> None:
-    crop = BoxLabels([teacher], 0.75, 127).pairs().crop
+    crop = BoxLabels([teacher], 0.75, 127, 256).pairs().crop
     assert (crop.box_context, crop.search_size) == (0.75, 256)
     # The teacher's 1.4 sides in its own number of pixels.
     assert crop.template_size == round(teacher.template_size * 2.5 / 1.4)
+
+
+def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window() -> None:
+    teacher = Seeing((120.0, 104.0, 168.0, 152.0))
+    # Four boxes in 256 pixels, so five in 320, of which the teacher makes 256.
+    label = BoxLabels([teacher], 0.5, 128, 256)
+    assert label.pairs().crop.search_size == 320
+    box = np.array([[150.0, 130.0, 210.0, 190.0], [0.0, 0.0, 33.0, 40.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
+    labelled = label(
+        {
+            "template": np.zeros((3, 128, 128, 3), np.uint8),
+            "search": np.arange(3 * 320 * 320 * 3, dtype=np.uint8).reshape(3, 320, 320, 3),
+            "box": box,
+            "kind": np.array([Kind.POSITIVE, Kind.POSITIVE, Kind.ABSENT]),
+        }
+    )
+    assert labelled.search.shape == (3, 256, 256, 3)
+    # The second target lies outside the inner window, but for a pixel.
+    assert labelled.present.tolist() == [True, False, False]
+    np.testing.assert_array_equal(labelled.box, [[118, 98, 178, 158], [0] * 4, [0] * 4])
+    # The teacher's box, five quarters as large, and 32 pixels further up and left.
+    decoded = decode(torch.from_numpy(labelled.reg))[0, :, 8, 9]
+    np.testing.assert_allclose(decoded, (118.0, 98.0, 178.0, 158.0), atol=1e-3)
+    assert np.unravel_index(labelled.cls[0, 0].argmax(), (16, 16)) == (8, 9)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +155,24 @@ class Constant:
         return np.full((len(search), 1, 4, 4), self.score), np.ones((len(search), 4, 4, 4))
 
 
+class Seeing(Constant):
+    """A teacher that sees one box from every cell, and scores by the distance from its centre."""
+
+    def __init__(self, box: tuple[float, float, float, float]):
+        super().__init__(0.0)
+        self.box = box
+
+    def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = np.meshgrid(np.arange(16) * 16.0, np.arange(16) * 16.0)
+        left, top, right, bottom = self.box
+        cls = 4 - np.hypot(x - (left + right) / 2, y - (top + bottom) / 2) / 16
+        reg = np.stack([x - left, y - top, right - x, bottom - y])
+        return np.stack([cls[None]] * len(search)), np.stack([reg] * len(search))
+
+
 def test_a_batch_is_one_teachers_and_the_next_the_others() -> None:
     teachers = [Constant(1.0), Constant(3.0)]
-    label = BoxLabels(teachers, 0.75, 32)
+    label = BoxLabels(teachers, 0.75, 32, 64)
     pairs = {
         "template": np.zeros((2, 32, 32, 3), np.uint8),
         "search": np.zeros((2, 64, 64, 3), np.uint8),

@@ -12,7 +12,7 @@ import yaml
 
 #: The teachers' search windows, those of FEAR: so many times the box, give or take a share.
 SPAN = 5.0
-_SPAN_TOLERANCE = 0.03
+SPAN_TOLERANCE = 0.03
 _SMALLEST_DISTANCE = 0.1
 
 
@@ -73,7 +73,7 @@ def _refuse_others(folder: Path, manifest: Mapping[str, Any]) -> None:
         if got != expected:
             raise ValueError(f"{folder}: expected a teacher with {key} {expected}, got {got}")
     span = (1 + 2 * template["context"]) * search["sizes"][0] / search["exemplar_size"]
-    if abs(span / SPAN - 1) > _SPAN_TOLERANCE:
+    if abs(span / SPAN - 1) > SPAN_TOLERANCE:
         raise ValueError(
             f"{folder}: expected template.context, search.sizes and search.exemplar_size of a search window of "
             f"{SPAN:g} boxes, got those of {span:.2f}"

@@ -19,7 +19,7 @@ from ..data.labels import STRIDE, grid_points
 from ..data.loader import Batch
 from ..data.pairs import Kind
 from .asked_pairs import pair_config
-from .folder_teacher import SPAN, FolderTeacher, mean_maps
+from .folder_teacher import SPAN, SPAN_TOLERANCE, FolderTeacher, mean_maps
 from .teacher import Teacher
 
 # By how much the logarithm of a side is believed wrong at most, and how long a side is believed to be, search pixels.
@@ -48,28 +48,38 @@ class Labelled:
 
 class BoxLabels:
     """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
-    pixels.
+    pixels, and whose search window has `search_size` pixels of that scale: the teachers' `SPAN` boxes, or fewer.
 
     Of several teachers one is asked about a batch, each in turn: in the long run the student learns their mean, at
     the cost of one. Asking costs more than all else about a pair."""
 
-    def __init__(self, teachers: list[FolderTeacher], context: float, size: int):
-        self._teachers, self._context, self._size = teachers, context, size
+    def __init__(self, teachers: list[FolderTeacher], context: float, size: int, search_size: int):
+        self._teachers, self._context, self._size, self._search_size = teachers, context, size, search_size
         self._turns = cycle(teachers)
+        spanned = search_size * (1 + 2 * context) / size
+        # Of the teachers' window beyond each side of the student's, search pixels.
+        self._edge = 0 if spanned > SPAN * (1 - SPAN_TOLERANCE) else round((SPAN / spanned - 1) * search_size / 2)
 
     def pairs(self) -> PairConfig:
         """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
         size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
         pairs = pair_config(correct=True)
-        crop = replace(pairs.crop, box_context=self._context, template_size=size, search_aspect=0.3)
+        wide = self._search_size + 2 * self._edge
+        crop = replace(pairs.crop, box_context=self._context, template_size=size, search_size=wide, search_aspect=0.3)
         return replace(pairs, crop=crop)
 
     def __call__(self, batch: Batch) -> Labelled:
-        template, search = batch["template"], batch["search"]
-        teacher = next(self._turns)
-        cls, reg = teacher.maps(self._inner(template, teacher), search)
+        template, search, box = batch["template"], batch["search"], batch["box"]
         present = batch["kind"] == Kind.POSITIVE
-        return Labelled(resized(template, self._size), search, cls, reg, batch["box"], present)
+        teacher = next(self._turns)
+        cls, reg = teacher.maps(self._inner(template, teacher), resized(search, self._search_size))
+        if self._edge:
+            span = np.full(2, search.shape[1])
+            maps = [within(*maps, span, self._search_size) for maps in zip(cls[:, 0], reg, strict=True)]
+            cls, reg = (np.stack(column) for column in zip(*maps, strict=True))
+            search = np.ascontiguousarray(search[:, self._edge : -self._edge, self._edge : -self._edge])
+            box, present = moved_inwards(box, present, self._edge, self._search_size)
+        return Labelled(resized(template, self._size), search, cls, reg, box, present)
 
     def _inner(self, template: np.ndarray, teacher: FolderTeacher) -> np.ndarray:
         """The teacher's part of template crops, at its size."""
@@ -106,10 +116,8 @@ class CarriedLabels:
                 batch["template"][i], batch["template_box"][i], batch["search"][i], self._sides(batch, i)
             )
             cls[i], reg[i] = mixed((cls[i], reg[i]), theirs, self._share)
-        box = np.clip(batch["box"] - _EDGE, 0, self._search_size)
-        sides = box[:, 2:] - box[:, :2]
-        present = (batch["kind"] == Kind.POSITIVE) & (sides.min(axis=1) >= _VISIBLE_SIDE)
-        return Labelled(template, search, cls, reg, np.where(present[:, None], box, 0).astype(np.float32), present)
+        present = batch["kind"] == Kind.POSITIVE
+        return Labelled(template, search, cls, reg, *moved_inwards(batch["box"], present, _EDGE, self._search_size))
 
     def _sides(self, batch: Batch, i: int) -> np.ndarray:
         """The size in search pixels at which the target is believed to be: about what it is, where it is there."""
@@ -133,6 +141,21 @@ class CarriedLabels:
             answers.append(teacher.maps(z[None], x[None]))
         cls, reg = mean_maps(answers)
         return carried(cls[0, 0], reg[0], span, self._search_size)
+
+
+def moved_inwards(box: np.ndarray, present: np.ndarray, edge: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [B,4] and who is there, bool [B], in the inner `size` pixels of windows with `edge` more on each side."""
+    box = np.clip(box - edge, 0, size)
+    present = present & ((box[:, 2:] - box[:, :2]).min(axis=1) >= _VISIBLE_SIDE)
+    return np.where(present[:, None], box, 0).astype(np.float32), present
+
+
+def within(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [1,n,n] and distances [4,n,n] of a wider window at the cells of one inside; see `carried`."""
+    score, (left, top, right, bottom), _ = carried(cls, reg, span, size)
+    score = np.clip(score, _SURE, 1 - _SURE)
+    x, y = _cells(size)
+    return np.log(score / (1 - score))[None], np.stack([x - left, y - top, right - x, bottom - y]).clip(0.1)
 
 
 def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

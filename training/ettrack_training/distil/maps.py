@@ -2,9 +2,9 @@
 
 A teacher is a model folder whose graphs give a score and four distances for the student's grid of cells; nothing of
 its inside is looked at. It sees windows of the box's own shape, five boxes wide and high where it searches
-(`distil.folder_teacher`). So does the student, unless `--square` names a teacher of square windows: then the student
-sees those, and what the others say is carried to its cells (`distil.map_labels`). The teachers' mistakes are put
-right where the truth is known (`distil.correction`).
+(`distil.folder_teacher`). So does the student, or the inner part of them, unless `--square` names a teacher of square
+windows: then the student sees those, and what the others say is carried to its cells (`distil.map_labels`). The
+teachers' mistakes are put right where the truth is known (`distil.correction`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabel
     teachers = [FolderTeacher(folder, options.threads) for folder in options.teacher]
     config = network.config
     if not options.square:
-        return BoxLabels(teachers, config.box_context, config.template_size)
+        return BoxLabels(teachers, config.box_context, config.template_size, config.search_sizes[0])
     square = Teacher(options.square, threads=options.threads)
     return CarriedLabels(teachers, square, options.share, config.template_size, config.search_sizes[0], seed)
 

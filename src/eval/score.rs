@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dataset::{DatasetKind, Sequence};
+use super::dataset::{DatasetKind, Evaluation, Sequence};
 use super::metrics::{
     Curves, FrameErrors, MetricError, Protocol, Scores, frame_errors, mean, total,
 };
@@ -86,14 +86,27 @@ impl TrackerScore {
 
     /// Mean of the sequences' speeds; `None` where none is known.
     pub fn fps(&self) -> Option<f64> {
-        let speeds: Vec<_> = self.sequences.iter().filter_map(|one| one.fps).collect();
-        (!speeds.is_empty()).then(|| mean(speeds.into_iter()))
+        mean_speed(&self.sequences)
+    }
+
+    /// A row for each sequence, in the order of the benchmark: the mean over its runs.
+    pub fn rows(&self, evaluation: Evaluation) -> Vec<(String, SummaryRow)> {
+        let name = |one: &SequenceScore| evaluation.sequence_of(&one.name).to_owned();
+        self.sequences
+            .chunk_by(|a, b| name(a) == name(b))
+            .map(|runs| (name(&runs[0]), SummaryRow::of(runs)))
+            .collect()
     }
 
     /// A sequence by its name.
     pub fn sequence(&self, name: &str) -> Option<&SequenceScore> {
         self.sequences.iter().find(|one| one.name == name)
     }
+}
+
+fn mean_speed(runs: &[SequenceScore]) -> Option<f64> {
+    let speeds: Vec<_> = runs.iter().filter_map(|one| one.fps).collect();
+    (!speeds.is_empty()).then(|| mean(speeds.into_iter()))
 }
 
 /// A row of `summary.json`. Numbers that cannot be known (no published truth, no times) are left out.
@@ -110,11 +123,28 @@ pub struct SummaryRow {
     pub frames: usize,
 }
 
+impl SummaryRow {
+    /// The mean over runs; their frames together.
+    fn of(runs: &[SequenceScore]) -> Self {
+        let scores: Vec<_> = runs
+            .iter()
+            .filter_map(|one| one.scored.as_ref().map(|(scores, _)| *scores))
+            .collect();
+        Self {
+            scores: Scores::mean(&scores),
+            fps: mean_speed(runs),
+            frames: runs.iter().map(|one| one.frames).sum(),
+        }
+    }
+}
+
 /// The content of `summary.json`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
     /// The benchmark.
     pub dataset: String,
+    /// `ope`, `tre` or `sre`.
+    pub evaluation: String,
     /// What was evaluated.
     pub tracker: String,
     /// Version of this program.
@@ -123,7 +153,7 @@ pub struct Summary {
     pub settings: serde_json::Value,
     /// Over all sequences.
     pub mean: SummaryRow,
-    /// By name.
+    /// By name; each the mean over its runs.
     pub sequences: BTreeMap<String, SummaryRow>,
     /// Sequences without a result, and why.
     pub failed: BTreeMap<String, String>,
@@ -133,17 +163,14 @@ impl Summary {
     /// From a scored tracker.
     pub fn new(
         kind: DatasetKind,
+        evaluation: Evaluation,
         score: &TrackerScore,
         settings: serde_json::Value,
         failed: &[(String, String)],
     ) -> Self {
-        let row = |one: &SequenceScore| SummaryRow {
-            scores: one.scored.as_ref().map(|(scores, _)| *scores),
-            fps: one.fps,
-            frames: one.frames,
-        };
         Self {
             dataset: kind.name().to_owned(),
+            evaluation: evaluation.name().to_owned(),
             tracker: score.label.clone(),
             ettrack_version: env!("CARGO_PKG_VERSION").to_owned(),
             settings,
@@ -152,11 +179,7 @@ impl Summary {
                 fps: score.fps(),
                 frames: score.sequences.iter().map(|one| one.frames).sum(),
             },
-            sequences: score
-                .sequences
-                .iter()
-                .map(|one| (one.name.clone(), row(one)))
-                .collect(),
+            sequences: score.rows(evaluation).into_iter().collect(),
             failed: failed.iter().cloned().collect(),
         }
     }
@@ -194,6 +217,7 @@ mod tests {
         let score = TrackerScore::new("t".to_owned(), &protocol, vec![one, two]);
         let summary = Summary::new(
             DatasetKind::Otb100,
+            Evaluation::OnePass,
             &score,
             serde_json::json!({}),
             &[("c".to_owned(), "broken".to_owned())],
@@ -216,5 +240,38 @@ mod tests {
         assert_eq!(value["mean"]["fps"], 100.0);
         assert_eq!(value["failed"]["c"], "broken");
         assert_eq!(serde_json::from_value::<Summary>(value).unwrap(), summary);
+    }
+
+    #[test]
+    fn a_row_is_the_mean_over_the_runs_of_a_sequence() {
+        let target = BoundingBox::new(0.0, 0.0, 10.0, 10.0);
+        let run = |name: &str, answer: BoundingBox| {
+            let sequence = Sequence {
+                name: name.to_owned(),
+                frames: vec!["1.jpg".into(), "2.jpg".into()],
+                first_box: target,
+                truth: Some(vec![Some(target); 2]),
+                visible: None,
+            };
+            let protocol = Protocol::of(DatasetKind::Otb100);
+            score_sequence(&protocol, &sequence, vec![answer; 2], vec![], &[], || None).unwrap()
+        };
+        let far = BoundingBox::new(900.0, 0.0, 10.0, 10.0);
+        let runs = vec![run("a@left", target), run("a@up", far), run("b@left", far)];
+        let score = TrackerScore::new("t".to_owned(), &Protocol::of(DatasetKind::Otb100), runs);
+        let sr_50 = |evaluation| {
+            let rows = score.rows(evaluation).into_iter();
+            rows.map(|(name, row)| (name, row.frames, row.scores.map(|scores| scores.sr_50)))
+                .collect::<Vec<_>>()
+        };
+        // The first frame of a run counts as a hit.
+        assert_eq!(
+            sr_50(Evaluation::Spatial),
+            [
+                ("a".to_owned(), 4, Some(0.75)),
+                ("b".to_owned(), 2, Some(0.5))
+            ]
+        );
+        assert_eq!(sr_50(Evaluation::OnePass).len(), 3);
     }
 }

@@ -48,14 +48,14 @@ def check_folds(folds: int, groups: list[str]) -> None:
 
 
 def auc_by_target(
-    binary: Path, model: Path, datasets: dict[str, Path], output: Path, constants: dict[str, str]
+    binary: Path, model: Path, benchmarks: list[Benchmark], output: Path, constants: dict[str, str]
 ) -> dict[tuple[str, str], float]:
     """Success AUC per dataset and target. Raises `EvaluationError`."""
     result: dict[tuple[str, str], float] = {}
-    for name, root in datasets.items():
-        folder = output / "_".join(f"{key}={value}" for key, value in constants.items()) / name
-        figures = evaluate(binary, model, Benchmark(name, root), folder, constants)
-        result |= {(name, target): auc for target, auc in figures.sequences.items()}
+    for benchmark in benchmarks:
+        folder = output / "_".join(f"{key}={value}" for key, value in constants.items()) / benchmark.dataset
+        figures = evaluate(binary, model, benchmark, folder, constants)
+        result |= {(benchmark.dataset, target): auc for target, auc in figures.sequences.items()}
     return result
 
 
@@ -75,17 +75,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--values", type=pair, action="append", required=True, metavar="CONSTANT=A,B,C", help="values to combine"
     )
+    parser.add_argument(
+        "--evaluation", default="ope", help="ope, or sre or tre: a target's score is the mean of its runs"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/tune"))
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--binary", type=Path, default=Path("target/release/ettrack"))
     args = parser.parse_args(argv)
 
-    datasets = {name: Path(root) for name, root in args.dataset}
+    benchmarks = [Benchmark(name, Path(root), evaluation=args.evaluation) for name, root in dict(args.dataset).items()]
     choices = combinations({key: text.split(",") for key, text in args.values})
     rows = []
     try:
         for constants in choices:
-            rows.append(auc_by_target(args.binary, args.model, datasets, args.output, constants))
+            rows.append(auc_by_target(args.binary, args.model, benchmarks, args.output, constants))
             targets = sorted(rows[0])
             # One video may be in two datasets, at two frame rates.
             videos = [target.split("-")[0] for _, target in targets]

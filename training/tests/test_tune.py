@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ettrack_training.train.evaluation import Benchmark
 from ettrack_training.tune import auc_by_target, combinations, cross_validate, main, pair
 
 
@@ -41,13 +42,17 @@ def binary(tmp_path: Path) -> Path:
     binary.write_text(
         """#!/bin/sh
         for word; do
-            case "$before" in --output) folder=$word;; --dataset) dataset=$word;; esac
+            case "$before" in
+                --output) folder=$word;;
+                --dataset) dataset=$word;;
+                --evaluation) target=car-$word;;
+            esac
             case "$word" in --set=penalty_k=*) value=${word#--set=penalty_k=};; esac
             before=$word
         done
         mkdir -p "$folder"
-        printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"car-1": {"success_auc": %s}}}' \
-            "$dataset" "$value" "$value" > "$folder/summary.json"
+        printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"%s": {"success_auc": %s}}}' \
+            "$dataset" "$value" "$target" "$value" > "$folder/summary.json"
         """
     )
     binary.chmod(0o755)
@@ -55,9 +60,9 @@ def binary(tmp_path: Path) -> Path:
 
 
 def test_constants_reach_the_runtime_and_targets_of_one_name_stay_apart(binary: Path, tmp_path: Path):
-    datasets = {"otb100": tmp_path, "uav123": tmp_path}
-    aucs = auc_by_target(binary, tmp_path, datasets, tmp_path / "out", {"penalty_k": "0.25"})
-    assert aucs == {("otb100", "car-1"): 0.25, ("uav123", "car-1"): 0.25}
+    benchmarks = [Benchmark("otb100", tmp_path), Benchmark("uav123", tmp_path, evaluation="sre")]
+    aucs = auc_by_target(binary, tmp_path, benchmarks, tmp_path / "out", {"penalty_k": "0.25"})
+    assert aucs == {("otb100", "car-ope"): 0.25, ("uav123", "car-sre"): 0.25}
 
 
 def test_too_many_folds_are_told_after_one_combination(binary: Path, tmp_path: Path):

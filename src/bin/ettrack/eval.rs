@@ -1,4 +1,4 @@
-//! `ettrack eval`: one-pass evaluation on a benchmark.
+//! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::eval::archive::{has_server, write_archive};
 use ettrack::eval::dataset::{
-    self, DatasetKind, DatasetOptions, NfsRate, Sequence, SequenceEntry, Subset,
+    self, DatasetKind, DatasetOptions, Evaluation, NfsRate, Sequence, SequenceEntry, Subset,
 };
 use ettrack::eval::metrics::Protocol;
 use ettrack::eval::report::{Report, write_report};
@@ -57,6 +57,10 @@ pub struct EvalArgs {
     /// Sequences at a time, each with a tracker of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// How often each sequence is run, from which start: ope, one-pass evaluation; tre, temporal robustness, from 20 frames
+    /// along it; sre, spatial robustness, from 12 boxes beside the first one. NAME@START names a run.
+    #[arg(long, value_name = "NAME", default_value = "ope", value_parser = parse_evaluation)]
+    evaluation: Evaluation,
     /// Part of the benchmark: got10k has val and test, lasot test and all.
     #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
     subset: SubsetArg,
@@ -155,8 +159,10 @@ impl EvalArgs {
                 NfsRate::Fps30
             },
         };
-        dataset::list(self.dataset, &self.root, options, &self.sequence)
-            .map_err(|error| BadInput(error.to_string()).into())
+        let entries = dataset::list(self.dataset, &self.root, options, &self.sequence)
+            .map_err(|error| BadInput(error.to_string()))?;
+        let runs = |entry| self.evaluation.runs(entry);
+        Ok(entries.into_iter().flat_map(runs).collect())
     }
 
     fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
@@ -308,7 +314,13 @@ impl EvalArgs {
         for other in &self.compare {
             trackers.push(self.compared(other, protocol, &tracked)?);
         }
-        let summary = Summary::new(self.dataset, &trackers[0], settings.clone(), &failed);
+        let summary = Summary::new(
+            self.dataset,
+            self.evaluation,
+            &trackers[0],
+            settings.clone(),
+            &failed,
+        );
         let path = self.output.join("summary.json");
         write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
         let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
@@ -323,13 +335,13 @@ impl EvalArgs {
         };
         let page = self.output.join("report.html");
         write_report(&page, &report)?;
-        print_table(&trackers)?;
+        print_table(&trackers, self.evaluation)?;
         eprintln!("report: {}", page.display());
         if !failed.is_empty() {
             bail!(
                 "{} of {} sequences have no result",
                 failed.len(),
-                failed.len() + summary.sequences.len()
+                failed.len() + trackers[0].sequences.len()
             );
         }
         Ok(())
@@ -400,14 +412,25 @@ fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
     (tracked, failed)
 }
 
-fn print_table(trackers: &[TrackerScore]) -> anyhow::Result<()> {
+fn parse_evaluation(name: &str) -> Result<Evaluation, String> {
+    Evaluation::ALL
+        .into_iter()
+        .find(|evaluation| evaluation.name() == name)
+        .ok_or_else(|| {
+            format!(
+                "expected {}",
+                Evaluation::ALL.map(Evaluation::name).join(", ")
+            )
+        })
+}
+
+fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = stdout();
-    let main = &trackers[0];
-    let width = main
-        .sequences
+    let rows = trackers[0].rows(evaluation);
+    let width = rows
         .iter()
-        .map(|one| one.name.chars().count())
+        .map(|(name, _)| name.chars().count())
         .chain(trackers.iter().map(|tracker| tracker.label.chars().count()))
         .chain([8])
         .max()
@@ -443,9 +466,9 @@ fn print_table(trackers: &[TrackerScore]) -> anyhow::Result<()> {
         let fps = fps.map_or_else(|| "-".to_owned(), |fps| format!("{fps:.1}"));
         format!("{name:width$}  {frames:6}  {scores}  {fps:>6}")
     };
-    for one in &main.sequences {
-        let scores = one.scored.as_ref().map(|(scores, _)| scores);
-        writeln!(out, "{}", row(&one.name, one.frames, scores, one.fps))?;
+    for (name, one) in &rows {
+        let scores = one.scores.as_ref();
+        writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
     }
     for tracker in trackers {
         let frames = tracker.sequences.iter().map(|one| one.frames).sum();

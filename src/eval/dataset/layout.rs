@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use super::start::Start;
 use super::text::{parse_boxes, to_box};
 use super::{DatasetError, DatasetKind, NfsRate, Sequence, SequenceEntry};
 use crate::source::FolderSource;
@@ -102,6 +103,7 @@ impl SequenceEntry {
             },
             truth,
             nfs_rate: NfsRate::default(),
+            start: Start::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod layout;
 mod nfs;
 mod otb;
 mod simulated;
+mod start;
 pub(crate) mod text;
 mod trackingnet;
 mod uav123;
@@ -21,6 +22,7 @@ use crate::geometry::BoundingBox;
 use crate::source::{SourceError, natural_order};
 
 pub use layout::FrameFiles;
+pub use start::Evaluation;
 pub use text::{parse_boxes, parse_flags, read_numbers};
 
 /// The benchmarks that can be read.
@@ -186,6 +188,9 @@ pub enum DatasetError {
         "{0}: the first row is no box to start with; expected finite x, y and positive width, height"
     )]
     NoFirstBox(PathBuf),
+    /// A start that needs the truth.
+    #[error("{0}: without published truth, expected one-pass evaluation alone")]
+    NoTruth(String),
 }
 
 impl DatasetError {
@@ -239,6 +244,7 @@ pub struct SequenceEntry {
     frames: FrameFiles,
     truth: PathBuf,
     nfs_rate: NfsRate,
+    start: start::Start,
 }
 
 /// A sequence, ready to be tracked and scored. Boxes are 0-based.
@@ -257,9 +263,9 @@ pub struct Sequence {
 }
 
 impl SequenceEntry {
-    /// Reads truth and lists images.
+    /// Reads truth and lists images, from where the run starts.
     pub fn load(&self) -> Result<Sequence, DatasetError> {
-        match self.kind {
+        let sequence = match self.kind {
             DatasetKind::Otb100 => otb::load(self),
             DatasetKind::Uav123 | DatasetKind::Uav123TenFps => layout::load_plain(self, None),
             DatasetKind::Nfs => nfs::load(self),
@@ -268,7 +274,8 @@ impl SequenceEntry {
             DatasetKind::Got10k => got10k::load(self),
             DatasetKind::Vot => layout::load_plain(self, None),
             DatasetKind::Simulated => simulated::load(self),
-        }
+        };
+        self.start.of(sequence?)
     }
 }
 

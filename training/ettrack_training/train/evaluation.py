@@ -15,11 +15,13 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A dataset that `ettrack eval` knows, its folder, and the sequences to run (none named: all)."""
+    """A dataset that `ettrack eval` knows, its folder, the sequences to run (none named: all), and from which starts:
+    `ope`, `tre` or `sre`."""
 
     dataset: str
     root: Path
     sequences: tuple[str, ...] = ()
+    evaluation: str = "ope"
 
     @classmethod
     def parse(cls, text: str) -> Benchmark:
@@ -57,7 +59,7 @@ def evaluate(
     What an earlier run left in `output` is taken up.
     """
     command = [binary, "eval", "--dataset", benchmark.dataset, "--root", benchmark.root]
-    command += ["--model", model, "--output", output, "--no-samples"]
+    command += ["--model", model, "--output", output, "--no-samples", "--evaluation", benchmark.evaluation]
     for name in benchmark.sequences:
         command += ["--sequence", name]
     command += [f"--set={key}={value}" for key, value in (constants or {}).items()]

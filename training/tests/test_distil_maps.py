@@ -155,6 +155,12 @@ class Constant:
         return np.full((len(search), 1, 4, 4), self.score), np.ones((len(search), 4, 4, 4))
 
 
+@pytest.mark.parametrize("context", [-0.5, 0.9])
+def test_a_student_does_not_look_further_than_its_teachers(context: float) -> None:
+    with pytest.raises(ValueError, match="search window is 5 boxes or less"):
+        BoxLabels([Constant(1.0)], context, 128, 256)
+
+
 class Seeing(Constant):
     """A teacher that sees one box from every cell, and scores by the distance from its centre."""
 

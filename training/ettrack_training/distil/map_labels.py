@@ -48,7 +48,8 @@ class Labelled:
 
 class BoxLabels:
     """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
-    pixels, and whose search window has `search_size` pixels of that scale: the teachers' `SPAN` boxes, or fewer.
+    pixels, and whose search window has `search_size` pixels of that scale: the teachers' `SPAN` boxes, or fewer;
+    ValueError for more.
 
     Of several teachers one is asked about a batch, each in turn: in the long run the student learns their mean, at
     the cost of one. Asking costs more than all else about a pair."""
@@ -57,6 +58,8 @@ class BoxLabels:
         self._teachers, self._context, self._size, self._search_size = teachers, context, size, search_size
         self._turns = cycle(teachers)
         spanned = search_size * (1 + 2 * context) / size
+        if not 0 < spanned < SPAN * (1 + SPAN_TOLERANCE):
+            raise ValueError(f"expected a student whose search window is {SPAN:g} boxes or less, got {spanned:.2f}")
         # Of the teachers' window beyond each side of the student's, search pixels.
         self._edge = 0 if spanned > SPAN * (1 - SPAN_TOLERANCE) else round((SPAN / spanned - 1) * search_size / 2)
 

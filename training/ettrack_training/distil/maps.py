@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +97,20 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
     parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
+    parser.add_argument(
+        "--context",
+        type=float,
+        help=f"box sides that the template shows beside the box (default {NANO_BOX.box_context})",
+    )
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")
     parser.add_argument("--true-boxes", action="store_true", help="the truth's boxes alone, not their mean with it")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 
-    network = ETTrack(NANO if args.square else NANO_BOX)
+    if args.square and args.context is not None:
+        parser.error("--context is of windows of the box's shape, and --square asks for square ones")
+    box = NANO_BOX if args.context is None else replace(NANO_BOX, box_context=args.context)
+    network = ETTrack(NANO if args.square else box)
     start_from(network, whole=args.start)
     MapDistillation(args, network).run()
 

@@ -47,6 +47,6 @@ NANO = ETTrackConfig(
     box_activation="exp",
 )
 
-# The same network for windows of the target's own shape, in which every target is square: those of FEAR's trackers,
-# from which it learns last. The template shows as much per pixel as the search window.
-NANO_BOX = replace(NANO, box_context=0.75)
+# The same network for windows of the target's own shape, in which every target is square, and which are four and a
+# half boxes wide and high where it searches. The template shows as much per pixel as the search window.
+NANO_BOX = replace(NANO, box_context=0.6)

@@ -161,6 +161,11 @@ def test_a_student_does_not_look_further_than_its_teachers(context: float) -> No
         BoxLabels([Constant(1.0)], context, 128, 256)
 
 
+def test_a_teachers_template_is_part_of_the_students(teacher) -> None:
+    with pytest.raises(ValueError, match=r"template.context of at most the student's 0.1, got \[0.2\]"):
+        BoxLabels([teacher], 0.1, 127, 256)
+
+
 class Seeing(Constant):
     """A teacher that sees one box from every cell, and scores by the distance from its centre."""
 

@@ -49,7 +49,7 @@ class Labelled:
 class BoxLabels:
     """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
     pixels, and whose search window has `search_size` pixels of that scale: the teachers' `SPAN` boxes, or fewer;
-    ValueError for more.
+    ValueError for more, and for teachers whose template shows more than the student's.
 
     Of several teachers one is asked about a batch, each in turn: in the long run the student learns their mean, at
     the cost of one. Asking costs more than all else about a pair."""
@@ -60,6 +60,10 @@ class BoxLabels:
         spanned = search_size * (1 + 2 * context) / size
         if not 0 < spanned < SPAN * (1 + SPAN_TOLERANCE):
             raise ValueError(f"expected a student whose search window is {SPAN:g} boxes or less, got {spanned:.2f}")
+        if wider := [one.template_context for one in teachers if one.share_of(context) > 1]:
+            raise ValueError(
+                f"expected teachers with a template.context of at most the student's {context}, got {wider}"
+            )
         # Of the teachers' window beyond each side of the student's, search pixels.
         self._edge = 0 if spanned > SPAN * (1 - SPAN_TOLERANCE) else round((SPAN / spanned - 1) * search_size / 2)
 
@@ -67,8 +71,8 @@ class BoxLabels:
         """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
         size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
         pairs = pair_config(correct=True)
-        wide = self._search_size + 2 * self._edge
-        crop = replace(pairs.crop, box_context=self._context, template_size=size, search_size=wide, search_aspect=0.3)
+        crop = replace(pairs.crop, box_context=self._context, template_size=size, exemplar_size=self._size)
+        crop = replace(crop, search_size=self._search_size + 2 * self._edge, search_aspect=0.3)
         return replace(pairs, crop=crop)
 
     def __call__(self, batch: Batch) -> Labelled:

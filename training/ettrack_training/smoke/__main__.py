@@ -148,13 +148,15 @@ class Smoke:
         teachers = [self.folder / "teachers" / path.stem for path in (start, other)]
         for path, folder in zip((start, other), teachers, strict=True):
             boxed = folder.with_suffix(".pt")
-            CheckpointFile(boxed).save({**CheckpointFile(path).load(), "config": NANO_BOX.to_dict()})
+            # Windows of five boxes, as teachers must have.
+            config = replace(NANO_BOX, box_context=0.75).to_dict()
+            CheckpointFile(boxed).save({**CheckpointFile(path).load(), "config": config})
             call(publish, boxed, folder)
         out, model = self.folder / "distilled-maps.pt", self.folder / "box-model"
         command = ["--teacher", *teachers, "--cache", self.cache, "--start", start, "--out", out, "--save-every", 2]
         sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]
-        call(distil_maps, *command, *sizes, "--steps", 2)
-        call(distil_maps, *command, *sizes, "--steps", 4)
+        call(distil_maps, *command, *sizes, "--context", 0.75, "--steps", 2)
+        call(distil_maps, *command, *sizes, "--context", 0.75, "--steps", 4)
         rows = read_log(out.with_suffix(".csv"))
         expect([row["step"] for row in rows] == ["2", "4"], "the resumed run begins after the last step")
         before, after = backbone_state(start), backbone_state(out)

@@ -11,7 +11,6 @@ from launch_testing.actions import ReadyToTest
 from launch import LaunchDescription
 
 RATE = 400.0
-SECONDS = 4.0
 
 
 def generate_test_description():
@@ -24,9 +23,7 @@ class Overload(BenchTest):
         bench.start_tracking()
         bench.film_for(2.0, rate=RATE)
         bench.targets.clear()
-        before = bench.index
-        bench.film_for(SECONDS, rate=RATE)
-        published = (bench.index - before) / SECONDS
+        bench.film_for(4.0, rate=RATE)
         ages = sorted(
             bench.arrivals[stamp] - (stamp[0] + stamp[1] * 1e-9)
             for stamp in ((t.header.stamp.sec, t.header.stamp.nanosec) for t in bench.targets)
@@ -39,9 +36,5 @@ class Overload(BenchTest):
             f"p99 {ages[len(ages) * 99 // 100] * 1e3:.1f} ms; one frame takes {one_frame * 1e3:.1f} ms (p95); "
             f"{status['frames dropped']} of {status['frames received']} images overtaken"
         )
-        if published * one_frame < 1.0:
-            self.skipTest(
-                f"no overload: {published:.0f} images a second were published, and {1 / one_frame:.0f} can be tracked"
-            )
         # One image being tracked, one waiting, and the way through the middleware twice.
         self.assertLess(median, 2 * one_frame + 1 / RATE + 0.02)

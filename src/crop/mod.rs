@@ -271,8 +271,8 @@ impl Cropper {
         }
     }
 
-    /// Where the order of the passes makes no difference to the bytes, a window that shrinks is mixed from above to below
-    /// first: then only output rows go through the horizontal pass, the dearer one. Else each source row does, once.
+    /// Where rows are mixed first only output rows go through the horizontal pass, the dearer one; else each source row does,
+    /// once.
     fn resample<S: Sampling>(
         &mut self,
         frame: &Frame<'_>,
@@ -282,7 +282,7 @@ impl Cropper {
         mut put: impl FnMut(usize, &[Rgbx]),
     ) {
         let (width, height) = sampling.extent();
-        let columns = self.prepare(frame, sampling, width, size);
+        let columns = self.prepare(frame, sampling, width, color, size);
         let Self {
             taps,
             pixels,
@@ -301,10 +301,7 @@ impl Cropper {
             let (pixels, _) = row.as_flattened().as_chunks();
             put(k, &pixels[..size]);
         };
-        for line in &mut *pixels {
-            line.fill(color);
-        }
-        if S::IS_EXACT && sampling.shrinks_rows() {
+        if sampling.mixes_rows_first() {
             by_rows(
                 sampling,
                 height,
@@ -343,6 +340,7 @@ impl Cropper {
         frame: &Frame<'_>,
         sampling: &S,
         width: i64,
+        color: Rgbx,
         size: usize,
     ) -> Range<u32> {
         let inside = |column: i64| column.clamp(0, width);
@@ -364,9 +362,9 @@ impl Cropper {
         let most = frame.width() as usize + 2 * MARGIN;
         let read = (end - start) as usize + 2 * MARGIN;
         for line in &mut self.pixels {
-            resize(line, read, most);
+            refill(line, color, read, most);
         }
-        resize(&mut self.mixed, read, most);
+        refill(&mut self.mixed, [0; 4], read, most);
         for line in &mut self.lines {
             line.resize(pairs, [0; 8]);
         }
@@ -375,11 +373,11 @@ impl Cropper {
     }
 }
 
-/// Gives a buffer `len` elements, and room for `most` on the first call.
-fn resize<T: Copy + Default>(buffer: &mut Vec<T>, len: usize, most: usize) {
+/// Gives a buffer `len` times `value`, and room for `most` on the first call.
+fn refill<T: Copy>(buffer: &mut Vec<T>, value: T, len: usize, most: usize) {
     buffer.clear();
     buffer.reserve(most);
-    buffer.resize(len, T::default());
+    buffer.resize(len, value);
 }
 
 /// Calls `mix(k, rows, weights)` for every output row, top to bottom, with the two source rows that it is mixed of as `load`

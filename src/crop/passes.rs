@@ -40,21 +40,28 @@ impl Taps {
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>]) {
     for (taps, sums) in taps.iter().zip(line) {
-        let a = &pixels[taps.places[0] as usize..][..2];
-        let b = &pixels[taps.places[1] as usize..][..2];
-        // Neighbours side by side: one instruction multiplies and adds them.
-        let mut values = [0_u8; 16];
-        for c in 0..4 {
-            values[2 * c] = a[0][c];
-            values[2 * c + 1] = a[1][c];
-            values[2 * c + 8] = b[0][c];
-            values[2 * c + 9] = b[1][c];
-        }
-        let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = ((product(2 * i) + product(2 * i + 1)) >> DROPPED_BITS) as i16;
+        let weighed = weigh(pixels, taps);
+        for (sum, weighed) in sums.iter_mut().zip(weighed) {
+            *sum = (weighed >> DROPPED_BITS) as i16;
         }
     }
+}
+
+/// The sums of neighbours that `taps` say, of two output pixels.
+#[inline(always)]
+fn weigh<T: Copy + Default + Into<i32>>(row: &[[T; 4]], taps: &Taps) -> [i32; 8] {
+    let a = &row[taps.places[0] as usize..][..2];
+    let b = &row[taps.places[1] as usize..][..2];
+    // Neighbours side by side: one instruction multiplies and adds them.
+    let mut values = [T::default(); 16];
+    for c in 0..4 {
+        values[2 * c] = a[0][c];
+        values[2 * c + 1] = a[1][c];
+        values[2 * c + 8] = b[0][c];
+        values[2 * c + 9] = b[1][c];
+    }
+    let product = |k: usize| values[k].into() * i32::from(taps.weights[k]);
+    std::array::from_fn(|i| product(2 * i) + product(2 * i + 1))
 }
 
 /// Weighs two source rows into `mixed`, without rounding.
@@ -70,18 +77,8 @@ pub(super) fn mix(upper: &[Rgbx], lower: &[Rgbx], weights: (i16, i16), mixed: &m
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn finish(mixed: &[[i16; 4]], taps: &[Taps], row: &mut [Pair<u8>]) {
     for (taps, out) in taps.iter().zip(row) {
-        let a = &mixed[taps.places[0] as usize..][..2];
-        let b = &mixed[taps.places[1] as usize..][..2];
-        let mut values = [0_i16; 16];
-        for c in 0..4 {
-            values[2 * c] = a[0][c];
-            values[2 * c + 1] = a[1][c];
-            values[2 * c + 8] = b[0][c];
-            values[2 * c + 9] = b[1][c];
-        }
-        let product = |k: usize| i32::from(values[k]) * i32::from(taps.weights[k]);
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = ((product(2 * i) + product(2 * i + 1) + HALF) >> SUM_BITS) as u8;
+        for (out, weighed) in out.iter_mut().zip(weigh(mixed, taps)) {
+            *out = ((weighed + HALF) >> SUM_BITS) as u8;
         }
     }
 }

@@ -7,10 +7,8 @@ use crate::frame::Frame;
 
 /// One of OpenCV's functions at work on one window.
 pub(super) trait Sampling {
-    /// Whether nothing is rounded before the last sum, so that either pass may come first.
-    const IS_EXACT: bool;
-    /// Whether output rows lie further apart than those of the image.
-    fn shrinks_rows(&self) -> bool;
+    /// Whether to mix from above to below first: where that is less work, and gives the same bytes.
+    fn mixes_rows_first(&self) -> bool;
     /// Pixels of the image that exist for this sampling: columns, rows.
     fn extent(&self) -> (i64, i64);
     /// The image columns that output column `k` mixes: neighbours, or the second has no weight.
@@ -72,10 +70,9 @@ impl Resize {
 }
 
 impl Sampling for Resize {
-    const IS_EXACT: bool = false;
-
-    fn shrinks_rows(&self) -> bool {
-        self.scale > 1.0
+    /// Never: each pass rounds in its own way.
+    fn mixes_rows_first(&self) -> bool {
+        false
     }
 
     fn extent(&self) -> (i64, i64) {
@@ -149,9 +146,8 @@ impl Warp {
 }
 
 impl Sampling for Warp {
-    const IS_EXACT: bool = true;
-
-    fn shrinks_rows(&self) -> bool {
+    /// Where the window shrinks. Nothing is rounded before the last sum, so either pass may come first.
+    fn mixes_rows_first(&self) -> bool {
         self.step.1 > 1.0
     }
 

@@ -159,10 +159,8 @@ def moved_inwards(box: np.ndarray, present: np.ndarray, edge: int, size: int) ->
 
 def within(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Logits [1,n,n] and distances [4,n,n] of a wider window at the cells of one inside; see `carried`."""
-    score, (left, top, right, bottom), _ = carried(cls, reg, span, size)
-    score = np.clip(score, _SURE, 1 - _SURE)
-    x, y = _cells(size)
-    return np.log(score / (1 - score))[None], np.stack([x - left, y - top, right - x, bottom - y]).clip(0.1)
+    score, corners, _ = carried(cls, reg, span, size)
+    return _maps(np.clip(score, _SURE, 1 - _SURE), corners, size)
 
 
 def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -199,9 +197,14 @@ def mixed(
     share = np.where(reach, share, 0.0)
     total = np.clip((1 - share) * own + share * score, _SURE, 1 - _SURE)
     weight = np.minimum(share * score / total, 1.0)
-    left, top, right, bottom = _corners(mine[1], size) * (1 - weight) + corners * weight
+    return _maps(total, _corners(mine[1], size) * (1 - weight) + corners * weight, size)
+
+
+def _maps(score: np.ndarray, corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [1,n,n] and distances [4,n,n] of scores [n,n] and corners [4,n,n]."""
+    left, top, right, bottom = corners
     x, y = _cells(size)
-    return np.log(total / (1 - total))[None], np.stack([x - left, y - top, right - x, bottom - y]).clip(0.1)
+    return np.log(score / (1 - score))[None], np.stack([x - left, y - top, right - x, bottom - y]).clip(0.1)
 
 
 def _cells(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-//! One-pass evaluation on the benchmarks: datasets, measures, result files, report.
+//! One-pass and robustness evaluation on the benchmarks: datasets, measures, result files, report.
 
 pub mod archive;
 pub mod dataset;

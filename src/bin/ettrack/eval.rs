@@ -59,7 +59,7 @@ pub struct EvalArgs {
     jobs: u16,
     /// How often each sequence is run, from which start: ope, one-pass evaluation; tre, temporal robustness, from 20 frames
     /// along it; sre, spatial robustness, from 12 boxes beside the first one. NAME@START names a run.
-    #[arg(long, value_name = "NAME", default_value = "ope", value_parser = parse_evaluation)]
+    #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass)]
     evaluation: Evaluation,
     /// Part of the benchmark: got10k has val and test, lasot test and all.
     #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
@@ -410,18 +410,6 @@ fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
         }
     }
     (tracked, failed)
-}
-
-fn parse_evaluation(name: &str) -> Result<Evaluation, String> {
-    Evaluation::ALL
-        .into_iter()
-        .find(|evaluation| evaluation.name() == name)
-        .ok_or_else(|| {
-            format!(
-                "expected {}",
-                Evaluation::ALL.map(Evaluation::name).join(", ")
-            )
-        })
 }
 
 fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Result<()> {

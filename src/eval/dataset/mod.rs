@@ -118,6 +118,14 @@ pub enum DatasetError {
         /// What there is.
         known: String,
     },
+    /// No evaluation of that name.
+    #[error("unknown evaluation {name:?}; known: {known}")]
+    UnknownEvaluation {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// A file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Io {

@@ -2,6 +2,7 @@
 //! Tracking Benchmark", PAMI 2015).
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::{DatasetError, Sequence, SequenceEntry};
 use crate::geometry::BoundingBox;
@@ -94,6 +95,20 @@ impl Evaluation {
 impl fmt::Display for Evaluation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Evaluation {
+    type Err = DatasetError;
+
+    fn from_str(name: &str) -> Result<Self, DatasetError> {
+        Self::ALL
+            .into_iter()
+            .find(|evaluation| evaluation.name() == name)
+            .ok_or_else(|| DatasetError::UnknownEvaluation {
+                name: name.to_owned(),
+                known: Self::ALL.map(Self::name).join(", "),
+            })
     }
 }
 

@@ -88,10 +88,11 @@ def test_pairs_are_framed_for_the_student(teacher) -> None:
     assert crop.template_size == round(teacher.template_size * 2.5 / 1.4)
 
 
-def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window() -> None:
+@pytest.mark.parametrize(("size", "edge"), [(256, 32), (224, 48)])
+def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window(size: int, edge: int) -> None:
     teacher = Seeing((120.0, 104.0, 168.0, 152.0))
-    # Four boxes in 256 pixels, so five in 320, of which the teacher makes 256.
-    label = BoxLabels([teacher], 0.5, 128, 256)
+    # Two boxes in 128 pixels, so five in 320, of which the teacher makes 256; the student sees the inner ones.
+    label = BoxLabels([teacher], 0.5, 128, size)
     assert label.pairs().crop.search_size == 320
     box = np.array([[150.0, 130.0, 210.0, 190.0], [0.0, 0.0, 33.0, 40.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
     labelled = label(
@@ -102,14 +103,18 @@ def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window() ->
             "kind": np.array([Kind.POSITIVE, Kind.POSITIVE, Kind.ABSENT]),
         }
     )
-    assert labelled.search.shape == (3, 256, 256, 3)
-    # The second target lies outside the inner window, but for a pixel.
+    assert labelled.search.shape == (3, size, size, 3)
+    # The second target lies outside the inner window, but for a pixel where that is 256 pixels wide.
     assert labelled.present.tolist() == [True, False, False]
-    np.testing.assert_array_equal(labelled.box, [[118, 98, 178, 158], [0] * 4, [0] * 4])
-    # The teacher's box, five quarters as large, and 32 pixels further up and left.
-    decoded = decode(torch.from_numpy(labelled.reg))[0, :, 8, 9]
-    np.testing.assert_allclose(decoded, (118.0, 98.0, 178.0, 158.0), atol=1e-3)
-    assert np.unravel_index(labelled.cls[0, 0].argmax(), (16, 16)) == (8, 9)
+    inner = np.array([150.0, 130.0, 210.0, 190.0]) - edge
+    np.testing.assert_array_equal(labelled.box, [inner, [0] * 4, [0] * 4])
+    # The teacher's box, five quarters as large, and further up and left.
+    cells = size // 16
+    assert labelled.cls.shape == (3, 1, cells, cells)
+    row, column = np.unravel_index(labelled.cls[0, 0].argmax(), (cells, cells))
+    centre = (inner[:2] + inner[2:]) / 2
+    assert np.abs(np.array([column, row]) * 16 - centre).max() <= 12
+    np.testing.assert_allclose(decode(torch.from_numpy(labelled.reg))[0, :, row, column], inner, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +148,7 @@ class Constant:
     """A teacher that scores everything alike and counts how often it is asked."""
 
     template_size = 32
+    search_size = 64
 
     def __init__(self, score: float):
         self.score, self.asked = score, 0
@@ -171,6 +177,7 @@ class Seeing(Constant):
 
     def __init__(self, box: tuple[float, float, float, float]):
         super().__init__(0.0)
+        self.search_size = 256
         self.box = box
 
     def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

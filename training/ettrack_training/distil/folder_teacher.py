@@ -40,6 +40,8 @@ class FolderTeacher:
         #: Side of the template crop, pixels, and how much more than the box it shows on each side.
         self.template_size, self.template_context = template["size"], template["context"]
         self._template, self._features = template["input"], template["outputs"]
+        #: Side of the search crop, pixels.
+        self.search_size = manifest["search"]["sizes"][0]
         self._search = manifest["search"]["input"]
         self._outputs = [manifest["outputs"][name]["name"] for name in ("score", "boxes")]
 

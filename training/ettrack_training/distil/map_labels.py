@@ -79,12 +79,13 @@ class BoxLabels:
         template, search, box = batch["template"], batch["search"], batch["box"]
         present = batch["kind"] == Kind.POSITIVE
         teacher = next(self._turns)
-        cls, reg = teacher.maps(self._inner(template, teacher), resized(search, self._search_size))
-        if self._edge:
+        cls, reg = teacher.maps(self._inner(template, teacher), resized(search, teacher.search_size))
+        if self._edge or teacher.search_size != self._search_size:
             span = np.full(2, search.shape[1])
             maps = [within(*maps, span, self._search_size) for maps in zip(cls[:, 0], reg, strict=True)]
             cls, reg = (np.stack(column) for column in zip(*maps, strict=True))
-            search = np.ascontiguousarray(search[:, self._edge : -self._edge, self._edge : -self._edge])
+            inner = slice(self._edge, self._edge + self._search_size)
+            search = np.ascontiguousarray(search[:, inner, inner])
             box, present = moved_inwards(box, present, self._edge, self._search_size)
         return Labelled(resized(template, self._size), search, cls, reg, box, present)
 
@@ -140,9 +141,9 @@ class CarriedLabels:
         """The teachers' scores [n,n], corners [4,n,n] and reach, bool [n,n], at the student's cells."""
         outside = search.reshape(-1, 3).mean(axis=0)
         span = SPAN * sides
-        x = warped(search, (search.shape[1] - span) / 2, span, self._search_size, outside)
         answers = []
         for teacher in self._teachers:
+            x = warped(search, (search.shape[1] - span) / 2, span, teacher.search_size, outside)
             wide = (around[2:] - around[:2]) * (1 + 2 * teacher.template_context)
             z = warped(template, (around[:2] + around[2:] - wide) / 2, wide, teacher.template_size, outside)
             answers.append(teacher.maps(z[None], x[None]))
@@ -166,22 +167,23 @@ def within(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tup
 def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Maps of a window onto the cells of another around the same centre.
 
-    `cls` [n,n] logits and `reg` [4,n,n] distances are those of a window that covers `span` (x, y) pixels of the
-    other, both of `size` pixels at their networks. Returns scores [n,n], corners [4,n,n] in pixels of the
-    other, and where the window reaches, bool [n,n].
+    `cls` [m,m] logits and `reg` [4,m,m] distances are those of a window of 16 m pixels that covers `span` (x, y) pixels
+    of the other, which has `size` = 16 n. Returns scores [n,n], corners [4,n,n] in pixels of the other, and where
+    the window reaches, bool [n,n].
     """
     x, y = _cells(size)
-    centre = size / 2
-    scale = size / span
-    columns, rows = (((cells - centre) * k + centre) / STRIDE for cells, k in zip((x, y), scale, strict=True))
+    theirs = cls.shape[-1] * STRIDE
+    centre, their_centre = size / 2, theirs / 2
+    scale = theirs / span
+    columns, rows = (((cells - centre) * k + their_centre) / STRIDE for cells, k in zip((x, y), scale, strict=True))
 
     def take(values: np.ndarray) -> np.ndarray:
         places = columns.astype(np.float32), rows.astype(np.float32)
         return cv2.remap(values.astype(np.float32), *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
-    corners = [take(values) for values in _corners(reg, size)]
-    back = [(values - centre) / scale[axis % 2] + centre for axis, values in enumerate(corners)]
-    last = len(x) - 1
+    corners = [take(values) for values in _corners(reg, theirs)]
+    back = [(values - their_centre) / scale[axis % 2] + centre for axis, values in enumerate(corners)]
+    last = cls.shape[-1] - 1
     reach = (columns >= 0) & (columns <= last) & (rows >= 0) & (rows <= last)
     return take(1 / (1 + np.exp(-cls.astype(np.float64)))), np.stack(back), reach
 

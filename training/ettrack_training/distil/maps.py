@@ -18,9 +18,10 @@ import numpy as np
 from torch import Tensor
 
 from ..data.loader import Batch, batches
-from ..networks.et_track import ETTrack
-from ..networks.nano import NANO, NANO_BOX
+from ..networks.et_track import ETTrack, ETTrackConfig
+from ..networks.nano import NANO_BOX
 from ..train.start import start_from
+from ..train.state import CheckpointFile
 from .correction import corrected
 from .folder_teacher import FolderTeacher
 from .late import Late
@@ -86,6 +87,16 @@ def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabel
     return CarriedLabels(teachers, square, options.share, config.template_size, config.search_sizes[0], seed)
 
 
+def student(start: Path, context: float | None, square: bool) -> ETTrackConfig:
+    """The network of a checkpoint, for windows with `context` or square ones: those say little about weights."""
+    config = ETTrackConfig.from_dict(CheckpointFile(start).load()["config"])
+    if square:
+        return replace(config, box_context=None)
+    if context is None:
+        context = NANO_BOX.box_context if config.box_context is None else config.box_context
+    return replace(config, box_context=context)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -100,17 +111,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--context",
         type=float,
-        help=f"box sides that the template shows beside the box (default {NANO_BOX.box_context})",
+        help=f"box sides that the template shows beside the box (default that of --start, else {NANO_BOX.box_context})",
     )
-    parser.add_argument("--start", type=Path, required=True, help="checkpoint of a network to start from")
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint of the network to start from")
     parser.add_argument("--true-boxes", action="store_true", help="the truth's boxes alone, not their mean with it")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 
     if args.square and args.context is not None:
         parser.error("--context is of windows of the box's shape, and --square asks for square ones")
-    box = NANO_BOX if args.context is None else replace(NANO_BOX, box_context=args.context)
-    network = ETTrack(NANO if args.square else box)
+    network = ETTrack(student(args.start, args.context, bool(args.square)))
     start_from(network, whole=args.start)
     MapDistillation(args, network).run()
 

@@ -22,12 +22,12 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from .distil.pictures import Pictures, framings
-from .export.exemplar import FastExemplarLayer, FastExemplarTransformer
+from .export.exemplar import FastExemplarLayer, FastExemplarTransformer, FixedExemplarLayer
 from .export.graph import export_graph
 from .export.inference import FOLDS, FastGate, TapConvolution, inference_form
 from .networks.et_track import ETTrack, ETTrackConfig
 from .networks.exemplar import ExemplarLayer
-from .networks.nano import NANO
+from .networks.nano import NANO, NANO_SLIM
 from .pixels import normalise
 from .trackers.anchor_free import graphs
 from .train.state import CheckpointFile
@@ -135,6 +135,11 @@ def _unfold(fast: nn.Module, network: nn.Module) -> None:
             first, second = ("conv_reduce", "conv_expand") if hasattr(module, "conv_reduce") else ("fc1", "fc2")
             getattr(module, first).load_state_dict(other.reduce.state_dict())
             getattr(module, second).load_state_dict(other.expand.state_dict())
+        elif isinstance(other, FixedExemplarLayer):
+            # Its gate comes by itself.
+            for conv, kernels, norm in (("depthwise", "V_dw", "dw_bn"), ("pointwise", "V_pw", "pw_bn")):
+                getattr(module, kernels).copy_(getattr(other, conv).weight.view(1, -1))
+                getattr(module, norm).bias.copy_(getattr(other, conv).bias)
         elif isinstance(module, ExemplarLayer):
             _unfold_exemplars(other, module)
         elif isinstance(other, TapConvolution):
@@ -202,9 +207,12 @@ def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], 
 
 
 def config_of(folder: Path) -> ETTrackConfig:
-    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell."""
-    template = yaml.safe_load((folder / "model.yaml").read_text())["template"]
-    return replace(NANO, box_context=template["context"] if template.get("window") == "box" else None)
+    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell. The slim
+    network is known by its search size."""
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    template, sizes = manifest["template"], tuple(manifest["search"]["sizes"])
+    network = NANO_SLIM if sizes == NANO_SLIM.search_sizes else NANO
+    return replace(network, box_context=template["context"] if template.get("window") == "box" else None)
 
 
 def framed(pictures: Pictures, config: ETTrackConfig, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

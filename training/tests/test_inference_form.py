@@ -6,16 +6,23 @@ import pytest
 import torch
 from torch import nn
 
-from ettrack_training.export.exemplar import FastExemplarLayer, FastExemplarTransformer
+from ettrack_training.export.exemplar import FastExemplarLayer, FastExemplarTransformer, FixedExemplarLayer
 from ettrack_training.export.inference import TapConvolution, inference_form
 from ettrack_training.networks.exemplar import ExemplarLayer
 
 
-@pytest.mark.parametrize(("ffn", "form"), [(0, FastExemplarLayer), (16, FastExemplarTransformer)])
+@pytest.mark.parametrize(
+    ("exemplars", "ffn", "form"),
+    [
+        (4, 0, FastExemplarLayer),
+        (4, 16, FastExemplarTransformer),
+        (1, 0, FixedExemplarLayer),
+    ],
+)
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_exemplar_layers(ffn: int, form: type, kernel: int) -> None:
+def test_exemplar_layers(exemplars: int, ffn: int, form: type, kernel: int) -> None:
     torch.manual_seed(1)
-    layer = ExemplarLayer(12, kernel, exemplars=4, key_dim=8, ffn=ffn).eval()
+    layer = ExemplarLayer(12, kernel, exemplars=exemplars, key_dim=8, ffn=ffn).eval()
     for name, tensor in layer.state_dict().items():
         if tensor.is_floating_point():
             # Norms of trained networks do something, and an attention that is not flat mixes.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.model_folder import write_model_folder
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
-from ettrack_training.networks.nano import NANO, NANO_BOX
+from ettrack_training.networks.nano import NANO, NANO_BOX, NANO_SLIM
 from ettrack_training.reopen import ReopenError, config_of, difference, main, reopen
 from ettrack_training.trackers import TRACKERS
 from ettrack_training.train.state import CheckpointFile
@@ -72,9 +72,12 @@ def test_exported_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
         assert value < 1e-3
 
 
-def test_the_command_keeps_the_windows_that_the_folder_asks_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [NANO_BOX, NANO_SLIM])
+def test_the_command_keeps_the_network_and_windows_that_the_folder_asks_for(
+    tmp_path: Path, config: ETTrackConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(3)
-    network = ETTrack(NANO_BOX)
+    network = ETTrack(config)
     # An export writes equal tensors once; training has made them differ.
     for value in network.state_dict().values():
         if value.ndim == 1:
@@ -84,7 +87,9 @@ def test_the_command_keeps_the_windows_that_the_folder_asks_for(tmp_path: Path) 
     photograph.parent.mkdir()
     cv2.imwrite(str(photograph), np.random.default_rng(3).integers(0, 256, (96, 128, 3), np.uint8))
     main([str(model), "--pictures", str(photograph.parent), "--out", str(out), "--batches", "1"])
-    assert ETTrackConfig.from_dict(CheckpointFile(out).load()["config"]) == NANO_BOX
+    assert ETTrackConfig.from_dict(CheckpointFile(out).load()["config"]) == config
+    printed = [float(line.rsplit(" ", 1)[1]) for line in capsys.readouterr().out.splitlines() if "largest" in line]
+    assert len(printed) == 2 and max(printed) < 1e-3
     write_model_folder(TRACKERS["et_track"], micro_network(), tmp_path / "square", provenance=PROVENANCE)
     assert config_of(tmp_path / "square") == NANO
 

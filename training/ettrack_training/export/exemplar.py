@@ -58,6 +58,26 @@ class FastExemplarLayer(_Folded):
         return y.reshape(1, channels, height, width)
 
 
+class FixedExemplarLayer(nn.Module):
+    """A layer of a single exemplar without feed-forward part: two convolutions, which ONNX Runtime's blocked layout
+    knows, with a gate between them. The norms are folded into the convolutions."""
+
+    def __init__(self, layer: ExemplarLayer, gate: nn.Module):
+        super().__init__()
+        channels, kernel = layer.channels, layer.kernel
+        self.depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+        folded = ((self.depthwise, layer.V_dw, layer.dw_bn), (self.pointwise, layer.V_pw, layer.pw_bn))
+        for conv, kernels, norm in folded:
+            scale, bias = _affine(norm)
+            conv.weight = constant(kernels.view(conv.weight.shape) * scale[:, None, None, None])
+            conv.bias = constant(bias)
+        self.se = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.pointwise(self.se(F.relu(self.depthwise(x))))) + x
+
+
 class FastExemplarTransformer(_Folded):
     """An exemplar layer with feed-forward part. The dynamic product and the norms work on tokens [H*W,C]
     without a batch axis, which ONNX Runtime runs as Gemm. The feed-forward part is two 1x1 convolutions:

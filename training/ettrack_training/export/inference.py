@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..networks.blocks import DepthwiseSeparable, InvertedResidual, Sep, SqueezeExcite
 from ..networks.exemplar import ExemplarLayer
 from ..networks.siamese import BoxPredictor, ChannelAttention, ScorePredictor, SiameseTracker
-from .exemplar import FastExemplarLayer, FastExemplarTransformer, constant
+from .exemplar import FastExemplarLayer, FastExemplarTransformer, FixedExemplarLayer, constant
 
 # Convolution and batch norm pairs of each block.
 FOLDS = {
@@ -26,7 +26,7 @@ FOLDS = {
 }
 
 # From so many input channels on, predictions in two steps pay.
-WIDE = 128
+WIDE = 96
 
 
 def fold_batch_norm(block: nn.Module, conv: str, norm: str) -> None:
@@ -54,12 +54,20 @@ def _replace(module: nn.Module) -> nn.Module:
         elif isinstance(child, ChannelAttention):
             setattr(module, name, FastGate(child.fc1, child.fc2, nn.Sigmoid()))
         elif isinstance(child, ExemplarLayer):
-            setattr(module, name, FastExemplarTransformer(child) if child.ffn else FastExemplarLayer(child))
+            setattr(module, name, _exemplar_form(child))
         elif isinstance(module, ScorePredictor | BoxPredictor) and child.in_channels >= WIDE:
             setattr(module, name, TapConvolution(child))
         else:
             _replace(child)
     return module
+
+
+def _exemplar_form(layer: ExemplarLayer) -> nn.Module:
+    if layer.ffn:
+        return FastExemplarTransformer(layer)
+    if len(layer.V_dw) > 1:
+        return FastExemplarLayer(layer)
+    return FixedExemplarLayer(layer, FastGate(layer.se.conv_reduce, layer.se.conv_expand, nn.Sigmoid()))
 
 
 class FastGate(nn.Module):

@@ -27,8 +27,9 @@ class ExemplarLayer(nn.Module):
 
     One query per image (the pooled features) is matched with `exemplars` keys; the softmax
     weights mix as many depthwise k x k and pointwise kernels into one of each, which then
-    convolve the image. Each image of a batch has kernels of its own. `ffn` = 0 leaves out
-    the token-wise feed-forward part with its two layer norms.
+    convolve the image. Each image of a batch has kernels of its own. A single exemplar needs no
+    attention, and such a layer has no keys and no query. `ffn` = 0 leaves out the token-wise
+    feed-forward part with its two layer norms.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class ExemplarLayer(nn.Module):
         super().__init__()
         self.channels, self.kernel = channels, kernel
         self.scale = 1.0 / (math.sqrt(key_dim) * temperature)
-        self.K = nn.Parameter(torch.randn(exemplars, key_dim))
+        if exemplars > 1:
+            self.K = nn.Parameter(torch.randn(exemplars, key_dim))
+            self.average_pooler = AveragePooler(channels, key_dim)
         self.V_dw = nn.Parameter(_exemplar_kernels(exemplars, channels, 1, kernel))
         self.V_pw = nn.Parameter(_exemplar_kernels(exemplars, channels, channels, 1))
-        self.average_pooler = AveragePooler(channels, key_dim)
         self.dw_bn = nn.BatchNorm2d(channels)
         self.pw_bn = nn.BatchNorm2d(channels)
         self.se = SqueezeExcite(channels, channels // 2, "sigmoid")
@@ -59,6 +61,8 @@ class ExemplarLayer(nn.Module):
 
     def mixing_weights(self, x: Tensor) -> Tensor:
         """Softmax weights over the exemplars, [B,exemplars]."""
+        if len(self.V_dw) == 1:
+            return x.new_ones(len(x), 1)
         return torch.softmax(self.average_pooler(x) @ self.K.t() * self.scale, dim=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -26,9 +26,10 @@ from ..distil.backbone import main as distil_backbone
 from ..distil.head import main as distil_head
 from ..distil.maps import main as distil_maps
 from ..distil.publish import main as publish
+from ..distil.slim import main as slim
 from ..distil.tracker import main as distil_tracker
 from ..networks.et_track import ETTrack
-from ..networks.nano import NANO_BOX
+from ..networks.nano import NANO_BOX, NANO_SLIM
 from ..train.__main__ import main as train
 from ..train.evaluation import Benchmark, evaluate
 from ..train.feed import training_batches
@@ -65,6 +66,7 @@ class Smoke:
             self.corrected_head,
             self.distilled_head_with_late_stages,
             self.distilled_maps,
+            self.slimmed,
             self.head_on_teacher_features,
             self.head_on_backbone_features,
             self.joint_distillation,
@@ -180,6 +182,20 @@ class Smoke:
         call(publish, out, model)
         expect("window: box" in (model / "model.yaml").read_text(), "the model asks for windows of the box's shape")
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
+
+    def slimmed(self) -> str:
+        """A cheaper network out of that one; it goes on learning in its own windows."""
+        large, small = self.folder / "distilled-maps.pt", self.folder / "slim.pt"
+        command = ["--start", large, "--cache", self.cache, "--out", small]
+        call(slim, *command, "--steps", 3, "--decay", 1, "--batch", 2)
+        config = CheckpointFile(small).load()["config"]
+        expect(config == replace(NANO_SLIM, box_context=0.75).to_dict(), "the slim network keeps the windows' context")
+        out, teacher = self.folder / "distilled-slim.pt", self.folder / "teachers" / "distilled-head"
+        sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]
+        command = ["--teacher", teacher, "--cache", self.cache, "--start", small, "--out", out]
+        call(distil_maps, *command, *sizes, "--steps", 2)
+        call(publish, out, self.folder / "slim-model")
+        return f"missed {read_log(small.with_suffix('.csv'))[-1]['held_missed']}"
 
     def _distil(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
         command = ["--cache", self.cache, "--teacher", self.teacher, "--out", out, "--steps", steps, *more]

@@ -1,0 +1,189 @@
+"""Slim a network: `python -m ettrack_training.distil.slim --start FILE --cache DIR --out FILE`
+
+`networks.nano.NANO_SLIM` from a network like `NANO_BOX`, whose weights it takes over. What it has no room for is put
+into what stays: an exemplar layer's kernels are mixed once, with the mean attention over pairs; a gate that is missing
+is its mean over them. The stages of the backbone up to the last that lost something then learn what the larger ones
+gave (FitNets' hints, Romero et al., ICLR 2015), so that all behind them goes on as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..data.loader import Batch, batches
+from ..networks.blocks import SqueezeExcite
+from ..networks.et_track import ETTrack, ETTrackConfig
+from ..networks.exemplar import ExemplarLayer
+from ..networks.nano import NANO_SLIM
+from ..pixels import normalise
+from ..train.forward import freeze_norms
+from ..train.log import CsvLog
+from ..train.recipe import Schedule
+from ..train.schedule import share
+from ..train.start import load_into
+from ..train.state import CheckpointFile, trained_weights
+from .asked_pairs import pair_config
+
+_HELD_OUT_SEED = 987654
+# What was seen of each exemplar layer and gate, by name.
+Watched = Mapping[str, Tensor]
+
+
+def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[Batch]:
+    """Pairs in the windows of a network of `config`."""
+    asked = pair_config(correct=True)
+    crop = replace(
+        asked.crop,
+        box_context=config.box_context,
+        template_size=config.template_size,
+        exemplar_size=config.template_size,
+        search_size=config.search_sizes[0],
+        search_aspect=0.3,
+    )
+    return batches(cache, replace(asked, crop=crop), seed=seed, batch_size=batch)
+
+
+@torch.no_grad()
+def watched(network: ETTrack, stream: Iterator[Batch], count: int) -> Watched:
+    """The attention [n,exemplars] of each exemplar layer and the factors [n,C] of each gate, over `count` batches of
+    pairs; n counts pictures. The network is left in evaluation mode."""
+    seen: dict[str, list[Tensor]] = {}
+
+    def watch(name: str, module: nn.Module):
+        def attention(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:
+            seen.setdefault(name, []).append(module.mixing_weights(inputs[0]))
+
+        def gate(_: nn.Module, __: tuple[Tensor], output: Tensor) -> None:
+            seen.setdefault(name, []).append(module.gate(output).flatten(1))
+
+        if isinstance(module, ExemplarLayer):
+            return module.register_forward_hook(attention)
+        return module.conv_expand.register_forward_hook(gate)
+
+    kinds = (ExemplarLayer, SqueezeExcite)
+    handles = [watch(name, module) for name, module in network.eval().named_modules() if isinstance(module, kinds)]
+    for _ in range(count):
+        batch = next(stream)
+        network(*(normalise(torch.from_numpy(batch[name])) for name in ("template", "search")))
+    for handle in handles:
+        handle.remove()
+    return {name: torch.cat(values) for name, values in seen.items()}
+
+
+def slimmed(large: ETTrack, config: ETTrackConfig, seen: Watched) -> ETTrack:
+    """A network of `config` with the weights of `large`, of which `seen` is what `watched` saw; see the module.
+
+    Raises ValueError where `config` is no slimmer network of the same kind: with layers that `large` lacks, say.
+    """
+    state = dict(large.state_dict())
+    for name, layer in large.named_modules():
+        if isinstance(layer, ExemplarLayer) and len(layer.V_dw) > 1 and config.exemplars == 1:
+            for kernels in ("V_dw", "V_pw"):
+                state[f"{name}.{kernels}"] = seen[name].mean(0, keepdim=True) @ state[f"{name}.{kernels}"]
+    slim = ETTrack(config)
+    modules = dict(slim.named_modules())
+    for name, gate in large.named_modules():
+        if isinstance(gate, SqueezeExcite) and isinstance(modules.get(name), nn.Identity):
+            block = name.removesuffix(".se")
+            after = "conv_pwl" if hasattr(modules[block], "conv_pwl") else "conv_pw"
+            state[f"{block}.{after}.weight"] = state[f"{block}.{after}.weight"] * seen[name].mean(0).view(1, -1, 1, 1)
+    wanted = slim.state_dict()
+    load_into(slim, Path("the larger network"), {name: value for name, value in state.items() if name in wanted})
+    return slim
+
+
+def changed_stages(large: ETTrackConfig, slim: ETTrackConfig) -> int:
+    """The number of stages of the backbone up to the last that differs; 0 where all are the same."""
+    both = zip(large.backbone.stages, slim.backbone.stages, strict=True)
+    return max((index for index, (a, b) in enumerate(both, start=1) if a != b), default=0)
+
+
+def early(network: ETTrack, stages: int) -> nn.Sequential:
+    """The stem and the first stages of a network's backbone."""
+    backbone = network.backbone_net
+    return nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:stages])
+
+
+def missed(small: nn.Module, large: nn.Module, batch: Batch) -> Tensor:
+    """The share of the variance of what `large` makes of a batch's pictures that `small` misses (0: a perfect copy),
+    the mean of templates and search windows."""
+    losses = []
+    for name in ("template", "search"):
+        x = normalise(torch.from_numpy(batch[name])).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            target = large(x)
+        variance = target.var((0, 2, 3), keepdim=True).clamp_min(1e-6)
+        losses.append(((small(x) - target).square() / variance).mean())
+    return sum(losses) / len(losses)
+
+
+def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) -> None:
+    """Teaches the first stages of `slim` what those of `large` give, and writes a log beside `args.out`.
+
+    Batch norms keep their statistics from the decay on: so the last steps train what is used."""
+    small, teacher = early(slim, stages), early(large, stages).eval()
+    stream = pairs(args.cache, slim.config, args.batch, args.seed)
+    held = next(pairs(args.cache, slim.config, 64, _HELD_OUT_SEED))
+    optimizer = torch.optim.AdamW(small.parameters(), lr=args.rate, weight_decay=1e-4)
+    schedule = Schedule(args.steps, warmup=50, shape="constant", decay=args.decay, final=0.0)
+    log = CsvLog(args.out.with_suffix(".csv"))
+    started = time.monotonic()
+    for step in tqdm(range(args.steps), mininterval=1.0):
+        for group in optimizer.param_groups:
+            group["lr"] = args.rate * share(schedule, step)
+        small.train()
+        if step >= args.steps - args.decay:
+            freeze_norms(small)
+        loss = missed(small, teacher, next(stream))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(small.parameters(), 10.0)
+        optimizer.step()
+        if step % 50 == 0 or step + 1 == args.steps:
+            small.eval()
+            with torch.no_grad():
+                value = missed(small, teacher, held).item()
+            row = {"step": step + 1, "seconds": round(time.monotonic() - started, 1)}
+            log.write(row | {"missed": f"{loss.item():.4f}", "held_missed": f"{value:.4f}"})
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint of the larger network")
+    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint of the slim network")
+    parser.add_argument("--steps", type=int, default=1200, help="of the backbone's first stages")
+    parser.add_argument("--decay", type=int, default=600, help="last steps, cosine to zero")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+    state = CheckpointFile(args.start).load()
+    large = ETTrack(ETTrackConfig.from_dict(state["config"])).eval()
+    load_into(large, args.start, trained_weights(state))
+    config = replace(NANO_SLIM, box_context=large.config.box_context)
+    seen = watched(large, pairs(args.cache, config, args.batch, args.seed + 1), 16)
+    for name, layer in large.named_modules():
+        if isinstance(layer, ExemplarLayer):
+            shares = zip(seen[name].mean(0), seen[name].std(0), strict=True)
+            print(f"{name}: attention", *(f"{mean:.3f} (deviation {spread:.3f})" for mean, spread in shares))
+    slim = slimmed(large, config, seen)
+    if stages := changed_stages(large.config, config):
+        learn(slim, large, stages, args)
+    CheckpointFile(args.out).save({"state_dict": slim.state_dict(), "config": config.to_dict()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Slimming a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ettrack_training.checkpoint import CheckpointError
+from ettrack_training.distil import slim
+from ettrack_training.distil.slim import changed_stages, missed, slimmed, watched
+from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
+from ettrack_training.networks.nano import NANO_BOX, NANO_SLIM
+from ettrack_training.train.state import CheckpointFile
+
+SMALL = replace(NANO_SLIM, search_sizes=(128,))
+
+
+@pytest.fixture
+def large() -> ETTrack:
+    torch.manual_seed(3)
+    return ETTrack(NANO_BOX).eval()
+
+
+def stream(count: int = 2) -> Iterator[dict[str, np.ndarray]]:
+    random = np.random.default_rng(3)
+    while True:
+        yield {
+            name: random.integers(0, 256, (count, size, size, 3), np.uint8)
+            for name, size in (("template", 127), ("search", 128))
+        }
+
+
+def test_attention_and_gates_of_every_picture_are_seen(large: ETTrack) -> None:
+    seen = watched(large, stream(), 2)
+    for tower in ("cls_branch_6", "bbreg_branch_6"):
+        assert seen[tower].shape == (4, 4)
+        torch.testing.assert_close(seen[tower].sum(1), torch.ones(4))
+    # Gates of the backbone see templates, too.
+    gate = seen["backbone_net.blocks.0.0.se"]
+    assert gate.shape == (8, 16)
+    assert 0 <= gate.min() and gate.max() <= 1
+    # Nothing watches any more.
+    assert not any(module._forward_hooks for module in large.modules())
+
+
+def test_a_network_whose_gates_and_attention_stand_still_stays_the_same(large: ETTrack) -> None:
+    """What is lost is what moved: with queries and gates that see nothing, nothing is."""
+    with torch.no_grad():
+        for name, parameter in large.named_parameters():
+            if "average_pooler" in name or name == "backbone_net.blocks.0.0.se.conv_expand.weight":
+                parameter.zero_()
+            # The residual block that is left out adds nothing.
+            if name.startswith("backbone_net.blocks.0.1.bn3"):
+                parameter.zero_()
+    small = slimmed(large, SMALL, watched(large, stream(), 1)).eval()
+    batch = next(stream(1))
+    pictures = [torch.from_numpy(batch[name]).permute(0, 3, 1, 2).float() / 255 for name in ("template", "search")]
+    with torch.no_grad():
+        for mine, theirs in zip(small(*pictures), large(*pictures), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_changed_is_known() -> None:
+    assert changed_stages(NANO_BOX, NANO_SLIM) == 1
+    assert changed_stages(NANO_SLIM, NANO_SLIM) == 0
+
+
+def test_a_copy_misses_nothing(large: ETTrack) -> None:
+    parts = slim.early(large, 1)
+    assert missed(parts, parts, next(stream())).item() == 0
+    assert missed(torch.nn.Sequential(parts, torch.nn.ReLU()), parts, next(stream())).item() > 0.01
+
+
+def test_a_network_with_layers_that_the_larger_one_lacks_is_refused(large: ETTrack) -> None:
+    wider = replace(SMALL, neck_channels=64)
+    with pytest.raises(CheckpointError, match="the larger network does not fit"):
+        slimmed(large, wider, watched(large, stream(), 1))
+
+
+def test_the_command_learns_the_first_stages(large: ETTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, out = tmp_path / "large.pt", tmp_path / "slim.pt"
+    CheckpointFile(start).save(
+        {"state_dict": large.state_dict(), "config": replace(NANO_BOX, box_context=0.7).to_dict()}
+    )
+    asked = []
+
+    def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+        asked.append(config.box_context)
+        return stream()
+
+    monkeypatch.setattr(slim, "pairs", pairs)
+    files = ["--start", str(start), "--cache", str(tmp_path), "--out", str(out)]
+    slim.main([*files, "--steps", "20", "--decay", "20", "--rate", "1e-3"])
+    state = CheckpointFile(out).load()
+    assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_SLIM, box_context=0.7)
+    assert set(asked) == {0.7}
+    before, *_, after = (line.split(",")[-1] for line in out.with_suffix(".csv").read_text().splitlines()[1:])
+    assert float(after) < float(before)
+    # What follows is taken over.
+    for name in ("backbone_net.blocks.2.0.conv_pw.weight", "cls_pred_head.cls_pred.weight"):
+        torch.testing.assert_close(state["state_dict"][name], large.state_dict()[name])

@@ -635,15 +635,66 @@ fn other_readers_read_the_same() {
     assert_eq!(diagnostics["values"]["model"], "micro_model");
 }
 
+/// A sequence of OTB's layout under `root`, of a target that `pictures` moves.
+fn sequence(root: &Path, name: &str, count: usize) {
+    pictures(&root.join(name).join("img"), count);
+    let truth: String = (0..count)
+        .map(|k| format!("{},20,22,22\n", 20 + 2 * k))
+        .collect();
+    fs::write(root.join(name).join("groundtruth_rect.txt"), truth).unwrap();
+}
+
+#[test]
+fn an_evaluation_says_what_it_ran_and_goes_on_after_what_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("otb"), folder.path().join("out"));
+    sequence(&root, "Couple", 4);
+    sequence(&root, "Deer", 4);
+    fs::write(root.join("Deer/img/2.png"), "no picture").unwrap();
+    let model = model();
+    let eval = |arguments: &[&str]| {
+        let paths = [root.to_str().unwrap(), "--output", out.to_str().unwrap()];
+        let all = ["eval", "--dataset=otb100", "--model", &model, "--root"];
+        ettrack(&[&all[..], &paths, arguments].concat())
+    };
+    let report = || fs::read_to_string(out.join("report.html")).unwrap();
+
+    let (table, errors) = expect(&eval(&[]), 1);
+    assert!(table.contains("Couple"), "{table}");
+    assert!(
+        errors.contains("Deer") && errors.contains("1 of 2 sequences have no result"),
+        "{errors}"
+    );
+    for text in [
+        "One-pass evaluation, 1 sequences, 4 frames",
+        "Sequences without a result: 1",
+        "<th>sequence</th>",
+        "mean over the sequences",
+    ] {
+        assert!(report().contains(text), "{text}");
+    }
+
+    let spatial = ["--evaluation=sre", "--sequence=Couple"];
+    expect(&eval(&spatial), 0);
+    for text in [
+        "Spatial robustness evaluation, 12 runs, 48 frames",
+        "<h2>Runs</h2>",
+        "<td>Couple@scale_8</td>",
+        "mean over the runs",
+    ] {
+        assert!(report().contains(text), "{text}");
+    }
+    let (_, errors) = expect(&eval(&spatial), 0);
+    assert!(
+        errors.contains("12 of 12 runs were already done"),
+        "{errors}"
+    );
+}
+
 #[test]
 fn presence_records_what_each_frames_confidence_is_made_of() {
     let folder = tempfile::tempdir().unwrap();
-    let sequence = folder.path().join("otb/Couple");
-    pictures(&sequence.join("img"), 45);
-    let truth: String = (0..45)
-        .map(|k| format!("{},20,22,22\n", 20 + 2 * k))
-        .collect();
-    fs::write(sequence.join("groundtruth_rect.txt"), truth).unwrap();
+    sequence(&folder.path().join("otb"), "Couple", 45);
     let table = folder.path().join("features.csv");
     let model = model();
     let output = ettrack(&[

@@ -245,8 +245,9 @@ impl EvalArgs {
         let resumed = outcomes.iter().filter(|outcome| outcome.resumed).count();
         if resumed > 0 {
             eprintln!(
-                "{resumed} of {} sequences were already done",
-                outcomes.len()
+                "{resumed} of {} {} were already done",
+                outcomes.len(),
+                self.evaluation.unit()
             );
         }
         let (tracked, failed) = split(outcomes);
@@ -327,6 +328,7 @@ impl EvalArgs {
         let report = Report {
             kind: self.dataset,
             protocol,
+            evaluation: self.evaluation,
             trackers: &trackers,
             sequences: &sequences,
             failed: &failed,
@@ -339,9 +341,10 @@ impl EvalArgs {
         eprintln!("report: {}", page.display());
         if !failed.is_empty() {
             bail!(
-                "{} of {} sequences have no result",
+                "{} of {} {} have no result",
                 failed.len(),
-                failed.len() + trackers[0].sequences.len()
+                failed.len() + trackers[0].sequences.len(),
+                self.evaluation.unit()
             );
         }
         Ok(())

@@ -64,6 +64,23 @@ impl Evaluation {
         }
     }
 
+    /// In words, as a title begins.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::OnePass => "One-pass evaluation",
+            Self::Temporal => "Temporal robustness evaluation",
+            Self::Spatial => "Spatial robustness evaluation",
+        }
+    }
+
+    /// What it runs: sequences, or each of them several times.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::OnePass => "sequences",
+            Self::Temporal | Self::Spatial => "runs",
+        }
+    }
+
     /// The runs of a sequence: itself, or `NAME@START` for each start.
     pub fn runs(self, entry: SequenceEntry) -> Vec<SequenceEntry> {
         let run = |name: &str, start: Start| SequenceEntry {

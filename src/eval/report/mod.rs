@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use self::plot::{Axes, Series, escape, plot};
-use super::dataset::{DatasetKind, Sequence};
+use super::dataset::{DatasetKind, Evaluation, Sequence};
 use super::metrics::{
     Curves, DISTANCE_STEPS, OVERLAP_STEPS, Protocol, Scores, distance_threshold,
     normalized_threshold, overlap, overlap_threshold,
@@ -36,6 +36,8 @@ pub struct Report<'a> {
     pub kind: DatasetKind,
     /// How it scores.
     pub protocol: &'a Protocol,
+    /// From which starts the trackers ran.
+    pub evaluation: Evaluation,
     /// The evaluated tracker first, then those it is compared with.
     pub trackers: &'a [TrackerScore],
     /// Sequences with frames and truth, for samples and timelines.
@@ -55,6 +57,12 @@ pub fn write_report(path: &Path, report: &Report<'_>) -> Result<(), OutputError>
 
 fn class(index: usize) -> String {
     format!("s{}", index.min(LINE_COLORS - 1))
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn three(value: f64) -> String {
@@ -78,9 +86,11 @@ impl Report<'_> {
         let frames: usize = main.sequences.iter().map(|one| one.frames).sum();
         let _ = write!(
             page,
-            "<h1>{}</h1><p class=\"sub\">One-pass evaluation, {} sequences, {frames} frames</p>",
+            "<h1>{}</h1><p class=\"sub\">{}, {} {}, {frames} frames</p>",
             escape(&title),
-            main.sequences.len()
+            self.evaluation.title(),
+            main.sequences.len(),
+            self.evaluation.unit()
         );
         self.failures(&mut page);
         self.cards(&mut page);
@@ -105,7 +115,8 @@ impl Report<'_> {
         }
         let _ = write!(
             page,
-            "<h2>Sequences without a result: {}</h2><div class=\"scroll\"><table class=\"failed\"><tbody>",
+            "<h2>{} without a result: {}</h2><div class=\"scroll\"><table class=\"failed\"><tbody>",
+            capitalized(self.evaluation.unit()),
             self.failed.len()
         );
         for (name, reason) in self.failed {
@@ -242,10 +253,12 @@ impl Report<'_> {
     }
 
     fn comparison(&self, page: &mut String) {
-        page.push_str(
-            "<h2>Trackers</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>tracker</th><th>sequences</th>\
+        let _ = write!(
+            page,
+            "<h2>Trackers</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>tracker</th><th>{}</th>\
              <th>success AUC</th><th>precision 20 px</th><th>norm. precision 0.2</th><th>OP50</th><th>OP75</th><th>AO</th>\
              </tr></thead><tbody>",
+            self.evaluation.unit()
         );
         for (index, tracker) in self.trackers.iter().enumerate() {
             let Some((scores, _)) = &tracker.total else {
@@ -266,7 +279,13 @@ impl Report<'_> {
 
     fn table(&self, page: &mut String) {
         let main = &self.trackers[0];
-        page.push_str("<h2>Sequences</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>sequence</th><th>frames</th>");
+        let unit = self.evaluation.unit();
+        let _ = write!(
+            page,
+            "<h2>{}</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>{}</th><th>frames</th>",
+            capitalized(unit),
+            unit.trim_end_matches('s')
+        );
         page.push_str("<th>success AUC</th><th>precision 20 px</th><th>norm. precision 0.2</th><th>OP50</th><th>OP75</th><th>AO</th><th>fps</th>");
         for tracker in &self.trackers[1..] {
             let _ = write!(page, "<th>AUC {}</th>", escape(&tracker.label));
@@ -489,14 +508,16 @@ impl Report<'_> {
         } else {
             "Frames without a valid box in the truth stay in the denominator, as in the benchmark's toolkit. "
         });
-        page.push_str(if protocol.pool_frames {
-            "The benchmark's number is taken over all frames. "
+        let unit = self.evaluation.unit();
+        if protocol.pool_frames {
+            page.push_str("The benchmark's number is taken over all frames. ");
         } else {
-            "The benchmark's number is the mean over the sequences. "
-        });
-        page.push_str(
+            let _ = write!(page, "The benchmark's number is the mean over the {unit}. ");
+        }
+        let _ = write!(
+            page,
             "Frames per second count the tracker alone, without reading images, and are no measure of speed when several \
-             sequences ran at a time or the machine was busy.</p>",
+             {unit} ran at a time or the machine was busy.</p>"
         );
         let settings = serde_json::to_string_pretty(self.settings).unwrap_or_default();
         let _ = write!(page, "<pre>{}</pre>", escape(&settings));

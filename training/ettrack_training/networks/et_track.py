@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -147,17 +148,26 @@ class ETTrack(SiameseTracker):
     def correlate(self, zf: Tensor, xf: Tensor) -> list[Tensor]:
         """The gated correlations [B,cells,n,n], one or one per tower, before they are adjusted."""
         count = self.config.correlations
-        pairs = zip(self.feature_fusor["pw_corr"], zf.chunk(count, 1), xf.chunk(count, 1), strict=True)
-        return [correlation(z, x) for correlation, z, x in pairs]
+        parts = ([zf], [xf]) if count == 1 else (zf.chunk(count, 1), xf.chunk(count, 1))
+        return [correlation(z, x) for correlation, z, x in zip(self.feature_fusor["pw_corr"], *parts, strict=True)]
+
+    def adjusted(self, zf: Tensor, xf: Tensor) -> list[Tensor]:
+        """The adjusted correlations [B,adjust,n,n], one or one per tower."""
+        layers = self.feature_fusor["adj_layer"]
+        return [adjust(correlation) for adjust, correlation in zip(layers, self.correlate(zf, xf), strict=True)]
 
     def fuse(self, zf: Tensor, xf: Tensor) -> Tensor:
-        if self.config.correlations == 1:
-            return self.feature_fusor["adj_layer"][0](self.feature_fusor["pw_corr"][0](zf, xf))
-        adjusted = zip(self.feature_fusor["adj_layer"], self.correlate(zf, xf), strict=True)
-        return torch.cat([adjust(correlation) for adjust, correlation in adjusted], 1)
+        parts = self.adjusted(zf, xf)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def predict(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        parts = fused.chunk(self.config.correlations, 1)
+        return self._predict(fused.chunk(self.config.correlations, 1))
+
+    def track(self, zf: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        # What each tower takes need not be put together only to be taken apart: in a graph those are copies.
+        return self._predict(self.adjusted(zf, self.search_features(search)))
+
+    def _predict(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         cls, reg = parts[0], parts[-1]
         for layer in self.cls_layers:
             cls = layer(cls)

@@ -286,7 +286,7 @@ fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
             track.bounding_box
         );
         // Boxes wide and high that the model's window is, which has the target's shape.
-        let boxes = (1.0 + 2.0 * 0.6) * 256.0 / 127.0;
+        let boxes = (1.0 + 2.0 * 0.6) * 224.0 / 127.0;
         let side = target.width.max(target.height) * boxes;
         assert!(
             (f64::from(usual) / side - 1.0).abs() < 0.1,

@@ -27,7 +27,7 @@ from .export.graph import export_graph
 from .export.inference import FOLDS, FastGate, TapConvolution, inference_form
 from .networks.et_track import ETTrack, ETTrackConfig
 from .networks.exemplar import ExemplarLayer
-from .networks.nano import NANO, NANO_SLIM
+from .networks.nano import NANO, NANO_FAST
 from .pixels import normalise
 from .trackers.anchor_free import graphs
 from .train.state import CheckpointFile
@@ -207,11 +207,11 @@ def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], 
 
 
 def config_of(folder: Path) -> ETTrackConfig:
-    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell. The slim
-    network is known by its search size."""
+    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell. The
+    network of one exemplar a layer is known by its search size."""
     manifest = yaml.safe_load((folder / "model.yaml").read_text())
     template, sizes = manifest["template"], tuple(manifest["search"]["sizes"])
-    network = NANO_SLIM if sizes == NANO_SLIM.search_sizes else NANO
+    network = NANO_FAST if sizes == NANO_FAST.search_sizes else NANO
     return replace(network, box_context=template["context"] if template.get("window") == "box" else None)
 
 

@@ -14,7 +14,7 @@ from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.distil import slim
 from ettrack_training.distil.slim import changed_stages, missed, slimmed, watched
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
-from ettrack_training.networks.nano import NANO_BOX, NANO_SLIM
+from ettrack_training.networks.nano import NANO_BOX, NANO_FAST, NANO_SLIM
 from ettrack_training.train.state import CheckpointFile
 
 SMALL = replace(NANO_SLIM, search_sizes=(128,))
@@ -67,6 +67,7 @@ def test_a_network_whose_gates_and_attention_stand_still_stays_the_same(large: E
 
 def test_what_is_changed_is_known() -> None:
     assert changed_stages(NANO_BOX, NANO_SLIM) == 1
+    assert changed_stages(NANO_BOX, NANO_FAST) == 0
     assert changed_stages(NANO_SLIM, NANO_SLIM) == 0
 
 
@@ -82,23 +83,47 @@ def test_a_network_with_layers_that_the_larger_one_lacks_is_refused(large: ETTra
         slimmed(large, wider, watched(large, stream(), 1))
 
 
-def test_the_command_learns_the_first_stages(large: ETTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start, out = tmp_path / "large.pt", tmp_path / "slim.pt"
-    CheckpointFile(start).save(
-        {"state_dict": large.state_dict(), "config": replace(NANO_BOX, box_context=0.7).to_dict()}
-    )
-    asked = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Random pairs instead of those of a cache, and the contexts of the windows that were asked for."""
+    contexts = []
 
     def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-        asked.append(config.box_context)
+        contexts.append(config.box_context)
         return stream()
 
     monkeypatch.setattr(slim, "pairs", pairs)
-    files = ["--start", str(start), "--cache", str(tmp_path), "--out", str(out)]
-    slim.main([*files, "--steps", "20", "--decay", "20", "--rate", "1e-3"])
+    return contexts
+
+
+@pytest.fixture
+def start(large: ETTrack, tmp_path: Path) -> Path:
+    path = tmp_path / "large.pt"
+    config = replace(NANO_BOX, box_context=0.7).to_dict()
+    CheckpointFile(path).save({"state_dict": large.state_dict(), "config": config})
+    return path
+
+
+def test_the_command_mixes_exemplars(start: Path, asked: list, capsys: pytest.CaptureFixture[str]) -> None:
+    out = start.with_name("fast.pt")
+    slim.main(["--start", str(start), "--cache", str(start.parent), "--out", str(out)])
+    state = CheckpointFile(out).load()
+    assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_FAST, box_context=0.7)
+    assert set(asked) == {0.7}
+    assert capsys.readouterr().out.count("deviation") == 2 * 4
+    # Nothing else is lost, so nothing has to learn.
+    assert not out.with_suffix(".csv").exists()
+    before = CheckpointFile(start).load()["state_dict"]
+    kept = [name for name in state["state_dict"] if not name.endswith(("V_dw", "V_pw"))]
+    assert all(torch.equal(state["state_dict"][name], before[name]) for name in kept)
+
+
+def test_the_command_teaches_the_stage_that_is_cut(start: Path, large: ETTrack, asked: list) -> None:
+    out = start.with_name("slim.pt")
+    files = ["--start", str(start), "--cache", str(start.parent), "--out", str(out)]
+    slim.main([*files, "--cut", "--steps", "20", "--decay", "20", "--rate", "1e-3"])
     state = CheckpointFile(out).load()
     assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_SLIM, box_context=0.7)
-    assert set(asked) == {0.7}
     before, *_, after = (line.split(",")[-1] for line in out.with_suffix(".csv").read_text().splitlines()[1:])
     assert float(after) < float(before)
     # What follows is taken over.

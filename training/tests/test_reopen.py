@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.model_folder import write_model_folder
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
-from ettrack_training.networks.nano import NANO, NANO_BOX, NANO_SLIM
+from ettrack_training.networks.nano import NANO, NANO_BOX, NANO_FAST
 from ettrack_training.reopen import ReopenError, config_of, difference, main, reopen
 from ettrack_training.trackers import TRACKERS
 from ettrack_training.train.state import CheckpointFile
@@ -72,7 +72,7 @@ def test_exported_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
         assert value < 1e-3
 
 
-@pytest.mark.parametrize("config", [NANO_BOX, NANO_SLIM])
+@pytest.mark.parametrize("config", [NANO_BOX, NANO_FAST])
 def test_the_command_keeps_the_network_and_windows_that_the_folder_asks_for(
     tmp_path: Path, config: ETTrackConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

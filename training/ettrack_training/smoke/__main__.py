@@ -187,7 +187,7 @@ class Smoke:
         """A cheaper network out of that one; it goes on learning in its own windows."""
         large, small = self.folder / "distilled-maps.pt", self.folder / "slim.pt"
         command = ["--start", large, "--cache", self.cache, "--out", small]
-        call(slim, *command, "--steps", 3, "--decay", 1, "--batch", 2)
+        call(slim, *command, "--cut", "--steps", 3, "--decay", 1, "--batch", 2)
         config = CheckpointFile(small).load()["config"]
         expect(config == replace(NANO_SLIM, box_context=0.75).to_dict(), "the slim network keeps the windows' context")
         out, teacher = self.folder / "distilled-slim.pt", self.folder / "teachers" / "distilled-head"

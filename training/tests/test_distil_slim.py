@@ -12,6 +12,7 @@ import torch
 
 from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.distil import slim
+from ettrack_training.distil.late import first_stages
 from ettrack_training.distil.slim import changed_stages, missed, slimmed, watched
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
 from ettrack_training.networks.nano import NANO_BOX, NANO_FAST, NANO_SLIM
@@ -72,7 +73,7 @@ def test_what_is_changed_is_known() -> None:
 
 
 def test_a_copy_misses_nothing(large: ETTrack) -> None:
-    parts = slim.early(large, 1)
+    parts = first_stages(large, 1)
     assert missed(parts, parts, next(stream())).item() == 0
     assert missed(torch.nn.Sequential(parts, torch.nn.ReLU()), parts, next(stream())).item() > 0.01
 
@@ -121,11 +122,23 @@ def test_the_command_mixes_exemplars(start: Path, asked: list, capsys: pytest.Ca
 def test_the_command_teaches_the_stage_that_is_cut(start: Path, large: ETTrack, asked: list) -> None:
     out = start.with_name("slim.pt")
     files = ["--start", str(start), "--cache", str(start.parent), "--out", str(out)]
-    slim.main([*files, "--cut", "--steps", "20", "--decay", "20", "--rate", "1e-3"])
+    options = ["--cut", "--decay", "20", "--rate", "1e-3", "--save-every", "5"]
+    # Interrupted, and gone on with.
+    for steps in (5, 20):
+        slim.main([*files, *options, "--steps", str(steps)])
     state = CheckpointFile(out).load()
+    rows = [line.split(",")[0] for line in out.with_suffix(".csv").read_text().splitlines()]
+    assert rows == ["step", "5", "10", "15", "20"]
     assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_SLIM, box_context=0.7)
     before, *_, after = (line.split(",")[-1] for line in out.with_suffix(".csv").read_text().splitlines()[1:])
     assert float(after) < float(before)
     # What follows is taken over.
     for name in ("backbone_net.blocks.2.0.conv_pw.weight", "cls_pred_head.cls_pred.weight"):
         torch.testing.assert_close(state["state_dict"][name], large.state_dict()[name])
+
+
+def test_a_checkpoint_of_another_network_is_not_resumed(start: Path, asked: list) -> None:
+    out = start.with_name("slim.pt")
+    CheckpointFile(out).save({"state_dict": {}, "config": NANO_BOX.to_dict()})
+    with pytest.raises(ValueError, match="slim.pt is of another network"):
+        slim.main(["--start", str(start), "--cache", str(start.parent), "--out", str(out), "--cut"])

@@ -24,3 +24,11 @@ def pair_config(correct: bool = False) -> PairConfig:
     others = CompositeConfig(same_category=0.6)
     mixture = Mixture(video=0.3, still=0.03, reframed=0.22, composite=0.45)
     return replace(pairs, mixture=mixture, composite=others, max_gap=150, wrong_template=0.2, absent=0.18, hidden=0.7)
+
+
+def box_pair_config(context: float | None, size: int, template_size: int, search_size: int) -> PairConfig:
+    """The pairs to correct, in windows of the box's shape: with more wrong shapes. A template shows 1 + 2 `context` of
+    the box's sides in `template_size` pixels, a search window as much in `size` of its `search_size` pixels."""
+    pairs = pair_config(correct=True)
+    crop = replace(pairs.crop, box_context=context, template_size=template_size, exemplar_size=size)
+    return replace(pairs, crop=replace(crop, search_size=search_size, search_aspect=0.3))

@@ -10,6 +10,12 @@ from ..networks.et_track import ETTrack
 from ..pixels import normalise
 
 
+def first_stages(network: ETTrack, count: int) -> nn.Sequential:
+    """The stem and the first `count` stages of a network's backbone."""
+    backbone = network.backbone_net
+    return nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:count])
+
+
 class Late:
     """A backbone of which only the last `stages` learn: the first cost the most and matter the least here.
 
@@ -25,7 +31,7 @@ class Late:
         if not 0 <= stages <= len(backbone.blocks):
             raise ValueError(f"expected 0 to {len(backbone.blocks)} stages of the backbone to learn, got {stages}")
         frozen = len(backbone.blocks) - stages
-        self._early = nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:frozen])
+        self._early = first_stages(network, frozen)
         self._early.requires_grad_(False)
         self.late = backbone.blocks[frozen:]
         backbone.to(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from ..data.config import PairConfig
 from ..data.labels import STRIDE, grid_points
 from ..data.loader import Batch
 from ..data.pairs import Kind
-from .asked_pairs import pair_config
+from .asked_pairs import box_pair_config, pair_config
 from .folder_teacher import SPAN, SPAN_TOLERANCE, FolderTeacher, mean_maps
 from .teacher import Teacher
 
@@ -70,10 +70,7 @@ class BoxLabels:
     def pairs(self) -> PairConfig:
         """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
         size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
-        pairs = pair_config(correct=True)
-        crop = replace(pairs.crop, box_context=self._context, template_size=size, exemplar_size=self._size)
-        crop = replace(crop, search_size=self._search_size + 2 * self._edge, search_aspect=0.3)
-        return replace(pairs, crop=crop)
+        return box_pair_config(self._context, self._size, size, self._search_size + 2 * self._edge)
 
     def __call__(self, batch: Batch) -> Labelled:
         template, search, box = batch["template"], batch["search"], batch["box"]

@@ -29,8 +29,9 @@ from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
 from ..train.start import load_into
-from ..train.state import CheckpointFile, trained_weights
-from .asked_pairs import pair_config
+from ..train.state import CheckpointFile, config_differences, trained_weights
+from .asked_pairs import box_pair_config
+from .late import first_stages
 
 _HELD_OUT_SEED = 987654
 # What was seen of each exemplar layer and gate, by name.
@@ -39,16 +40,9 @@ Watched = Mapping[str, Tensor]
 
 def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[Batch]:
     """Pairs in the windows of a network of `config`."""
-    asked = pair_config(correct=True)
-    crop = replace(
-        asked.crop,
-        box_context=config.box_context,
-        template_size=config.template_size,
-        exemplar_size=config.template_size,
-        search_size=config.search_sizes[0],
-        search_aspect=0.3,
-    )
-    return batches(cache, replace(asked, crop=crop), seed=seed, batch_size=batch)
+    size, search_size = config.template_size, config.search_sizes[0]
+    asked = box_pair_config(config.box_context, size, size, search_size)
+    return batches(cache, asked, seed=seed, batch_size=batch)
 
 
 @torch.no_grad()
@@ -81,7 +75,7 @@ def watched(network: ETTrack, stream: Iterator[Batch], count: int) -> Watched:
 def slimmed(large: ETTrack, config: ETTrackConfig, seen: Watched) -> ETTrack:
     """A network of `config` with the weights of `large`, of which `seen` is what `watched` saw; see the module.
 
-    Raises ValueError where `config` is no slimmer network of the same kind: with layers that `large` lacks, say.
+    Raises `CheckpointError` where `config` is no slimmer network of the same kind: with layers that `large` lacks, say.
     """
     state = dict(large.state_dict())
     for name, layer in large.named_modules():
@@ -106,12 +100,6 @@ def changed_stages(large: ETTrackConfig, slim: ETTrackConfig) -> int:
     return max((index for index, (a, b) in enumerate(both, start=1) if a != b), default=0)
 
 
-def early(network: ETTrack, stages: int) -> nn.Sequential:
-    """The stem and the first stages of a network's backbone."""
-    backbone = network.backbone_net
-    return nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:stages])
-
-
 def missed(small: nn.Module, large: nn.Module, batch: Batch) -> Tensor:
     """The share of the variance of what `large` makes of a batch's pictures that `small` misses (0: a perfect copy),
     the mean of templates and search windows."""
@@ -126,17 +114,27 @@ def missed(small: nn.Module, large: nn.Module, batch: Batch) -> Tensor:
 
 
 def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) -> None:
-    """Teaches the first stages of `slim` what those of `large` give, and writes a log beside `args.out`.
+    """Teaches the first stages of `slim` what those of `large` give, from where the checkpoint `args.out` stands, if
+    there is one, and writes a log beside it. Raises ValueError for a checkpoint of another network.
 
     Batch norms keep their statistics from the decay on: so the last steps train what is used."""
-    small, teacher = early(slim, stages), early(large, stages).eval()
-    stream = pairs(args.cache, slim.config, args.batch, args.seed)
-    held = next(pairs(args.cache, slim.config, 64, _HELD_OUT_SEED))
+    small, teacher = first_stages(slim, stages), first_stages(large, stages).eval()
     optimizer = torch.optim.AdamW(small.parameters(), lr=args.rate, weight_decay=1e-4)
+    checkpoint, config, begun = CheckpointFile(args.out), slim.config.to_dict(), 0
+    if checkpoint.exists():
+        state = checkpoint.load()
+        if different := config_differences(state["config"], config):
+            raise ValueError(f"the checkpoint {args.out} is of another network: {'; '.join(different)}")
+        slim.load_state_dict(state["state_dict"])
+        optimizer.load_state_dict(state["optimizer"])
+        begun = state["step"]
+    # A resumed run draws other pairs than its beginning did.
+    stream = pairs(args.cache, slim.config, args.batch, args.seed * 100_003 + begun)
+    held = next(pairs(args.cache, slim.config, 64, _HELD_OUT_SEED))
     schedule = Schedule(args.steps, warmup=50, shape="constant", decay=args.decay, final=0.0)
     log = CsvLog(args.out.with_suffix(".csv"))
     started = time.monotonic()
-    for step in tqdm(range(args.steps), mininterval=1.0):
+    for step in tqdm(range(begun, args.steps), initial=begun, total=args.steps, mininterval=1.0):
         for group in optimizer.param_groups:
             group["lr"] = args.rate * share(schedule, step)
         small.train()
@@ -147,19 +145,24 @@ def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) 
         loss.backward()
         nn.utils.clip_grad_norm_(small.parameters(), 10.0)
         optimizer.step()
-        if step % 50 == 0 or step + 1 == args.steps:
-            small.eval()
-            with torch.no_grad():
-                value = missed(small, teacher, held).item()
-            row = {"step": step + 1, "seconds": round(time.monotonic() - started, 1)}
-            log.write(row | {"missed": f"{loss.item():.4f}", "held_missed": f"{value:.4f}"})
+        if (step + 1) % args.save_every and step + 1 < args.steps:
+            continue
+        small.eval()
+        with torch.no_grad():
+            value = missed(small, teacher, held).item()
+        row = {"step": step + 1, "seconds": round(time.monotonic() - started, 1)}
+        log.write(row | {"missed": f"{loss.item():.4f}", "held_missed": f"{value:.4f}"})
+        state = {"state_dict": slim.state_dict(), "config": config, "optimizer": optimizer.state_dict()}
+        checkpoint.save(state | {"step": step + 1})
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the larger network")
     parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint of the slim network")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="checkpoint of the slim network, resumed when it exists"
+    )
     parser.add_argument("--cut", action="store_true", help="leave out a block and a gate of the first stage, too")
     parser.add_argument("--steps", type=int, default=1200, help="of the stages that lost something")
     parser.add_argument("--decay", type=int, default=600, help="last steps, cosine to zero")
@@ -167,6 +170,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=50)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -183,7 +187,8 @@ def main(argv: list[str] | None = None) -> None:
     slim = slimmed(large, config, seen)
     if stages := changed_stages(large.config, config):
         learn(slim, large, stages, args)
-    CheckpointFile(args.out).save({"state_dict": slim.state_dict(), "config": config.to_dict()})
+    else:
+        CheckpointFile(args.out).save({"state_dict": slim.state_dict(), "config": config.to_dict()})
 
 
 if __name__ == "__main__":

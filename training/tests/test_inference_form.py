@@ -17,6 +17,7 @@ from ettrack_training.networks.exemplar import ExemplarLayer
         (4, 0, FastExemplarLayer),
         (4, 16, FastExemplarTransformer),
         (1, 0, FixedExemplarLayer),
+        (1, 16, FastExemplarTransformer),
     ],
 )
 @pytest.mark.parametrize("kernel", [3, 5])

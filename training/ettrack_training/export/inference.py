@@ -63,11 +63,9 @@ def _replace(module: nn.Module) -> nn.Module:
 
 
 def _exemplar_form(layer: ExemplarLayer) -> nn.Module:
-    if layer.ffn:
-        return FastExemplarTransformer(layer)
-    if len(layer.V_dw) > 1:
-        return FastExemplarLayer(layer)
-    return FixedExemplarLayer(layer, FastGate(layer.se.conv_reduce, layer.se.conv_expand, nn.Sigmoid()))
+    if layer.fixed:
+        return FixedExemplarLayer(layer, FastGate(layer.se.conv_reduce, layer.se.conv_expand, nn.Sigmoid()))
+    return FastExemplarTransformer(layer) if layer.ffn else FastExemplarLayer(layer)
 
 
 class FastGate(nn.Module):

@@ -27,9 +27,9 @@ class ExemplarLayer(nn.Module):
 
     One query per image (the pooled features) is matched with `exemplars` keys; the softmax
     weights mix as many depthwise k x k and pointwise kernels into one of each, which then
-    convolve the image. Each image of a batch has kernels of its own. A single exemplar needs no
-    attention, and such a layer has no keys and no query. `ffn` = 0 leaves out the token-wise
-    feed-forward part with its two layer norms.
+    convolve the image. Each image of a batch has kernels of its own. `ffn` = 0 leaves out the
+    token-wise feed-forward part with its two layer norms. A single exemplar without that part
+    needs no attention: such a layer is `fixed` and has no keys and no query.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class ExemplarLayer(nn.Module):
         super().__init__()
         self.channels, self.kernel = channels, kernel
         self.scale = 1.0 / (math.sqrt(key_dim) * temperature)
-        if exemplars > 1:
+        self.fixed = exemplars == 1 and not ffn
+        if not self.fixed:
             self.K = nn.Parameter(torch.randn(exemplars, key_dim))
             self.average_pooler = AveragePooler(channels, key_dim)
         self.V_dw = nn.Parameter(_exemplar_kernels(exemplars, channels, 1, kernel))
@@ -61,7 +62,7 @@ class ExemplarLayer(nn.Module):
 
     def mixing_weights(self, x: Tensor) -> Tensor:
         """Softmax weights over the exemplars, [B,exemplars]."""
-        if len(self.V_dw) == 1:
+        if self.fixed:
             return x.new_ones(len(x), 1)
         return torch.softmax(self.average_pooler(x) @ self.K.t() * self.scale, dim=1)
 

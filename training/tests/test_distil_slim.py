@@ -15,10 +15,10 @@ from ettrack_training.distil import slim
 from ettrack_training.distil.late import first_stages
 from ettrack_training.distil.slim import changed_stages, missed, slimmed, watched
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
-from ettrack_training.networks.nano import NANO_BOX, NANO_FAST, NANO_SLIM
+from ettrack_training.networks.nano import NANO_BOX, NANO_CUT, NANO_FAST
 from ettrack_training.train.state import CheckpointFile
 
-SMALL = replace(NANO_SLIM, search_sizes=(128,))
+SMALL = replace(NANO_CUT, search_sizes=(128,))
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_a_network_whose_gates_and_attention_stand_still_stays_the_same(large: E
 
 
 def test_what_is_changed_is_known() -> None:
-    assert changed_stages(NANO_BOX, NANO_SLIM) == 1
+    assert changed_stages(NANO_BOX, NANO_CUT) == 1
     assert changed_stages(NANO_BOX, NANO_FAST) == 0
-    assert changed_stages(NANO_SLIM, NANO_SLIM) == 0
+    assert changed_stages(NANO_CUT, NANO_CUT) == 0
 
 
 def test_a_copy_misses_nothing(large: ETTrack) -> None:
@@ -129,7 +129,7 @@ def test_the_command_teaches_the_stage_that_is_cut(start: Path, large: ETTrack, 
     state = CheckpointFile(out).load()
     rows = [line.split(",")[0] for line in out.with_suffix(".csv").read_text().splitlines()]
     assert rows == ["step", "5", "10", "15", "20"]
-    assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_SLIM, box_context=0.7)
+    assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_CUT, box_context=0.7)
     before, *_, after = (line.split(",")[-1] for line in out.with_suffix(".csv").read_text().splitlines()[1:])
     assert float(after) < float(before)
     # What follows is taken over.

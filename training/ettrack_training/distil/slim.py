@@ -1,6 +1,6 @@
 """Slim a network: `python -m ettrack_training.distil.slim --start FILE --cache DIR --out FILE`
 
-`networks.nano.NANO_FAST` from a network like `NANO_BOX`, whose weights it takes over, or with `--cut` `NANO_SLIM`. What
+`networks.nano.NANO_FAST` from a network like `NANO_BOX`, whose weights it takes over, or with `--cut` `NANO_CUT`. What
 it has no room for is put into what stays: an exemplar layer's kernels are mixed once, with the mean attention over
 pairs; a gate that is missing is its mean over them. The stages of the backbone up to the last that lost something then
 learn what the larger ones gave (FitNets' hints, Romero et al., ICLR 2015), so that all behind them goes on as it is.
@@ -22,7 +22,7 @@ from ..data.loader import Batch, batches
 from ..networks.blocks import SqueezeExcite
 from ..networks.et_track import ETTrack, ETTrackConfig
 from ..networks.exemplar import ExemplarLayer
-from ..networks.nano import NANO_FAST, NANO_SLIM
+from ..networks.nano import NANO_CUT, NANO_FAST
 from ..pixels import normalise
 from ..train.forward import freeze_norms
 from ..train.log import CsvLog
@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> None:
     state = CheckpointFile(args.start).load()
     large = ETTrack(ETTrackConfig.from_dict(state["config"])).eval()
     load_into(large, args.start, trained_weights(state))
-    config = replace(NANO_SLIM if args.cut else NANO_FAST, box_context=large.config.box_context)
+    config = replace(NANO_CUT if args.cut else NANO_FAST, box_context=large.config.box_context)
     seen = watched(large, pairs(args.cache, config, args.batch, args.seed + 1), 16)
     for name, layer in large.named_modules():
         if isinstance(layer, ExemplarLayer):

@@ -57,6 +57,6 @@ NANO_FAST = replace(NANO_BOX, search_sizes=(224,), exemplars=1)
 
 # In nine tenths of that: without a residual block and a gate where maps are largest, for which the first stage has to
 # learn to make up.
-NANO_SLIM = replace(
+NANO_CUT = replace(
     NANO_FAST, backbone=replace(NANO_BACKBONE, stages=((BlockSpec(3, 0, 16, 2, 0),), *NANO_BACKBONE.stages[1:]))
 )

@@ -29,7 +29,7 @@ from ..distil.publish import main as publish
 from ..distil.slim import main as slim
 from ..distil.tracker import main as distil_tracker
 from ..networks.et_track import ETTrack
-from ..networks.nano import NANO_BOX, NANO_SLIM
+from ..networks.nano import NANO_BOX, NANO_CUT
 from ..train.__main__ import main as train
 from ..train.evaluation import Benchmark, evaluate
 from ..train.feed import training_batches
@@ -189,7 +189,7 @@ class Smoke:
         command = ["--start", large, "--cache", self.cache, "--out", small]
         call(slim, *command, "--cut", "--steps", 3, "--decay", 1, "--batch", 2)
         config = CheckpointFile(small).load()["config"]
-        expect(config == replace(NANO_SLIM, box_context=0.75).to_dict(), "the slim network keeps the windows' context")
+        expect(config == replace(NANO_CUT, box_context=0.75).to_dict(), "the slim network keeps the windows' context")
         out, teacher = self.folder / "distilled-slim.pt", self.folder / "teachers" / "distilled-head"
         sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]
         command = ["--teacher", teacher, "--cache", self.cache, "--start", small, "--out", out]

@@ -16,6 +16,10 @@ def test_grid_has_its_centre_at_cell_eight() -> None:
     points = grid_points(256, 16)
     assert points.tolist() == [16.0 * i for i in range(16)]
     assert grid_points(288, 16)[9] == 144
+    # As the loops have it for odd numbers of cells, too.
+    odd = grid_points(240, 16)
+    assert len(odd) == 15
+    assert odd[7] == 120
 
 
 def test_plus_of_five_cells_around_the_target() -> None:

@@ -27,9 +27,10 @@ class Labels:
 
 
 def grid_points(size: int, stride: int, device: torch.device | None = None) -> torch.Tensor:
-    """Coordinate of each grid column (and row), float [n]."""
+    """Coordinate of each grid column (and row), float [n], as the trackers' loops place their cells: the one in the
+    middle of the window is number n // 2, for odd n too."""
     count = round(size / stride)
-    return (torch.arange(count, device=device, dtype=torch.float32) - count / 2) * stride + size / 2
+    return (torch.arange(count, device=device, dtype=torch.float32) - count // 2) * stride + size // 2
 
 
 def build_labels(

@@ -42,9 +42,9 @@ class Shrinking(Distillation):
         return losses["size"]
 
 
-def distillation(out: Path, config: ETTrackConfig = MICRO, steps: int = 2) -> Shrinking:
+def distillation(out: Path, config: ETTrackConfig = MICRO, steps: int = 2, **defaults: float) -> Shrinking:
     parser = argparse.ArgumentParser()
-    add_options(parser, batch=4, fresh=2, capacity=8, validation_pairs=64)
+    add_options(parser, batch=4, fresh=2, capacity=8, validation_pairs=64, **defaults)
     words = ["--cache", "none", "--out", str(out), "--steps", str(steps)]
     torch.manual_seed(2)
     return Shrinking(parser.parse_args(words), ETTrack(config))
@@ -65,7 +65,17 @@ def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
         distillation(out, replace(MICRO, box_context=0.75))
 
 
-def test_held_out_pairs_are_of_many_batches(tmp_path: Path) -> None:
-    batches = distillation(tmp_path / "run.pt").held["number"].unique().int()
-    assert len(batches) > 8
-    assert set(batches.tolist()) <= set(range(32))
+def test_held_out_pairs_are_of_many_batches_and_each_counts_once(tmp_path: Path) -> None:
+    held = distillation(tmp_path / "run.pt").held["number"]
+    assert len(held) == 64
+    # Two pairs of each batch.
+    assert held.unique(return_counts=True)[1].tolist() == [2] * 32
+
+
+def test_a_resumed_run_has_the_settings_it_is_given(tmp_path: Path) -> None:
+    out = tmp_path / "run.pt"
+    distillation(out, joint=1, backbone_rate=0.1).run()
+    again = distillation(out, joint=1, backbone_rate=0.5)
+    assert [group.get("share") for group in again._optimizer.param_groups] == [None, 0.5]
+    # And what it had gathered.
+    assert len(again._optimizer.state_dict()["state"]) > 0

@@ -52,7 +52,13 @@ class Memory(ABC):
         held = min(self._made, self._capacity)
         newest = (self._made - 1 - np.arange(count // 4)) % self._capacity
         older = self._rng.integers(held, size=count - len(newest))
-        places = np.concatenate([newest, older])
+        return self._at(np.concatenate([newest, older]))
+
+    def all(self) -> dict[str, Tensor]:
+        """Every pair that is held, once."""
+        return self._at(np.arange(min(self._made, self._capacity)))
+
+    def _at(self, places: np.ndarray) -> dict[str, Tensor]:
         drawn = {name: torch.from_numpy(row[places]) for name, row in self._rows.items()}
         return {n: t.float() if t.dtype == torch.float16 else t for n, t in drawn.items()}
 

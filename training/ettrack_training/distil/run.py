@@ -22,7 +22,7 @@ from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
-from ..train.state import CheckpointFile, config_differences
+from ..train.state import CheckpointFile, config_differences, resume_optimizer
 from .late import Late
 from .memory import Memory
 
@@ -49,13 +49,13 @@ class Distillation(ABC):
             if different := config_differences(state["config"], network.config.to_dict()):
                 raise ValueError(f"the checkpoint {options.out} is of another network: {'; '.join(different)}")
             network.load_state_dict(state["state_dict"])
-            self._optimizer.load_state_dict(state["optimizer"])
+            resume_optimizer(self._optimizer, state["optimizer"])
             self.step = state["step"]
         # In batches as they are trained on: where teachers take turns, all have a part in what is held out.
         held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.fresh)
         while held.made < options.validation_pairs:
             held.add()
-        self.held = held.draw(options.validation_pairs)
+        self.held = held.all()
 
     @abstractmethod
     def memory(self, seed: int, capacity: int, batch: int) -> Memory:

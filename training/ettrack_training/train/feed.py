@@ -58,7 +58,7 @@ def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Stud
         return _present({name: torch.from_numpy(array) for name, array in next(pairs).items()})
     memory = PairMemory(pairs, teacher, count, recipe.inputs == "pictures", 0, student)
     memory.add()
-    return memory.draw(count)
+    return memory.all()
 
 
 def device_augment(recipe: Recipe) -> DeviceAugment | None:

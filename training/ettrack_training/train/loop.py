@@ -23,7 +23,7 @@ from .log import CsvLog
 from .losses import objective, part_names
 from .recipe import Optimizer, Recipe
 from .schedule import share
-from .state import CheckpointFile, config_differences
+from .state import CheckpointFile, config_differences, resume_optimizer
 from .validation import validate
 
 
@@ -101,7 +101,7 @@ class Training:
             raise TrainingError(f"the checkpoint {self._checkpoint.path} is of another network: {'; '.join(different)}")
         self.network.load_state_dict(saved["state_dict"])
         try:
-            self.optimizer.load_state_dict(saved["optimizer"])
+            resume_optimizer(self.optimizer, saved["optimizer"])
         except (ValueError, KeyError) as error:
             raise TrainingError(f"{self._checkpoint.path} is of a run with another optimiser: {error}") from error
         if self._average is not None:

@@ -31,6 +31,16 @@ def config_differences(
     ]
 
 
+def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Takes over what an optimiser has gathered; rates and all other settings stay those of this run.
+
+    Raises ValueError or KeyError for the state of another kind of optimiser, or of other parameters."""
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(saved))
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+
+
 class CheckpointFile:
     """A checkpoint under one name; `parts` writes NAME.NUMBER.part files with an index NAME.parts.json.
 
@@ -62,9 +72,10 @@ class CheckpointFile:
     def read_bytes(self) -> bytes:
         """The file's content, pieces joined. Raises ValueError as `load` does."""
         written = {path: path.stat().st_mtime_ns for path in (self.path, self._index) if path.exists()}
-        if written and max(written, key=written.__getitem__) == self._index:
-            return self._joined()
-        return self.path.read_bytes()
+        if not written:
+            raise ValueError(f"expected a checkpoint, found neither {self.path} nor {self._index.name} beside it")
+        newest = max(written, key=written.__getitem__)
+        return self._joined() if newest == self._index else newest.read_bytes()
 
     def save(self, content: dict[str, Any]) -> None:
         """Writes beside its place, then renames."""

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .train.evaluation import video_of
+
 ON_TARGET = 0.3
 """Overlap with the truth above which a box holds the target, as `ettrack presence` counts."""
 
@@ -73,7 +75,7 @@ def read(paths: list[Path]) -> Table:
     return Table(
         names=names or (),
         features=np.array([[float(row[name]) for name in names or ()] for row in rows]),
-        video=np.array([row["sequence"].split("-")[0] for row in rows]),
+        video=np.array([video_of(row["sequence"]) for row in rows]),
         run=np.array(runs),
         counts=sight != "partly",
         present=sight == "present",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .train.evaluation import Benchmark, EvaluationError, evaluate
+from .train.evaluation import Benchmark, EvaluationError, evaluate, video_of
 
 
 def combinations(values: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -67,6 +67,14 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def once(option: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The pairs given to an option; raises ValueError where a key is given twice."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"expected each {option} once, got {', '.join(keys)}")
+    return dict(pairs)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Runs all combinations and prints a table, best last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -83,15 +91,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--binary", type=Path, default=Path("target/release/ettrack"))
     args = parser.parse_args(argv)
 
-    benchmarks = [Benchmark(name, Path(root), evaluation=args.evaluation) for name, root in dict(args.dataset).items()]
-    choices = combinations({key: text.split(",") for key, text in args.values})
+    try:
+        datasets, values = once("--dataset", args.dataset), once("--values", args.values)
+    except ValueError as error:
+        parser.error(str(error))
+    benchmarks = [Benchmark(name, Path(root), evaluation=args.evaluation) for name, root in datasets.items()]
+    choices = combinations({key: text.split(",") for key, text in values.items()})
     rows = []
     try:
         for constants in choices:
             rows.append(auc_by_target(args.binary, args.model, benchmarks, args.output, constants))
             targets = sorted(rows[0])
             # One video may be in two datasets, at two frame rates.
-            videos = [target.split("-")[0] for _, target in targets]
+            videos = [video_of(target) for _, target in targets]
             # Before hours of other combinations.
             check_folds(args.folds, videos)
     except (EvaluationError, ValueError) as error:

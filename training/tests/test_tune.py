@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ettrack_training.train.evaluation import Benchmark
+from ettrack_training.train.evaluation import Benchmark, video_of
 from ettrack_training.tune import auc_by_target, combinations, cross_validate, main, pair
 
 
@@ -27,6 +27,19 @@ def test_targets_of_one_video_stay_together():
     scores = np.array([[0.5, 0.1, 0.1], [0.4, 0.9, 0.9]])
     _, held_out = cross_validate(scores, ["a", "b", "b"], folds=2)
     assert held_out == pytest.approx((0.4 + 0.1 + 0.1) / 3)
+
+
+def test_only_otb_has_two_targets_of_one_video():
+    assert video_of("Jogging-1") == video_of("Jogging-2") == "Jogging"
+    names = ["airplane-1", "airplane-9", "GOT-10k_Val_000001", "GOT-10k_Val_000002", "Skating1", "bike-packing"]
+    assert [video_of(name) for name in names] == names
+
+
+def test_an_option_given_twice_is_refused(capsys: pytest.CaptureFixture[str]):
+    options = ["--model", "m", "--values", "penalty_k=0.1", "--dataset", "otb100=a", "--dataset", "otb100=b"]
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+    assert "expected each --dataset once, got otb100, otb100" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,13 @@ class Figures:
     dataset: str
     success_auc: float
     sequences: dict[str, float]
+
+
+def video_of(sequence: str) -> str:
+    """The video that a sequence is of. OTB has two targets of some videos, as Jogging-1 and Jogging-2; other benchmarks
+    number their videos (LaSOT's airplane-1 and airplane-9), whose names begin with a small letter or hold more."""
+    two_targets = re.fullmatch(r"([A-Z][A-Za-z0-9]*)-[12]", sequence)
+    return two_targets[1] if two_targets else sequence
 
 
 def check_binary(binary: Path) -> None:

@@ -41,6 +41,8 @@ def test_the_command_takes_averaged_weights_and_writes_a_checkpoint(tmp_path: Pa
     CheckpointFile(tmp_path / "other.pt").save({"state_dict": FIRST, "config": {"any": 1, "box_context": 0.75}})
     with pytest.raises(SystemExit, match=r"box_context: 0.75 in \S+other.pt, None in \S+a.pt"):
         main([f"{tmp_path}/a.pt=0.5", f"{tmp_path}/other.pt=0.5", "--out", f"{tmp_path}/bad.pt"])
+    with pytest.raises(SystemExit, match=r"error: expected a checkpoint, found neither \S*none.pt nor"):
+        main([f"{tmp_path / 'none.pt'}=1", "--out", str(tmp_path / "m.pt")])
     with pytest.raises(SystemExit, match="add up to 1"):
         main([f"{tmp_path}/a.pt=0.5", f"{tmp_path}/b.pt=0.4", "--out", f"{tmp_path}/bad.pt"])
     with pytest.raises(SystemExit, match="2"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..refusals import refusals
 from ..train.state import CheckpointFile, config_differences, trained_weights
 
 
@@ -41,6 +42,7 @@ def _part(text: str) -> tuple[Path, float]:
         raise argparse.ArgumentTypeError(f"expected CHECKPOINT=SHARE, got {text!r}") from None
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", type=_part, nargs="+", metavar="CHECKPOINT=SHARE", help="shares add up to 1")
@@ -50,11 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     (first, _), *others = args.parts
     for (path, _), state in zip(others, states[1:], strict=True):
         if different := config_differences(state["config"], states[0]["config"], f"in {path}", f"in {first}"):
-            raise SystemExit(f"error: expected checkpoints of one network, got {'; '.join(different)}")
-    try:
-        mean = average([trained_weights(state) for state in states], [share for _, share in args.parts])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+            raise ValueError(f"expected checkpoints of one network, got {'; '.join(different)}")
+    mean = average([trained_weights(state) for state in states], [share for _, share in args.parts])
     CheckpointFile(args.out).save({"state_dict": mean, "config": states[0]["config"]})
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..networks.lt_mobile import LTMobile
 from ..networks.nano import NANO_BACKBONE
 from ..pixels import normalise
+from ..refusals import refusals
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
@@ -74,6 +75,7 @@ def losses(parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: R
     return values
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..data.loader import batches
 from ..networks.et_track import ETTrack
 from ..networks.nano import NANO
+from ..refusals import refusals
 from ..train.forward import frozen_backbone
 from ..train.losses import feature_distance
 from ..train.start import start_from
@@ -87,6 +88,7 @@ class HeadDistillation(Distillation):
         return total(losses, hints, self.options.features_weight, self.options.hard_weight)
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..data.loader import Batch, batches
 from ..networks.et_track import ETTrack, ETTrackConfig
 from ..networks.nano import NANO_BOX
+from ..refusals import refusals
 from ..train.start import start_from
 from ..train.state import CheckpointFile
 from .correction import corrected
@@ -97,6 +98,7 @@ def student(start: Path, context: float | None, square: bool) -> ETTrackConfig:
     return replace(config, box_context=context)
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(

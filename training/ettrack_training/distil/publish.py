@@ -14,6 +14,7 @@ import yaml
 
 from ..model_folder import sha256, write_model_folder
 from ..networks.et_track import ETTrack, ETTrackConfig
+from ..refusals import refusals
 from ..trackers import TRACKERS
 from ..train.start import backbone_state
 from ..train.state import CheckpointFile, trained_weights
@@ -42,6 +43,7 @@ def publish(
     )
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(

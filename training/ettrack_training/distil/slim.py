@@ -24,6 +24,7 @@ from ..networks.et_track import ETTrack, ETTrackConfig
 from ..networks.exemplar import ExemplarLayer
 from ..networks.nano import NANO_CUT, NANO_FAST
 from ..pixels import normalise
+from ..refusals import refusals
 from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
@@ -156,6 +157,7 @@ def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) 
         checkpoint.save(state | {"step": step + 1})
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the larger network")

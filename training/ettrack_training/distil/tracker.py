@@ -16,6 +16,7 @@ import torch
 from ..data.config import PairConfig
 from ..networks.et_track import ETTrack
 from ..networks.nano import NANO
+from ..refusals import refusals
 from ..train.feed import held_out, training_batches
 from ..train.log import CsvLog
 from ..train.loop import Training
@@ -48,6 +49,7 @@ def recipe(args: argparse.Namespace) -> Recipe:
     )
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="packed pictures")

@@ -1,0 +1,17 @@
+"""How a command ends that refuses what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .checkpoint import CheckpointError
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Ends the program with the reason, instead of a traceback, where bad input is refused."""
+    try:
+        yield
+    except (CheckpointError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error

@@ -4,6 +4,8 @@
 //! A network that learnt to find a thing of a certain size near a certain place may take for the target what hides
 //! it. Its colours tell them apart.
 
+use std::ops::Range;
+
 use super::Pose;
 use crate::crop::{Cropper, Padding, SearchWindow};
 use crate::frame::Frame;
@@ -50,7 +52,7 @@ impl Appearance {
         sum.clamp(0.0, 1.0)
     }
 
-    /// None, which resemble nothing, for a pose that is no box.
+    /// Those of the part that the frame shows. None, which resemble nothing, for a pose that is no box or lies outside.
     fn colors(&mut self, frame: &Frame<'_>, pose: &Pose) -> Histogram {
         let mut histogram = [0.0; BINS];
         let longer = pose.width.max(pose.height);
@@ -70,20 +72,34 @@ impl Appearance {
             let share = 0.5 * (1.0 - side / longer);
             ((share * SAMPLES as f64) as usize).min(SAMPLES / 2 - 1)
         };
-        let (left, top) = (margin(pose.width), margin(pose.height));
-        let (columns, rows) = (SAMPLES - 2 * left, SAMPLES - 2 * top);
+        let shown = |first, length, side| inside(first, length, window.side, margin(side));
+        let columns = shown(window.x, frame.width(), pose.width);
+        let rows = shown(window.y, frame.height(), pose.height);
         let level = |value: u8| usize::from(value) * LEVELS / 256;
-        for line in self.pixels.chunks_exact(3 * SAMPLES).skip(top).take(rows) {
-            for pixel in line[3 * left..][..3 * columns].chunks_exact(3) {
+        for line in
+            self.pixels[3 * SAMPLES * rows.start..3 * SAMPLES * rows.end].chunks_exact(3 * SAMPLES)
+        {
+            for pixel in line[3 * columns.start..3 * columns.end].chunks_exact(3) {
                 let bin = pixel
                     .iter()
                     .fold(0, |bin, value| bin * LEVELS + level(*value));
                 histogram[bin] += 1.0;
             }
         }
-        let count = (columns * rows) as f32;
+        let count = (columns.len() * rows.len()).max(1) as f32;
         histogram.map(|of_bin: f32| (of_bin / count).sqrt())
     }
+}
+
+/// Which samples of a window of `side` pixels from `first` on are mixed of pixels of an image `length` pixels long alone;
+/// a `margin` of samples at both ends does not count. What surrounds an image has colours, too, but says nothing.
+fn inside(first: i64, length: u32, side: u32, margin: usize) -> Range<usize> {
+    let place =
+        |sample: usize| first as f64 + (sample as f64 + 0.5) * f64::from(side) / SAMPLES as f64;
+    let end = SAMPLES - margin;
+    let from = (margin..end).find(|s| place(*s) >= 0.5).unwrap_or(end);
+    let to = (from..end).find(|s| place(*s) > f64::from(length) - 0.5);
+    from..to.unwrap_or(end)
 }
 
 #[cfg(test)]
@@ -155,6 +171,37 @@ mod tests {
             block(1e12, 10.0, 10.0),
         ] {
             assert_eq!(appearance.resemblance(&frame(&red), &pose), 0.0, "{pose:?}");
+        }
+    }
+
+    #[test]
+    fn what_surrounds_the_image_has_no_color() {
+        for color in [[10, 10, 10], [200, 20, 20]] {
+            let picture = vec![color; SIDE * SIDE].concat();
+            let mut appearance = Appearance::new();
+            appearance.start(&frame(&picture), &block(48.0, 32.0, 32.0));
+            let green = vec![[20, 200, 20]; SIDE * SIDE].concat();
+            for x in [0.0, 8.0, 90.0, 96.0] {
+                // Over the edge what is seen counts, and nothing else.
+                let over = block(x, 32.0, 32.0);
+                assert!(
+                    appearance.resemblance(&frame(&picture), &over) > 0.999,
+                    "{color:?} {x}"
+                );
+                assert_eq!(
+                    appearance.resemblance(&frame(&green), &over),
+                    0.0,
+                    "{color:?} {x}"
+                );
+            }
+            for x in [-40.0, 140.0] {
+                let beyond = block(x, 32.0, 32.0);
+                assert_eq!(
+                    appearance.resemblance(&frame(&picture), &beyond),
+                    0.0,
+                    "{color:?} {x}"
+                );
+            }
         }
     }
 }

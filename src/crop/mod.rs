@@ -39,14 +39,17 @@ impl SearchWindow {
     /// The window of `side` pixels around `center` (pixels), rounded as SiamFC's descendants do: its first
     /// pixel is `center - (side + 1) / 2`, half to even.
     pub fn centered(center: (f64, f64), side: u32) -> Self {
-        let side = side.max(1);
-        let half = (f64::from(side) + 1.0) / 2.0;
-        let first =
-            |center: f64| (center - half).round_ties_even().clamp(-FARTHEST, FARTHEST) as i64;
+        let half = (f64::from(side.max(1)) + 1.0) / 2.0;
+        Self::from_corner((center.0 - half, center.1 - half), side)
+    }
+
+    /// The window of `side` pixels from `corner` (pixels) on, rounded half to even.
+    pub fn from_corner(corner: (f64, f64), side: u32) -> Self {
+        let first = |place: f64| place.round_ties_even().clamp(-FARTHEST, FARTHEST) as i64;
         Self {
-            x: first(center.0),
-            y: first(center.1),
-            side,
+            x: first(corner.0),
+            y: first(corner.1),
+            side: side.max(1),
         }
     }
 }

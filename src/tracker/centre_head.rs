@@ -119,12 +119,8 @@ impl CentreHead {
     /// The window whose side is `factor` times the target's mean side.
     fn window(&self, factor: f64) -> SearchWindow {
         let side = ((self.pose.width * self.pose.height).sqrt() * factor).ceil();
-        let first = |center: f64| (center - 0.5 * side).round_ties_even() as i64;
-        SearchWindow {
-            x: first(self.pose.center.0),
-            y: first(self.pose.center.1),
-            side: (side as u32).max(1),
-        }
+        let (x, y) = self.pose.center;
+        SearchWindow::from_corner((x - 0.5 * side, y - 0.5 * side), side as u32)
     }
 
     /// Centre, width and height of a cell's box as shares of the search region.

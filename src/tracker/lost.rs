@@ -301,8 +301,11 @@ pub(crate) struct LostLogic {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
-    /// The target is seen; `doubts` frames in a row it was not. `trusted` is the last pose without doubt.
-    Tracking { doubts: u32, trusted: Option<Pose> },
+    /// The target is seen; `doubts` frames in a row it was not.
+    Tracking {
+        doubts: u32,
+        trusted: Option<Trusted>,
+    },
     /// The target is searched for.
     Searching { search: Search },
     /// Something like it was seen `times` times, lately at `candidate`.
@@ -311,6 +314,14 @@ enum Phase {
         candidate: Pose,
         times: u32,
     },
+}
+
+/// The last pose without doubt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Trusted {
+    pose: Pose,
+    /// Frames since then.
+    age: u32,
 }
 
 /// How the search for a lost target stands.
@@ -361,12 +372,13 @@ impl LostLogic {
         }
     }
 
-    /// Starts with a new target in frames of `width` x `height` pixels.
-    pub fn start(&mut self, width: u32, height: u32) {
+    /// Starts with a new target at `pose`, beyond doubt, in frames of `width` x `height` pixels.
+    pub fn start(&mut self, (width, height): (u32, u32), pose: Pose) {
         *self = Self {
             bounds: (f64::from(width), f64::from(height)),
             ..Self::new(self.settings.clone())
         };
+        self.remember(pose);
     }
 
     /// The features of the last look.
@@ -383,6 +395,14 @@ impl LostLogic {
                 center: search.drift.center,
                 ..search.last
             }),
+        }
+    }
+
+    /// Where the authors' loop would go on from, if not where the last look led.
+    pub fn loop_pose(&self) -> Option<Pose> {
+        match self.phase {
+            Phase::Tracking { .. } => None,
+            Phase::Searching { search } | Phase::Checking { search, .. } => Some(search.drift),
         }
     }
 
@@ -437,9 +457,12 @@ impl LostLogic {
             None => 0.0,
         };
         let share = self.settings.smoothing;
-        let confidence = self
-            .confidence
-            .map_or(seen, |before| share * seen + (1.0 - share) * before);
+        let is_elsewhere = self.looks_elsewhere();
+        let confidence = self.confidence.map_or(seen, |before| {
+            // What is seen elsewhere can speak against the box that is given out, never for it.
+            let seen = if is_elsewhere { seen.min(before) } else { seen };
+            share * seen + (1.0 - share) * before
+        });
         self.confidence = Some(confidence);
         let follow = if sighting.best.is_some() {
             Action::Follow
@@ -474,13 +497,16 @@ impl LostLogic {
     pub fn remember(&mut self, pose: Pose) {
         match &mut self.phase {
             Phase::Tracking { doubts: 0, trusted } => {
-                if let Some(before) = *trusted {
-                    self.motion.0 +=
-                        MOTION_RATE * (pose.center.0 - before.center.0 - self.motion.0);
-                    self.motion.1 +=
-                        MOTION_RATE * (pose.center.1 - before.center.1 - self.motion.1);
+                if let Some(Trusted { pose: before, age }) = *trusted {
+                    let frames = f64::from(age.max(1));
+                    let (dx, dy) = (
+                        (pose.center.0 - before.center.0) / frames,
+                        (pose.center.1 - before.center.1) / frames,
+                    );
+                    self.motion.0 += MOTION_RATE * (dx - self.motion.0);
+                    self.motion.1 += MOTION_RATE * (dy - self.motion.1);
                 }
-                *trusted = Some(pose);
+                *trusted = Some(Trusted { pose, age: 0 });
             }
             // The look was the loop's.
             Phase::Searching { search } if !search.is_of_the_loop() => search.drift = pose,
@@ -497,12 +523,27 @@ impl LostLogic {
         }
     }
 
+    /// Whether the next look is not at the box that is given out.
+    fn looks_elsewhere(&self) -> bool {
+        match self.phase {
+            Phase::Tracking { .. } => false,
+            Phase::Searching { search } => !search.is_of_the_loop(),
+            Phase::Checking {
+                search, candidate, ..
+            } => search.drift.center != candidate.center,
+        }
+    }
+
     fn advance(&mut self, sighting: &Sighting, pose: Pose, seen: f64, follow: Action) -> Action {
         let settings = &self.settings;
         let is_there = sighting.best.is_some();
         let is_found = is_there && seen >= settings.found_above;
         match self.phase {
             Phase::Tracking { doubts, trusted } => {
+                let trusted = trusted.map(|trusted| Trusted {
+                    age: trusted.age.saturating_add(1),
+                    ..trusted
+                });
                 if seen >= settings.lost_below {
                     self.phase = Phase::Tracking { doubts: 0, trusted };
                     return follow;
@@ -514,7 +555,7 @@ impl LostLogic {
                 }
                 // Searched for where it was last seen beyond doubt: since then the box may have slid onto
                 // something else.
-                let mut last = trusted.unwrap_or(pose);
+                let mut last = trusted.map_or(pose, |trusted| trusted.pose);
                 for _ in 0..doubts {
                     last = self.coast(last);
                 }
@@ -649,7 +690,7 @@ mod tests {
 
     fn logic() -> LostLogic {
         let mut logic = LostLogic::new(LostSettings::default());
-        logic.start(320, 240);
+        logic.start((320, 240), HERE);
         for _ in 0..10 {
             let verdict = logic.judge(&sighting(true, HERE.center), HERE);
             assert_eq!(
@@ -853,7 +894,7 @@ mod tests {
     #[test]
     fn a_lost_target_coasts_ever_more_slowly_and_stays_in_the_image() {
         let mut logic = LostLogic::new(LostSettings::default());
-        logic.start(320, 240);
+        logic.start((320, 240), HERE);
         let mut pose = HERE;
         for _ in 0..30 {
             logic.judge(&sighting(true, pose.center), pose);
@@ -879,12 +920,71 @@ mod tests {
     }
 
     #[test]
+    fn frames_in_doubt_do_not_make_a_target_faster() {
+        let steady = |doubted: fn(i32) -> bool| {
+            let mut logic = LostLogic::new(LostSettings::default());
+            logic.start((320, 240), HERE);
+            let mut pose = HERE;
+            for frame in 0..40 {
+                pose.center.0 += 6.0;
+                logic.judge(&sighting(!doubted(frame), pose.center), pose);
+                logic.remember(pose);
+            }
+            logic.motion
+        };
+        let (sure, doubtful) = (steady(|_| false), steady(|frame| frame % 4 != 3));
+        assert!((sure.0 - 6.0).abs() < 0.1, "{sure:?}");
+        // Fewer steps are seen, none of them longer.
+        assert!(doubtful.0 > 3.0 && doubtful.0 <= 6.0, "{doubtful:?}");
+        assert_eq!((sure.1, doubtful.1), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_target_that_is_hidden_at_once_is_searched_for_where_it_was_given() {
+        let mut logic = LostLogic::new(LostSettings::default());
+        logic.start((320, 240), HERE);
+        assert_eq!(lose(&mut logic), LostSettings::default().lost_after);
+    }
+
+    #[test]
+    fn what_is_seen_elsewhere_does_not_speak_for_the_box() {
+        let mut logic = logic();
+        lose(&mut logic);
+        // A look for the target, which shows something like it far from where the loop is.
+        let there = (160.0, 90.0);
+        let before = logic.judge(&sighting(false, HERE.center), HERE).confidence;
+        logic.remember(HERE);
+        let drift = logic.next_pose().expect("the loop's");
+        logic.judge(&sighting(false, drift.center), drift);
+        logic.remember(drift);
+        let verdict = logic.judge(&sighting(true, there), HERE);
+        assert!(matches!(verdict.action, Action::Place(_)), "{verdict:?}");
+        assert!(verdict.confidence <= before, "{verdict:?} after {before}");
+        assert_eq!(logic.loop_pose(), Some(drift));
+        assert_eq!(
+            logic.last_pose().map(|pose| pose.center),
+            Some(drift.center)
+        );
+        // Until it is the target.
+        let verdict = logic.judge(
+            &sighting(true, there),
+            Pose {
+                center: there,
+                ..HERE
+            },
+        );
+        assert_eq!(verdict.state, TrackState::Tracking);
+        assert!(verdict.confidence > 0.9, "{verdict:?}");
+        assert_eq!(logic.loop_pose(), None);
+    }
+
+    #[test]
     fn switched_off_it_only_gives_the_confidence() {
         let mut logic = LostLogic::new(LostSettings {
             enabled: false,
             ..LostSettings::default()
         });
-        logic.start(320, 240);
+        logic.start((320, 240), HERE);
         for frame in 0..50 {
             let verdict = logic.judge(&sighting(frame < 10, HERE.center), HERE);
             assert_eq!(
@@ -915,7 +1015,7 @@ mod tests {
         settings.weights.bias = -13.5;
         settings.weights.appearance = 6.0;
         let mut logic = LostLogic::new(settings);
-        logic.start(320, 240);
+        logic.start((320, 240), HERE);
         let mut judge = |appearance| {
             let mut seen = sighting(true, HERE.center);
             seen.evidence.appearance = appearance;

@@ -303,6 +303,8 @@ pub struct Tracker {
     follower: Box<dyn Follower>,
     search_scale: f64,
     lost: LostLogic,
+    /// What the last look that was judged took for the target.
+    judged: BoundingBox,
     /// Size of the frames, once there is a target.
     frame_size: Option<(u32, u32)>,
 }
@@ -334,6 +336,7 @@ impl Tracker {
             follower,
             search_scale: options.search_scale,
             lost: LostLogic::new(manifest.lost.clone()),
+            judged: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
             frame_size: None,
             manifest,
         };
@@ -381,6 +384,12 @@ impl Tracker {
                 got,
                 expected,
             })?;
+        // Without the logic the authors' loop goes on, from where it is and not from where the target was searched for.
+        if !settings.enabled
+            && let Some(pose) = self.lost.loop_pose()
+        {
+            self.follower.place(pose);
+        }
         self.lost.set(settings);
         Ok(())
     }
@@ -439,6 +448,12 @@ impl Tracker {
     pub fn features(&self) -> &Features {
         self.lost.features()
     }
+
+    /// The network's box that these features belong to, pixels: neither the box given out while the target is lost nor,
+    /// with a search scale above 1, always what the last look showed.
+    pub fn judged(&self) -> BoundingBox {
+        self.judged
+    }
 }
 
 impl SingleObjectTracker for Tracker {
@@ -449,8 +464,10 @@ impl SingleObjectTracker for Tracker {
         check_target(frame, target)?;
         self.frame_size = None;
         self.follower.initialize(frame, target)?;
-        self.lost.start(frame.width(), frame.height());
-        self.frame_size = Some((frame.width(), frame.height()));
+        let size = (frame.width(), frame.height());
+        self.lost.start(size, self.follower.pose());
+        self.judged = target;
+        self.frame_size = Some(size);
         Ok(())
     }
 
@@ -473,6 +490,7 @@ impl SingleObjectTracker for Tracker {
         let sighting = self.search(frame, &mut timings)?;
 
         let started = Instant::now();
+        self.judged = sighting.candidate.bounding_box();
         let verdict = self.lost.judge(&sighting, self.follower.pose());
         match verdict.action {
             Action::Follow => self.follower.follow(&sighting),

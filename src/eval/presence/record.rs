@@ -44,7 +44,7 @@ impl FeatureTable {
         let overlap = sequence.truth[frame]
             .as_ref()
             .map_or_else(String::new, |truth| {
-                format!("{:.4}", overlap(&tracker.inspect().candidate, truth))
+                format!("{:.4}", overlap(&tracker.judged(), truth))
             });
         let line = &mut self.0;
         // Sequences are folders' names: what a table could not hold is left out of them.

@@ -33,17 +33,38 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A file beside its final place. Dropped without [`PendingFile::commit`], nothing is left behind.
+/// Where a link leads, to a file that need not be there yet; any other path as it is.
+fn resolved(path: &Path) -> PathBuf {
+    fs::canonicalize(path)
+        .or_else(|_| fs::read_link(path).map(|to| folder_of(path).join(to)))
+        .unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether something is there that takes what is written and keeps no file, such as a pipe or `/dev/null`.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// A file beside its final place. Dropped without [`PendingFile::commit`], nothing is left behind. What is no file but
+/// takes what is written (a pipe, a device) is written to at once, and links are followed: neither is replaced.
 #[derive(Debug)]
 pub struct PendingFile {
     target: PathBuf,
-    temporary: TempPath,
+    /// None for a stream.
+    temporary: Option<TempPath>,
 }
 
 impl PendingFile {
     /// Makes an empty hidden file beside `target` with the same extension (some writers choose their
     /// format by it); missing folders are made.
     pub fn create(target: &Path) -> Result<Self, OutputError> {
+        let target = &resolved(target);
+        if is_stream(target) {
+            return Ok(Self {
+                target: target.clone(),
+                temporary: None,
+            });
+        }
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(OutputError::at(target))?;
         let suffix = target
@@ -63,21 +84,23 @@ impl PendingFile {
             .map_err(OutputError::at(target))?;
         Ok(Self {
             target: target.to_owned(),
-            temporary: file.into_temp_path(),
+            temporary: Some(file.into_temp_path()),
         })
     }
 
     /// Where to write.
     pub fn path(&self) -> &Path {
-        &self.temporary
+        self.temporary.as_deref().unwrap_or(&self.target)
     }
 
     /// Puts the file in its place, over an older one.
     pub fn commit(self) -> Result<(), OutputError> {
-        let target = self.target;
-        self.temporary
-            .persist(&target)
-            .map_err(|error| OutputError::at(&target)(error.error))
+        let Self { target, temporary } = self;
+        temporary.map_or(Ok(()), |temporary| {
+            temporary
+                .persist(&target)
+                .map_err(|error| OutputError::at(&target)(error.error))
+        })
     }
 }
 
@@ -117,6 +140,25 @@ mod tests {
         fs::write(&plain, "x").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_streams_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        // To what is not there yet, and to what is.
+        for content in ["first", "second"] {
+            write_file(&link, content).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read_to_string(&file).unwrap(), content);
+        }
+        let pending = PendingFile::create(Path::new("/dev/null")).unwrap();
+        assert_eq!(pending.path(), Path::new("/dev/null"));
+        fs::write(pending.path(), "gone").unwrap();
+        pending.commit().unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
     #[test]

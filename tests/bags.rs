@@ -734,7 +734,7 @@ proptest! {
 #[test]
 fn bags_of_others_are_read_or_refused_with_a_reason() {
     let Some(root) = std::env::var_os("ETTRACK_TEST_BAGS") else {
-        println!("not run: ETTRACK_TEST_BAGS names no folder of bags");
+        not_run("bags of others", "ETTRACK_TEST_BAGS names no folder");
         return;
     };
     let mut folders = vec![PathBuf::from(&root)];

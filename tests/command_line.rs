@@ -275,6 +275,19 @@ fn wrong_input_is_refused_by_code_2_and_leaves_nothing() {
         ),
         (
             vec![
+                "track",
+                good,
+                "--model",
+                &model,
+                "--roi",
+                ROI,
+                "--threads",
+                "99999",
+            ],
+            "99999 is not in 0..=64",
+        ),
+        (
+            vec![
                 "replay", good, "--model", &model, "--roi", ROI, "--output", "x",
             ],
             "expected a bag",
@@ -323,10 +336,11 @@ fn an_unreadable_frame_is_counted_and_a_change_of_size_ends_the_run() {
         error.contains("frame 4 (4.png)") && error.contains("5x2") && error.contains("96x72"),
         "{error}"
     );
-    assert!(!output.exists());
+    // What was tracked until then is kept, whole.
+    assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1 + 4);
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
-        1,
+        2,
         "no temporary file is left"
     );
 }
@@ -336,6 +350,8 @@ fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 30);
     let model = model();
+    let saved = tempfile::tempdir().unwrap();
+    let gif = saved.path().join("tracked.gif");
     let mut child = Command::new(env!("CARGO_BIN_EXE_ettrack"))
         .args([
             "track",
@@ -344,6 +360,8 @@ fn a_reader_that_goes_away_is_no_failure() {
             &model,
             "--roi",
             ROI,
+            "--save",
+            gif.to_str().unwrap(),
         ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -352,6 +370,10 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     expect(&output, 0);
+    assert!(
+        fs::read(&gif).unwrap().starts_with(b"GIF89a"),
+        "what was saved is kept"
+    );
 }
 
 #[test]
@@ -385,7 +407,7 @@ fn videos_are_read_and_written_through_ffmpeg_or_its_absence_is_said() {
     let (csv, _) = expect(&track(&source, &["--save", gif.to_str().unwrap()]), 0);
     assert!(fs::read(&gif).unwrap().starts_with(b"GIF89a"));
     if ettrack::source::find_ffmpeg().is_err() {
-        println!("the rest was not run: ffmpeg is not installed");
+        not_run("videos as sources", "ffmpeg is not installed");
         return;
     }
     let made = Command::new("ffmpeg")
@@ -575,6 +597,24 @@ fn assert_same(theirs: &serde_json::Value, ours: &[f64]) {
     }
 }
 
+#[test]
+fn a_truth_without_area_is_no_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    bag(&source, 4);
+    expect(&replay(&source, &out, &["--roi", ROI]), 0);
+    let file = folder.path().join("truth.txt");
+    let [without_area, not_a_number, in_sight] =
+        ["0,0,0,0", "NaN,NaN,NaN,NaN", "1,1,9,9"].map(|last| {
+            fs::write(&file, format!("{ROI}\n{ROI}\n{ROI}\n{last}\n")).unwrap();
+            let [out, source, file] = [&out, &source, &file].map(|path| path.to_str().unwrap());
+            let arguments = ["score", out, "--bag", source, "--truth", file, "--json"];
+            expect(&ettrack(&arguments), 0).0
+        });
+    assert_eq!(without_area, not_a_number);
+    assert_ne!(without_area, in_sight);
+}
+
 /// Reads a replayed bag by the packages that others read bags with.
 #[test]
 fn other_readers_read_the_same() {
@@ -589,15 +629,14 @@ fn other_readers_read_the_same() {
     let output = match Command::new(&python).arg(script).arg(&out).output() {
         Ok(output) if output.status.code() != Some(3) => output,
         Ok(output) => {
-            println!(
-                "not run: {} lacks rosbags or mcap-ros2-support: {}",
-                python.display(),
-                text(&output.stderr).trim()
-            );
+            let lacks = text(&output.stderr);
+            let reason = format!("{}: {}", python.display(), lacks.trim());
+            not_run("bags in other readers", &reason);
             return;
         }
         Err(error) => {
-            println!("not run: {}: {error}", python.display());
+            let reason = format!("{}: {error}", python.display());
+            not_run("bags in other readers", &reason);
             return;
         }
     };

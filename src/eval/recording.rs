@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dataset::text::parse_boxes;
+use super::dataset::text::{parse_boxes, to_box};
 use super::dataset::{DatasetError, DatasetKind, Sequence};
 use super::metrics::{MetricError, Protocol, Scores, frame_errors};
 use crate::bag::{Bag, BagError};
@@ -21,7 +21,7 @@ pub enum Truth {
     /// empty array says that it is not in sight.
     Topic(String),
     /// A text file with one line `x,y,width,height` per image of the bag, (0, 0) being the upper-left corner of the
-    /// upper-left pixel; `NaN` where the target is not in sight.
+    /// upper-left pixel; `NaN` or no area where the target is not in sight.
     File {
         /// The file.
         path: PathBuf,
@@ -213,12 +213,8 @@ fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError>
                     expected: stamps.len(),
                 });
             }
-            for (stamp, [x, y, width, height]) in stamps.into_iter().zip(rows) {
-                let is_box = [x, y, width, height]
-                    .iter()
-                    .all(|number| number.is_finite());
-                boxes.insert(stamp, is_box.then(|| BoundingBox::new(x, y, width, height)));
-            }
+            let rows = rows.into_iter().map(|row| to_box(row, 0.0));
+            boxes.extend(stamps.into_iter().zip(rows));
         }
     }
     Ok(boxes)

@@ -436,7 +436,11 @@ mod tests {
     #[test]
     fn ffmpeg_writes_a_video_of_odd_size_and_explains_refusals() {
         if Command::new("ffmpeg").arg("-version").output().is_err() {
-            eprintln!("skipped: there is no ffmpeg on this machine");
+            // Past the harness, which keeps what a test that passes prints.
+            let _ = writeln!(
+                std::io::stderr(),
+                "not tested: videos: ffmpeg is not installed"
+            );
             return;
         }
         let folder = tempfile::tempdir().unwrap();

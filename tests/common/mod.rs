@@ -1,5 +1,8 @@
 //! What the parity tests share.
 
+#[path = "../support/not_run.rs"]
+mod not_run;
+
 use std::path::{Path, PathBuf};
 
 use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
@@ -15,23 +18,21 @@ pub type Npz = NpzReader<std::fs::File>;
 
 const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
 
-/// The folder of a parity model, or nothing and a line that says so.
+/// The folder of a parity model; where none are given, nothing and a line that says so.
 pub fn model(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(VARIABLE).map(|root| Path::new(&root).join(name));
-    match folder {
-        Some(folder) if folder.join("model.yaml").is_file() => Some(folder),
-        Some(folder) => {
-            println!(
-                "parity of {name} was not checked: there is no {}; run `make parity`",
-                folder.display()
-            );
-            None
-        }
-        None => {
-            println!("parity of {name} was not checked: {VARIABLE} is not set; run `make parity`");
-            None
-        }
-    }
+    let Some(root) = std::env::var_os(VARIABLE) else {
+        not_run::not_run(
+            &format!("parity of {name}"),
+            &format!("{VARIABLE} is not set; run `make parity`"),
+        );
+        return None;
+    };
+    let folder = Path::new(&root).join(name);
+    assert!(
+        folder.join("model.yaml").is_file(),
+        "{VARIABLE} names a folder without {name}; run `make parity`"
+    );
+    Some(folder)
 }
 
 /// Pixels (rows, columns, R G B) as a frame.

@@ -117,6 +117,20 @@ impl LayoutArg {
     }
 }
 
+/// Label and folder of a `--compare`.
+fn compared_with(argument: &str) -> anyhow::Result<(String, PathBuf)> {
+    let (label, folder) = match argument.split_once('=') {
+        Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
+        None => (label_of(Path::new(argument)), PathBuf::from(argument)),
+    };
+    if !folder.is_dir() {
+        bail!(BadInput(format!(
+            "--compare {argument}: expected a folder of result files"
+        )));
+    }
+    Ok((label, folder))
+}
+
 /// One tracker's boxes on the benchmark.
 struct Boxes {
     tracked: Vec<Tracked>,
@@ -138,6 +152,10 @@ impl EvalArgs {
         let mut protocol = Protocol::of(self.dataset);
         protocol.exclude_absent |= self.exclude_absent;
         let entries = self.entries()?;
+        // Refused before the work, not after it.
+        for other in &self.compare {
+            compared_with(other)?;
+        }
         let boxes = match &self.boxes {
             Some(folder) => self.read_boxes(folder, &entries)?,
             None => self.run_model(&entries)?,
@@ -356,15 +374,7 @@ impl EvalArgs {
         protocol: &Protocol,
         tracked: &[Tracked],
     ) -> anyhow::Result<TrackerScore> {
-        let (label, folder) = match argument.split_once('=') {
-            Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
-            None => (label_of(Path::new(argument)), PathBuf::from(argument)),
-        };
-        if !folder.is_dir() {
-            bail!(BadInput(format!(
-                "--compare {argument}: expected a folder of result files"
-            )));
-        }
+        let (label, folder) = compared_with(argument)?;
         let mut scores = Vec::new();
         for one in tracked {
             let boxes = find_boxes(&folder, self.dataset, &one.sequence.name)

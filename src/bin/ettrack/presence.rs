@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::eval::dataset::{self, DatasetKind, DatasetOptions};
 use ettrack::eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
 use ettrack::model::ModelFolder;
-use ettrack::output::write_file;
+use ettrack::output::PendingFile;
 use ettrack::tracker::{Track, Tracker};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -86,6 +86,12 @@ impl PresenceArgs {
             &self.sequence,
         )
         .map_err(|error| BadInput(error.to_string()))?;
+        // Refused before the work, not after it.
+        let features_file = self
+            .features
+            .as_deref()
+            .map(PendingFile::create)
+            .transpose()?;
         let mut sequences = Vec::new();
         let mut failed = 0;
         for entry in &entries {
@@ -150,10 +156,12 @@ impl PresenceArgs {
             bar.inc(sequence.len() as u64);
         }
         bar.finish_and_clear();
-        if let Some(file) = &self.features {
-            write_file(file, features.as_str())?;
-        }
         self.print(&rows, &edits)?;
+        if let Some(file) = features_file {
+            std::fs::write(file.path(), features.as_str())
+                .with_context(|| format!("cannot write {}", file.path().display()))?;
+            file.commit()?;
+        }
         if failed > 0 {
             bail!("{failed} sequences have no result");
         }

@@ -12,7 +12,7 @@ use ettrack::geometry::BoundingBox;
 use ettrack::model::ModelFolder;
 use ettrack::output::PendingFile;
 use ettrack::overlay::{self, VideoWriter};
-use ettrack::source::{self, FrameSource};
+use ettrack::source::{self, FrameInfo, FrameSource};
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
 
 use crate::console::{self, BadInput};
@@ -229,9 +229,12 @@ impl TrackArgs {
             state: TrackState::Tracking,
             timings: StageTimings::default(),
         };
-        rows.write(|mut out| self.format.heading(&mut out))?;
-        rows.write(|mut out| self.format.row(&mut out, first.index, &track))?;
         push(&mut video, &frame, &track)?;
+        // What was tracked until something fails is kept.
+        let mut failure = rows
+            .write(|mut out| self.format.heading(&mut out))
+            .and_then(|()| rows.write(|mut out| self.format.row(&mut out, first.index, &track)))
+            .err();
 
         let total = source
             .frame_count()
@@ -244,47 +247,50 @@ impl TrackArgs {
             ..Summary::default()
         };
         let mut index = first.index;
-        let mut failure = None;
-        while self.frames.is_none_or(|most| summary.frames < most) && !interrupt::came() {
+        while failure.is_none()
+            && self.frames.is_none_or(|most| summary.frames < most)
+            && !interrupt::came()
+        {
             index += 1;
-            match source.next_into(&mut image) {
+            let outcome = match source.next_into(&mut image) {
                 Ok(None) => break,
                 Ok(Some(info)) => {
                     summary.overtaken += info.index.saturating_sub(index);
                     index = info.index;
-                    let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
                     let started = Instant::now();
-                    track = tracker
-                        .update(&frame)
-                        .with_context(|| BadInput(format!("frame {index} ({})", info.name)))?;
-                    summary.time += started.elapsed();
-                    summary.updates += 1;
-                    push(&mut video, &frame, &track)?;
+                    follow(&mut tracker, &image, &info).and_then(|(frame, seen)| {
+                        track = seen;
+                        summary.time += started.elapsed();
+                        summary.updates += 1;
+                        push(&mut video, &frame, &track)
+                    })
                 }
                 Err(error) if error.is_about_one_frame() => {
                     bar.suspend(|| tracing::warn!("{error}"));
                     (track.state, track.confidence) = (TrackState::Lost, 0.0);
                     summary.unreadable += 1;
+                    Ok(())
                 }
-                // What was tracked until then is kept.
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
+                Err(error) => Err(error.into()),
+            };
             let row = self.format.track_to_write(&tracker, &track);
-            rows.write(|mut out| self.format.row(&mut out, index, &row))?;
+            failure = outcome
+                .and_then(|()| rows.write(|mut out| self.format.row(&mut out, index, &row)))
+                .err();
+            if failure.is_some() {
+                break;
+            }
             summary.frames += 1;
             summary.lost += u64::from(track.state == TrackState::Lost);
             bar.set_position(summary.frames);
         }
         bar.finish_and_clear();
-        rows.finish()?;
-        if let Some(video) = video {
-            video.finish()?;
-        }
+        let rows = rows.finish();
+        let video = video.map_or(Ok(()), VideoWriter::finish);
         summary.say();
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        failure.map_or(Ok(()), Err)?;
+        rows?;
+        Ok(video?)
     }
 
     fn open_tracker(&self) -> anyhow::Result<Tracker> {
@@ -317,6 +323,19 @@ impl TrackArgs {
             rate,
         )?))
     }
+}
+
+/// One step of the tracker, and the frame that it was.
+fn follow<'a>(
+    tracker: &mut Tracker,
+    image: &'a ImageBuffer,
+    info: &FrameInfo,
+) -> anyhow::Result<(Frame<'a>, Track)> {
+    let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
+    let track = tracker
+        .update(&frame)
+        .with_context(|| BadInput(format!("frame {} ({})", info.index, info.name)))?;
+    Ok((frame, track))
 }
 
 /// Adds a frame with its track to the video, where one is written.

@@ -27,8 +27,8 @@ pub enum Lost {
 #[command(next_help_heading = "Tracker")]
 pub struct TrackerArgs {
     /// Threads of the network; 0 takes the processors there are, at most four.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub threads: u16,
     /// The ONNX Runtime library or its folder.
     #[arg(long, value_name = "PATH")]
     pub onnxruntime: Option<PathBuf>,
@@ -73,7 +73,7 @@ impl TrackerArgs {
             }
         };
         Ok(TrackerOptions {
-            threads: self.threads,
+            threads: self.threads.into(),
             library: self.onnxruntime.clone(),
             constants: self.constants.clone(),
             overrides,
@@ -102,9 +102,11 @@ fn set_constant(constants: &mut Constants, key: &str, value: &str) -> anyhow::Re
         .filter(|number| range.contains(number))
         .ok_or_else(|| {
             BadInput(format!(
-                "--set {key}={value}: expected a number from {} to {}",
-                range.start(),
-                range.end()
+                "--set {key}={value}: expected {}",
+                match *range.end() {
+                    f64::MAX => "a number of 0 or more".to_owned(),
+                    end => format!("a number from {} to {end}", range.start()),
+                }
             ))
         })?;
     *slot = Some(number);

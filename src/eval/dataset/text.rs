@@ -121,7 +121,7 @@ fn bounding_rectangle(polygon: &[f64]) -> [f64; 4] {
 
 /// A row as a 0-based box; `None` where it is not finite or has no area, which is how benchmarks mark an absent
 /// target.
-pub(super) fn to_box(row: [f64; 4], first_pixel: f64) -> Option<BoundingBox> {
+pub(crate) fn to_box(row: [f64; 4], first_pixel: f64) -> Option<BoundingBox> {
     let [x, y, width, height] = row;
     let valid = row.iter().all(|number| number.is_finite()) && width > 0.0 && height > 0.0;
     valid.then(|| BoundingBox::new(x - first_pixel, y - first_pixel, width, height))

@@ -468,6 +468,28 @@ fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
 }
 
 #[test]
+fn where_a_waiting_target_is_refused_the_old_one_is_followed() {
+    let mut node = Bench::new();
+    node.roi(ROI);
+    node.frame(0);
+    node.calls();
+    let beyond = Detection2D {
+        header: header(1),
+        results: Vec::new(),
+        bbox: BoundingBox::new(400.0, 6.0, 8.0, 4.0).into(),
+        id: "beyond".into(),
+    };
+    node.core
+        .on_detection(&beyond.to_cdr(), &node.clock, &mut node.out);
+    let followed = target(&node.frame(1));
+    assert!(matches!(node.calls()[..], [Call::Update(1)]));
+    assert_eq!(
+        (followed.target_id.as_str(), followed.state),
+        ("1", TargetState::Tracking)
+    );
+}
+
+#[test]
 fn a_target_whose_overtaken_image_is_bad_is_taken_in_the_next_good_one() {
     let bad = |index: usize| ImageMessage::Cdr {
         transport: Transport::Raw,
@@ -980,6 +1002,7 @@ fn diagnostics_tell_state_rate_and_times() {
         (silent.level, silent.message.as_str()),
         (DiagnosticLevel::Warn, "no images")
     );
+    assert_eq!(silent.value("bearing"), Some("none: no camera_info"));
     node.roi(ROI);
     let start = node.clock.now.get();
     for index in 20..30 {
@@ -1126,6 +1149,19 @@ fn a_calibrated_camera_gives_the_bearing() {
         (x - half).abs() < 1e-12 && y.abs() < 1e-12 && (z - half).abs() < 1e-12,
         "{x} {y} {z}"
     );
+    let status = node.diagnostics(1.0).unwrap();
+    assert_eq!(status.value("bearing"), Some("given"));
+    // Of a lens that is not known nothing is said.
+    let unknown = CameraInfo {
+        distortion_model: "fisheye of my own".into(),
+        d: vec![0.1],
+        ..camera.clone()
+    };
+    node.core
+        .on_camera_info(&unknown.to_cdr(), &node.clock, &mut node.out);
+    let reason = node.diagnostics(1.0).unwrap();
+    let reason = reason.value("bearing").unwrap();
+    assert!(reason.contains("unknown distortion model"), "{reason}");
     // For images of another size it would point elsewhere.
     let other = CameraInfo {
         width: 64,

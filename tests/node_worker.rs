@@ -99,7 +99,7 @@ impl Running {
             target: None,
         });
         let core = NodeCore::new("tracker", parameters, tracker, model("first"), &clock).unwrap();
-        let inbox = Arc::new(Inbox::new(30));
+        let inbox = Arc::new(Inbox::new(30, usize::MAX));
         before(&inbox);
         let (sender, outputs) = channel();
         let shared = Arc::clone(&inbox);

@@ -404,7 +404,8 @@ impl NodeCore {
                         .configure(&settings)
                         .map_err(|error| ParameterError::Tracker(error.to_string()))?;
                 }
-                self.history.resize(frames(&changed), bytes(&changed));
+                let (frames, bytes) = changed.history_bounds();
+                self.history.resize(frames, bytes);
             }
         }
         self.parameters = changed;
@@ -524,6 +525,7 @@ impl NodeCore {
                     .as_ref()
                     .map_or("", |(header, _)| &header.frame_id),
                 image: self.newest.as_ref().map(|(_, size)| *size),
+                bearing: self.bearing_status(),
                 waiting: self.request.as_ref().map(|request| request.stamp),
                 model: &self.model,
                 search_scale: self.parameters.search_scale,
@@ -567,11 +569,11 @@ impl NodeCore {
                         }
                     }
                     match self.request.take() {
-                        Some(request) => self.initialize(request, frame, clock, out),
+                        Some(request) => self.take_up(request, frame, clock, out),
                         None => self.follow(frame, clock, out),
                     }
                 }
-                _ => self.initialize(request, frame, clock, out),
+                _ => self.take_up(request, frame, clock, out),
             }
         } else {
             self.follow(frame, clock, out);
@@ -579,17 +581,30 @@ impl NodeCore {
         self.publish_state(header, (frame.width(), frame.height()), out);
     }
 
-    /// Takes the requested target in `frame`; on an error the old target stays.
-    fn initialize(
+    /// Takes the requested target in `frame`; where it is refused, the old one is followed there.
+    fn take_up(
         &mut self,
         request: Request,
         frame: &Frame<'_>,
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
+        if !self.initialize(request, frame, clock, out) {
+            self.follow(frame, clock, out);
+        }
+    }
+
+    /// Takes the requested target in `frame`. Gives whether it did: on an error the old target stays.
+    fn initialize(
+        &mut self,
+        request: Request,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if let Err(error) = self.tracker.initialize(frame, request.bounding_box) {
             self.refuse(format!("target refused: {error}"), clock, out);
-            return;
+            return false;
         }
         self.targets_so_far += 1;
         let id = if request.id.is_empty() {
@@ -608,6 +623,7 @@ impl NodeCore {
             last,
             image: (frame.width(), frame.height()),
         });
+        true
     }
 
     /// One step of the tracker.
@@ -719,7 +735,6 @@ impl NodeCore {
     ) -> Option<(Header, (u32, u32))> {
         let history = std::mem::replace(&mut self.history, History::new(1, 0));
         let mut picture = std::mem::take(&mut self.picture);
-        let targets_before = self.targets_so_far;
         let mut request = Some(request);
         let mut last = None;
         for message in history.from(position) {
@@ -736,8 +751,7 @@ impl NodeCore {
             };
             match request.take() {
                 Some(request) => {
-                    self.initialize(request, &frame, clock, out);
-                    if self.targets_so_far == targets_before {
+                    if !self.initialize(request, &frame, clock, out) {
                         break;
                     }
                 }
@@ -803,6 +817,22 @@ impl NodeCore {
             out.push(Output::Log(Level::Warn, line));
         }
         None
+    }
+
+    /// For people: whether there are bearings, and if not, why.
+    fn bearing_status(&self) -> &'static str {
+        let (Some(camera), Some((_, size))) = (&self.camera, &self.newest) else {
+            return "none: no camera_info";
+        };
+        let calibrated = image_size(camera).unwrap_or(*size);
+        let middle = (f64::from(size.0) / 2.0, f64::from(size.1) / 2.0);
+        if calibrated != *size {
+            "none: camera_info is for images of another size"
+        } else if bearing(camera, self.parameters.image_rectified, middle).is_none() {
+            "none: camera_info is of no calibrated camera, or of an unknown distortion model"
+        } else {
+            "given"
+        }
     }
 
     /// Target and detections.
@@ -872,16 +902,7 @@ fn state_of(track: &Track) -> TargetState {
     }
 }
 
-fn frames(parameters: &Parameters) -> usize {
-    usize::try_from(parameters.history_frames).unwrap_or(1)
-}
-
-fn bytes(parameters: &Parameters) -> usize {
-    usize::try_from(parameters.history_megabytes)
-        .unwrap_or(1)
-        .saturating_mul(1_000_000)
-}
-
 fn history_of(parameters: &Parameters) -> History {
-    History::new(frames(parameters), bytes(parameters))
+    let (frames, bytes) = parameters.history_bounds();
+    History::new(frames, bytes)
 }

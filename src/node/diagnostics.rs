@@ -71,6 +71,8 @@ pub struct Situation<'a> {
     pub confidence: f32,
     pub frame_id: &'a str,
     pub image: Option<(u32, u32)>,
+    /// Whether there are bearings.
+    pub bearing: &'a str,
     /// Whether a target waits for its image, and the stamp of that image if it is not the next one.
     pub waiting: Option<Option<Stamp>>,
     pub model: &'a ModelInfo,
@@ -143,6 +145,7 @@ impl Statistics {
         if let Some((width, height)) = situation.image {
             add("image size", format!("{width}x{height}"));
         }
+        add("bearing", situation.bearing.to_owned());
         add("frames received", self.received.to_string());
         add("frames processed", self.processed.to_string());
         add("frames dropped", self.dropped.to_string());

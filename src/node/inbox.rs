@@ -38,26 +38,51 @@ pub struct Waiting {
 struct State {
     requests: VecDeque<(Option<Topic>, Request)>,
     overtaken: VecDeque<ImageMessage>,
+    /// Bytes of the overtaken images.
+    bytes: usize,
+    most_overtaken: usize,
+    most_bytes: usize,
     gone: u64,
     image: Option<ImageMessage>,
     closed: bool,
+}
+
+impl State {
+    /// Drops the oldest overtaken images that are too many or too large.
+    fn trim(&mut self) {
+        while self.overtaken.len() > self.most_overtaken || self.bytes > self.most_bytes {
+            let Some(oldest) = self.overtaken.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.size();
+            self.gone += 1;
+        }
+    }
 }
 
 /// The one place where messages wait.
 pub struct Inbox {
     state: Mutex<State>,
     changed: Condvar,
-    most_overtaken: usize,
 }
 
 impl Inbox {
-    /// An empty inbox that keeps at most `most_overtaken` overtaken images, for detections that are made on them.
-    pub fn new(most_overtaken: usize) -> Self {
-        Self {
+    /// An empty inbox that keeps at most `most_overtaken` overtaken images of `most_bytes` in all, for detections that
+    /// are made on them.
+    pub fn new(most_overtaken: usize, most_bytes: usize) -> Self {
+        let inbox = Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            most_overtaken,
-        }
+        };
+        inbox.resize(most_overtaken, most_bytes);
+        inbox
+    }
+
+    /// Changes these bounds and drops what no longer fits.
+    pub fn resize(&self, most_overtaken: usize, most_bytes: usize) {
+        let mut state = self.state();
+        (state.most_overtaken, state.most_bytes) = (most_overtaken, most_bytes);
+        state.trim();
     }
 
     /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
@@ -69,11 +94,9 @@ impl Inbox {
     pub fn put_image(&self, image: ImageMessage) {
         let mut state = self.state();
         if let Some(old) = state.image.replace(image) {
+            state.bytes += old.size();
             state.overtaken.push_back(old);
-            if state.overtaken.len() > self.most_overtaken {
-                state.overtaken.pop_front();
-                state.gone += 1;
-            }
+            state.trim();
         }
         self.changed.notify_one();
     }
@@ -116,7 +139,10 @@ impl Inbox {
                 .drain(..)
                 .map(|(_, request)| request)
                 .collect(),
-            overtaken: std::mem::take(&mut state.overtaken),
+            overtaken: {
+                state.bytes = 0;
+                std::mem::take(&mut state.overtaken)
+            },
             gone: std::mem::take(&mut state.gone),
             image: state.image.take(),
         })
@@ -140,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_newest_image_wins_and_the_overtaken_are_kept_in_order() {
-        let inbox = Inbox::new(2);
+        let inbox = Inbox::new(2, 1000);
         for size in 0..5 {
             inbox.put_image(image(size));
         }
@@ -154,8 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn overtaken_images_are_bounded_in_bytes_too_and_the_bounds_can_change() {
+        let inbox = Inbox::new(10, 25);
+        let sizes = |waiting: Waiting| -> Vec<_> {
+            waiting.overtaken.iter().map(ImageMessage::size).collect()
+        };
+        for _ in 0..2 {
+            for size in [8, 9, 10, 11, 12] {
+                inbox.put_image(image(size));
+            }
+            let waiting = inbox.take(Duration::ZERO).unwrap();
+            assert_eq!((waiting.gone, sizes(waiting)), (2, vec![10, 11]));
+        }
+        for size in [8, 9, 10, 11] {
+            inbox.put_image(image(size));
+        }
+        inbox.resize(1, 25);
+        let waiting = inbox.take(Duration::ZERO).unwrap();
+        assert_eq!((waiting.gone, sizes(waiting)), (2, vec![10]));
+    }
+
+    #[test]
     fn a_topic_holds_one_request_and_services_hold_all() {
-        let inbox = Inbox::new(1);
+        let inbox = Inbox::new(1, 1000);
         let request = || -> Request { Box::new(|_, _, _| {}) };
         for _ in 0..100 {
             inbox.put_request(Some(Topic::Roi), request());
@@ -168,7 +215,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_by_an_image_and_by_the_end() {
-        let inbox = Arc::new(Inbox::new(1));
+        let inbox = Arc::new(Inbox::new(1, 1000));
         let (sender, receiver) = std::sync::mpsc::channel();
         let other = Arc::clone(&inbox);
         let worker = std::thread::spawn(move || {

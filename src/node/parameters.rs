@@ -40,6 +40,8 @@ pub enum Range {
     Any,
     /// Numbers from the first to the second, both included.
     Between(f64, f64),
+    /// The first number, which stands for none given, or one from the second to the third, both included.
+    NoneOr(f64, f64, f64),
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Range {
         match self {
             Self::Any => formatter.write_str("any"),
             Self::Between(low, high) => write!(formatter, "{low} to {high}"),
+            Self::NoneOr(none, low, high) => write!(formatter, "{none}, or {low} to {high}"),
             Self::OneOf(words) => formatter.write_str(&words.join(" or ")),
         }
     }
@@ -220,6 +223,9 @@ fn accept<T: FromValue>(
         Range::Between(low, high) => converted
             .number()
             .is_some_and(|number| (low..=high).contains(&number)),
+        Range::NoneOr(none, low, high) => converted
+            .number()
+            .is_some_and(|number| number == none || (low..=high).contains(&number)),
         Range::OneOf(words) => converted.word().is_some_and(|word| words.contains(&word)),
     };
     if fits {
@@ -317,20 +323,20 @@ parameters! {
 
     /// Whether a target that is no longer seen is called LOST; false is the authors' loop.
     lost_detection: bool = true, Range::Any, Live;
-    /// Confidence below which a frame counts as without the target; -1: as the model says.
-    confidence_threshold: f64 = -1.0, Range::Between(-1.0, 1.0), Live;
-    /// Confidence of one frame above which a lost target may be back; -1: as the model says.
-    recovery_threshold: f64 = -1.0, Range::Between(-1.0, 1.0), Live;
+    /// Evidence of one frame, the confidence before it is smoothed, below which it counts as without the target; -1: as the model says.
+    confidence_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
+    /// Evidence of one frame above which a lost target may be back; -1: as the model says.
+    recovery_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
     /// Frames in a row without the target that make it lost; 0: as the model says.
     lost_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
     /// Frames in a row with the target that bring it back; 0: as the model says.
     found_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
     /// The widest search for a lost target against the usual one; 0: as the model says.
-    widest_search: f64 = 0.0, Range::Between(0.0, 8.0), Live;
+    widest_search: f64 = 0.0, Range::NoneOr(0.0, 1.0, 8.0), Live;
 
     /// Frames kept so that a stamped detection finds its frame.
     history_frames: i64 = 30, Range::Between(1.0, 1000.0), Live;
-    /// Megabytes that the kept frames may take.
+    /// Megabytes that the kept frames may take; while the tracker is busy, as many more may wait to be kept.
     history_megabytes: i64 = 128, Range::Between(1.0, 16384.0), Live;
 
     /// What the target is called in the hypothesis of the detections.
@@ -351,6 +357,13 @@ impl Parameters {
     pub fn same_model(&self, other: &Self) -> bool {
         (&self.model_path, &self.constants, self.num_threads)
             == (&other.model_path, &other.constants, other.num_threads)
+    }
+
+    /// How many frames are kept, and bytes of them.
+    pub fn history_bounds(&self) -> (usize, usize) {
+        let count = |value: i64| usize::try_from(value).unwrap_or(1);
+        let bytes = count(self.history_megabytes).saturating_mul(1_000_000);
+        (count(self.history_frames), bytes)
     }
 
     /// The settings of the tracker among the parameters.
@@ -556,6 +569,16 @@ mod tests {
                 "search_scale",
                 Value::Text("4".into()),
                 "search_scale is \"4\", expected a number",
+            ),
+            (
+                "widest_search",
+                Value::Float(0.5),
+                "widest_search is 0.5, expected 0, or 1 to 8",
+            ),
+            (
+                "confidence_threshold",
+                Value::Float(-0.5),
+                "confidence_threshold is -0.5, expected -1, or 0 to 1",
             ),
             (
                 "num_threads",

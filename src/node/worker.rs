@@ -39,6 +39,8 @@ pub fn work(
         for request in waiting.requests {
             request(&mut core, clock, &mut out);
         }
+        let (frames, bytes) = core.parameters().history_bounds();
+        inbox.resize(frames, bytes);
         core.count_dropped(waiting.gone);
         for image in waiting.overtaken {
             core.on_overtaken_image(image);

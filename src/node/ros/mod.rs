@@ -143,9 +143,8 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
         clock.as_ref(),
     )?;
 
-    let inbox = Arc::new(Inbox::new(
-        usize::try_from(parameters.history_frames).unwrap_or(1),
-    ));
+    let (frames, bytes) = parameters.history_bounds();
+    let inbox = Arc::new(Inbox::new(frames, bytes));
     let mut pool = LocalPool::new();
     let inputs = Inputs {
         spawner: pool.spawner(),

@@ -136,7 +136,7 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
                 .parameters
                 .iter()
                 .map(|parameter| {
-                    let outcome = set_all(core, std::slice::from_ref(parameter), out);
+                    let outcome = set_all(core, use_sim_time, std::slice::from_ref(parameter), out);
                     each.tell(clock, std::slice::from_ref(parameter), &outcome);
                     result(outcome)
                 })
@@ -148,7 +148,7 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
         inputs,
         "set_parameters_atomically",
         move |core, clock, out, request| {
-            let outcome = set_all(core, &request.parameters, out);
+            let outcome = set_all(core, use_sim_time, &request.parameters, out);
             changes.tell(clock, &request.parameters, &outcome);
             SetParametersAtomically::Response {
                 result: result(outcome),
@@ -259,6 +259,14 @@ fn describe(name: &str) -> ParameterDescriptor {
                 step: 0.0,
             }];
         }
+        Range::NoneOr(none, low, high) => {
+            descriptor.floating_point_range = vec![FloatingPointRange {
+                from_value: none.min(low),
+                to_value: high,
+                step: 0.0,
+            }];
+            descriptor.additional_constraints = range.to_string();
+        }
         Range::OneOf(_) => descriptor.additional_constraints = range.to_string(),
     }
     descriptor
@@ -267,13 +275,21 @@ fn describe(name: &str) -> ParameterDescriptor {
 /// Sets all parameters or none.
 fn set_all(
     core: &mut NodeCore,
+    use_sim_time: bool,
     parameters: &[Parameter],
     out: &mut Vec<Output>,
 ) -> Result<(), String> {
-    let changes = parameters
-        .iter()
-        .map(|Parameter { name, value }| Ok((name.as_str(), from_message(name, value)?)))
-        .collect::<Result<Vec<_>, String>>()?;
+    let mut changes = Vec::new();
+    for Parameter { name, value } in parameters {
+        let value = from_message(name, value)?;
+        if name != USE_SIM_TIME {
+            changes.push((name.as_str(), value));
+        } else if value != Value::Bool(use_sim_time) {
+            // As it is it may be set: whoever loads a dump of all parameters does that.
+            let name = USE_SIM_TIME;
+            return Err(ParameterError::StartOnly { name }.to_string());
+        }
+    }
     core.set_parameters(&changes, out)
         .map_err(|error| error.to_string())
 }

@@ -86,7 +86,10 @@ def start(context):
         output="screen",
     )
     play = ExecuteProcess(
-        cmd=["ros2", "bag", "play", given("bag"), "--rate", given("rate"), "--delay", str(SETTLE)],
+        cmd=[
+            *("ros2", "bag", "play", given("bag"), "--rate", given("rate"), "--delay", str(SETTLE)),
+            *("--topics", *played(given)),
+        ],
         output="screen",
     )
     return [
@@ -106,6 +109,14 @@ def start(context):
         # Without the node there is nothing to record; what waits for it would wait for ever.
         RegisterEventHandler(OnProcessExit(on_exit=end_with_the_node)),
     ]
+
+
+def played(given):
+    """The topics that are the node's input. What else the bag holds may be the answers of a node that ran when it was
+    recorded, which are none of this one's."""
+    image = in_bag(given("image_topic"))
+    topics = [image, f"{image}/compressed", image[: image.rfind("/") + 1] + "camera_info"]
+    return topics if given("initial_roi") else [*topics, in_bag(given("roi_topic")), "/initial_detection"]
 
 
 def choose_and_play(initial_roi, roi_topic, play):
@@ -146,7 +157,12 @@ def judge(given):
 def image_topic_in_bag(given):
     """The full name of the images' topic as recorded."""
     suffix = "/compressed" if given("image_transport") == "compressed" else ""
-    return ["--image-topic", "/" + given("image_topic").lstrip("/") + suffix]
+    return ["--image-topic", in_bag(given("image_topic")) + suffix]
+
+
+def in_bag(topic):
+    """A topic's full name, as it is recorded."""
+    return "/" + topic.lstrip("/")
 
 
 def after(process, *actions, good=(0,)):

@@ -26,7 +26,9 @@ ARGUMENTS = [
         description="Images to track in; with compressed images the name without /compressed.",
     ),
     DeclareLaunchArgument(
-        "camera_info_topic", default_value="camera_info", description="Calibration, for the bearing."
+        "camera_info_topic",
+        default_value="",
+        description="Calibration, for the bearing; empty: camera_info beside the images.",
     ),
     DeclareLaunchArgument(
         "roi_topic",
@@ -54,9 +56,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "use_sim_time",
-        default_value="false",
-        choices=["true", "false"],
-        description="Whether time comes from /clock.",
+        default_value="",
+        choices=["", "true", "false"],
+        description="Whether time comes from /clock; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -73,7 +75,9 @@ def start(context):
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
-    parameters = {"use_sim_time": given("use_sim_time") == "true"}
+    parameters = {}
+    if given("use_sim_time"):
+        parameters["use_sim_time"] = given("use_sim_time") == "true"
     over_the_file = {"model_path": str, "search_scale": float, "image_transport": str, "image_queue_depth": int}
     for name, convert in over_the_file.items():
         if given(name):
@@ -81,26 +85,28 @@ def start(context):
                 parameters[name] = convert(given(name))
             except ValueError:
                 raise ValueError(f"{name}:={given(name)}, expected a number") from None
+    topics = {
+        "image": given("image_topic"),
+        "camera_info": given("camera_info_topic") or beside(given("image_topic"), "camera_info"),
+        "initial_roi": given("roi_topic"),
+    }
     return [
         Node(
             package="ettrack",
             executable="ettrack_node",
             namespace=given("namespace"),
             name=given("node_name"),
-            parameters=[given("params_file") or DEFAULT_PARAMETERS, parameters],
-            remappings=[
-                (topic, given(argument))
-                for topic, argument in {
-                    "image": "image_topic",
-                    "camera_info": "camera_info_topic",
-                    "initial_roi": "roi_topic",
-                }.items()
-                if given(argument) != topic
-            ],
+            parameters=[given("params_file") or DEFAULT_PARAMETERS, *([parameters] if parameters else [])],
+            remappings=[(topic, name) for topic, name in topics.items() if name != topic],
             arguments=["--ros-args", "--log-level", given("log_level")],
             output="screen",
         )
     ]
+
+
+def beside(topic, name):
+    """The topic `name` in the namespace of `topic`: that of camera_info by convention."""
+    return topic[: topic.rfind("/") + 1] + name
 
 
 def generate_launch_description():

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import unittest
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from subprocess import run
 
@@ -10,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import launch_testing
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from harness import launch_file
 from launch_testing.actions import ReadyToTest
 
@@ -45,6 +46,25 @@ def generate_test_description():
     return LaunchDescription([replay, ReadyToTest()]), {"output": output}
 
 
+class Topics(unittest.TestCase):
+    """What of a bag reaches the node, and where it listens."""
+
+    def test_a_replay_plays_the_nodes_input_and_nothing_else(self):
+        given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": ""}.get
+        images = ["/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"]
+        played = imported("replay.launch.py").played
+        self.assertEqual(played(given), [*images, "/choice", "/initial_detection"])
+        # A given region is not overridden by those that were recorded.
+        given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": "1,2,3,4"}.get
+        self.assertEqual(played(given), images)
+
+    def test_camera_info_lies_beside_the_images(self):
+        beside = imported("tracker.launch.py").beside
+        topics = ["/left/camera/image_raw", "camera/image", "image"]
+        found = [beside(topic, "camera_info") for topic in topics]
+        self.assertEqual(found, ["/left/camera/camera_info", "camera/camera_info", "camera_info"])
+
+
 class Replay(unittest.TestCase):
     def test_the_flight_is_judged(self, proc_output):
         if MISSING:
@@ -71,6 +91,15 @@ class Result(unittest.TestCase):
         information = yaml.safe_load((output / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
         topics = {topic["topic_metadata"]["name"] for topic in information["topics_with_message_count"]}
         self.assertIn("/tracked_target", topics)
+
+
+def imported(name):
+    """A launch file of the package, as a module."""
+    path = Path(get_package_share_directory("ettrack")) / "launch" / name
+    spec = spec_from_file_location(name.partition(".")[0], path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def judgement(proc_output):

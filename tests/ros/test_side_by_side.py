@@ -65,7 +65,7 @@ class SideBySide(BenchTest):
 
     def test_3_a_calibrated_camera_gives_the_bearing(self):
         bench = self.bench
-        publisher = bench.node.create_publisher(CameraInfo, "/left/camera_info", qos_profile_sensor_data)
+        publisher = bench.node.create_publisher(CameraInfo, "/left_camera/camera_info", qos_profile_sensor_data)
         bench.wait(lambda: publisher.get_subscription_count() > 0)
         k = [200.0, 0.0, WIDTH / 2 - 0.5, 0.0, 200.0, HEIGHT / 2 - 0.5, 0.0, 0.0, 1.0]
         camera = CameraInfo(width=WIDTH, height=HEIGHT, k=k, distortion_model="plumb_bob")

@@ -65,6 +65,10 @@ impl PendingFile {
                 temporary: None,
             });
         }
+        if target.is_dir() {
+            // Told now, not after the work that was to be written.
+            return Err(OutputError::at(target)(io::ErrorKind::IsADirectory.into()));
+        }
         let folder = folder_of(target);
         fs::create_dir_all(folder).map_err(OutputError::at(target))?;
         let suffix = target
@@ -168,5 +172,7 @@ mod tests {
         fs::write(&blocker, "x").unwrap();
         let error = write_file(&blocker.join("a.txt"), "y").unwrap_err();
         assert!(error.to_string().contains("file/a.txt"), "{error}");
+        let error = PendingFile::create(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("is a directory"), "{error}");
     }
 }

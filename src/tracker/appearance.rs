@@ -43,16 +43,22 @@ impl Appearance {
     /// Takes the colours at `target` as those to compare with.
     pub fn start(&mut self, frame: &Frame<'_>, target: &Pose) {
         self.target = self.colors(frame, target);
+        // A target that reaches out of the image is as it is seen.
+        let shown: f32 = self.target.iter().map(|root| root * root).sum();
+        if shown > 0.0 {
+            self.target = self.target.map(|root| root / shown.sqrt());
+        }
     }
 
-    /// How much the colours at `pose` resemble those of the target, 0..=1 (Bhattacharyya's coefficient).
+    /// How much the colours at `pose` resemble those of the target, 0..=1 (Bhattacharyya's coefficient). What lies
+    /// outside the image resembles nothing.
     pub fn resemblance(&mut self, frame: &Frame<'_>, pose: &Pose) -> f32 {
         let here = self.colors(frame, pose);
         let sum: f32 = here.iter().zip(&self.target).map(|(a, b)| a * b).sum();
         sum.clamp(0.0, 1.0)
     }
 
-    /// Those of the part that the frame shows. None, which resemble nothing, for a pose that is no box or lies outside.
+    /// Of what the frame shows of a pose, as shares of all of it; none for a pose that is no box.
     fn colors(&mut self, frame: &Frame<'_>, pose: &Pose) -> Histogram {
         let mut histogram = [0.0; BINS];
         let longer = pose.width.max(pose.height);
@@ -86,7 +92,8 @@ impl Appearance {
                 histogram[bin] += 1.0;
             }
         }
-        let count = (columns.len() * rows.len()).max(1) as f32;
+        let across = |side: f64| SAMPLES - 2 * margin(side);
+        let count = (across(pose.width) * across(pose.height)) as f32;
         histogram.map(|of_bin: f32| (of_bin / count).sqrt())
     }
 }
@@ -181,18 +188,20 @@ mod tests {
             let mut appearance = Appearance::new();
             appearance.start(&frame(&picture), &block(48.0, 32.0, 32.0));
             let green = vec![[20, 200, 20]; SIDE * SIDE].concat();
-            for x in [0.0, 8.0, 90.0, 96.0] {
-                // Over the edge what is seen counts, and nothing else.
+            for x in [0.0, 96.0] {
+                // Half of it over the edge, which is half of it gone, whatever its colour.
                 let over = block(x, 32.0, 32.0);
+                let half = appearance.resemblance(&frame(&picture), &over);
                 assert!(
-                    appearance.resemblance(&frame(&picture), &over) > 0.999,
-                    "{color:?} {x}"
+                    (half - 0.5_f32.sqrt()).abs() < 0.03,
+                    "{color:?} {x}: {half}"
                 );
-                assert_eq!(
-                    appearance.resemblance(&frame(&green), &over),
-                    0.0,
-                    "{color:?} {x}"
-                );
+                assert_eq!(appearance.resemblance(&frame(&green), &over), 0.0);
+                // A target that was chosen there resembles itself.
+                let mut chosen = Appearance::new();
+                chosen.start(&frame(&picture), &over);
+                let whole = chosen.resemblance(&frame(&picture), &block(48.0, 32.0, 32.0));
+                assert!(whole > 0.999, "{color:?} {x}: {whole}");
             }
             for x in [-40.0, 140.0] {
                 let beyond = block(x, 32.0, 32.0);

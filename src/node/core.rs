@@ -821,8 +821,11 @@ impl NodeCore {
 
     /// For people: whether there are bearings, and if not, why.
     fn bearing_status(&self) -> &'static str {
-        let (Some(camera), Some((_, size))) = (&self.camera, &self.newest) else {
+        let Some(camera) = &self.camera else {
             return "none: no camera_info";
+        };
+        let Some((_, size)) = &self.newest else {
+            return "none: no image";
         };
         let calibrated = image_size(camera).unwrap_or(*size);
         let middle = (f64::from(size.0) / 2.0, f64::from(size.1) / 2.0);

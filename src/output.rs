@@ -97,6 +97,12 @@ impl PendingFile {
         self.temporary.as_deref().unwrap_or(&self.target)
     }
 
+    /// Writes all of it and puts it in its place.
+    pub fn write(self, content: impl AsRef<[u8]>) -> Result<(), OutputError> {
+        fs::write(self.path(), content).map_err(OutputError::at(&self.target))?;
+        self.commit()
+    }
+
     /// Puts the file in its place, over an older one.
     pub fn commit(self) -> Result<(), OutputError> {
         let Self { target, temporary } = self;
@@ -110,9 +116,7 @@ impl PendingFile {
 
 /// Writes a whole file; readers see the old content or the new, never a part.
 pub fn write_file(target: &Path, content: impl AsRef<[u8]>) -> Result<(), OutputError> {
-    let pending = PendingFile::create(target)?;
-    fs::write(pending.path(), content).map_err(OutputError::at(target))?;
-    pending.commit()
+    PendingFile::create(target)?.write(content)
 }
 
 #[cfg(test)]

@@ -36,11 +36,14 @@ pub fn work(
     let models = ModelLoader::start(Arc::clone(loader), Arc::clone(inbox));
     let mut out = Vec::new();
     while let Some(waiting) = inbox.take(TICK) {
-        for request in waiting.requests {
-            request(&mut core, clock, &mut out);
+        if !waiting.requests.is_empty() {
+            for request in waiting.requests {
+                request(&mut core, clock, &mut out);
+            }
+            // One of them may have set them.
+            let (frames, bytes) = core.parameters().history_bounds();
+            inbox.resize(frames, bytes);
         }
-        let (frames, bytes) = core.parameters().history_bounds();
-        inbox.resize(frames, bytes);
         core.count_dropped(waiting.gone);
         for image in waiting.overtaken {
             core.on_overtaken_image(image);

@@ -117,18 +117,30 @@ impl LayoutArg {
     }
 }
 
-/// Label and folder of a `--compare`.
-fn compared_with(argument: &str) -> anyhow::Result<(String, PathBuf)> {
-    let (label, folder) = match argument.split_once('=') {
-        Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
-        None => (label_of(Path::new(argument)), PathBuf::from(argument)),
-    };
-    if !folder.is_dir() {
-        bail!(BadInput(format!(
-            "--compare {argument}: expected a folder of result files"
-        )));
+/// A `--compare`: a folder of result files, and what its tracker is called.
+struct Compared<'a> {
+    argument: &'a str,
+    label: String,
+    folder: PathBuf,
+}
+
+impl<'a> Compared<'a> {
+    fn parse(argument: &'a str) -> anyhow::Result<Self> {
+        let (label, folder) = match argument.split_once('=') {
+            Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
+            None => (label_of(Path::new(argument)), PathBuf::from(argument)),
+        };
+        if !folder.is_dir() {
+            bail!(BadInput(format!(
+                "--compare {argument}: expected a folder of result files"
+            )));
+        }
+        Ok(Self {
+            argument,
+            label,
+            folder,
+        })
     }
-    Ok((label, folder))
 }
 
 /// One tracker's boxes on the benchmark.
@@ -153,14 +165,16 @@ impl EvalArgs {
         protocol.exclude_absent |= self.exclude_absent;
         let entries = self.entries()?;
         // Refused before the work, not after it.
-        for other in &self.compare {
-            compared_with(other)?;
-        }
+        let compared = self
+            .compare
+            .iter()
+            .map(|argument| Compared::parse(argument))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let boxes = match &self.boxes {
             Some(folder) => self.read_boxes(folder, &entries)?,
             None => self.run_model(&entries)?,
         };
-        self.finish(&protocol, boxes)
+        self.finish(&protocol, boxes, &compared)
     }
 
     fn entries(&self) -> anyhow::Result<Vec<SequenceEntry>> {
@@ -278,7 +292,12 @@ impl EvalArgs {
         })
     }
 
-    fn finish(&self, protocol: &Protocol, boxes: Boxes) -> anyhow::Result<()> {
+    fn finish(
+        &self,
+        protocol: &Protocol,
+        boxes: Boxes,
+        compared: &[Compared<'_>],
+    ) -> anyhow::Result<()> {
         let Boxes {
             tracked,
             mut failed,
@@ -330,7 +349,7 @@ impl EvalArgs {
             eprintln!("for the benchmark's server: {}", archive.display());
         }
         let mut trackers = vec![TrackerScore::new(label, protocol, scores)];
-        for other in &self.compare {
+        for other in compared {
             trackers.push(self.compared(other, protocol, &tracked)?);
         }
         let summary = Summary::new(
@@ -370,14 +389,18 @@ impl EvalArgs {
 
     fn compared(
         &self,
-        argument: &str,
+        other: &Compared<'_>,
         protocol: &Protocol,
         tracked: &[Tracked],
     ) -> anyhow::Result<TrackerScore> {
-        let (label, folder) = compared_with(argument)?;
+        let Compared {
+            argument,
+            label,
+            folder,
+        } = other;
         let mut scores = Vec::new();
         for one in tracked {
-            let boxes = find_boxes(&folder, self.dataset, &one.sequence.name)
+            let boxes = find_boxes(folder, self.dataset, &one.sequence.name)
                 .with_context(|| BadInput(format!("--compare {argument}")))?;
             let Some(boxes) = boxes else {
                 eprintln!("warning: {label} has no boxes of {}", one.sequence.name);
@@ -389,7 +412,7 @@ impl EvalArgs {
             .with_context(|| BadInput(format!("--compare {argument}: {}", one.sequence.name)))?;
             scores.push(score);
         }
-        Ok(TrackerScore::new(label, protocol, scores))
+        Ok(TrackerScore::new(label.clone(), protocol, scores))
     }
 }
 

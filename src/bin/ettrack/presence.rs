@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ettrack::eval::dataset::{self, DatasetKind, DatasetOptions};
 use ettrack::eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
@@ -156,12 +156,12 @@ impl PresenceArgs {
             bar.inc(sequence.len() as u64);
         }
         bar.finish_and_clear();
-        self.print(&rows, &edits)?;
+        // Neither is lost to what happens to the other.
+        let printed = self.print(&rows, &edits);
         if let Some(file) = features_file {
-            std::fs::write(file.path(), features.as_str())
-                .with_context(|| format!("cannot write {}", file.path().display()))?;
-            file.commit()?;
+            file.write(features.as_str())?;
         }
+        printed?;
         if failed > 0 {
             bail!("{failed} sequences have no result");
         }

@@ -10,7 +10,8 @@ from .checkpoint import CheckpointError
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Ends the program with the reason, instead of a traceback, where bad input is refused."""
+    """Ends the program with the reason, instead of a traceback, where bad input is refused. For the preparations of
+    long runs, not for the runs: what goes wrong there is no refusal."""
     try:
         yield
     except (CheckpointError, ValueError) as error:

@@ -75,7 +75,6 @@ def losses(parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: R
     return values
 
 
-@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
@@ -99,22 +98,23 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    teacher = Teacher(args.teacher, tuple(args.hints))
-    pictures = Pictures(args.pictures)
-    held_out = next(framings(pictures, 256, 64, np.random.default_rng(12345)))
-    held_out_targets = teacher.features(held_out)
-    residual = Residual(held_out_targets)
+    with refusals():
+        teacher = Teacher(args.teacher, tuple(args.hints))
+        pictures = Pictures(args.pictures)
+        held_out = next(framings(pictures, 256, 64, np.random.default_rng(12345)))
+        held_out_targets = teacher.features(held_out)
+        residual = Residual(held_out_targets)
 
-    net = LTMobile(NANO_BACKBONE).to(memory_format=torch.channels_last)
-    parts = stages(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
-    step = 0
-    checkpoint = CheckpointFile(args.out)
-    if checkpoint.exists():
-        state = checkpoint.load()
-        net.load_state_dict(state["backbone"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        net = LTMobile(NANO_BACKBONE).to(memory_format=torch.channels_last)
+        parts = stages(net)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
+        step = 0
+        checkpoint = CheckpointFile(args.out)
+        if checkpoint.exists():
+            state = checkpoint.load()
+            net.load_state_dict(state["backbone"])
+            optimizer.load_state_dict(state["optimizer"])
+            step = state["step"]
     # A resumed run draws other pictures than its beginning did.
     rng = np.random.default_rng([args.seed, step])
     streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}

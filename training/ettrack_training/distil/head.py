@@ -88,7 +88,6 @@ class HeadDistillation(Distillation):
         return total(losses, hints, self.options.features_weight, self.options.hard_weight)
 
 
-@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
@@ -107,9 +106,11 @@ def main(argv: list[str] | None = None) -> None:
     add_options(parser)
     args = seeded(parser.parse_args(argv))
 
-    network = ETTrack(NANO)
-    start_from(network, backbone=args.backbone, head=args.head)
-    HeadDistillation(args, network).run()
+    with refusals():
+        network = ETTrack(NANO)
+        start_from(network, backbone=args.backbone, head=args.head)
+        distillation = HeadDistillation(args, network)
+    distillation.run()
 
 
 if __name__ == "__main__":

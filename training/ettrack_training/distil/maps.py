@@ -98,7 +98,6 @@ def student(start: Path, context: float | None, square: bool) -> ETTrackConfig:
     return replace(config, box_context=context)
 
 
-@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -122,9 +121,11 @@ def main(argv: list[str] | None = None) -> None:
 
     if args.square and args.context is not None:
         parser.error("--context is of windows of the box's shape, and --square asks for square ones")
-    network = ETTrack(student(args.start, args.context, bool(args.square)))
-    start_from(network, whole=args.start)
-    MapDistillation(args, network).run()
+    with refusals():
+        network = ETTrack(student(args.start, args.context, bool(args.square)))
+        start_from(network, whole=args.start)
+        distillation = MapDistillation(args, network)
+    distillation.run()
 
 
 if __name__ == "__main__":

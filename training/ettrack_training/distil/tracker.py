@@ -49,7 +49,6 @@ def recipe(args: argparse.Namespace) -> Recipe:
     )
 
 
-@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
@@ -73,17 +72,23 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    chosen = recipe(args)
-    network = ETTrack(chosen.network)
-    start_from(network, backbone=args.backbone, head=args.head)
-    training = Training(
-        chosen, network, checkpoint=CheckpointFile(args.out), log=CsvLog(args.out.with_suffix(".csv")), seed=args.seed
-    )
-    teacher = Teacher(args.teacher)
-    batches = training_batches(
-        chosen, args.cache, teacher, seed=args.seed, step=training.step, student=training.student()
-    )
-    training.run(batches, held_out(chosen, args.cache, teacher, training.student()))
+    with refusals():
+        chosen = recipe(args)
+        network = ETTrack(chosen.network)
+        start_from(network, backbone=args.backbone, head=args.head)
+        training = Training(
+            chosen,
+            network,
+            checkpoint=CheckpointFile(args.out),
+            log=CsvLog(args.out.with_suffix(".csv")),
+            seed=args.seed,
+        )
+        teacher = Teacher(args.teacher)
+        batches = training_batches(
+            chosen, args.cache, teacher, seed=args.seed, step=training.step, student=training.student()
+        )
+        validation = held_out(chosen, args.cache, teacher, training.student())
+    training.run(batches, validation)
 
 
 if __name__ == "__main__":

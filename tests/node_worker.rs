@@ -99,7 +99,7 @@ impl Running {
             target: None,
         });
         let core = NodeCore::new("tracker", parameters, tracker, model("first"), &clock).unwrap();
-        let inbox = Arc::new(Inbox::new(30, usize::MAX));
+        let inbox = Arc::new(Inbox::new(Parameters::default().history_bounds()));
         before(&inbox);
         let (sender, outputs) = channel();
         let shared = Arc::clone(&inbox);

@@ -13,7 +13,7 @@ use crate::tracker::{StageTimings, Track, TrackError, TrackState};
 
 use super::bearing::{bearing, image_size};
 use super::diagnostics::{Situation, Statistics};
-use super::history::{Found, History};
+use super::history::{Bounds, Found, History};
 use super::image::ImageMessage;
 use super::log::{Level, Limiter};
 use super::parameters::{Change, ParameterError, Parameters, Value};
@@ -139,7 +139,7 @@ impl NodeCore {
             .ok_or_else(|| ParameterError::Tracker("no memory for the statistics".into()))?;
         Ok(Self {
             name: name.to_owned(),
-            history: history_of(&parameters),
+            history: History::new(parameters.history_bounds()),
             loaded: parameters.clone(),
             parameters,
             tracker,
@@ -404,8 +404,7 @@ impl NodeCore {
                         .configure(&settings)
                         .map_err(|error| ParameterError::Tracker(error.to_string()))?;
                 }
-                let (frames, bytes) = changed.history_bounds();
-                self.history.resize(frames, bytes);
+                self.history.resize(changed.history_bounds());
             }
         }
         self.parameters = changed;
@@ -733,7 +732,7 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) -> Option<(Header, (u32, u32))> {
-        let history = std::mem::replace(&mut self.history, History::new(1, 0));
+        let history = std::mem::replace(&mut self.history, History::new(Bounds::default()));
         let mut picture = std::mem::take(&mut self.picture);
         let mut request = Some(request);
         let mut last = None;
@@ -903,9 +902,4 @@ fn state_of(track: &Track) -> TargetState {
         TrackState::Tracking => TargetState::Tracking,
         TrackState::Lost => TargetState::Lost,
     }
-}
-
-fn history_of(parameters: &Parameters) -> History {
-    let (frames, bytes) = parameters.history_bounds();
-    History::new(frames, bytes)
 }

@@ -6,13 +6,28 @@ use crate::message::Stamp;
 
 use super::image::ImageMessage;
 
+/// How many images may be held, and bytes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The most images.
+    pub images: usize,
+    /// The most bytes of them together.
+    pub bytes: usize,
+}
+
+impl Bounds {
+    /// Whether so many images of so many bytes may be held.
+    pub fn hold(&self, images: usize, bytes: usize) -> bool {
+        images <= self.images && bytes <= self.bytes
+    }
+}
+
 /// A ring of messages, bounded in number and bytes. The newest one is always kept.
 #[derive(Debug)]
 pub struct History {
     frames: VecDeque<(Stamp, ImageMessage)>,
     bytes: usize,
-    most_frames: usize,
-    most_bytes: usize,
+    bounds: Bounds,
 }
 
 /// Where a stamp lies.
@@ -29,19 +44,18 @@ pub enum Found {
 }
 
 impl History {
-    /// An empty ring of at most `most_frames` (at least the newest one) and `most_bytes`.
-    pub fn new(most_frames: usize, most_bytes: usize) -> Self {
+    /// An empty ring.
+    pub fn new(bounds: Bounds) -> Self {
         Self {
             frames: VecDeque::new(),
             bytes: 0,
-            most_frames,
-            most_bytes,
+            bounds,
         }
     }
 
     /// Changes the bounds and drops what no longer fits.
-    pub fn resize(&mut self, most_frames: usize, most_bytes: usize) {
-        (self.most_frames, self.most_bytes) = (most_frames, most_bytes);
+    pub fn resize(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
         self.trim();
     }
 
@@ -56,9 +70,7 @@ impl History {
     }
 
     fn trim(&mut self) {
-        while self.frames.len() > 1
-            && (self.frames.len() > self.most_frames || self.bytes > self.most_bytes)
-        {
+        while self.frames.len() > 1 && !self.bounds.hold(self.frames.len(), self.bytes) {
             if let Some((_, dropped)) = self.frames.pop_front() {
                 self.bytes -= dropped.size();
             }
@@ -120,7 +132,10 @@ mod tests {
 
     #[test]
     fn bounds_hold_and_the_newest_frame_stays() {
-        let mut history = History::new(3, 100);
+        let mut history = History::new(Bounds {
+            images: 3,
+            bytes: 100,
+        });
         assert_eq!(
             (history.find(stamp(1)), history.newest()),
             (Found::Ahead, None)
@@ -145,13 +160,16 @@ mod tests {
             Some((stamp(11), stamp(11))),
             "too large, and still the newest"
         );
-        history.resize(0, 0);
+        history.resize(Bounds::default());
         assert_eq!(history.newest(), Some(0));
     }
 
     #[test]
     fn a_source_that_jumps_back_starts_anew() {
-        let mut history = History::new(9, 100);
+        let mut history = History::new(Bounds {
+            images: 9,
+            bytes: 100,
+        });
         for sec in [5, 6, 2] {
             history.push(stamp(sec), message(1));
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Clock, ImageMessage, NodeCore, Output};
+use super::{Bounds, Clock, ImageMessage, NodeCore, Output};
 
 /// Something to be done with the node between two images.
 pub type Request = Box<dyn FnOnce(&mut NodeCore, &dyn Clock, &mut Vec<Output>) + Send>;
@@ -40,8 +40,7 @@ struct State {
     overtaken: VecDeque<ImageMessage>,
     /// Bytes of the overtaken images.
     bytes: usize,
-    most_overtaken: usize,
-    most_bytes: usize,
+    bounds: Bounds,
     gone: u64,
     image: Option<ImageMessage>,
     closed: bool,
@@ -50,7 +49,7 @@ struct State {
 impl State {
     /// Drops the oldest overtaken images that are too many or too large.
     fn trim(&mut self) {
-        while self.overtaken.len() > self.most_overtaken || self.bytes > self.most_bytes {
+        while !self.bounds.hold(self.overtaken.len(), self.bytes) {
             let Some(oldest) = self.overtaken.pop_front() else {
                 return;
             };
@@ -67,21 +66,20 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// An empty inbox that keeps at most `most_overtaken` overtaken images of `most_bytes` in all, for detections that
-    /// are made on them.
-    pub fn new(most_overtaken: usize, most_bytes: usize) -> Self {
+    /// An empty inbox that keeps overtaken images within `bounds`, for detections that are made on them.
+    pub fn new(bounds: Bounds) -> Self {
         let inbox = Self {
             state: Mutex::default(),
             changed: Condvar::new(),
         };
-        inbox.resize(most_overtaken, most_bytes);
+        inbox.resize(bounds);
         inbox
     }
 
     /// Changes these bounds and drops what no longer fits.
-    pub fn resize(&self, most_overtaken: usize, most_bytes: usize) {
+    pub fn resize(&self, bounds: Bounds) {
         let mut state = self.state();
-        (state.most_overtaken, state.most_bytes) = (most_overtaken, most_bytes);
+        state.bounds = bounds;
         state.trim();
     }
 
@@ -133,16 +131,14 @@ impl Inbox {
         if state.closed {
             return None;
         }
+        state.bytes = 0;
         Some(Waiting {
             requests: state
                 .requests
                 .drain(..)
                 .map(|(_, request)| request)
                 .collect(),
-            overtaken: {
-                state.bytes = 0;
-                std::mem::take(&mut state.overtaken)
-            },
+            overtaken: std::mem::take(&mut state.overtaken),
             gone: std::mem::take(&mut state.gone),
             image: state.image.take(),
         })
@@ -166,7 +162,10 @@ mod tests {
 
     #[test]
     fn the_newest_image_wins_and_the_overtaken_are_kept_in_order() {
-        let inbox = Inbox::new(2, 1000);
+        let inbox = Inbox::new(Bounds {
+            images: 2,
+            bytes: 1000,
+        });
         for size in 0..5 {
             inbox.put_image(image(size));
         }
@@ -181,7 +180,10 @@ mod tests {
 
     #[test]
     fn overtaken_images_are_bounded_in_bytes_too_and_the_bounds_can_change() {
-        let inbox = Inbox::new(10, 25);
+        let inbox = Inbox::new(Bounds {
+            images: 10,
+            bytes: 25,
+        });
         let sizes = |waiting: Waiting| -> Vec<_> {
             waiting.overtaken.iter().map(ImageMessage::size).collect()
         };
@@ -195,14 +197,20 @@ mod tests {
         for size in [8, 9, 10, 11] {
             inbox.put_image(image(size));
         }
-        inbox.resize(1, 25);
+        inbox.resize(Bounds {
+            images: 1,
+            bytes: 25,
+        });
         let waiting = inbox.take(Duration::ZERO).unwrap();
         assert_eq!((waiting.gone, sizes(waiting)), (2, vec![10]));
     }
 
     #[test]
     fn a_topic_holds_one_request_and_services_hold_all() {
-        let inbox = Inbox::new(1, 1000);
+        let inbox = Inbox::new(Bounds {
+            images: 1,
+            bytes: 1000,
+        });
         let request = || -> Request { Box::new(|_, _, _| {}) };
         for _ in 0..100 {
             inbox.put_request(Some(Topic::Roi), request());
@@ -215,7 +223,10 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_by_an_image_and_by_the_end() {
-        let inbox = Arc::new(Inbox::new(1, 1000));
+        let inbox = Arc::new(Inbox::new(Bounds {
+            images: 1,
+            bytes: 1000,
+        }));
         let (sender, receiver) = std::sync::mpsc::channel();
         let other = Arc::clone(&inbox);
         let worker = std::thread::spawn(move || {

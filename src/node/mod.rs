@@ -21,6 +21,7 @@ pub mod worker;
 
 pub use self::core::{Clock, NodeCore, Output};
 pub use bearing::bearing;
+pub use history::Bounds;
 pub use image::{HeldImage, ImageMessage};
 pub use log::Level;
 pub use tracker::open_tracker;

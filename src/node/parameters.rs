@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_yaml::Value as Yaml;
 
-use super::TrackerSettings;
+use super::{Bounds, TrackerSettings};
 
 /// The value of a parameter, in ROS's types.
 #[derive(Debug, Clone, PartialEq)]
@@ -360,10 +360,12 @@ impl Parameters {
     }
 
     /// How many frames are kept, and bytes of them.
-    pub fn history_bounds(&self) -> (usize, usize) {
+    pub fn history_bounds(&self) -> Bounds {
         let count = |value: i64| usize::try_from(value).unwrap_or(1);
-        let bytes = count(self.history_megabytes).saturating_mul(1_000_000);
-        (count(self.history_frames), bytes)
+        Bounds {
+            images: count(self.history_frames),
+            bytes: count(self.history_megabytes).saturating_mul(1_000_000),
+        }
     }
 
     /// The settings of the tracker among the parameters.

@@ -41,8 +41,7 @@ pub fn work(
                 request(&mut core, clock, &mut out);
             }
             // One of them may have set them.
-            let (frames, bytes) = core.parameters().history_bounds();
-            inbox.resize(frames, bytes);
+            inbox.resize(core.parameters().history_bounds());
         }
         core.count_dropped(waiting.gone);
         for image in waiting.overtaken {

@@ -143,8 +143,7 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
         clock.as_ref(),
     )?;
 
-    let (frames, bytes) = parameters.history_bounds();
-    let inbox = Arc::new(Inbox::new(frames, bytes));
+    let inbox = Arc::new(Inbox::new(parameters.history_bounds()));
     let mut pool = LocalPool::new();
     let inputs = Inputs {
         spawner: pool.spawner(),

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow, SubPixelWindow, View};
 use ettrack::frame::{Encoding, Frame};
 
 const WIDTH: u32 = 1280;
@@ -42,19 +42,27 @@ fn crop(criterion: &mut Criterion) {
             ("700_outside", -400, 700),
         ] {
             let window = SearchWindow { x, y: 5, side };
-            group.bench_function(BenchmarkId::new(encoding.ros_name(), name), |bencher| {
-                bencher.iter(|| {
-                    cropper.crop_tensor(
-                        &frame,
-                        window,
-                        &padding,
-                        SIZE,
-                        &normalization,
-                        &mut tensor,
-                    );
-                    black_box(&tensor);
+            let half = f64::from(side) / 2.0;
+            let between = SubPixelWindow::centered((x as f64 + half + 0.3, 5.3 + half), side);
+            for (view, kind) in [
+                (View::from(window), "pixels"),
+                (View::from(between), "between_pixels"),
+            ] {
+                let id = BenchmarkId::new(format!("{kind}/{}", encoding.ros_name()), name);
+                group.bench_function(id, |bencher| {
+                    bencher.iter(|| {
+                        cropper.crop_tensor(
+                            &frame,
+                            view,
+                            &padding,
+                            SIZE,
+                            &normalization,
+                            &mut tensor,
+                        );
+                        black_box(&tensor);
+                    });
                 });
-            });
+            }
         }
     }
     group.finish();

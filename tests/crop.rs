@@ -6,6 +6,7 @@ use ettrack::frame::{Encoding, Frame};
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Ix0};
 use ndarray_npy::NpzReader;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 type Npz = NpzReader<std::fs::File>;
 
@@ -245,10 +246,49 @@ const ENCODINGS: [Encoding; 14] = [
     Encoding::BayerGrbg8,
 ];
 
+/// The size, or the least that the encoding has: a mosaic's is 3 x 3 cells.
+fn at_least((width, height): (u32, u32), encoding: Encoding) -> (u32, u32) {
+    let least = if encoding.ros_name().starts_with("bayer") {
+        3
+    } else {
+        1
+    };
+    (width.max(least), height.max(least))
+}
+
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     (0..bytes as u64)
         .map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
         .collect()
+}
+
+type Pair = (f64, f64);
+
+/// Holds a crop between pixels against the definition. `center` and `span` are in widths and heights of the image.
+fn warp_is_the_definition(
+    size_of_image: (u32, u32),
+    encoding: Encoding,
+    seed: u64,
+    (center, span): (Pair, Pair),
+    size: usize,
+    color: [u8; 3],
+) -> Result<(), TestCaseError> {
+    let (width, height) = at_least(size_of_image, encoding);
+    let stride = encoding.row_bytes(width) + 3;
+    let data = noise(stride * encoding.stored_rows(height), seed);
+    let frame = Frame::new(&data, width, height, stride, encoding).expect("it fits");
+    let scaled = |of: Pair| (of.0 * f64::from(width), of.1 * f64::from(height));
+    let (center, span) = (scaled(center), scaled(span));
+    let window = SubPixelWindow::covering(center, span, size);
+    let padding = Padding::new(color);
+    let mut crop = vec![0; 3 * size * size];
+    let mut cropper = Cropper::new();
+    // What another window left in the buffers must not show.
+    let other = SubPixelWindow::covering(center, (size as f64, span.0), size);
+    cropper.crop_rgb8(&frame, other, &padding, size, &mut crop);
+    cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
+    prop_assert_eq!(crop, warp_reference(&frame, &window, color, size));
+    Ok(())
 }
 
 proptest! {
@@ -266,9 +306,7 @@ proptest! {
         drops_last in any::<bool>(),
         encoding in prop::sample::select(ENCODINGS.to_vec()),
     ) {
-        // A mosaic has at least 3 x 3 cells.
-        let least = if encoding.ros_name().starts_with("bayer") { 3 } else { 1 };
-        let (width, height) = (width.max(least), height.max(least));
+        let (width, height) = at_least((width, height), encoding);
         let data = noise(encoding.row_bytes(width) * encoding.stored_rows(height), seed);
         let frame = Frame::packed(&data, width, height, encoding).expect("it fits");
         let window = SearchWindow::centered(center, side);
@@ -278,28 +316,32 @@ proptest! {
         prop_assert_eq!(crop, reference(&frame, &window, &padding, size));
     }
 
-    // Higher or wider than the output, or not: either pass may come first.
+    // Most reach over a border: their rows are read first.
     #[test]
     fn any_window_between_pixels_is_the_definition(
-        width in 1_u32..40,
-        height in 1_u32..40,
+        (width, height) in (1_u32..40, 1_u32..40),
+        encoding in select(&ENCODINGS),
         seed in any::<u64>(),
-        center in (-20.0..60.0, -20.0..60.0),
-        span in (1.0..120.0, 1.0..120.0),
+        center in (-0.5..1.5, -0.5..1.5),
+        span in (0.02..3.0, 0.02..3.0),
         size in 1_usize..48,
         color in any::<[u8; 3]>(),
     ) {
-        let data = noise(3 * (width * height) as usize, seed);
-        let frame = Frame::packed(&data, width, height, Encoding::Rgb8).expect("it fits");
-        let window = SubPixelWindow::covering(center, span, size);
-        let padding = Padding::new(color);
-        let mut crop = vec![0; 3 * size * size];
-        let mut cropper = Cropper::new();
-        // What another window left in the buffers must not show.
-        let other = SubPixelWindow::covering(center, (size as f64, span.0), size);
-        cropper.crop_rgb8(&frame, other, &padding, size, &mut crop);
-        cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
-        prop_assert_eq!(crop, warp_reference(&frame, &window, color, size));
+        warp_is_the_definition((width, height), encoding, seed, (center, span), size, color)?;
+    }
+
+    // Most lie inside: their pixels are mixed where they lie.
+    #[test]
+    fn any_window_between_pixels_of_the_image_is_the_definition(
+        (width, height) in (8_u32..60, 8_u32..60),
+        encoding in select(&ENCODINGS),
+        seed in any::<u64>(),
+        center in (0.4..0.6, 0.4..0.6),
+        span in (0.02..0.8, 0.02..0.8),
+        size in 1_usize..48,
+        color in any::<[u8; 3]>(),
+    ) {
+        warp_is_the_definition((width, height), encoding, seed, (center, span), size, color)?;
     }
 
     #[test]

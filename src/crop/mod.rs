@@ -14,7 +14,7 @@ mod sampling;
 
 use std::ops::Range;
 
-use crate::frame::{Frame, Rgbx};
+use crate::frame::{Encoding, Frame, Rgbx};
 pub use normalization::Normalization;
 use passes::{Pair, Taps};
 use sampling::{Mix, Resize, Sampling, Warp};
@@ -173,9 +173,7 @@ pub struct Cropper {
     taps: Vec<Taps>,
     /// Two source rows at the columns that the taps read, between two pixels of padding on either side.
     pixels: [Vec<Rgbx>; 2],
-    /// Their weighted sum, in 1/32 of a level.
-    mixed: Vec<[i16; 4]>,
-    /// Two source rows after the horizontal pass, in 1/128 or 1/32 of a level.
+    /// Two source rows after `resize`'s horizontal pass, in 1/128 of a level.
     lines: [Vec<Pair<i16>>; 2],
     /// One output row.
     row: Vec<Pair<u8>>,
@@ -266,74 +264,83 @@ impl Cropper {
         match view {
             View::Pixels(window) => {
                 let sampling = Resize::new(frame, window, padding, size);
-                self.resample(frame, &sampling, color, size, put);
+                self.resize(frame, &sampling, color, size, put);
             }
             View::SubPixel(window) => {
-                self.resample(frame, &Warp::new(frame, window, size), color, size, put);
+                self.warp(frame, &Warp::new(frame, window, size), color, size, put);
             }
         }
     }
 
-    /// Where rows are mixed first only output rows go through the horizontal pass, the dearer one; else each source row does,
-    /// once.
-    fn resample<S: Sampling>(
+    /// Every source row goes through the horizontal pass, the dearer one, once.
+    fn resize(
         &mut self,
         frame: &Frame<'_>,
-        sampling: &S,
+        sampling: &Resize,
         color: Rgbx,
         size: usize,
         mut put: impl FnMut(usize, &[Rgbx]),
     ) {
-        let (width, height) = sampling.extent();
-        let columns = self.prepare(frame, sampling, width, color, size);
+        let columns = self.prepare(frame, sampling, color, size);
         let Self {
             taps,
-            pixels,
-            mixed,
+            pixels: [pixels, _],
             lines,
             row,
         } = self;
-        let read = |source: Line, pixels: &mut [Rgbx]| {
-            let run = MARGIN..MARGIN + columns.len();
-            match source {
-                Line::Row(y) => frame.read_rgbx(y, columns.start, &mut pixels[run]),
-                Line::Padding | Line::Nothing => pixels[run].fill(color),
+        let weigh = |source: Line, line: &mut [Pair<i16>]| {
+            read(frame, source, &columns, color, pixels);
+            passes::horizontal(pixels, taps, line);
+        };
+        by_rows(
+            sampling,
+            size,
+            lines,
+            weigh,
+            |k, [upper, lower], weights| {
+                passes::vertical(upper, lower, weights, row);
+                put(k, pixels_of(row, size));
+            },
+        );
+    }
+
+    /// Pixels are mixed where they lie if all of them lie in the image as interleaved bytes, else two rows of it are read first.
+    fn warp(
+        &mut self,
+        frame: &Frame<'_>,
+        sampling: &Warp,
+        color: Rgbx,
+        size: usize,
+        mut put: impl FnMut(usize, &[Rgbx]),
+    ) {
+        let columns = self.prepare(frame, sampling, color, size);
+        let Self {
+            taps, pixels, row, ..
+        } = self;
+        let in_place: Option<(usize, Bilinear)> = match frame.encoding() {
+            _ if !sampling.lies_within(size, MARGIN) => None,
+            Encoding::Rgb8 => Some((3, passes::bilinear::<3, 0>)),
+            Encoding::Bgr8 => Some((3, passes::bilinear::<3, 2>)),
+            Encoding::Rgba8 => Some((4, passes::bilinear::<4, 0>)),
+            Encoding::Bgra8 => Some((4, passes::bilinear::<4, 2>)),
+            _ => None,
+        };
+        if let Some((bytes, bilinear)) = in_place {
+            let first = (columns.start as usize - MARGIN) * bytes;
+            for k in 0..size {
+                let Mix { positions, weights } = sampling.row(k);
+                let rows =
+                    [positions.0, positions.1].map(|y| &frame.stored_row(y as usize)[first..]);
+                bilinear(rows, weights, taps, row);
+                put(k, pixels_of(row, size));
             }
-        };
-        let mut put = |k: usize, row: &[Pair<u8>]| {
-            let (pixels, _) = row.as_flattened().as_chunks();
-            put(k, &pixels[..size]);
-        };
-        if sampling.mixes_rows_first() {
-            by_rows(
-                sampling,
-                height,
-                size,
-                pixels,
-                read,
-                |k, [upper, lower], weights| {
-                    passes::mix(upper, lower, weights, mixed);
-                    passes::finish(mixed, taps, row);
-                    put(k, row);
-                },
-            );
         } else {
-            let [pixels, _] = pixels;
-            let weigh = |source: Line, line: &mut [Pair<i16>]| {
-                read(source, pixels);
-                passes::horizontal(pixels, taps, line);
-            };
-            by_rows(
-                sampling,
-                height,
-                size,
-                lines,
-                weigh,
-                |k, [upper, lower], weights| {
-                    passes::vertical::<S>(upper, lower, weights, row);
-                    put(k, row);
-                },
-            );
+            let load =
+                |source: Line, pixels: &mut [Rgbx]| read(frame, source, &columns, color, pixels);
+            by_rows(sampling, size, pixels, load, |k, rows, weights| {
+                passes::bilinear::<4, 0>(rows.map(<[_]>::as_flattened), weights, taps, row);
+                put(k, pixels_of(row, size));
+            });
         }
     }
 
@@ -342,10 +349,10 @@ impl Cropper {
         &mut self,
         frame: &Frame<'_>,
         sampling: &S,
-        width: i64,
         color: Rgbx,
         size: usize,
     ) -> Range<u32> {
+        let (width, _) = sampling.extent();
         let inside = |column: i64| column.clamp(0, width);
         // Columns come in order, so the outermost ones are those of the first and the last output pixel.
         let start = inside(sampling.column(0).positions.0) & !1;
@@ -367,12 +374,29 @@ impl Cropper {
         for line in &mut self.pixels {
             refill(line, color, read, most);
         }
-        refill(&mut self.mixed, [0; 4], read, most);
         for line in &mut self.lines {
             line.resize(pairs, [0; 8]);
         }
         self.row.resize(pairs, [0; 8]);
         start as u32..end as u32
+    }
+}
+
+/// One of [`passes::bilinear`].
+type Bilinear = fn([&[u8]; 2], (i16, i16), &[Taps], &mut [Pair<u8>]);
+
+/// The pixels of two by two, of which the last may be one too many.
+fn pixels_of(row: &[Pair<u8>], size: usize) -> &[Rgbx] {
+    let (pixels, _) = row.as_flattened().as_chunks();
+    &pixels[..size]
+}
+
+/// Reads a source row at `columns` into `pixels`, between its margins.
+fn read(frame: &Frame<'_>, source: Line, columns: &Range<u32>, color: Rgbx, pixels: &mut [Rgbx]) {
+    let run = &mut pixels[MARGIN..MARGIN + columns.len()];
+    match source {
+        Line::Row(y) => frame.read_rgbx(y, columns.start, run),
+        Line::Padding | Line::Nothing => run.fill(color),
     }
 }
 
@@ -389,12 +413,12 @@ fn refill<T: Copy>(buffer: &mut Vec<T>, value: T, len: usize, most: usize) {
 /// Each source row is loaded once: what was the lower line becomes the upper one as the window moves down.
 fn by_rows<S: Sampling, T>(
     sampling: &S,
-    height: i64,
     size: usize,
     lines: &mut [Vec<T>; 2],
     mut load: impl FnMut(Line, &mut [T]),
     mut mix: impl FnMut(usize, [&[T]; 2], (i16, i16)),
 ) {
+    let (_, height) = sampling.extent();
     let source = |row: i64| {
         if (0..height).contains(&row) {
             Line::Row(row as u32)

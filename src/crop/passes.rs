@@ -1,17 +1,16 @@
-//! The two passes of a resize over whole rows, as plain loops that the compiler makes vector instructions of: those of
+//! The passes over whole rows, as plain loops that the compiler makes vector instructions of: those of
 //! AVX2 where the processor has it, found at run time, else those every processor of its kind has. Whether it does is
 //! a matter of their exact form: `cargo bench` tells.
 
 use multiversion::{multiversion, target::match_target};
 
-use super::sampling::Sampling;
 use crate::frame::Rgbx;
 
-/// Bits of a horizontal sum that the vertical pass does not see; without them it fits 15 bits.
-pub(super) const DROPPED_BITS: u32 = 4;
+/// Bits of `resize`'s horizontal sum that its vertical pass does not see; without them it fits 15 bits.
+const DROPPED_BITS: u32 = 4;
 
-/// Bits of a sum of both passes below one level: five of a row's weights, five of a column's and those above.
-const SUM_BITS: u32 = 10 + DROPPED_BITS;
+/// Bits of `warpAffine`'s sum below one level: five of a row's weights and five of a column's.
+const SUM_BITS: u32 = 10;
 const HALF: i32 = 1 << (SUM_BITS - 1);
 
 /// R, G, B and a zero of two pixels, a vector's worth.
@@ -34,82 +33,100 @@ impl Taps {
             pair.copy_from_slice(&[weights.0, weights.1]);
         }
     }
+
+    /// The weighed sums of neighbouring values, which lie side by side: one instruction multiplies and adds them.
+    #[inline(always)]
+    fn sums(&self, values: &[i16; 16]) -> [i32; 8] {
+        let product = |k: usize| i32::from(values[k]) * i32::from(self.weights[k]);
+        std::array::from_fn(|i| product(2 * i) + product(2 * i + 1))
+    }
 }
 
 /// Weighs the pixels of a source row into `line`, as `taps` say.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>]) {
     for (taps, sums) in taps.iter().zip(line) {
-        let weighed = weigh(pixels, taps);
-        for (sum, weighed) in sums.iter_mut().zip(weighed) {
-            *sum = (weighed >> DROPPED_BITS) as i16;
+        let mut values = [0; 16];
+        for (place, values) in taps.places.iter().zip(values.chunks_exact_mut(8)) {
+            let neighbours = &pixels[*place as usize..][..2];
+            for c in 0..4 {
+                values[2 * c] = i16::from(neighbours[0][c]);
+                values[2 * c + 1] = i16::from(neighbours[1][c]);
+            }
         }
+        *sums = taps.sums(&values).map(|sum| (sum >> DROPPED_BITS) as i16);
     }
 }
 
-/// The sums of neighbours that `taps` say, of two output pixels.
-#[inline(always)]
-fn weigh<T: Copy + Default + Into<i32>>(row: &[[T; 4]], taps: &Taps) -> [i32; 8] {
-    let a = &row[taps.places[0] as usize..][..2];
-    let b = &row[taps.places[1] as usize..][..2];
-    // Neighbours side by side: one instruction multiplies and adds them.
-    let mut values = [T::default(); 16];
-    for c in 0..4 {
-        values[2 * c] = a[0][c];
-        values[2 * c + 1] = a[1][c];
-        values[2 * c + 8] = b[0][c];
-        values[2 * c + 9] = b[1][c];
-    }
-    let product = |k: usize| values[k].into() * i32::from(taps.weights[k]);
-    std::array::from_fn(|i| product(2 * i) + product(2 * i + 1))
-}
-
-/// Weighs two source rows into `mixed`, without rounding.
+/// Weighs two source rows and the pixels along them into bytes, as `weights` and `taps` say. A pixel is `N` bytes, three or
+/// four, red at `R` and blue at `2 - R`; a byte may follow the last one that is read.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn mix(upper: &[Rgbx], lower: &[Rgbx], weights: (i16, i16), mixed: &mut [[i16; 4]]) {
-    let (upper, lower) = (upper.as_flattened(), lower.as_flattened());
-    for ((sum, above), below) in mixed.as_flattened_mut().iter_mut().zip(upper).zip(lower) {
-        *sum = i16::from(*above) * weights.0 + i16::from(*below) * weights.1;
-    }
-}
-
-/// Weighs the pixels of a mixed row into bytes, as `taps` say.
-#[multiversion(targets("x86_64+avx2"))]
-pub(super) fn finish(mixed: &[[i16; 4]], taps: &[Taps], row: &mut [Pair<u8>]) {
+pub(super) fn bilinear<const N: usize, const R: usize>(
+    rows: [&[u8]; 2],
+    weights: (i16, i16),
+    taps: &[Taps],
+    row: &mut [Pair<u8>],
+) {
     for (taps, out) in taps.iter().zip(row) {
         *out = match_target! {
-            "x86_64+avx2" => avx2::finished(mixed, taps),
-            _ => finished(mixed, taps),
+            "x86_64+avx2" => avx2::mixed::<N, R>(rows, weights, taps),
+            _ => mixed::<N, R>(rows, weights, taps),
         };
     }
 }
 
 /// The bytes of two output pixels.
 #[inline(always)]
-fn finished(mixed: &[[i16; 4]], taps: &Taps) -> Pair<u8> {
-    weigh(mixed, taps).map(|sum| ((sum + HALF) >> SUM_BITS) as u8)
+fn mixed<const N: usize, const R: usize>(
+    rows: [&[u8]; 2],
+    weights: (i16, i16),
+    taps: &Taps,
+) -> Pair<u8> {
+    let mut values = [0; 16];
+    for (place, values) in taps.places.iter().zip(values.chunks_exact_mut(8)) {
+        let [upper, lower] = rows.map(|row| &row[*place as usize * N..][..N + 3]);
+        for (c, from) in [R, 1, 2 - R].into_iter().enumerate() {
+            for (k, at) in [from, from + N].into_iter().enumerate() {
+                values[2 * c + k] =
+                    i16::from(upper[at]) * weights.0 + i16::from(lower[at]) * weights.1;
+            }
+        }
+    }
+    taps.sums(&values)
+        .map(|sum| ((sum + HALF) >> SUM_BITS) as u8)
 }
 
-/// The same in instructions chosen by hand: of 16-bit products and their sums the compiler makes four times as many.
+/// The same in instructions chosen by hand: of products and their sums the compiler makes four times as many.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32, _mm256_add_epi32,
-        _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_madd_epi16, _mm256_set1_epi32,
-        _mm256_setr_epi8, _mm256_setr_epi16, _mm256_shuffle_epi8, _mm256_srli_epi32,
+        __m256i, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32, _mm_set_epi64x,
+        _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_add_epi32, _mm256_castsi256_si128,
+        _mm256_extracti128_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set_m128i,
+        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setr_epi8, _mm256_setr_epi16,
+        _mm256_shuffle_epi8, _mm256_srli_epi32,
     };
 
     use super::{HALF, Pair, SUM_BITS, Taps};
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn finished(mixed: &[[i16; 4]], taps: &Taps) -> Pair<u8> {
-        let a = &mixed[taps.places[0] as usize..][..2];
-        let b = &mixed[taps.places[1] as usize..][..2];
-        let mut values = [0; 16];
-        values[..8].copy_from_slice(a.as_flattened());
-        values[8..].copy_from_slice(b.as_flattened());
-        let sums = _mm256_madd_epi16(side_by_side(vector(&values)), vector(&taps.weights));
+    pub fn mixed<const N: usize, const R: usize>(
+        rows: [&[u8]; 2],
+        weights: (i16, i16),
+        taps: &Taps,
+    ) -> Pair<u8> {
+        let [a, b] = [0, 1].map(|k| taps.places[k] as usize * N);
+        let upper = _mm_set_epi64x(eight(rows[0], b), eight(rows[0], a));
+        let lower = _mm_set_epi64x(eight(rows[1], b), eight(rows[1], a));
+        // Bytes of both rows side by side, one output pixel in each half.
+        let bytes = _mm256_set_m128i(
+            _mm_unpackhi_epi8(upper, lower),
+            _mm_unpacklo_epi8(upper, lower),
+        );
+        let values = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(weights.0 | weights.1 << 8));
+        let values = _mm256_shuffle_epi8(values, side_by_side::<N, R>());
+        let sums = _mm256_madd_epi16(values, vector(&taps.weights));
         let sums = _mm256_add_epi32(sums, _mm256_set1_epi32(HALF));
         let levels = _mm256_srli_epi32::<{ SUM_BITS as i32 }>(sums);
         let (first, second) = (
@@ -120,16 +137,27 @@ mod avx2 {
         _mm_cvtsi128_si64(_mm_packus_epi16(words, words)).to_le_bytes()
     }
 
-    /// Of two neighbouring pixels in each half, the values of each channel side by side.
+    /// Two pixels, and two bytes more if these are of three.
+    #[inline(always)]
+    fn eight(row: &[u8], at: usize) -> i64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&row[at..][..8]);
+        i64::from_le_bytes(bytes)
+    }
+
+    /// The order that brings the values of each channel of two neighbouring pixels side by side, R, G, B and nothing.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn side_by_side(pixels: __m256i) -> __m256i {
+    fn side_by_side<const N: usize, const R: usize>() -> __m256i {
+        let word = |value: usize| [2 * value as i8, 2 * value as i8 + 1];
+        let [[r0, r1], [g0, g1], [b0, b1]] = [R, 1, 2 - R].map(word);
+        let [[r2, r3], [g2, g3], [b2, b3]] = [R + N, 1 + N, 2 - R + N].map(word);
         #[rustfmt::skip]
         let order = _mm256_setr_epi8(
-            0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
-            0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+            r0, r1, r2, r3, g0, g1, g2, g3, b0, b1, b2, b3, -1, -1, -1, -1,
+            r0, r1, r2, r3, g0, g1, g2, g3, b0, b1, b2, b3, -1, -1, -1, -1,
         );
-        _mm256_shuffle_epi8(pixels, order)
+        order
     }
 
     #[inline]
@@ -144,45 +172,54 @@ mod avx2 {
 
 /// Weighs two lines into bytes, with OpenCV's truncations.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn vertical<S: Sampling>(
+pub(super) fn vertical(
     upper: &[Pair<i16>],
     lower: &[Pair<i16>],
     weights: (i16, i16),
     row: &mut [Pair<u8>],
 ) {
     let (upper, lower) = (upper.as_flattened(), lower.as_flattened());
+    let high = |sum: i16, weight: i16| ((i32::from(sum) * i32::from(weight)) >> 16) as i16;
     for ((out, above), below) in row.as_flattened_mut().iter_mut().zip(upper).zip(lower) {
-        *out = S::blend((*above, *below), weights);
+        *out = ((high(*above, weights.0) + high(*below, weights.1) + 2) >> 2) as u8;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Pair, Taps, finish, finished};
+    use super::{Pair, Taps, bilinear, mixed};
 
-    #[test]
-    fn the_processors_own_instructions_give_the_same_bytes() {
+    fn the_processors_own_instructions_give_the_same_bytes<const N: usize, const R: usize>() {
         let mut random = 1_u32;
         let mut next = |below: u32| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (random >> 16) % below
         };
-        // Sums of weights 32 of a row, and 512 of a column.
-        let mixed: Vec<_> = (0..40)
-            .map(|_| [(); 4].map(|()| (next(256) * 32) as i16))
-            .collect();
+        let rows = [(); 2].map(|()| -> Vec<_> { (0..40 * N).map(|_| next(256) as u8).collect() });
         let mut taps = vec![Taps::default(); 200];
         for taps in &mut taps {
             for k in 0..2 {
-                let second = 16 * next(33) as i16;
-                taps.set(k, next(39), (512 - second, second));
+                let second = next(33) as i16;
+                taps.set(k, next(38), (32 - second, second));
             }
         }
         let mut row: Vec<Pair<u8>> = vec![[0; 8]; taps.len()];
-        finish(&mixed, &taps, &mut row);
-        for (out, taps) in row.iter().zip(&taps) {
-            assert_eq!(*out, finished(&mixed, taps));
+        for below in 0..=32 {
+            let weights = (32 - below, below);
+            let rows = [&rows[0][..], &rows[1]];
+            bilinear::<N, R>(rows, weights, &taps, &mut row);
+            for (out, taps) in row.iter().zip(&taps) {
+                assert_eq!(*out, mixed::<N, R>(rows, weights, taps));
+            }
+            assert!(row.as_flattened().iter().any(|byte| *byte > 200));
         }
-        assert!(row.as_flattened().iter().any(|byte| *byte > 250));
+    }
+
+    #[test]
+    fn the_processors_own_instructions_give_the_same_bytes_of_every_layout() {
+        the_processors_own_instructions_give_the_same_bytes::<3, 0>();
+        the_processors_own_instructions_give_the_same_bytes::<3, 2>();
+        the_processors_own_instructions_give_the_same_bytes::<4, 0>();
+        the_processors_own_instructions_give_the_same_bytes::<4, 2>();
     }
 }

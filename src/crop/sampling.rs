@@ -1,22 +1,17 @@
 //! Which source pixels an output pixel is mixed of, and how: the positions and the integer arithmetic of OpenCV's
 //! functions.
 
-use super::passes::DROPPED_BITS;
 use super::{Padding, SearchWindow, SubPixelWindow};
 use crate::frame::Frame;
 
 /// One of OpenCV's functions at work on one window.
 pub(super) trait Sampling {
-    /// Whether to mix from above to below first: where that is less work, and gives the same bytes.
-    fn mixes_rows_first(&self) -> bool;
     /// Pixels of the image that exist for this sampling: columns, rows.
     fn extent(&self) -> (i64, i64);
     /// The image columns that output column `k` mixes: neighbours, or the second has no weight.
     fn column(&self, k: usize) -> Mix;
     /// The image rows that output row `k` mixes.
     fn row(&self, k: usize) -> Mix;
-    /// A byte of two horizontal sums and their weights.
-    fn blend(sums: (i16, i16), weights: (i16, i16)) -> u8;
 }
 
 /// Two source positions, the first one never after the second, and their weights.
@@ -70,11 +65,6 @@ impl Resize {
 }
 
 impl Sampling for Resize {
-    /// Never: each pass rounds in its own way.
-    fn mixes_rows_first(&self) -> bool {
-        false
-    }
-
     fn extent(&self) -> (i64, i64) {
         self.extent
     }
@@ -104,16 +94,10 @@ impl Sampling for Resize {
             weights: Self::weights(fraction),
         }
     }
-
-    #[inline(always)]
-    fn blend(sums: (i16, i16), weights: (i16, i16)) -> u8 {
-        let high = |sum: i16, weight: i16| ((i32::from(sum) * i32::from(weight)) >> 16) as i16;
-        ((high(sums.0, weights.0) + high(sums.1, weights.1) + 2) >> 2) as u8
-    }
 }
 
-/// `warpAffine(..., INTER_LINEAR | WARP_INVERSE_MAP)` with scale and shift: weights of 5 bits. Those of columns are
-/// 16 times as large, for the bits that the horizontal pass drops.
+/// `warpAffine(..., INTER_LINEAR | WARP_INVERSE_MAP)` with scale and shift: weights of 5 bits. Their
+/// products of 10 bits are a 32nd of OpenCV's of 15, without a difference.
 pub(super) struct Warp {
     first: (f64, f64),
     step: (f64, f64),
@@ -134,6 +118,17 @@ impl Warp {
         }
     }
 
+    /// Whether all of `size` x `size` output pixels are mixed of pixels of the image that have `margin` more of them to the left
+    /// and one to the right.
+    pub fn lies_within(&self, size: usize, margin: usize) -> bool {
+        let (left, right) = (
+            self.column(0).positions.0,
+            self.column(size - 1).positions.1,
+        );
+        let (top, bottom) = (self.row(0).positions.0, self.row(size - 1).positions.1);
+        left >= margin as i64 && right + 1 < self.extent.0 && top >= 0 && bottom < self.extent.1
+    }
+
     /// From a position in 1/1024 pixel, rounding towards 1/32.
     fn mix(position: i64) -> Mix {
         let position = (position + 16) >> 5;
@@ -146,11 +141,6 @@ impl Warp {
 }
 
 impl Sampling for Warp {
-    /// Where the window shrinks. Nothing is rounded before the last sum, so either pass may come first.
-    fn mixes_rows_first(&self) -> bool {
-        self.step.1 > 1.0
-    }
-
     fn extent(&self) -> (i64, i64) {
         self.extent
     }
@@ -158,23 +148,11 @@ impl Sampling for Warp {
     fn column(&self, k: usize) -> Mix {
         // Shift and scaled index are rounded apart here, together in rows: so does OpenCV.
         let shift = (self.first.0 * 1024.0).round_ties_even() as i64;
-        let position = shift + (self.step.0 * k as f64 * 1024.0).round_ties_even() as i64;
-        let Mix { positions, weights } = Self::mix(position);
-        Mix {
-            positions,
-            weights: (weights.0 << DROPPED_BITS, weights.1 << DROPPED_BITS),
-        }
+        Self::mix(shift + (self.step.0 * k as f64 * 1024.0).round_ties_even() as i64)
     }
 
     fn row(&self, k: usize) -> Mix {
         let position = (self.step.1 * k as f64 + self.first.1) * 1024.0;
         Self::mix(position.round_ties_even() as i64)
-    }
-
-    #[inline(always)]
-    fn blend(sums: (i16, i16), weights: (i16, i16)) -> u8 {
-        let product = |sum: i16, weight: i16| i32::from(sum) * i32::from(weight);
-        // The products of two 5-bit weights: OpenCV's weights of 15 bits are 32 times these.
-        ((product(sums.0, weights.0) + product(sums.1, weights.1) + 512) >> 10) as u8
     }
 }

@@ -391,7 +391,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The bytes of a stored row (a chroma row counts on from the last luminance row).
-    fn stored_row(&self, row: usize) -> &'a [u8] {
+    pub(crate) fn stored_row(&self, row: usize) -> &'a [u8] {
         let start = row * self.stride;
         &self.data[start..start + self.encoding.row_bytes(self.width)]
     }

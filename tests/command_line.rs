@@ -731,6 +731,68 @@ fn an_evaluation_says_what_it_ran_and_goes_on_after_what_fails() {
 }
 
 #[test]
+fn another_tracker_runs_on_what_is_listed_and_is_scored_with_its_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, theirs) = (folder.path().join("otb"), folder.path().join("theirs"));
+    sequence(&root, "Couple", 4);
+    sequence(&root, "Deer", 4);
+    fs::write(root.join("Deer/groundtruth_rect.txt"), "1,2,3\n").unwrap();
+    let root = root.to_str().unwrap();
+    let list = |arguments: &[&str]| {
+        ettrack(
+            &[
+                &["sequences", "--dataset=otb100", "--root", root],
+                arguments,
+            ]
+            .concat(),
+        )
+    };
+
+    let (lines, errors) = expect(&list(&[]), 1);
+    assert!(
+        errors.contains("Deer") && errors.contains("1 of 2 sequences cannot be read"),
+        "{errors}"
+    );
+    let line: serde_json::Value = serde_json::from_str(lines.trim()).unwrap();
+    assert_eq!(
+        (&line["name"], &line["first_pixel"]),
+        (&"Couple".into(), &1.0.into())
+    );
+    assert_same(&line["first_box"], &[19.0, 19.0, 22.0, 22.0]);
+    let frames: Vec<PathBuf> = serde_json::from_value(line["frames"].clone()).unwrap();
+    assert!(frames.len() == 4 && frames.iter().all(|frame| frame.is_file()));
+    let (lines, _) = expect(&list(&["--evaluation=sre", "--sequence=Couple"]), 0);
+    assert!(lines.lines().count() == 12 && lines.contains("Couple@scale_8"));
+
+    // A tracker that makes no mistake, at two frames a second.
+    fs::create_dir_all(theirs.join("boxes")).unwrap();
+    fs::create_dir_all(theirs.join("times")).unwrap();
+    let truth = Path::new(root).join("Couple/groundtruth_rect.txt");
+    fs::copy(truth, theirs.join("boxes/Couple.txt")).unwrap();
+    fs::write(theirs.join("times/Couple_time.txt"), "9\n0.5\n0.5\n0.5\n").unwrap();
+    let out = folder.path().join("out");
+    let theirs = theirs.to_str().unwrap();
+    let paths = ["--boxes", theirs, "--output", out.to_str().unwrap()];
+    let eval = [
+        "eval",
+        "--dataset=otb100",
+        "--sequence=Couple",
+        "--root",
+        root,
+    ];
+    let (table, _) = expect(&ettrack(&[&eval[..], &paths].concat()), 0);
+    let row = table.lines().find(|row| row.starts_with("Couple")).unwrap();
+    assert!(row.contains("0.952") && row.ends_with(" 2.0"), "{row}");
+
+    fs::write(Path::new(theirs).join("times/Couple_time.txt"), "soon").unwrap();
+    let (_, errors) = expect(&ettrack(&[&eval[..], &paths].concat()), 1);
+    assert!(
+        errors.contains("Couple_time.txt:1: expected a number"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn presence_records_what_each_frames_confidence_is_made_of() {
     let folder = tempfile::tempdir().unwrap();
     sequence(&folder.path().join("otb"), "Couple", 45);

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::dataset::{DatasetError, DatasetKind, parse_boxes};
+use super::dataset::{DatasetError, DatasetKind, parse_boxes, read_numbers};
 use crate::geometry::BoundingBox;
 use crate::output::{OutputError, write_file};
 use crate::tracker::TrackState;
@@ -260,6 +260,18 @@ pub fn find_boxes(
     ))
 }
 
+/// Seconds per frame of a sequence in somebody's result folder, where the layouts of [`find_boxes`] have them; the first is
+/// the initialisation. None where there is no such file.
+pub fn find_seconds(folder: &Path, name: &str) -> Result<Vec<f64>, DatasetError> {
+    let file = format!("{name}_time.txt");
+    let candidates = [folder.join("times"), folder.to_owned(), folder.join(name)];
+    let path = candidates
+        .map(|folder| folder.join(&file))
+        .into_iter()
+        .find(|path| path.is_file());
+    path.map_or(Ok(Vec::new()), |path| read_numbers(&path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +293,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let results = ResultFolder::new(folder.path(), DatasetKind::Otb100);
         results.write("Deer", "abc", &result()).unwrap();
+        let seconds = find_seconds(folder.path(), "Deer").unwrap();
+        assert_eq!(seconds, result().seconds);
         assert_eq!(results.finished("Deer", "abc"), Some(result()));
         assert_eq!(results.finished("Deer", "abd"), None);
         assert_eq!(results.finished("Couple", "abc"), None);
@@ -305,6 +319,9 @@ mod tests {
             let boxes = find_boxes(folder.path(), kind, "Jogging-1").unwrap();
             assert_eq!(boxes, Some(result().boxes), "{layout:?}");
             assert_eq!(find_boxes(folder.path(), kind, "Deer").unwrap(), None);
+            let seconds = find_seconds(folder.path(), "Jogging-1").unwrap();
+            let timed = layout != TextLayout::Pysot;
+            assert_eq!(seconds, if timed { vec![0.5, 0.004] } else { vec![] });
         }
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("Jogging_2.txt"), "1\t2\t3\t4\n").unwrap();

@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::eval::archive::{has_server, write_archive};
-use ettrack::eval::dataset::{
-    self, DatasetKind, DatasetOptions, Evaluation, NfsRate, Sequence, SequenceEntry, Subset,
-};
+use ettrack::eval::dataset::{Evaluation, Sequence, SequenceEntry};
 use ettrack::eval::metrics::Protocol;
 use ettrack::eval::report::{Report, write_report};
-use ettrack::eval::results::{ResultFolder, SequenceResult, TextLayout, find_boxes, write_layout};
+use ettrack::eval::results::{
+    ResultFolder, SequenceResult, TextLayout, find_boxes, find_seconds, write_layout,
+};
 use ettrack::eval::runner::{Outcome, Progress, run};
 use ettrack::eval::score::{Summary, TrackerScore, score_sequence};
 use ettrack::model::ModelFolder;
@@ -22,6 +22,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::console::{BadInput, stdout};
+use crate::dataset_args::DatasetArgs;
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Evaluate a model on a benchmark: boxes, summary.json, report.html.
@@ -30,12 +31,8 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 /// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// otb100, uav123, uav123_10fps, nfs, lasot, trackingnet, got10k, vot or simulated.
-    #[arg(long, value_name = "NAME")]
-    dataset: DatasetKind,
-    /// The benchmark's folder, in the layout its authors publish.
-    #[arg(long, value_name = "DIR")]
-    root: PathBuf,
+    #[command(flatten)]
+    dataset: DatasetArgs,
     /// Model folder.
     #[arg(
         long,
@@ -51,22 +48,9 @@ pub struct EvalArgs {
     /// Where boxes, times, summary.json and report.html go.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Only this sequence. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    sequence: Vec<String>,
     /// Sequences at a time, each with a tracker of its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// How often each sequence is run, from which start: ope, one-pass evaluation; tre, temporal robustness, from 20 frames
-    /// along it; sre, spatial robustness, from 12 boxes beside the first one. NAME@START names a run.
-    #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass)]
-    evaluation: Evaluation,
-    /// Part of the benchmark: got10k has val and test, lasot test and all.
-    #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
-    subset: SubsetArg,
-    /// Need for Speed: frames a second, 30 or 240.
-    #[arg(long, value_name = "HZ", default_value = "30", value_parser = ["30", "240"])]
-    nfs_rate: String,
     /// Leave out frames without a visible target (what the got10k toolkit does on UAV123).
     #[arg(long)]
     exclude_absent: bool,
@@ -90,14 +74,6 @@ pub struct EvalArgs {
     lost: Lost,
     #[command(flatten)]
     tracker: TrackerArgs,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum SubsetArg {
-    Usual,
-    Val,
-    Test,
-    All,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -161,9 +137,9 @@ struct Tracked {
 impl EvalArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        let mut protocol = Protocol::of(self.dataset);
+        let mut protocol = Protocol::of(self.dataset.kind);
         protocol.exclude_absent |= self.exclude_absent;
-        let entries = self.entries()?;
+        let entries = self.dataset.entries()?;
         // Refused before the work, not after it.
         let compared = self
             .compare
@@ -175,26 +151,6 @@ impl EvalArgs {
             None => self.run_model(&entries)?,
         };
         self.finish(&protocol, boxes, &compared)
-    }
-
-    fn entries(&self) -> anyhow::Result<Vec<SequenceEntry>> {
-        let options = DatasetOptions {
-            subset: match self.subset {
-                SubsetArg::Usual => Subset::Usual,
-                SubsetArg::Val => Subset::Validation,
-                SubsetArg::Test => Subset::Test,
-                SubsetArg::All => Subset::All,
-            },
-            nfs_rate: if self.nfs_rate == "240" {
-                NfsRate::Fps240
-            } else {
-                NfsRate::Fps30
-            },
-        };
-        let entries = dataset::list(self.dataset, &self.root, options, &self.sequence)
-            .map_err(|error| BadInput(error.to_string()))?;
-        let runs = |entry| self.evaluation.runs(entry);
-        Ok(entries.into_iter().flat_map(runs).collect())
     }
 
     fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
@@ -209,10 +165,11 @@ impl EvalArgs {
         for entry in entries {
             let read = || -> anyhow::Result<Tracked> {
                 let sequence = entry.load()?;
-                let boxes = find_boxes(folder, self.dataset, &entry.name)?
+                let boxes = find_boxes(folder, self.dataset.kind, &entry.name)?
                     .with_context(|| format!("no boxes of it in {}", folder.display()))?;
                 let result = SequenceResult {
                     boxes,
+                    seconds: find_seconds(folder, &entry.name)?,
                     ..SequenceResult::default()
                 };
                 Ok(Tracked { sequence, result })
@@ -254,7 +211,7 @@ impl EvalArgs {
             "lost": format!("{:?}", self.lost).to_lowercase(),
         });
         let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
-        let results = ResultFolder::new(&self.output, self.dataset);
+        let results = ResultFolder::new(&self.output, self.dataset.kind);
         if self.fresh {
             let done = self.output.join("done");
             match fs::remove_dir_all(&done) {
@@ -279,7 +236,7 @@ impl EvalArgs {
             eprintln!(
                 "{resumed} of {} {} were already done",
                 outcomes.len(),
-                self.evaluation.unit()
+                self.dataset.evaluation.unit()
             );
         }
         let (tracked, failed) = split(outcomes);
@@ -331,7 +288,7 @@ impl EvalArgs {
             for one in &tracked {
                 write_layout(
                     &self.output.join(folder),
-                    self.dataset,
+                    self.dataset.kind,
                     layout,
                     &one.sequence.name,
                     &one.result,
@@ -339,13 +296,15 @@ impl EvalArgs {
             }
         }
         let unscored = scores.iter().any(|score| score.scored.is_none());
-        if unscored && has_server(self.dataset) {
-            let archive = self.output.join(format!("{}_submission.zip", self.dataset));
+        if unscored && has_server(self.dataset.kind) {
+            let archive = self
+                .output
+                .join(format!("{}_submission.zip", self.dataset.kind));
             let results: Vec<_> = tracked
                 .iter()
                 .map(|one| (one.sequence.name.as_str(), &one.result))
                 .collect();
-            write_archive(&archive, self.dataset, &results)?;
+            write_archive(&archive, self.dataset.kind, &results)?;
             eprintln!("for the benchmark's server: {}", archive.display());
         }
         let mut trackers = vec![TrackerScore::new(label, protocol, scores)];
@@ -353,8 +312,8 @@ impl EvalArgs {
             trackers.push(self.compared(other, protocol, &tracked)?);
         }
         let summary = Summary::new(
-            self.dataset,
-            self.evaluation,
+            self.dataset.kind,
+            self.dataset.evaluation,
             &trackers[0],
             settings.clone(),
             &failed,
@@ -363,9 +322,9 @@ impl EvalArgs {
         write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
         let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
         let report = Report {
-            kind: self.dataset,
+            kind: self.dataset.kind,
             protocol,
-            evaluation: self.evaluation,
+            evaluation: self.dataset.evaluation,
             trackers: &trackers,
             sequences: &sequences,
             failed: &failed,
@@ -374,14 +333,14 @@ impl EvalArgs {
         };
         let page = self.output.join("report.html");
         write_report(&page, &report)?;
-        print_table(&trackers, self.evaluation)?;
+        print_table(&trackers, self.dataset.evaluation)?;
         eprintln!("report: {}", page.display());
         if !failed.is_empty() {
             bail!(
                 "{} of {} {} have no result",
                 failed.len(),
                 failed.len() + trackers[0].sequences.len(),
-                self.evaluation.unit()
+                self.dataset.evaluation.unit()
             );
         }
         Ok(())
@@ -400,16 +359,21 @@ impl EvalArgs {
         } = other;
         let mut scores = Vec::new();
         for one in tracked {
-            let boxes = find_boxes(folder, self.dataset, &one.sequence.name)
+            let boxes = find_boxes(folder, self.dataset.kind, &one.sequence.name)
                 .with_context(|| BadInput(format!("--compare {argument}")))?;
             let Some(boxes) = boxes else {
                 eprintln!("warning: {label} has no boxes of {}", one.sequence.name);
                 continue;
             };
-            let score = score_sequence(protocol, &one.sequence, boxes, Vec::new(), &[], || {
-                image_size(&one.sequence)
-            })
-            .with_context(|| BadInput(format!("--compare {argument}: {}", one.sequence.name)))?;
+            let seconds = find_seconds(folder, &one.sequence.name)
+                .with_context(|| BadInput(format!("--compare {argument}")))?;
+            let score =
+                score_sequence(protocol, &one.sequence, boxes, Vec::new(), &seconds, || {
+                    image_size(&one.sequence)
+                })
+                .with_context(|| {
+                    BadInput(format!("--compare {argument}: {}", one.sequence.name))
+                })?;
             scores.push(score);
         }
         Ok(TrackerScore::new(label.clone(), protocol, scores))

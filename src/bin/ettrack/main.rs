@@ -2,6 +2,7 @@
 
 mod bench;
 mod console;
+mod dataset_args;
 mod eval;
 mod interrupt;
 mod models;
@@ -10,6 +11,7 @@ mod progress;
 mod replay;
 mod roi;
 mod score;
+mod sequences;
 mod simulate;
 mod track;
 mod tracker_args;
@@ -44,6 +46,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
     Score(score::ScoreArgs),
+    Sequences(sequences::SequencesArgs),
     Simulate(simulate::SimulateArgs),
     Presence(Box<presence::PresenceArgs>),
 }
@@ -57,6 +60,7 @@ impl Command {
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
             Self::Score(args) => args.run(),
+            Self::Sequences(args) => args.run(),
             Self::Simulate(args) => args.run(),
             Self::Presence(args) => args.run(),
         }

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
+use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::frame::{Encoding, ImageBuffer};
@@ -76,69 +77,95 @@ fn format_of(data: &[u8]) -> Option<ImageFormat> {
         .filter(|format| known.contains(format))
 }
 
-/// Decodes a whole picture file into `image`, whose memory is reused. Colour becomes `rgb8` (`rgba8` with
-/// transparency), grey `mono8` or `mono16`.
+/// Decodes a whole picture file into `image`, whose memory is reused, upright as its EXIF orientation says. Colour becomes
+/// `rgb8` (`rgba8` with transparency), grey `mono8` or `mono16`.
 ///
 /// # Errors
 /// [`PictureError`] where the data are of another format, cut, damaged, or too large. `image` then holds
 /// nothing of use.
 pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureError> {
-    let limits = || {
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(LONGEST_SIDE);
-        limits.max_image_height = Some(LONGEST_SIDE);
-        limits.max_alloc = Some(MOST_BYTES);
-        limits
-    };
-    match format_of(data) {
-        None => Err(PictureError::Format {
-            name: "unknown".into(),
-            start: start(data),
-        }),
-        Some(ImageFormat::Jpeg) => {
-            // The decoder fills what is missing with grey, which a tracker would take for the world.
-            if !is_whole_jpeg(data) {
-                return Err(PictureError::Cut { got: data.len() });
-            }
-            read(JpegDecoder::new(Cursor::new(data))?, image)
-        }
-        Some(format) => {
-            let mut reader = ImageReader::with_format(Cursor::new(data), format);
-            reader.limits(limits());
-            read(reader.into_decoder()?, image)
-        }
+    let mut decoder = decoder(data)?;
+    // The decoder fills what is missing with grey, which a tracker would take for the world.
+    if format_of(data) == Some(ImageFormat::Jpeg) && !is_whole_jpeg(data) {
+        return Err(PictureError::Cut { got: data.len() });
     }
-}
-
-fn read(decoder: impl ImageDecoder, image: &mut ImageBuffer) -> Result<(), PictureError> {
     let (width, height) = decoder.dimensions();
     if width > LONGEST_SIDE || height > LONGEST_SIDE || decoder.total_bytes() > 2 * MOST_BYTES {
         return Err(PictureError::Size { width, height });
     }
-    let color = decoder.color_type();
-    (image.width, image.height) = (width, height);
-    image.big_endian = cfg!(target_endian = "big");
-    let as_it_is = match color {
+    let orientation = orientation(&mut decoder);
+    let as_it_is = match decoder.color_type() {
+        _ if orientation != Orientation::NoTransforms => None,
         ColorType::L8 => Some(Encoding::Mono8),
         ColorType::L16 => Some(Encoding::Mono16),
         ColorType::Rgb8 => Some(Encoding::Rgb8),
         ColorType::Rgba8 => Some(Encoding::Rgba8),
         _ => None,
     };
+    image.big_endian = cfg!(target_endian = "big");
     match as_it_is {
         Some(encoding) => {
+            (image.width, image.height) = (width, height);
             image.encoding = encoding;
             image.data.resize(decoder.total_bytes() as usize, 0);
             decoder.read_image(&mut image.data)?;
         }
-        // 16-bit colour and grey with transparency are rare enough for a second copy.
+        // Pictures that lie on their side, 16-bit colour and grey with transparency are rare enough for a second copy.
         None => {
+            let mut picture = DynamicImage::from_decoder(decoder)?;
+            picture.apply_orientation(orientation);
+            (image.width, image.height) = (picture.width(), picture.height());
             image.encoding = Encoding::Rgb8;
-            image.data = DynamicImage::from_decoder(decoder)?.into_rgb8().into_raw();
+            image.data = picture.into_rgb8().into_raw();
         }
     }
-    image.stride = image.encoding.row_bytes(width);
+    image.stride = image.encoding.row_bytes(image.width);
     Ok(())
+}
+
+/// Width and height of a picture file as [`decode_into`] gives them, from its beginning alone.
+///
+/// # Errors
+/// [`PictureError`] where the data are of another format, or damaged so early.
+pub fn size(data: &[u8]) -> Result<(u32, u32), PictureError> {
+    let mut decoder = decoder(data)?;
+    let (width, height) = decoder.dimensions();
+    let lies = matches!(
+        orientation(&mut decoder),
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    Ok(if lies {
+        (height, width)
+    } else {
+        (width, height)
+    })
+}
+
+fn decoder(data: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, PictureError> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    limits.max_alloc = Some(MOST_BYTES);
+    match format_of(data) {
+        None => Err(PictureError::Format {
+            name: "unknown".into(),
+            start: start(data),
+        }),
+        Some(ImageFormat::Jpeg) => Ok(Box::new(JpegDecoder::new(Cursor::new(data))?)),
+        Some(format) => {
+            let mut reader = ImageReader::with_format(Cursor::new(data), format);
+            reader.limits(limits);
+            Ok(Box::new(reader.into_decoder()?))
+        }
+    }
+}
+
+/// How the picture has to be turned; damaged metadata say nothing.
+fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
+    decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
 /// Whether an end marker follows the start of the scan. Within a scan the marker's bytes cannot occur, before
@@ -216,6 +243,27 @@ mod tests {
             image.data.capacity() >= 7 * 5 * 4,
             "the first and largest buffer is kept"
         );
+    }
+
+    #[test]
+    fn a_picture_that_lies_on_its_side_is_set_upright() {
+        let flat = jpeg(33, 17, ExtendedColorType::Rgb8);
+        let mut expected = ImageBuffer::empty();
+        decode_into(&flat, &mut expected).unwrap();
+        // The shortest EXIF block with an orientation: 6, to be turned clockwise by a quarter.
+        let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let mut exif = b"\xff\xe1\0\x22Exif\0\0".to_vec();
+        exif.extend(tiff);
+        let turned = [&flat[..2], &exif, &flat[2..]].concat();
+        assert_eq!(size(&flat).unwrap(), (33, 17));
+        assert_eq!(size(&turned).unwrap(), (17, 33));
+        let mut upright = ImageBuffer::empty();
+        decode_into(&turned, &mut upright).unwrap();
+        assert_eq!((upright.width, upright.height), (17, 33));
+        let pixel = |image: &ImageBuffer, x, y| image.frame().unwrap().rgb(x, y);
+        for (x, y) in [(0, 0), (32, 0), (5, 16), (20, 3)] {
+            assert_eq!(pixel(&upright, 16 - y, x), pixel(&expected, x, y));
+        }
     }
 
     #[test]

@@ -719,7 +719,7 @@ fn an_evaluation_says_what_it_ran_and_goes_on_after_what_fails() {
         "Spatial robustness evaluation, 12 runs, 48 frames",
         "<h2>Runs</h2>",
         "<td>Couple@scale_8</td>",
-        "mean over the runs",
+        "of all frames of its runs, the benchmark's is the mean over the sequences",
     ] {
         assert!(report().contains(text), "{text}");
     }

@@ -159,6 +159,20 @@ pub struct FrameErrors {
     pub valid: Vec<bool>,
 }
 
+impl FrameErrors {
+    /// The frames of all together.
+    pub fn pooled<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut pool = Self::default();
+        for part in parts {
+            pool.overlap.extend(&part.overlap);
+            pool.center.extend(&part.center);
+            pool.normalized.extend(&part.normalized);
+            pool.valid.extend(&part.valid);
+        }
+        pool
+    }
+}
+
 /// Compares predictions with a sequence's truth. `image_size` (width, height) is needed where the protocol clips.
 ///
 /// An empty predicted box counts as the box before it. Too many boxes are cut; too few are filled with empty ones, or
@@ -384,13 +398,7 @@ pub fn total(protocol: &Protocol, sequences: &[&FrameErrors]) -> Option<(Scores,
         return None;
     }
     if protocol.pool_frames {
-        let mut pool = FrameErrors::default();
-        for errors in sequences {
-            pool.overlap.extend(&errors.overlap);
-            pool.center.extend(&errors.center);
-            pool.normalized.extend(&errors.normalized);
-            pool.valid.extend(&errors.valid);
-        }
+        let pool = FrameErrors::pooled(sequences.iter().copied());
         return Some((Scores::of(&pool), Curves::of(&pool)));
     }
     let scores: Vec<_> = sequences.iter().map(|errors| Scores::of(errors)).collect();

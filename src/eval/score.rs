@@ -70,13 +70,17 @@ pub struct TrackerScore {
 }
 
 impl TrackerScore {
-    /// Puts sequences together by the benchmark's protocol.
-    pub fn new(label: String, protocol: &Protocol, sequences: Vec<SequenceScore>) -> Self {
-        let errors: Vec<_> = sequences
-            .iter()
-            .filter_map(|one| one.scored.as_ref().map(|(_, errors)| errors))
+    /// Puts sequences together by the benchmark's protocol; a sequence's runs count as one.
+    pub fn new(
+        label: String,
+        protocol: &Protocol,
+        evaluation: Evaluation,
+        sequences: Vec<SequenceScore>,
+    ) -> Self {
+        let errors: Vec<_> = by_sequence(&sequences, evaluation)
+            .filter_map(|(_, runs)| pooled(runs))
             .collect();
-        let total = total(protocol, &errors);
+        let total = total(protocol, &errors.iter().collect::<Vec<_>>());
         Self {
             label,
             sequences,
@@ -89,12 +93,10 @@ impl TrackerScore {
         mean_speed(&self.sequences)
     }
 
-    /// A row for each sequence, in the order of the benchmark: the mean over its runs.
+    /// A row for each sequence, in the order of the benchmark: all frames of its runs together.
     pub fn rows(&self, evaluation: Evaluation) -> Vec<(String, SummaryRow)> {
-        let name = |one: &SequenceScore| evaluation.sequence_of(&one.name).to_owned();
-        self.sequences
-            .chunk_by(|a, b| name(a) == name(b))
-            .map(|runs| (name(&runs[0]), SummaryRow::of(runs)))
+        by_sequence(&self.sequences, evaluation)
+            .map(|(name, runs)| (name.to_owned(), SummaryRow::of(runs)))
             .collect()
     }
 
@@ -102,6 +104,23 @@ impl TrackerScore {
     pub fn sequence(&self, name: &str) -> Option<&SequenceScore> {
         self.sequences.iter().find(|one| one.name == name)
     }
+}
+
+/// The runs of each sequence, which follow each other.
+fn by_sequence(
+    scores: &[SequenceScore],
+    evaluation: Evaluation,
+) -> impl Iterator<Item = (&str, &[SequenceScore])> {
+    scores
+        .chunk_by(move |a, b| evaluation.sequence_of(&a.name) == evaluation.sequence_of(&b.name))
+        .map(move |runs| (evaluation.sequence_of(&runs[0].name), runs))
+}
+
+/// The frames of all runs, as OTB's toolkit counts them; `None` where the truth is not published.
+fn pooled(runs: &[SequenceScore]) -> Option<FrameErrors> {
+    let mut scored = runs.iter().filter_map(|one| one.scored.as_ref()).peekable();
+    scored.peek()?;
+    Some(FrameErrors::pooled(scored.map(|(_, errors)| errors)))
 }
 
 fn mean_speed(runs: &[SequenceScore]) -> Option<f64> {
@@ -124,14 +143,10 @@ pub struct SummaryRow {
 }
 
 impl SummaryRow {
-    /// The mean over runs; their frames together.
+    /// The frames of all runs together.
     fn of(runs: &[SequenceScore]) -> Self {
-        let scores: Vec<_> = runs
-            .iter()
-            .filter_map(|one| one.scored.as_ref().map(|(scores, _)| *scores))
-            .collect();
         Self {
-            scores: Scores::mean(&scores),
+            scores: pooled(runs).map(|errors| Scores::of(&errors)),
             fps: mean_speed(runs),
             frames: runs.iter().map(|one| one.frames).sum(),
         }
@@ -153,7 +168,7 @@ pub struct Summary {
     pub settings: serde_json::Value,
     /// Over all sequences.
     pub mean: SummaryRow,
-    /// By name; each the mean over its runs.
+    /// By name; each all frames of its runs.
     pub sequences: BTreeMap<String, SummaryRow>,
     /// Sequences without a result, and why.
     pub failed: BTreeMap<String, String>,
@@ -214,7 +229,12 @@ mod tests {
         hidden.name = "b".to_owned();
         let two =
             score_sequence(&protocol, &hidden, vec![target; 2], vec![], &[], || None).unwrap();
-        let score = TrackerScore::new("t".to_owned(), &protocol, vec![one, two]);
+        let score = TrackerScore::new(
+            "t".to_owned(),
+            &protocol,
+            Evaluation::OnePass,
+            vec![one, two],
+        );
         let summary = Summary::new(
             DatasetKind::Otb100,
             Evaluation::OnePass,
@@ -243,35 +263,53 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_mean_over_the_runs_of_a_sequence() {
+    fn a_row_is_of_all_frames_of_a_sequences_runs() {
         let target = BoundingBox::new(0.0, 0.0, 10.0, 10.0);
-        let run = |name: &str, answer: BoundingBox| {
+        let protocol = Protocol::of(DatasetKind::Otb100);
+        let run = |name: &str, frames: usize, answer: BoundingBox| {
             let sequence = Sequence {
                 name: name.to_owned(),
-                frames: vec!["1.jpg".into(), "2.jpg".into()],
+                frames: vec!["1.jpg".into(); frames],
                 first_box: target,
-                truth: Some(vec![Some(target); 2]),
+                truth: Some(vec![Some(target); frames]),
                 visible: None,
             };
-            let protocol = Protocol::of(DatasetKind::Otb100);
-            score_sequence(&protocol, &sequence, vec![answer; 2], vec![], &[], || None).unwrap()
+            score_sequence(
+                &protocol,
+                &sequence,
+                vec![answer; frames],
+                vec![],
+                &[],
+                || None,
+            )
+            .unwrap()
         };
         let far = BoundingBox::new(900.0, 0.0, 10.0, 10.0);
-        let runs = vec![run("a@left", target), run("a@up", far), run("b@left", far)];
-        let score = TrackerScore::new("t".to_owned(), &Protocol::of(DatasetKind::Otb100), runs);
+        let runs = || {
+            vec![
+                run("a@1", 6, target),
+                run("a@2", 2, far),
+                run("b@1", 2, far),
+            ]
+        };
+        let score = |evaluation| TrackerScore::new("t".to_owned(), &protocol, evaluation, runs());
         let sr_50 = |evaluation| {
-            let rows = score.rows(evaluation).into_iter();
+            let rows = score(evaluation).rows(evaluation).into_iter();
             rows.map(|(name, row)| (name, row.frames, row.scores.map(|scores| scores.sr_50)))
                 .collect::<Vec<_>>()
         };
         // The first frame of a run counts as a hit.
         assert_eq!(
-            sr_50(Evaluation::Spatial),
+            sr_50(Evaluation::Temporal),
             [
-                ("a".to_owned(), 4, Some(0.75)),
+                ("a".to_owned(), 8, Some(0.875)),
                 ("b".to_owned(), 2, Some(0.5))
             ]
         );
         assert_eq!(sr_50(Evaluation::OnePass).len(), 3);
+        let total = score(Evaluation::Temporal)
+            .total
+            .map(|(scores, _)| scores.sr_50);
+        assert_eq!(total, Some((0.875 + 0.5) / 2.0), "the mean over sequences");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::eval::archive::{has_server, write_archive};
-use ettrack::eval::dataset::{Evaluation, Sequence, SequenceEntry};
+use ettrack::eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack::eval::metrics::Protocol;
 use ettrack::eval::report::{Report, write_report};
 use ettrack::eval::results::{
@@ -307,7 +307,12 @@ impl EvalArgs {
             write_archive(&archive, self.dataset.kind, &results)?;
             eprintln!("for the benchmark's server: {}", archive.display());
         }
-        let mut trackers = vec![TrackerScore::new(label, protocol, scores)];
+        let mut trackers = vec![TrackerScore::new(
+            label,
+            protocol,
+            self.dataset.evaluation,
+            scores,
+        )];
         for other in compared {
             trackers.push(self.compared(other, protocol, &tracked)?);
         }
@@ -376,7 +381,12 @@ impl EvalArgs {
                 })?;
             scores.push(score);
         }
-        Ok(TrackerScore::new(label.clone(), protocol, scores))
+        Ok(TrackerScore::new(
+            label.clone(),
+            protocol,
+            self.dataset.evaluation,
+            scores,
+        ))
     }
 }
 
@@ -395,7 +405,7 @@ fn label_of(folder: &Path) -> String {
 
 /// Width and height of the first frame.
 fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
-    let (width, height) = image::image_dimensions(sequence.frames.first()?).ok()?;
+    let (width, height) = dataset::image_size(sequence.frames.first()?).ok()?;
     Some((f64::from(width), f64::from(height)))
 }
 

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::geometry::BoundingBox;
+use crate::picture::{self, PictureError};
 use crate::source::{SourceError, natural_order};
 
 pub use layout::FrameFiles;
@@ -166,6 +167,14 @@ pub enum DatasetError {
         /// What it holds.
         got: String,
     },
+    /// An image cannot be read.
+    #[error("{path}: {source}")]
+    Picture {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        source: PictureError,
+    },
     /// Images and rows of truth do not go together.
     #[error("{images} holds {frames} images, but {truth} has {rows} rows; expected as many")]
     Lengths {
@@ -285,6 +294,18 @@ impl SequenceEntry {
         };
         self.start.of(sequence?)
     }
+}
+
+/// Width and height of an image in pixels.
+///
+/// # Errors
+/// [`DatasetError::Picture`], [`DatasetError::Io`].
+pub fn image_size(path: &Path) -> Result<(u32, u32), DatasetError> {
+    let data = std::fs::read(path).map_err(DatasetError::io(path))?;
+    picture::size(&data).map_err(|source| DatasetError::Picture {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Finds the sequences of a benchmark below `root`, in natural order of their names. With `names`, only those

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{DatasetError, Sequence, SequenceEntry};
+use super::{DatasetError, Sequence, SequenceEntry, image_size};
 use crate::geometry::BoundingBox;
 
 /// How often a sequence is run, and from what start.
@@ -13,30 +13,34 @@ pub enum Evaluation {
     /// One-pass evaluation: once, from the first frame and its true box.
     #[default]
     OnePass,
-    /// Temporal robustness evaluation: from the true box of 20 frames, equally spaced, to the end.
+    /// Temporal robustness evaluation: from the true box of 20 frames, equally spaced, to the end; the last one leaves at
+    /// least 20 frames.
     Temporal,
-    /// Spatial robustness evaluation: 12 times, from a first box that is shifted by a tenth of its size, or scaled by
-    /// one or two tenths.
+    /// Spatial robustness evaluation: 12 times, from a first box that is shifted by a tenth of its size, grown by that at
+    /// one corner, or scaled by one or two tenths.
     Spatial,
 }
 
 /// Starts along a sequence.
 const PARTS: usize = 20;
 
-/// Names, shifts in widths and heights, and scales, as in OTB's toolkit.
-const BESIDE: [(&str, (f64, f64), f64); 12] = [
-    ("left", (-0.1, 0.0), 1.0),
-    ("right", (0.1, 0.0), 1.0),
-    ("up", (0.0, -0.1), 1.0),
-    ("down", (0.0, 0.1), 1.0),
-    ("topLeft", (-0.1, -0.1), 1.0),
-    ("topRight", (0.1, -0.1), 1.0),
-    ("bottomLeft", (-0.1, 0.1), 1.0),
-    ("bottomRight", (0.1, 0.1), 1.0),
-    ("scale_8", (0.0, 0.0), 0.8),
-    ("scale_9", (0.0, 0.0), 0.9),
-    ("scale_11", (0.0, 0.0), 1.1),
-    ("scale_12", (0.0, 0.0), 1.2),
+/// Frames that a run along a sequence has at least.
+const LEAST_FRAMES: usize = 20;
+
+/// Names of the first boxes beside the true one, as in OTB's toolkit, and how they are made.
+const BESIDE: [(&str, Beside); 12] = [
+    ("left", Beside::Shifted(-1.0, 0.0)),
+    ("right", Beside::Shifted(1.0, 0.0)),
+    ("up", Beside::Shifted(0.0, -1.0)),
+    ("down", Beside::Shifted(0.0, 1.0)),
+    ("topLeft", Beside::Grown(Side::First, Side::First)),
+    ("topRight", Beside::Grown(Side::Last, Side::First)),
+    ("bottomLeft", Beside::Grown(Side::First, Side::Last)),
+    ("bottomRight", Beside::Grown(Side::Last, Side::Last)),
+    ("scale_8", Beside::Scaled(0.8)),
+    ("scale_9", Beside::Scaled(0.9)),
+    ("scale_11", Beside::Scaled(1.1)),
+    ("scale_12", Beside::Scaled(1.2)),
 ];
 
 /// One start of a sequence.
@@ -47,8 +51,78 @@ pub(super) enum Start {
     First,
     /// At the true box of the first frame of a part.
     Part(usize),
-    /// Beside the first true box: shift in its widths and heights, scale.
-    Beside((f64, f64), f64),
+    /// Beside the first true box.
+    Beside(Beside),
+}
+
+/// A first box that is not the true one. Shifts and growth are a tenth of the width or height.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Beside {
+    /// In these directions along x and y.
+    Shifted(f64, f64),
+    /// By moving one corner outwards, that of these sides along x and y.
+    Grown(Side, Side),
+    /// Around its centre.
+    Scaled(f64),
+}
+
+/// The left or upper side, or the right or lower one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    First,
+    Last,
+}
+
+impl Beside {
+    /// The box beside `target`, cut at the borders of an image of `size`, all of it as the toolkit does: in its pixels, which
+    /// count from 1, rounded to whole ones.
+    fn of(self, target: BoundingBox, (width, height): (u32, u32)) -> BoundingBox {
+        let along = |first: f64, length: f64, x: bool, last: u32| {
+            let (first, length) = match self {
+                Self::Shifted(dx, dy) => {
+                    let direction = if x { dx } else { dy };
+                    (first + direction * (0.1 * length).ceil(), length)
+                }
+                Self::Grown(side_x, side_y) => match if x { side_x } else { side_y } {
+                    Side::First => {
+                        let grown = (first - 0.1 * length).round();
+                        (grown, first + length - grown)
+                    }
+                    Side::Last => {
+                        let end = (first + length - 1.0 + 0.1 * length).round();
+                        (first, end - first + 1.0)
+                    }
+                },
+                Self::Scaled(scale) => {
+                    let scaled = scale * length;
+                    let start = first + length / 2.0 - scaled / 2.0;
+                    (start.round(), scaled.round())
+                }
+            };
+            let first = first.max(1.0);
+            (first, length.min(f64::from(last) - first + 1.0))
+        };
+        let (x, w) = along(target.x + 1.0, target.width, true, width);
+        let (y, h) = along(target.y + 1.0, target.height, false, height);
+        BoundingBox::new(x - 1.0, y - 1.0, w, h)
+    }
+}
+
+/// The frames, 0-based, at which the runs along a sequence start, as the toolkit takes them: equally spaced among those
+/// with a box whose corner lies in the image, up to the last one that leaves enough frames.
+fn parts(truth: &[Option<BoundingBox>]) -> [usize; PARTS] {
+    let usable = |target: &BoundingBox| target.x > -1.0 && target.y > -1.0;
+    let known: Vec<_> = (0..truth.len())
+        .filter(|frame| truth[*frame].as_ref().is_some_and(usable))
+        .collect();
+    let enough = |frame: &usize| truth.len() - frame >= LEAST_FRAMES;
+    // Short sequences start at their first frame every time.
+    let end = known.iter().rposition(enough).map_or(1, |last| last + 1);
+    let step = end as f64 / (PARTS - 1) as f64;
+    std::array::from_fn(|part| {
+        let place = (1.0 + part as f64 * step).floor() as usize;
+        known.get(place.min(end) - 1).copied().unwrap_or(0)
+    })
 }
 
 impl Evaluation {
@@ -95,7 +169,7 @@ impl Evaluation {
                 .collect(),
             Self::Spatial => BESIDE
                 .into_iter()
-                .map(|(name, shift, scale)| run(name, Start::Beside(shift, scale)))
+                .map(|(name, beside)| run(name, Start::Beside(beside)))
                 .collect(),
         }
     }
@@ -132,10 +206,9 @@ impl FromStr for Evaluation {
 impl Start {
     /// The sequence from there on.
     ///
-    /// A part whose first frame has no true box starts at the nearest one before that has one.
-    ///
     /// # Errors
-    /// [`DatasetError::NoTruth`] for any but the first true box where the truth is not published.
+    /// [`DatasetError::NoTruth`] for any but the first true box where the truth is not published;
+    /// [`DatasetError::Picture`] where the first image, whose borders cut a box beside the true one, cannot be read.
     pub(super) fn of(self, sequence: Sequence) -> Result<Sequence, DatasetError> {
         let Some(truth) = &sequence.truth else {
             return match self {
@@ -145,19 +218,15 @@ impl Start {
         };
         match self {
             Self::First => Ok(sequence),
-            Self::Beside((dx, dy), scale) => {
-                let BoundingBox { width, height, .. } = sequence.first_box;
-                let (x, y) = sequence.first_box.center();
-                let center = (x + dx * width, y + dy * height);
+            Self::Beside(beside) => {
+                let size = image_size(&sequence.frames[0])?;
                 Ok(Sequence {
-                    first_box: BoundingBox::from_center(center, width * scale, height * scale),
+                    first_box: beside.of(sequence.first_box, size),
                     ..sequence
                 })
             }
             Self::Part(part) => {
-                let wanted = part * sequence.frames.len() / PARTS;
-                let known = |frame: &usize| truth.get(*frame).copied().flatten().is_some();
-                let start = (0..=wanted).rev().find(known).unwrap_or(0);
+                let start = parts(truth)[part];
                 let first_box = truth.get(start).copied().flatten();
                 Ok(Sequence {
                     first_box: first_box.unwrap_or(sequence.first_box),
@@ -220,55 +289,93 @@ mod tests {
         assert_eq!(runs.len(), 20);
         assert_eq!(runs[19].0, "Couple@20");
         assert_eq!(Evaluation::Temporal.sequence_of("Couple@20"), "Couple");
-        let lengths: Vec<_> = runs
-            .iter()
-            .map(|(_, start)| start.of(sequence(100)).expect("it loads"))
-            .map(|part| {
+        let starts = |frames: usize| -> Vec<usize> {
+            let parts = runs.iter().map(|(_, start)| {
+                let part = start.of(sequence(frames)).expect("it loads");
                 let (Some(truth), Some(visible)) = (&part.truth, &part.visible) else {
                     panic!("both are known");
                 };
-                assert_eq!(
-                    (truth.len(), visible.len()),
-                    (part.frames.len(), part.frames.len())
-                );
+                let lengths = (truth.len(), visible.len());
+                assert_eq!(lengths, (part.frames.len(), part.frames.len()));
                 assert_eq!(Some(part.first_box), truth[0]);
-                part.frames.len()
-            })
-            .collect();
-        // Frames 5, 15, ... are without a box: those before them are taken.
-        assert_eq!(lengths[..4], [100, 96, 90, 86]);
-        assert_eq!(lengths[19], 6);
-        // Fewer frames than parts: some twice, none beyond the end.
-        for (_, start) in runs {
-            assert!(!start.of(sequence(3)).expect("it loads").frames.is_empty());
-        }
+                frames - part.frames.len()
+            });
+            parts.collect()
+        };
+        // Frames 5, 15, ... are without a box: of 200 frames 180 have one, of which the 163rd, frame 180, leaves 20. What
+        // OTB's splitSeqTRE gives: floor(1 : 163 / 19 : 163), 163 of those, counted from 1.
+        let of_200 = [
+            0, 9, 19, 28, 38, 47, 57, 67, 76, 86, 94, 104, 113, 123, 133, 142, 152, 161, 171, 180,
+        ];
+        assert_eq!(starts(200), of_200);
+        // Too short for 20 frames after any start, or for 20 starts: some twice.
+        assert_eq!(starts(12), [0; 20]);
+        assert_eq!(starts(24)[15..], [3, 4, 4, 4, 4]);
     }
 
     #[test]
-    fn shifted_and_scaled_boxes_keep_their_frames() {
+    fn boxes_beside_the_true_one_are_the_toolkits() {
         let runs = starts(Evaluation::Spatial);
         assert_eq!(runs.len(), 12);
-        let first = |name: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let picture = folder.path().join("0001.png");
+        image::RgbImage::new(110, 80).save(&picture).expect("saved");
+        let first = |name: &str, target: BoundingBox| {
             let (_, start) = runs
                 .iter()
                 .find(|(run, _)| *run == format!("Couple@{name}"))
                 .expect("a start of that name");
-            let run = start.of(sequence(40)).expect("it loads");
+            let mut whole = sequence(40);
+            whole.first_box = target;
+            whole.frames[0] = picture.clone();
+            let run = start.of(whole).expect("it loads");
             assert_eq!(run.frames.len(), 40);
-            run.first_box
+            let BoundingBox {
+                x,
+                y,
+                width,
+                height,
+            } = run.first_box;
+            // As the toolkit writes them.
+            [x + 1.0, y + 1.0, width, height]
         };
-        assert_eq!(first("topRight"), BoundingBox::new(3.0, 15.0, 30.0, 50.0));
-        assert_eq!(first("scale_12"), BoundingBox::new(-3.0, 15.0, 36.0, 60.0));
-    }
-
-    #[test]
-    fn without_truth_there_is_one_start() {
-        let unknown = || Sequence {
-            truth: None,
-            ..sequence(40)
-        };
-        assert!(Start::First.of(unknown()).is_ok());
-        let error = Start::Part(3).of(unknown()).expect_err("no truth");
-        assert!(error.to_string().contains("Couple"), "{error}");
+        // What OTB's shiftInitBB gives for [41 21 35 25] and [3 2 105 79] in an image of 110 x 80.
+        let inside = BoundingBox::new(40.0, 20.0, 35.0, 25.0);
+        let filling = BoundingBox::new(2.0, 1.0, 105.0, 79.0);
+        for (name, of_inside, of_filling) in [
+            ("left", [37.0, 21.0, 35.0, 25.0], [1.0, 2.0, 105.0, 79.0]),
+            ("right", [45.0, 21.0, 35.0, 25.0], [14.0, 2.0, 97.0, 79.0]),
+            ("up", [41.0, 18.0, 35.0, 25.0], [3.0, 1.0, 105.0, 79.0]),
+            ("down", [41.0, 24.0, 35.0, 25.0], [3.0, 10.0, 105.0, 71.0]),
+            ("topLeft", [38.0, 19.0, 38.0, 27.0], [1.0, 1.0, 110.0, 80.0]),
+            (
+                "topRight",
+                [41.0, 19.0, 39.0, 27.0],
+                [3.0, 1.0, 108.0, 80.0],
+            ),
+            (
+                "bottomLeft",
+                [38.0, 21.0, 38.0, 28.0],
+                [1.0, 2.0, 110.0, 79.0],
+            ),
+            (
+                "bottomRight",
+                [41.0, 21.0, 39.0, 28.0],
+                [3.0, 2.0, 108.0, 79.0],
+            ),
+            (
+                "scale_8",
+                [45.0, 24.0, 28.0, 20.0],
+                [14.0, 10.0, 84.0, 63.0],
+            ),
+            (
+                "scale_12",
+                [38.0, 19.0, 42.0, 30.0],
+                [1.0, 1.0, 110.0, 80.0],
+            ),
+        ] {
+            assert_eq!(first(name, inside), of_inside, "{name}");
+            assert_eq!(first(name, filling), of_filling, "{name}");
+        }
     }
 }

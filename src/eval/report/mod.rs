@@ -509,11 +509,13 @@ impl Report<'_> {
             "Frames without a valid box in the truth stay in the denominator, as in the benchmark's toolkit. "
         });
         let unit = self.evaluation.unit();
-        if protocol.pool_frames {
-            page.push_str("The benchmark's number is taken over all frames. ");
+        page.push_str(if protocol.pool_frames {
+            "The benchmark's number is taken over all frames. "
+        } else if self.evaluation == Evaluation::OnePass {
+            "The benchmark's number is the mean over the sequences. "
         } else {
-            let _ = write!(page, "The benchmark's number is the mean over the {unit}. ");
-        }
+            "A sequence's numbers are of all frames of its runs, the benchmark's is the mean over the sequences. "
+        });
         let _ = write!(
             page,
             "Frames per second count the tracker alone, without reading images, and are no measure of speed when several \

@@ -84,11 +84,11 @@ fn format_of(data: &[u8]) -> Option<ImageFormat> {
 /// [`PictureError`] where the data are of another format, cut, damaged, or too large. `image` then holds
 /// nothing of use.
 pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureError> {
-    let mut decoder = decoder(data)?;
     // The decoder fills what is missing with grey, which a tracker would take for the world.
     if format_of(data) == Some(ImageFormat::Jpeg) && !is_whole_jpeg(data) {
         return Err(PictureError::Cut { got: data.len() });
     }
+    let mut decoder = decoder(data)?;
     let (width, height) = decoder.dimensions();
     if width > LONGEST_SIDE || height > LONGEST_SIDE || decoder.total_bytes() > 2 * MOST_BYTES {
         return Err(PictureError::Size { width, height });

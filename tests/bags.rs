@@ -152,6 +152,37 @@ fn mcap_of_every_make_reads_the_same() {
 }
 
 #[test]
+fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.mcap");
+    // Two messages to a chunk.
+    let options = mcap::WriteOptions::new().chunk_size(Some(4000));
+    write_mcap(&path, options, &test_messages(12), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    let chunks = mcap::Summary::read(&bytes).unwrap().unwrap().chunk_indexes;
+    assert_eq!(chunks.len(), 6);
+    for chunk in [&chunks[1], &chunks[4]] {
+        let start = chunk.compressed_data_offset().unwrap() as usize;
+        for byte in &mut bytes[start..][..chunk.compressed_size as usize] {
+            *byte ^= 0xff;
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let mut source = BagSource::open(&path, None).unwrap();
+    let stamps: Vec<_> = read_all(&mut source)
+        .into_iter()
+        .map(|frame| frame.unwrap().1)
+        .collect();
+    let kept = [0, 1, 4, 5, 6, 7, 10, 11].map(|index| stamp(index).as_nanoseconds());
+    assert_eq!(stamps, kept);
+    let damage = source.damage();
+    assert!(
+        damage.len() == 2 && damage[0].contains("cut or damaged, a part of it is missing"),
+        "{damage:?}"
+    );
+}
+
+#[test]
 fn messages_of_an_indexed_file_come_in_the_order_of_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mixed.mcap");

@@ -35,12 +35,7 @@ pub struct McapFile {
 /// Two ways through a file.
 enum Messages {
     /// By the index: in the order of time, only the chunks that hold wanted topics.
-    Indexed {
-        reader: Box<IndexedReader>,
-        chunk: Vec<u8>,
-        /// Number of the topic by channel.
-        numbers: HashMap<u16, usize>,
-    },
+    Indexed(Box<IndexedWay>),
     /// From the front, for files without an index: cut, or written without chunks.
     Linear {
         way: Box<LinearWay>,
@@ -48,6 +43,28 @@ enum Messages {
         /// Number by topic name, for channels that are yet to come.
         wanted: BTreeMap<String, usize>,
     },
+}
+
+/// How far a file was read by its index.
+struct IndexedWay {
+    reader: IndexedReader,
+    chunk: Vec<u8>,
+    /// Number of the topic by channel.
+    numbers: HashMap<u16, usize>,
+    /// By topic name, to begin anew with.
+    wanted: BTreeMap<String, usize>,
+    /// Messages given out.
+    given: u64,
+    /// Messages to be passed over, since they were given out before.
+    passed_over: u64,
+}
+
+/// Why there is no next message by the index.
+struct IndexedError {
+    /// Where the content of a chunk begins that cannot be read, of which no message was given out. `None` where the
+    /// damage lies elsewhere.
+    chunk: Option<u64>,
+    error: McapError,
 }
 
 impl McapFile {
@@ -88,7 +105,7 @@ impl McapFile {
             .filter_map(|topic| Some((topic.name.clone(), wanted(&topic.name)?)))
             .collect();
         self.messages = Some(match self.indexed(&numbered) {
-            Some(messages) => messages,
+            Some(way) => Messages::Indexed(Box::new(way)),
             None => Messages::Linear {
                 way: Box::new(self.linear_way()?),
                 numbers: HashMap::new(),
@@ -98,14 +115,18 @@ impl McapFile {
         Ok(())
     }
 
-    /// Reads the next message into `data`. An error ends the file.
+    /// Reads the next message into `data`. After an error the next call goes on with what can still be read.
     pub fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>> {
         let result = match self.messages.as_mut()? {
-            Messages::Indexed {
-                reader,
-                chunk,
-                numbers,
-            } => next_indexed(reader, chunk, numbers, &mut self.stored, self.length, data),
+            Messages::Indexed(way) => match way.next(&mut self.stored, self.length, data) {
+                Ok(message) => Ok(message),
+                Err(IndexedError { chunk, error }) => {
+                    let damage = self.damage(&error);
+                    let rest = chunk.and_then(|chunk| self.without(chunk));
+                    self.messages = rest.map(|way| Messages::Indexed(Box::new(way)));
+                    return Some(Err(damage));
+                }
+            },
             Messages::Linear {
                 way,
                 numbers,
@@ -125,15 +146,31 @@ impl McapFile {
         }
     }
 
+    /// The rest of the way by the index without the chunk whose content begins at `damaged`.
+    fn without(&mut self, damaged: u64) -> Option<IndexedWay> {
+        let Some(Messages::Indexed(way)) = self.messages.take() else {
+            return None;
+        };
+        let chunks = &mut self.summary.as_mut()?.chunk_indexes;
+        let before = chunks.len();
+        chunks.retain(|chunk| chunk.compressed_data_offset().ok() != Some(damaged));
+        let is_left_out = chunks.len() < before;
+        let rest = self.indexed(&way.wanted).filter(|_| is_left_out)?;
+        Some(IndexedWay {
+            passed_over: way.given,
+            ..rest
+        })
+    }
+
     fn damage(&self, error: &McapError) -> String {
         format!(
-            "{}: cut or damaged, the rest of it is missing: {error}",
+            "{}: cut or damaged, a part of it is missing: {error}",
             self.path.display()
         )
     }
 
     /// The way by the index, where there is one: a file may hold its messages outside of chunks.
-    fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<Messages> {
+    fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<IndexedWay> {
         let summary = self.summary.as_ref()?;
         // Room is made for what the index says, so an index that cannot be right is as good as none.
         let is_possible = |chunk: &ChunkIndex| {
@@ -152,10 +189,13 @@ impl McapFile {
             .iter()
             .filter_map(|(id, channel)| Some((*id, *wanted.get(&channel.topic)?)))
             .collect();
-        Some(Messages::Indexed {
-            reader: Box::new(reader),
+        Some(IndexedWay {
+            reader,
             chunk: Vec::new(),
             numbers,
+            wanted: wanted.clone(),
+            given: 0,
+            passed_over: 0,
         })
     }
 
@@ -265,41 +305,57 @@ fn time(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }
 
-fn next_indexed(
-    reader: &mut IndexedReader,
-    chunk: &mut Vec<u8>,
-    numbers: &HashMap<u16, usize>,
-    file: &mut File,
-    length: u64,
-    data: &mut Vec<u8>,
-) -> McapResult<Option<StoredMessage>> {
-    while let Some(event) = reader.next_event() {
-        let (offset, size) = match event? {
-            IndexedReadEvent::ReadChunkRequest { offset, length } => (offset, length),
-            IndexedReadEvent::Message {
-                header,
-                data: message,
-            } => {
-                let Some(&topic) = numbers.get(&header.channel_id) else {
-                    continue;
-                };
-                data.clear();
-                data.extend_from_slice(message);
-                return Ok(Some(StoredMessage {
-                    topic,
-                    log_time: time(header.log_time),
-                }));
-            }
-        };
+impl IndexedWay {
+    fn next(
+        &mut self,
+        file: &mut File,
+        length: u64,
+        data: &mut Vec<u8>,
+    ) -> Result<Option<StoredMessage>, IndexedError> {
+        while let Some(event) = self.reader.next_event() {
+            let event = event.map_err(|error| IndexedError { chunk: None, error })?;
+            let (offset, size) = match event {
+                IndexedReadEvent::ReadChunkRequest { offset, length } => (offset, length),
+                IndexedReadEvent::Message {
+                    header,
+                    data: message,
+                } => {
+                    let Some(&topic) = self.numbers.get(&header.channel_id) else {
+                        continue;
+                    };
+                    if self.passed_over > 0 {
+                        self.passed_over -= 1;
+                        self.given += 1;
+                        continue;
+                    }
+                    self.given += 1;
+                    data.clear();
+                    data.extend_from_slice(message);
+                    return Ok(Some(StoredMessage {
+                        topic,
+                        log_time: time(header.log_time),
+                    }));
+                }
+            };
+            self.insert(file, length, offset, size)
+                .map_err(|error| IndexedError {
+                    chunk: Some(offset),
+                    error,
+                })?;
+        }
+        Ok(None)
+    }
+
+    /// Reads the chunk that was asked for: `size` bytes from `offset` on.
+    fn insert(&mut self, file: &mut File, length: u64, offset: u64, size: usize) -> McapResult<()> {
         if offset.saturating_add(size as u64) > length {
             return Err(McapError::UnexpectedEof);
         }
-        chunk.resize(size, 0);
+        self.chunk.resize(size, 0);
         file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(chunk)?;
-        reader.insert_chunk_record_data(offset, chunk)?;
+        file.read_exact(&mut self.chunk)?;
+        self.reader.insert_chunk_record_data(offset, &self.chunk)
     }
-    Ok(None)
 }
 
 fn next_linear(

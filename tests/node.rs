@@ -401,6 +401,23 @@ fn a_stamped_detection_starts_in_its_image_and_catches_up() {
 }
 
 #[test]
+fn a_bad_request_is_no_bad_image() {
+    let mut node = Bench::with(Parameters {
+        diagnostics_period: 0.1,
+        ..Parameters::default()
+    });
+    node.frame(0);
+    node.diagnostics(1.0).unwrap();
+    let mut out = Vec::new();
+    node.core.on_roi(&[1, 2, 3], &node.clock, &mut out);
+    let status = node.diagnostics(0.1).unwrap();
+    assert_eq!(
+        (status.level, status.message.as_str()),
+        (DiagnosticLevel::Warn, "1 bad messages")
+    );
+}
+
+#[test]
 fn an_overtaken_image_is_kept_for_detections_and_counted() {
     let mut node = Bench::new();
     node.frame(0);
@@ -465,6 +482,38 @@ fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
         node.calls()[..],
         [Call::Initialize(_, 4), Call::Update(5)]
     ));
+}
+
+#[test]
+fn what_is_asked_for_while_a_newer_image_waits_is_answered_in_that_one() {
+    let overtaken = |node: &mut Bench, index: usize| {
+        node.core.on_overtaken_image(ImageMessage::Cdr {
+            transport: Transport::Raw,
+            bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
+        });
+    };
+    let mut node = Bench::new();
+    node.roi(ROI);
+    node.frame(0);
+    node.calls();
+    // A region means the newest image.
+    overtaken(&mut node, 1);
+    node.core.newer_waits(true);
+    assert_eq!(node.roi(ROI), []);
+    assert_eq!(target(&node.frame(2)).target_id, "2");
+    assert!(matches!(node.calls()[..], [Call::Initialize(_, 2)]));
+    // A detection is followed to it, and the images between are not answered.
+    overtaken(&mut node, 3);
+    overtaken(&mut node, 4);
+    node.core.newer_waits(true);
+    assert_eq!(node.detection(stamp(3), "seen"), []);
+    assert_eq!(target(&node.frame(5)).target_id, "seen");
+    assert!(matches!(
+        node.calls()[..],
+        [Call::Initialize(_, 3), Call::Update(4), Call::Update(5)]
+    ));
+    // Where none waits, the last one is the newest.
+    assert_eq!(target(&node.roi(ROI)).header, header(5));
 }
 
 #[test]

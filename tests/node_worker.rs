@@ -21,7 +21,7 @@ use ettrack::source::Transport;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
 use support::*;
 
-/// Stays where it was put; takes `delay` for each frame.
+/// Stays where it was put, half sure; takes `delay` for each frame.
 struct Still {
     delay: Duration,
     target: Option<BoundingBox>,
@@ -37,7 +37,7 @@ impl SingleObjectTracker for Still {
         std::thread::sleep(self.delay);
         Ok(Track {
             bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
-            confidence: 1.0,
+            confidence: 0.5,
             state: TrackState::Tracking,
             timings: StageTimings::default(),
         })
@@ -200,6 +200,21 @@ fn the_newest_image_is_tracked_and_the_others_are_counted() {
     let status = node.diagnostics(|status| status.value("frames processed") == Some("1"));
     assert_eq!(status.value("frames dropped"), Some("4"));
     assert_eq!(status.value("frames received"), Some("5"));
+    node.end();
+}
+
+#[test]
+fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
+    let node = Running::start(Duration::ZERO, false, no_models(), |inbox| {
+        (0..5).for_each(|index| inbox.put_image(image(index)));
+        choose(inbox);
+    });
+    let answer = node.next(|output| match output {
+        Output::Target(target) => Some(target),
+        _ => None,
+    });
+    assert_eq!(answer.header.stamp, stamp(4));
+    assert_eq!(answer.confidence, 1.0, "chosen there, not followed to it");
     node.end();
 }
 

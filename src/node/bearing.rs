@@ -29,17 +29,16 @@ pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Opti
         return None;
     }
     let point = ((sensor_x - cx) / fx, (sensor_y - cy) / fy);
-    let direction = if rectified || camera.d.iter().all(|coefficient| *coefficient == 0.0) {
-        (point.0, point.1, 1.0)
-    } else {
-        match camera.distortion_model.as_str() {
-            "plumb_bob" | "rational_polynomial" => {
-                let (x, y) = undistort_polynomial(&camera.d, point)?;
-                (x, y, 1.0)
-            }
-            "equidistant" => undistort_equidistant(&camera.d, point)?,
-            _ => return None,
+    let direction = match camera.distortion_model.as_str() {
+        _ if rectified => (point.0, point.1, 1.0),
+        // An ideal fisheye has zeros, too, and is no pinhole.
+        "equidistant" => undistort_equidistant(&camera.d, point)?,
+        _ if camera.d.iter().all(|coefficient| *coefficient == 0.0) => (point.0, point.1, 1.0),
+        "plumb_bob" | "rational_polynomial" => {
+            let (x, y) = undistort_polynomial(&camera.d, point)?;
+            (x, y, 1.0)
         }
+        _ => return None,
     };
     let length = direction.0.hypot(direction.1).hypot(direction.2);
     let unit = [
@@ -156,6 +155,15 @@ mod tests {
             a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9),
             "{a:?} {b:?}"
         );
+    }
+
+    #[test]
+    fn an_ideal_fisheye_is_no_pinhole() {
+        // A radius of one focal length is an angle of one radian.
+        for d in [&[][..], &[0.0; 4]] {
+            let seen = bearing(&camera("equidistant", d), false, (820.0, 240.0));
+            near(seen, [1.0_f64.sin(), 0.0, 1.0_f64.cos()]);
+        }
     }
 
     #[test]

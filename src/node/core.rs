@@ -102,6 +102,8 @@ pub struct NodeCore {
     picture: ImageBuffer,
     target: Option<Target>,
     request: Option<Request>,
+    /// Whether a newer image has come, which is handed over next.
+    newer_waits: bool,
     targets_so_far: u64,
     enabled: bool,
     /// Whether the newest image was answered and not drawn yet.
@@ -148,6 +150,7 @@ impl NodeCore {
             picture: ImageBuffer::empty(),
             target: None,
             request: None,
+            newer_waits: false,
             targets_so_far: 0,
             enabled: true,
             overlay_due: false,
@@ -175,9 +178,16 @@ impl NodeCore {
         }
     }
 
+    /// Says whether a newer image has come, which [`NodeCore::on_image`] gets after what is asked for now: that image is the
+    /// newest one.
+    pub fn newer_waits(&mut self, waits: bool) {
+        self.newer_waits = waits;
+    }
+
     /// An image: tracks the target in it and answers with target and detections.
     pub fn on_image(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         let started = clock.running();
+        self.newer_waits = false;
         self.statistics.received += 1;
         // One that is not looked at, or refused, is no silence.
         self.statistics.last_image = Some(clock.steady());
@@ -197,7 +207,7 @@ impl NodeCore {
                 if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
                     out.push(Output::Log(Level::Warn, line));
                 }
-                self.statistics.bad(reason);
+                self.statistics.bad_image(reason);
                 None
             }
         };
@@ -677,8 +687,11 @@ impl NodeCore {
             return self.refuse(reason, clock, out);
         }
         let position = match request.stamp {
+            None if self.newer_waits => None,
             None => self.history.newest(),
             Some(stamp) => match self.history.find(stamp) {
+                // Caught up with once, to the newer one.
+                Found::At(_) if self.newer_waits => None,
                 Found::At(position) => Some(position),
                 Found::Ahead => None,
                 Found::TooOld | Found::Missing => {

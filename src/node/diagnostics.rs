@@ -33,6 +33,8 @@ struct Period {
     since: i64,
     processed: u64,
     bad: u64,
+    /// Images among these.
+    bad_images: u64,
     /// Microseconds from taking a frame up to having its result.
     latency: Histogram<u32>,
 }
@@ -57,6 +59,7 @@ impl Period {
             since,
             processed: 0,
             bad: 0,
+            bad_images: 0,
             latency,
         })
     }
@@ -113,6 +116,12 @@ impl Statistics {
         self.bad += 1;
         self.period.bad += 1;
         self.last_bad = Some(reason);
+    }
+
+    /// Counts an image that could not be used.
+    pub fn bad_image(&mut self, reason: String) {
+        self.period.bad_images += 1;
+        self.bad(reason);
     }
 
     /// Seconds since the last image, or since `started` where none has come.
@@ -188,7 +197,11 @@ impl Statistics {
             self.last_refused.clone().unwrap_or_default(),
         );
         self.period.since = now;
-        (self.period.processed, self.period.bad) = (0, 0);
+        (
+            self.period.processed,
+            self.period.bad,
+            self.period.bad_images,
+        ) = (0, 0, 0);
         self.period.latency.reset();
         let status = DiagnosticStatus {
             level,
@@ -215,10 +228,10 @@ impl Statistics {
             silence.is_none_or(|silence| silence >= patience(situation.no_image_timeout));
         if !situation.enabled {
             (Ok, "disabled".into())
-        } else if self.period.bad > 0 && self.period.processed == 0 {
+        } else if self.period.bad_images > 0 && self.period.processed == 0 {
             (
                 Error,
-                format!("no usable image, {} bad ones", self.period.bad),
+                format!("no usable image, {} bad ones", self.period.bad_images),
             )
         } else if self.period.processed == 0 && is_silent {
             (Warn, "no images".into())

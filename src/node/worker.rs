@@ -36,16 +36,18 @@ pub fn work(
     let models = ModelLoader::start(Arc::clone(loader), Arc::clone(inbox));
     let mut out = Vec::new();
     while let Some(waiting) = inbox.take(TICK) {
+        core.count_dropped(waiting.gone);
+        for image in waiting.overtaken {
+            core.on_overtaken_image(image);
+        }
+        // What came while the last image was worked on is older than what is asked for.
+        core.newer_waits(waiting.image.is_some());
         if !waiting.requests.is_empty() {
             for request in waiting.requests {
                 request(&mut core, clock, &mut out);
             }
             // One of them may have set them.
             inbox.resize(core.parameters().history_bounds());
-        }
-        core.count_dropped(waiting.gone);
-        for image in waiting.overtaken {
-            core.on_overtaken_image(image);
         }
         if let Some(image) = waiting.image {
             core.on_image(image, clock, &mut out);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pytest
 
 from ettrack_training.data import geometry
 from ettrack_training.data.config import AugmentConfig, CompositeConfig, CropConfig, Mixture, PairConfig
-from ettrack_training.data.dataset import Dataset
+from ettrack_training.data.dataset import Dataset, Draw
 from ettrack_training.data.loader import batches, loader
 from ettrack_training.data.pack import PackOptions, expand, main, pack
 from ettrack_training.data.pairs import Kind, Origin, Pair
@@ -208,6 +210,30 @@ def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
     assert kinds[Kind.POSITIVE] > 0.3
     assert kinds[Kind.WRONG_TEMPLATE] > 0.15
     assert kinds[Kind.ABSENT] > 0.1
+
+
+def test_frames_of_a_pair_lie_no_further_apart_than_told(tmp_path: Path) -> None:
+    # Frames of one colour each, which tells their number; the third does not show the object.
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((90, 120, 3), 40 * number, np.uint8))
+    boxes = [None if number == 2 else [50, 35, 20, 20] for number in range(6)]
+    item = {"frames": [f"{number}.png" for number in range(6)], "boxes": boxes}
+    (tmp_path / "index.json").write_text(json.dumps([item]))
+    pack(open_source(f"index:{tmp_path}"), tmp_path / "cache" / "video")
+    sampler = PairSampler(Dataset(tmp_path / "cache"), only(Origin.VIDEO, max_gap=2))
+    rng = np.random.default_rng(10)
+    pairs = [sampler(rng) for _ in range(60)]
+    gaps = {abs(int(pair.search[0, 0, 0]) - int(pair.template[0, 0, 0])) // 40 for pair in pairs}
+    assert gaps == {0, 1, 2}
+
+
+def test_a_source_counts_by_the_square_root_of_its_size_times_its_weight() -> None:
+    groups = [[("small", 1)], [("large", 12), ("large", 4)], [("heavy", 1)]]
+    draw = Draw(groups, np.array([1.0, 1.0, 3.0]), itemgetter(1))
+    rng = np.random.default_rng(11)
+    drawn = Counter(draw(rng)[0] for _ in range(4000))
+    shares = {name: count / 4000 for name, count in drawn.items()}
+    assert shares == pytest.approx({"small": 1 / 8, "large": 4 / 8, "heavy": 3 / 8}, abs=0.03)
 
 
 def test_absent_pairs_do_not_show_the_object(cache_of_one_target: Path) -> None:

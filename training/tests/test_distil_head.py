@@ -155,6 +155,17 @@ def test_a_teacher_that_is_right_keeps_its_scores_but_for_those_far_from_the_tar
     assert (true[0, :, 2, 2] == 30).all()
 
 
+def test_scores_are_lowered_from_a_stride_beyond_the_box_on() -> None:
+    # Cells lie on the left and upper side and 4 pixels beyond the others; the next ones 16 and 20 pixels beyond.
+    box = torch.tensor([[96.0, 96.0, 156.0, 156.0]])
+    cls, reg = teachers((8, 8))
+    told, _ = corrected((cls.clamp_min(1.0), reg), box, torch.tensor([True]))
+    kept = torch.zeros(16, 16, dtype=torch.bool)
+    kept[6:11, 6:11] = True
+    assert torch.equal(told[0, 0] >= 1.0, kept)
+    assert (told[0, 0, ~kept] == -5.0).all()
+
+
 def test_a_teacher_that_misses_the_target_is_told_where_it_is() -> None:
     told, _ = corrected(teachers((3, 3)), BOX, torch.tensor([True]))
     assert told[0, 0, 3, 3] == -5.0

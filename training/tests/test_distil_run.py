@@ -30,9 +30,14 @@ class Numbers(Memory):
 
 
 class Shrinking(Distillation):
-    """Makes one weight as small as the pairs' numbers."""
+    """Makes one weight as small as the pairs' numbers, and notes the seeds they were drawn with."""
+
+    def __init__(self, options: argparse.Namespace, network: ETTrack):
+        self.seeds: list[int] = []
+        super().__init__(options, network)
 
     def memory(self, seed: int, capacity: int, batch: int) -> Memory:
+        self.seeds.append(seed)
         return Numbers(capacity, seed, batch)
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
@@ -63,6 +68,16 @@ def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
     # The windows that a network is for have no tensors.
     with pytest.raises(ValueError, match=r"run.pt is of another network: box_context: None there, 0.75 here"):
         distillation(out, replace(MICRO, box_context=0.75))
+
+
+def test_a_resumed_run_trains_on_other_pairs_than_its_beginning_and_is_judged_on_the_same(tmp_path: Path) -> None:
+    first = distillation(tmp_path / "run.pt")
+    first.run()
+    again = distillation(tmp_path / "run.pt", steps=3)
+    again.run()
+    (held, training), (held_again, training_again) = first.seeds, again.seeds
+    assert held_again == held
+    assert len({held, training, training_again}) == 3
 
 
 def test_held_out_pairs_are_of_many_batches_and_each_counts_once(tmp_path: Path) -> None:

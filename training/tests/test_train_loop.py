@@ -7,12 +7,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from ettrack_training.checkpoint import CheckpointError
+from ettrack_training.data.pack import pack
 from ettrack_training.data.pairs import Kind
+from ettrack_training.data.readers import open_source
 from ettrack_training.distil.memory import PairMemory
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.networks.et_track import ETTrack
@@ -20,6 +23,7 @@ from ettrack_training.pixels import MEAN, STD, normalise
 from ettrack_training.train.best import BestModel
 from ettrack_training.train.ema import AveragedWeights
 from ettrack_training.train.evaluation import Benchmark, EvaluationError, check_binary, mean_auc, read_summary
+from ettrack_training.train.feed import training_batches
 from ettrack_training.train.log import CsvLog
 from ettrack_training.train.loop import Training, TrainingError
 from ettrack_training.train.recipe import Data, Optimizer, Recipe, Run, Schedule
@@ -273,6 +277,23 @@ def test_the_memory_is_a_ring_whose_rows_belong_together() -> None:
     assert drawn["reg"].max() == 1000
     newest = memory.draw(8)["box"][:2, 0]
     assert newest.tolist() == [9.0, 8.0]
+
+
+@pytest.mark.parametrize("teacher", [None, StandIn()], ids=["alone", "taught"])
+def test_a_resumed_run_draws_other_pairs_than_its_beginning_did(tmp_path: Path, teacher: StandIn | None) -> None:
+    # Two, since negative pairs are of two photographs.
+    for number, noise in enumerate(np.random.default_rng(4).integers(0, 256, (2, 90, 120, 3), np.uint8)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), noise)
+    pack(open_source(f"folder:{tmp_path}"), tmp_path / "cache" / "photographs")
+    recipe = replace(RECIPE, data=Data(batch=4, workers=0, fresh=2))
+
+    def drawn(step: int) -> set[bytes]:
+        batches = training_batches(recipe, tmp_path / "cache", teacher, seed=1, step=step)
+        return {search.numpy().tobytes() for _ in range(2) for search in next(batches)["search"]}
+
+    beginning = drawn(0)
+    assert beginning == drawn(0)
+    assert beginning.isdisjoint(drawn(2))
 
 
 def test_pictures_are_normalised_alike_as_bytes_and_floats() -> None:

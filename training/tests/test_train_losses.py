@@ -132,6 +132,17 @@ def test_a_teacher_that_fails_is_not_believed() -> None:
     assert found["mimic"] == pytest.approx(math.log(36 / 32), abs=1e-5)
 
 
+def test_half_of_the_label_within_the_box_is_the_teachers() -> None:
+    box, present = _batch(True)
+    cls, reg = torch.full((1, 1, 16, 16), math.log(3)), torch.full((1, 4, 16, 16), 32.0)
+    teacher = torch.full((1, 1, 16, 16), -10.0)
+    teacher[0, 0, 8, 8] = math.log(4)  # probability 4/5 in the target's cell
+    teacher[0, 0, 8, 9] = 0.0  # and 1/2 in one of the ring around it
+    # Labels 9/10 and 1/4; at a probability of 3/4, a label of y costs ln 4 - y ln 3.
+    expected = math.log(4) - (0.9 + 0.25) / 2 * math.log(3)
+    assert head_loss(cls, reg, box, present, teacher, reg)["pos"] == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_teacher_is_not_believed_beyond_the_target() -> None:
     box, present = _batch(True)
     cls, reg = torch.full((1, 1, 16, 16), -10.0), torch.full((1, 4, 16, 16), 32.0)

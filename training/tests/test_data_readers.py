@@ -12,7 +12,7 @@ from PIL import Image
 
 from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.pack import PackOptions, pack
-from ettrack_training.data.readers import open_source
+from ettrack_training.data.readers import lasot_split, open_source
 from ettrack_training.data.readers.masks import RunLengths, decompress_counts
 from ettrack_training.data.records import Clip, Track, box_of_mask
 
@@ -27,6 +27,11 @@ def label_picture(path: Path, labels: np.ndarray) -> None:
     image = Image.fromarray(labels.astype(np.uint8), "P")
     image.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0] + [0] * 759)
     image.save(path)
+
+
+def names(specification: str) -> list[str]:
+    """The clips of a source."""
+    return [clip.name for clip in open_source(specification)]
 
 
 def packed(specification: str, out: Path) -> Dataset:
@@ -87,14 +92,12 @@ def test_compressed_run_lengths() -> None:
 
 
 def test_lasot_hides_occluded_frames_and_counts_from_zero(tmp_path: Path) -> None:
-    folder = tmp_path / "set" / "cat" / "cat-3"
-    for number in range(1, 4):
-        picture(folder / "img" / f"{number:08}.jpg")
-    (folder / "groundtruth.txt").write_text("11,21,30,40\n12,21,30,40\n13,21,30,40\n")
+    folder = tmp_path / "set" / "cat" / "cat-4"
+    lasot_sequence(folder)
     (folder / "full_occlusion.txt").write_text("0,1,0")
     (folder / "out_of_view.txt").write_text("0,0,0")
     (clip,) = open_source(f"lasot:{tmp_path}/set")
-    assert clip.name == "cat-3"
+    assert clip.name == "cat-4"
     assert clip.category == "cat"
     assert len(clip.frames) == 3
     assert clip.tracks[0].boxes[0].tolist() == [10, 20, 30, 40]
@@ -103,6 +106,34 @@ def test_lasot_hides_occluded_frames_and_counts_from_zero(tmp_path: Path) -> Non
     track = data.videos(np.random.default_rng(0))
     assert track.order.tolist() == [0, 2]
     assert track.boxes.tolist() == [[10, 20, 40, 60], [12, 20, 42, 60]]
+
+
+def lasot_sequence(folder: Path) -> None:
+    for number in range(1, 4):
+        picture(folder / "img" / f"{number:08}.jpg")
+    (folder / "groundtruth.txt").write_text("11,21,30,40\n12,21,30,40\n13,21,30,40\n")
+
+
+def test_lasot_leaves_out_what_the_runtime_evaluates_on(tmp_path: Path) -> None:
+    for name in ("cat-1", "cat-2", "cat-3", "cat-4", "rubicCube-14"):
+        lasot_sequence(tmp_path / name.rsplit("-")[0] / name)
+    assert names(f"lasot:{tmp_path}") == ["cat-2", "cat-4"]
+    assert names(f"lasot-all:{tmp_path}") == ["cat-1", "cat-2", "cat-3", "cat-4", "rubicCube-14"]
+    # A list in the root takes the place of the published one there; the published sequences stay out here all the same.
+    (tmp_path / "testing_set.txt").write_text("cat-4\n\n")
+    assert names(f"lasot:{tmp_path}") == ["cat-2"]
+
+
+def test_a_folder_of_lasots_test_sequences_alone_is_refused(tmp_path: Path) -> None:
+    lasot_sequence(tmp_path / "cat-1")
+    with pytest.raises(ValueError, match="training split below .*, all 1 found are of the test split"):
+        names(f"lasot:{tmp_path}")
+
+
+def test_the_list_of_lasots_test_sequences_is_the_runtimes() -> None:
+    listed = Path(__file__).resolve().parents[2] / "src" / "eval" / "dataset" / "lasot_test.txt"
+    assert listed.read_text() == lasot_split.TEST_SPLIT
+    assert len(lasot_split.published_names()) == 280
 
 
 def test_got10k(tmp_path: Path) -> None:
@@ -180,8 +211,8 @@ def test_davis_2016_marks_its_object_with_255(tmp_path: Path) -> None:
 
 
 def test_malformed_annotations_are_named(tmp_path: Path) -> None:
-    picture(tmp_path / "cat-1" / "img" / "1.jpg")
-    (tmp_path / "cat-1" / "groundtruth.txt").write_text("1,2,3\n")
+    picture(tmp_path / "cat-2" / "img" / "1.jpg")
+    (tmp_path / "cat-2" / "groundtruth.txt").write_text("1,2,3\n")
     with pytest.raises(ValueError, match=r"groundtruth.txt:1: expected 4 numbers, got 3"):
         list(open_source(f"lasot:{tmp_path}"))
     with pytest.raises(ValueError, match="one per box"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..records import Clip
@@ -32,6 +33,7 @@ READERS: dict[str, Reader] = {
     "folder": Reader(read_folder, ("folder of photographs",)),
     "coco": Reader(read_coco, ("instances JSON", "folder of pictures")),
     "lasot": Reader(read_lasot, ("folder",)),
+    "lasot-all": Reader(partial(read_lasot, test=True), ("folder",)),
     "got10k": Reader(read_got10k, ("folder of a split",)),
     "trackingnet": Reader(read_trackingnet, ("folder of a chunk",)),
     "vid": Reader(read_vid, ("ILSVRC folder",)),

@@ -9,14 +9,23 @@ import numpy as np
 
 from ..records import Clip, Track
 from .folder import pictures_below
+from .lasot_split import evaluated_names
 from .text import hide, read_flags, read_rows
 
 
-def read_lasot(root: Path) -> Iterator[Clip]:
-    """Yields every sequence below ``root``; fully occluded and out-of-view frames carry no box."""
-    found = False
-    for truth in sorted(root.rglob("groundtruth.txt")):
-        found = True
+def read_lasot(root: Path, test: bool = False) -> Iterator[Clip]:
+    """Yields the sequences below ``root`` but those of the test split, which the runtime evaluates on; with ``test``
+    those too. Fully occluded and out-of-view frames carry no box."""
+    truths = sorted(root.rglob("groundtruth.txt"))
+    if not truths:
+        raise ValueError(f"expected folders with a groundtruth.txt below {root}, as LaSOT has them")
+    left_out = set() if test else evaluated_names(root)
+    kept = [truth for truth in truths if truth.parent.name not in left_out]
+    if not kept:
+        raise ValueError(
+            f"expected sequences of LaSOT's training split below {root}, all {len(truths)} found are of the test split"
+        )
+    for truth in kept:
         folder = truth.parent
         frames = pictures_below(folder / "img")
         boxes = read_rows(truth, 4)
@@ -28,8 +37,6 @@ def read_lasot(root: Path) -> Iterator[Clip]:
         count = min(len(frames), len(boxes))
         category = folder.name.rsplit("-", 1)[0]
         yield Clip(folder.name, frames[:count], [Track(boxes[:count], category=category)], category)
-    if not found:
-        raise ValueError(f"expected folders with a groundtruth.txt below {root}, as LaSOT has them")
 
 
 def read_got10k(root: Path) -> Iterator[Clip]:

@@ -11,17 +11,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from ..refusals import refusals
 from .cutout import cut, segment
 from .flow import window_tracks
-from .readers import READERS, open_source
+from .readers import READERS
 from .records import Clip, Track
+from .sources import Source, named
 from .store import CODECS, Store, StoreWriter
 
 PICTURE_SIZE = 360
@@ -55,7 +57,10 @@ class Counts:
 
 
 def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None) -> Counts:
-    """Packs clips under ``folder``. Unreadable pictures are counted and left out of their clips."""
+    """Packs clips under ``folder``. Unreadable pictures are counted and left out of their clips.
+
+    Raises ValueError where no picture is left, and hands on what the clips' reader raises; there is no pack then.
+    """
     options = options or PackOptions()
     counts = Counts()
     rows = []
@@ -65,6 +70,11 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
     ):
         for clip in clips:
             rows.append(_pack_clip(clip, pictures, cutouts, options, counts))
+        if not any(key in pictures for row in rows for key in row["frames"]):
+            raise ValueError(
+                f"expected readable pictures of at least {MIN_PICTURE_SIDE} px a side, "
+                f"got {counts.unreadable} unreadable and {counts.small} smaller ones"
+            )
     _write_clips(folder, json.dumps(rows))
     return counts
 
@@ -117,7 +127,8 @@ def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options:
             pictures.add(key, small, original)
             counts.pictures += 1
         for number in here:
-            mask = clip.tracks[number].masks[frame].read()
+            with named(f"clip {clip.name}"):
+                mask = clip.tracks[number].masks[frame].read()
             counts.cutouts += _store_cutout(cutouts, f"{clip.name}#{frame}@{number}", picture, mask)
         if guess and guess_key not in cutouts:
             counts.cutouts += _store_cutout(cutouts, guess_key, small, segment(small))
@@ -192,7 +203,19 @@ def _shrink(picture: np.ndarray, size: int) -> np.ndarray:
     scale = size / max(height, width)
     if scale >= 1.0:
         return picture
-    return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    shape = max(round(width * scale), 1), max(round(height * scale), 1)
+    return cv2.resize(picture, shape, interpolation=cv2.INTER_AREA)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """An option's type: a whole number that is not below ``least``."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        return int(text)
+
+    return parse
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -200,35 +223,41 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", metavar="NAME=KIND:PATH", help=f"KIND: {', '.join(READERS)}")
     parser.add_argument("--out", type=Path, required=True, help="cache folder")
-    parser.add_argument("--size", type=int, default=PICTURE_SIZE, help="longest side of a stored picture")
+    parser.add_argument("--size", type=_at_least(1), default=PICTURE_SIZE, help="longest side of a stored picture")
     parser.add_argument("--codec", choices=CODECS, default="raw", help="webp for packs that travel")
     parser.add_argument("--segment", action="store_true", help="cut objects out of photographs without masks")
     parser.add_argument("--windows", action="store_true", help="follow random windows of videos by optical flow")
-    parser.add_argument("--frame-stride", type=int, default=1, help="keep every n-th frame of videos")
+    parser.add_argument("--frame-stride", type=_at_least(1), default=1, help="keep every n-th frame of videos")
     parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
     options = parser.parse_args(arguments)
     if not (options.sources or options.expand):
         parser.error("expected sources, NAME=KIND:PATH, or --expand FOLDER")
+    packs = sorted(path.parent for path in options.expand.glob("*/clips.json")) if options.expand else []
+    if options.expand and not packs:
+        parser.error(f"--expand {options.expand}: expected packs, NAME/clips.json, and found none")
     cv2.setNumThreads(1)
-    if options.expand:
-        packs = sorted(options.expand.glob("*/clips.json"))
-        if not packs:
-            parser.error(f"--expand {options.expand}: expected packs, NAME/clips.json, and found none")
-        for clips in packs:
-            expand(clips.parent, options.out / clips.parent.name)
+    with refusals():
+        _run(packs, options)
+    return 0
+
+
+def _run(packs: list[Path], options: argparse.Namespace) -> None:
+    """Checks all sources before it packs the first: packing takes hours. Raises ValueError naming the one refused."""
+    sources = [Source.parse(text) for text in options.sources]
+    for source in sources:
+        with named(source):
+            source.check()
+    for folder in packs:
+        with named(folder):
+            expand(folder, options.out / folder.name)
     settings = PackOptions(options.size, options.codec, options.segment, options.windows, options.frame_stride)
-    for source in options.sources:
-        name, _, specification = source.partition("=")
-        try:
-            clips = open_source(specification)
-        except ValueError as error:
-            parser.error(str(error))
-        counts = pack(clips, options.out / name, settings)
+    for source in sources:
+        with named(source):
+            counts = pack(source.clips(), options.out / source.name, settings)
         print(
-            f"{name}: {counts.pictures} pictures and {counts.cutouts} cut-outs added, "
+            f"{source.name}: {counts.pictures} pictures and {counts.cutouts} cut-outs added, "
             f"{counts.unreadable} unreadable, {counts.small} smaller than {MIN_PICTURE_SIDE} px"
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..refusals import refusals
 from .config import Mixture, PairConfig
 from .dataset import Dataset
 from .pairs import Kind, Origin, Pair
@@ -60,8 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.origin:
         shares = {origin.name.lower(): float(origin.name.lower() == options.origin) for origin in Origin}
         config = replace(config, mixture=Mixture(**shares))
-    dataset = Dataset(options.cache, config.source_weights)
-    sampler = PairSampler(dataset, config)
+    with refusals():
+        dataset = Dataset(options.cache, config.source_weights)
+        sampler = PairSampler(dataset, config)
     print(
         f"{len(dataset.sources)} sources: {len(dataset.videos)} video tracks, {len(dataset.stills)} boxes in "
         f"photographs, {len(dataset.clips)} clips, {len(dataset.objects)} cut-out objects"

@@ -118,13 +118,16 @@ class StoreWriter:
 
 
 class Store:
-    """Read access to the pictures of a folder; opening reads the indices only."""
+    """Read access to the pictures of a folder; opening reads the indices only. Raises ValueError where a piece is
+    missing."""
 
     def __init__(self, folder: Path) -> None:
         self._maps: list[np.ndarray] = []
         self._entries: dict[str, Entry] = {}
         for number, path in enumerate(_pieces(folder)):
             data = path.with_suffix(".bin")
+            if not data.is_file():
+                raise ValueError(f"expected {data} beside {path.name}, it is missing")
             empty = data.stat().st_size == 0
             self._maps.append(np.zeros(0, np.uint8) if empty else np.memmap(data, np.uint8, "r"))
             for key, value in json.loads(path.read_text()).items():

@@ -22,7 +22,7 @@ from .vos import read_davis, read_youtube_vos
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader and what its paths mean."""
+    """A reader and what its paths mean: folders where that says so, else files."""
 
     read: Callable[..., Iterator[Clip]]
     paths: tuple[str, ...]
@@ -48,10 +48,13 @@ def open_source(specification: str) -> Iterator[Clip]:
     reader = READERS.get(kind)
     if reader is None:
         raise ValueError(f"expected KIND:PATH with KIND one of {', '.join(READERS)}, got {specification!r}")
-    if len(paths) != len(reader.paths):
+    if len(paths) != len(reader.paths) or not all(paths):
         wanted = ":".join(f"<{path}>" for path in reader.paths)
         raise ValueError(f"expected {kind}:{wanted}, got {specification!r}")
-    for path in paths:
+    for path, meaning in zip(paths, reader.paths, strict=True):
         if not Path(path).exists():
-            raise ValueError(f"source {specification!r}: {path} does not exist")
+            raise ValueError(f"{path} does not exist; expected {kind}'s {meaning}")
+        wanted = "folder" if "folder" in meaning else "file"
+        if Path(path).is_dir() != (wanted == "folder"):
+            raise ValueError(f"expected {path} to be a {wanted}, {kind}'s {meaning}")
     return reader.read(*(Path(path) for path in paths))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import numpy as np
 
 from ..records import Clip, Mask, Track
 from .masks import Polygons, RunLengths
+from .text import read_json, understanding
 
 MIN_AREA = 32.0 * 32.0
+_EXPECTED = "COCO instances"
 
 
 def read_coco(annotations: Path, pictures: Path) -> Iterator[Clip]:
@@ -19,10 +20,15 @@ def read_coco(annotations: Path, pictures: Path) -> Iterator[Clip]:
 
     Crowds and objects below :data:`MIN_AREA` square pixels are left out.
     """
-    content = json.loads(annotations.read_text())
+    content = read_json(annotations, _EXPECTED, dict)
     missing = {"images", "annotations"} - content.keys()
     if missing:
-        raise ValueError(f"{annotations}: expected COCO instances, {', '.join(sorted(missing))} is missing")
+        raise ValueError(f"{annotations}: expected {_EXPECTED}, {', '.join(sorted(missing))} is missing")
+    with understanding(annotations, _EXPECTED):
+        yield from _clips(content, pictures)
+
+
+def _clips(content: dict, pictures: Path) -> Iterator[Clip]:
     names = {entry["id"]: entry["name"] for entry in content.get("categories", [])}
     objects: dict[int, list[dict]] = {}
     for annotation in content["annotations"]:

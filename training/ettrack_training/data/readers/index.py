@@ -7,7 +7,6 @@ A photograph with several boxes has one item per box.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +14,24 @@ import numpy as np
 
 from ..records import Clip, Track
 from .masks import LabelPicture
+from .text import read_json, understanding
+
+_EXPECTED = "a list of items with frames"
 
 
 def read_index(root: Path) -> Iterator[Clip]:
     """Yields the items of ``root/index.json``, those with the same frames joined to one clip of several tracks."""
     path = root / "index.json"
     if not path.is_file():
-        raise ValueError(f"expected {path}, a list of items with frames")
+        raise ValueError(f"expected {path}, {_EXPECTED}")
+    items = read_json(path, _EXPECTED, list)
+    with understanding(path, _EXPECTED):
+        yield from _clips(root, items)
+
+
+def _clips(root: Path, listed: list[dict]) -> Iterator[Clip]:
     joined: dict[tuple[str, ...], list[dict]] = {}
-    for item in json.loads(path.read_text()):
+    for item in listed:
         joined.setdefault(tuple(item["frames"]), []).append(item)
     for frames, items in joined.items():
         tracks = [track for item in items if (track := _track(root, item)) is not None]

@@ -80,5 +80,9 @@ def decompress_counts(text: str) -> list[int]:
 
 def read_labels(path: Path) -> np.ndarray:
     """Label values [height, width] of a PNG: palette indices where it has a palette, grey values otherwise."""
-    with Image.open(path) as picture:
-        return np.asarray(picture if picture.mode in ("P", "L") else picture.convert("L"))
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture if picture.mode in ("P", "L") else picture.convert("L"))
+    # Pillow calls a broken PNG a syntax error.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: expected a label picture: {error}") from error

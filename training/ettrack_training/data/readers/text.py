@@ -1,9 +1,13 @@
-"""Small text files of numbers that tracking sets keep beside their frames."""
+"""Small text files of numbers that tracking sets keep beside their frames, and JSON."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +34,10 @@ def read_flags(path: Path) -> np.ndarray:
     """Numbers in any number of lines, float64 [n]; empty where there is no such file."""
     if not path.is_file():
         return np.zeros(0)
-    return np.array([float(value) for value in _SEPARATOR.split(path.read_text().strip()) if value])
+    try:
+        return np.array([float(value) for value in _SEPARATOR.split(path.read_text().strip()) if value])
+    except ValueError as error:
+        raise ValueError(f"{path}: expected numbers: {error}") from error
 
 
 def hide(boxes: np.ndarray, absent: np.ndarray, path: Path) -> np.ndarray:
@@ -40,3 +47,25 @@ def hide(boxes: np.ndarray, absent: np.ndarray, path: Path) -> np.ndarray:
     if len(absent) != len(boxes):
         raise ValueError(f"{path}: expected {len(boxes)} flags, one per box, got {len(absent)}")
     return np.where(absent[:, None] != 0, np.nan, boxes)
+
+
+def read_json(path: Path, expected: str, kind: type) -> Any:
+    """The content of a JSON file, a ``kind`` at its top. Raises ValueError naming the file and what was expected."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: expected {expected}, got no JSON: {error}") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path}: expected {expected}, got a {type(content).__name__}")
+    return content
+
+
+@contextmanager
+def understanding(path: Path, expected: str) -> Iterator[None]:
+    """Raises ValueError naming the file where what was read from it lacks something or is of another type."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{path}: expected {expected}, {error} is missing") from error
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: expected {expected}, {error}") from error

@@ -47,8 +47,11 @@ def read_got10k(root: Path) -> Iterator[Clip]:
         raise ValueError(f"expected GOT-10k sequences in {root}, found none")
     for name in names:
         folder = root / name
+        truth = folder / "groundtruth.txt"
+        if not truth.is_file():
+            raise ValueError(f"expected {truth}, as every sequence of a GOT-10k split has one")
         frames = pictures_below(folder)
-        boxes = read_rows(folder / "groundtruth.txt", 4)
+        boxes = read_rows(truth, 4)
         boxes[:, :2] -= 1
         count = min(len(frames), len(boxes))
         boxes = hide(boxes, read_flags(folder / "absence.label"), folder)
@@ -73,8 +76,15 @@ def read_trackingnet(root: Path) -> Iterator[Clip]:
         raise ValueError(f"expected anno/*.txt in {root}, as TrackingNet's chunks have them")
     for path in annotations:
         boxes = read_rows(path, 4)
-        # Files are numbered without leading zeros.
-        frames = sorted(pictures_below(root / "frames" / path.stem), key=lambda frame: int(frame.stem))
+        frames = sorted(pictures_below(root / "frames" / path.stem), key=_number)
         count = min(len(frames), len(boxes))
         if count:
             yield Clip(path.stem, frames[:count], [Track(np.asarray(boxes[:count]))])
+
+
+def _number(frame: Path) -> int:
+    """Of a frame whose files are numbered without leading zeros."""
+    try:
+        return int(frame.stem)
+    except ValueError as error:
+        raise ValueError(f"{frame}: expected a number as name, as TrackingNet's frames have it") from error

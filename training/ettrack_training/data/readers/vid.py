@@ -23,7 +23,7 @@ def read_vid(root: Path, split: str = "train") -> Iterator[Clip]:
         boxes: dict[str, np.ndarray] = {}
         names: dict[str, str] = {}
         for number, path in enumerate(files):
-            for item in ElementTree.parse(path).getroot().iter("object"):
+            for item in _objects(path):
                 identity = item.findtext("trackid", "0")
                 track = boxes.setdefault(identity, np.full((len(files), 4), np.nan))
                 track[number] = _box(item, path)
@@ -31,6 +31,13 @@ def read_vid(root: Path, split: str = "train") -> Iterator[Clip]:
         frames = [pictures / f"{path.stem}.JPEG" for path in files]
         tracks = [Track(boxes[identity], category=names[identity]) for identity in sorted(boxes)]
         yield Clip(relative.as_posix(), frames, tracks)
+
+
+def _objects(path: Path) -> Iterator[ElementTree.Element]:
+    try:
+        return ElementTree.parse(path).getroot().iter("object")
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path}: expected ImageNet VID's XML: {error}") from error
 
 
 def _box(item: ElementTree.Element, path: Path) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from ..records import Clip, Track, box_of_mask
 from .folder import pictures_below
 from .masks import LabelPicture, read_labels
+from .text import read_json, understanding
 
 # Palette entry of pixels that were not labelled.
 _VOID = 255
@@ -27,12 +27,14 @@ def read_davis(root: Path, resolution: str = "480p", names: list[str] | None = N
 def read_youtube_vos(root: Path) -> Iterator[Clip]:
     """Yields a YouTube-VOS split: ``JPEGImages/ID``, ``Annotations/ID`` and ``meta.json`` with the categories."""
     meta = root / "meta.json"
-    videos = json.loads(meta.read_text())["videos"] if meta.is_file() else {}
-    categories = {
-        (name, int(label)): entry.get("category", "")
-        for name, video in videos.items()
-        for label, entry in video["objects"].items()
-    }
+    expected = "YouTube-VOS' videos with their objects"
+    content = read_json(meta, expected, dict) if meta.is_file() else {"videos": {}}
+    with understanding(meta, expected):
+        categories = {
+            (name, int(label)): entry.get("category", "")
+            for name, video in content["videos"].items()
+            for label, entry in video["objects"].items()
+        }
     yield from _read(root / "JPEGImages", root / "Annotations", None, categories)
 
 

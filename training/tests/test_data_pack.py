@@ -1,4 +1,4 @@
-"""What the packer and the preview refuse, and what they then leave behind."""
+"""What the packer and the preview refuse, what they then leave behind, and what a pack remembers of its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from ettrack_training.data import preview
+from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.pack import main
+from ettrack_training.data.store import StoreWriter
 
 
 def photographs(folder: Path, count: int = 1, size: int = 96) -> Path:
@@ -189,3 +191,115 @@ def test_a_broken_pack_is_not_expanded(tmp_path: Path) -> None:
     assert f"{tmp_path}/cache/a: " in message
     assert "piece-0000.bin" in message
     assert not (tmp_path / "raw" / "a" / "clips.json").exists()
+
+
+def test_a_name_is_given_to_one_source(tmp_path: Path) -> None:
+    one, two = (f"tn=folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
+    message = refusal(tmp_path / "cache", one, two)
+    assert f"expected a NAME of its own for each source, got tn twice: {one} and {two}" in message
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_pack_takes_no_pictures_of_another_source(tmp_path: Path) -> None:
+    one, two = (f"folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
+    cache = tmp_path / "cache"
+    assert main(["--out", str(cache), f"a={one}"]) == 0
+    before = content(cache)
+    message = refusal(cache, f"b={two}", f"a={two}")
+    assert f"a={two}: {cache}/a holds {one} (size 360, codec raw, frame stride 1), not {two} (size 360," in message
+    assert content(cache) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [("--size", "80", "size 80"), ("--codec", "webp", "codec webp"), ("--frame-stride", "2", "frame stride 2")],
+)
+def test_a_pack_takes_no_pictures_stored_another_way(tmp_path: Path, option: str, value: str, named: str) -> None:
+    words = [f"a=folder:{photographs(tmp_path / 'p')}", option]
+    assert main(["--out", str(tmp_path / "cache"), words[0]]) == 0
+    before = content(tmp_path / "cache")
+    message = refusal(tmp_path / "cache", *words, value)
+    holds, wanted = message.split(", not ")
+    assert "(size 360, codec raw, frame stride 1)" in holds
+    assert named in wanted
+    assert content(tmp_path / "cache") == before
+
+
+def test_the_same_command_again_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photographs(tmp_path / "p")
+    assert main(["--out", str(tmp_path / "cache"), f"a=folder:{tmp_path}/p"]) == 0
+    photographs(tmp_path / "p", count=3)
+    # The same folder, seen from another one; cut-outs and windows may come later.
+    monkeypatch.chdir(tmp_path)
+    assert main(["--out", "cache", "a=folder:./p/", "--segment", "--windows"]) == 0
+    assert "a: 2 pictures" in capsys.readouterr().out
+    assert len(Dataset(tmp_path / "cache").clips) == 3
+
+
+def test_a_pack_without_a_record_opens_and_takes_that_of_the_next_run(tmp_path: Path) -> None:
+    one, two = (f"a=folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
+    cache = tmp_path / "cache"
+    assert main(["--out", str(cache), one]) == 0
+    (cache / "a" / "source.json").unlink()
+    assert len(Dataset(cache).clips) == 1
+    assert main(["--out", str(cache), one]) == 0
+    assert " holds folder:" in refusal(cache, two)
+
+
+def test_what_stored_nothing_binds_nobody(tmp_path: Path) -> None:
+    small = photographs(tmp_path / "small", size=32)
+    cache = tmp_path / "cache"
+    refusal(cache, f"a=folder:{small}")
+    assert main(["--out", str(cache), f"a=folder:{photographs(tmp_path / 'p')}"]) == 0
+
+
+def test_an_interrupted_pack_keeps_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (f"a=folder:{photographs(tmp_path / name, count=2)}" for name in ("one", "two"))
+    add = StoreWriter.add
+
+    def interrupted(writer: StoreWriter, key: str, *more: object) -> None:
+        if key.startswith("1.png"):
+            writer.close()
+            raise KeyboardInterrupt
+        add(writer, key, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main(["--out", str(tmp_path / "cache"), one])
+    assert " holds folder:" in refusal(tmp_path / "cache", two)
+    assert main(["--out", str(tmp_path / "cache"), one]) == 0
+    assert len(Dataset(tmp_path / "cache").clips) == 2
+
+
+def test_an_expanded_pack_keeps_its_source(tmp_path: Path) -> None:
+    one, two = (f"a=folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
+    for cache, source in (("webp", one), ("other", two)):
+        assert main(["--out", str(tmp_path / cache), source, "--codec", "webp"]) == 0
+    raw, expand = tmp_path / "raw", ["--expand", str(tmp_path / "webp")]
+    assert "got a twice" in refusal(raw, *expand, one)
+    for _ in range(2):
+        assert main(["--out", str(raw), *expand]) == 0
+    assert main(["--out", str(raw), one]) == 0
+    assert " holds folder:" in refusal(raw, two)
+    assert " holds folder:" in refusal(raw, "--expand", str(tmp_path / "other"))
+    (tmp_path / "other" / "a" / "source.json").unlink()
+    assert "not a pack without a record" in refusal(raw, "--expand", str(tmp_path / "other"))
+
+
+def test_a_cache_is_not_expanded_into_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    cache = str(tmp_path / "cache")
+    assert main(["--out", cache, f"a=folder:{photographs(tmp_path / 'p')}", "--codec", "webp"]) == 0
+    with pytest.raises(SystemExit, match="2"):
+        main(["--out", cache, "--expand", f"{cache}/"])
+    assert "expected another folder than --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"source": "folder:/p"}', '{"source": 1, "size": 1, "codec": 1, "x": 1}'])
+def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
+    source = f"a=folder:{photographs(tmp_path / 'p')}"
+    assert main(["--out", str(tmp_path / "cache"), source]) == 0
+    (tmp_path / "cache" / "a" / "source.json").write_text(text)
+    assert "cache/a/source.json: expected source, size, codec, frame_stride" in refusal(tmp_path / "cache", source)

@@ -160,6 +160,17 @@ def test_trackingnet_orders_frames_by_number(tmp_path: Path) -> None:
     assert clip.tracks[0].boxes[11].tolist() == [11, 5.5, 20, 30]
 
 
+def test_trackingnets_chunks_are_one_source(tmp_path: Path) -> None:
+    for chunk in ("TRAIN_0", "TRAIN_11", "TEST"):
+        picture(tmp_path / chunk / "frames" / "a_0" / "0.jpg")
+        (tmp_path / chunk / "anno").mkdir()
+        (tmp_path / chunk / "anno" / "a_0.txt").write_text("1,5.5,20,30\n")
+    first, last = open_source(f"trackingnet:{tmp_path}")
+    assert (first.name, last.name) == ("TRAIN_0/a_0", "TRAIN_11/a_0")
+    assert list(last.frames) == [tmp_path / "TRAIN_11" / "frames" / "a_0" / "0.jpg"]
+    assert names(f"trackingnet:{tmp_path}/TEST") == ["a_0"]
+
+
 def test_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
     annotations = tmp_path / "Annotations" / "VID" / "train" / "part" / "snippet"
     annotations.mkdir(parents=True)

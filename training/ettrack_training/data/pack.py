@@ -3,7 +3,8 @@
     python -m ettrack_training.data.pack --out CACHE davis=index:/data/davis16 caltech=folder:/data/caltech101
 
 Each NAME=KIND:PATH becomes CACHE/NAME with ``pictures/`` and ``cutouts/`` (see
-:mod:`ettrack_training.data.store`) and ``clips.json``. Interrupted builds resume.
+:mod:`ettrack_training.data.store`), ``source.json`` (what it was made from) and ``clips.json``. The same command
+again resumes an interrupted build.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,10 +22,11 @@ import numpy as np
 from ..refusals import refusals
 from .cutout import cut, segment
 from .flow import window_tracks
+from .provenance import PackRecord, check_record
 from .readers import READERS
 from .records import Clip, Track
 from .sources import Source, named
-from .store import CODECS, Store, StoreWriter
+from .store import CODECS, Store, StoreWriter, write_whole
 
 PICTURE_SIZE = 360
 VIEWS_PER_TRACK = 24
@@ -75,12 +77,17 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
                 f"expected readable pictures of at least {MIN_PICTURE_SIDE} px a side, "
                 f"got {counts.unreadable} unreadable and {counts.small} smaller ones"
             )
-    _write_clips(folder, json.dumps(rows))
+    # The last file of a pack, which makes it one.
+    write_whole(folder / "clips.json", json.dumps(rows))
     return counts
 
 
 def expand(source: Path, folder: Path) -> None:
-    """Rewrites a pack that travelled compressed as a raw one."""
+    """Rewrites a pack that travelled compressed as a raw one. Raises ValueError where ``folder`` holds another one."""
+    record = _expanded_record(source)
+    check_record(folder, record)
+    if record is not None:
+        record.write(folder)
     for part in ("pictures", "cutouts"):
         store = Store(source / part)
         with StoreWriter(folder / part) as writer:
@@ -88,14 +95,12 @@ def expand(source: Path, folder: Path) -> None:
                 if key not in writer:
                     entry = store.entry(key)
                     writer.add(key, store.load(entry), (entry.original_height, entry.original_width))
-    _write_clips(folder, (source / "clips.json").read_text())
+    write_whole(folder / "clips.json", (source / "clips.json").read_text())
 
 
-def _write_clips(folder: Path, text: str) -> None:
-    """The last file of a pack, which makes it one: whole or not at all."""
-    temporary = folder / "clips.json.tmp"
-    temporary.write_text(text)
-    temporary.rename(folder / "clips.json")
+def _expanded_record(source: Path) -> PackRecord | None:
+    record = PackRecord.read(source)
+    return None if record is None else replace(record, codec="raw")
 
 
 def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options: PackOptions, counts: Counts) -> dict:
@@ -235,24 +240,43 @@ def main(arguments: list[str] | None = None) -> int:
     packs = sorted(path.parent for path in options.expand.glob("*/clips.json")) if options.expand else []
     if options.expand and not packs:
         parser.error(f"--expand {options.expand}: expected packs, NAME/clips.json, and found none")
+    if options.expand and options.expand.resolve() == options.out.resolve():
+        parser.error(f"--expand {options.expand}: expected another folder than --out")
     cv2.setNumThreads(1)
     with refusals():
         _run(packs, options)
     return 0
 
 
+def _refuse_repeats(asked: list[tuple[str, object]]) -> None:
+    """Each of them fills the folder of its NAME; the last would replace the others."""
+    seen: dict[str, object] = {}
+    for name, what in asked:
+        if name in seen:
+            raise ValueError(f"expected a NAME of its own for each source, got {name} twice: {seen[name]} and {what}")
+        seen[name] = what
+
+
 def _run(packs: list[Path], options: argparse.Namespace) -> None:
     """Checks all sources before it packs the first: packing takes hours. Raises ValueError naming the one refused."""
     sources = [Source.parse(text) for text in options.sources]
-    for source in sources:
+    _refuse_repeats([(folder.name, folder) for folder in packs] + [(source.name, source) for source in sources])
+    shape = options.size, options.codec, options.frame_stride
+    records = [PackRecord.of(source.specification, *shape) for source in sources]
+    for folder in packs:
+        with named(folder):
+            check_record(options.out / folder.name, _expanded_record(folder))
+    for source, record in zip(sources, records, strict=True):
         with named(source):
+            check_record(options.out / source.name, record)
             source.check()
     for folder in packs:
         with named(folder):
             expand(folder, options.out / folder.name)
     settings = PackOptions(options.size, options.codec, options.segment, options.windows, options.frame_stride)
-    for source in sources:
+    for source, record in zip(sources, records, strict=True):
         with named(source):
+            record.write(options.out / source.name)
             counts = pack(source.clips(), options.out / source.name, settings)
         print(
             f"{source.name}: {counts.pictures} pictures and {counts.cutouts} cut-outs added, "

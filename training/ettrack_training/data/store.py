@@ -108,10 +108,7 @@ class StoreWriter:
         else:
             self._file.close()
             Path(f"{data}.tmp").rename(data)
-        index = data.with_suffix(".json")
-        temporary = Path(f"{index}.tmp")
-        temporary.write_text(json.dumps(self._index))
-        temporary.rename(index)
+        write_whole(data.with_suffix(".json"), json.dumps(self._index))
         self._piece += 1
         self._index = {}
         self._file = None
@@ -158,6 +155,13 @@ class Store:
         if entry.codec == "raw":
             return data.reshape(entry.height, entry.width, entry.channels)
         return _from_opencv(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    temporary = Path(f"{path}.tmp")
+    temporary.write_text(text)
+    temporary.rename(path)
 
 
 def _pieces(folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ READERS: dict[str, Reader] = {
     "lasot": Reader(read_lasot, ("folder",)),
     "lasot-all": Reader(partial(read_lasot, test=True), ("folder",)),
     "got10k": Reader(read_got10k, ("folder of a split",)),
-    "trackingnet": Reader(read_trackingnet, ("folder of a chunk",)),
+    "trackingnet": Reader(read_trackingnet, ("folder of a chunk or of chunks",)),
     "vid": Reader(read_vid, ("ILSVRC folder",)),
     "davis": Reader(read_davis, ("folder",)),
     "youtube-vos": Reader(read_youtube_vos, ("folder of a split",)),
@@ -53,8 +53,8 @@ def open_source(specification: str) -> Iterator[Clip]:
         raise ValueError(f"expected {kind}:{wanted}, got {specification!r}")
     for path, meaning in zip(paths, reader.paths, strict=True):
         if not Path(path).exists():
-            raise ValueError(f"{path} does not exist; expected {kind}'s {meaning}")
+            raise ValueError(f"{path} does not exist, expected the {meaning} there")
         wanted = "folder" if "folder" in meaning else "file"
         if Path(path).is_dir() != (wanted == "folder"):
-            raise ValueError(f"expected {path} to be a {wanted}, {kind}'s {meaning}")
+            raise ValueError(f"expected {path} to be a {wanted}, the {meaning}")
     return reader.read(*(Path(path) for path in paths))

@@ -70,16 +70,21 @@ def _category(meta: Path) -> str:
 
 
 def read_trackingnet(root: Path) -> Iterator[Clip]:
-    """Yields a TrackingNet chunk: ``frames/NAME/0.jpg`` ... and ``anno/NAME.txt``."""
-    annotations = sorted((root / "anno").glob("*.txt"))
-    if not annotations:
-        raise ValueError(f"expected anno/*.txt in {root}, as TrackingNet's chunks have them")
-    for path in annotations:
-        boxes = read_rows(path, 4)
-        frames = sorted(pictures_below(root / "frames" / path.stem), key=_number)
-        count = min(len(frames), len(boxes))
-        if count:
-            yield Clip(path.stem, frames[:count], [Track(np.asarray(boxes[:count]))])
+    """Yields a TrackingNet chunk, ``frames/NAME/0.jpg`` ... and ``anno/NAME.txt``; where ``root`` is none, the chunks
+    ``TRAIN_0`` ... ``TRAIN_11`` that lie in it."""
+    chunks = [] if (root / "anno").is_dir() else sorted(path for path in root.glob("TRAIN_*") if path.is_dir())
+    listed = {chunk: sorted((chunk / "anno").glob("*.txt")) for chunk in chunks or [root]}
+    for chunk, truths in listed.items():
+        if not truths:
+            raise ValueError(f"expected anno/*.txt in {chunk}, as TrackingNet's chunks have them")
+    for chunk, truths in listed.items():
+        for path in truths:
+            boxes = read_rows(path, 4)
+            frames = sorted(pictures_below(chunk / "frames" / path.stem), key=_number)
+            count = min(len(frames), len(boxes))
+            if count:
+                name = f"{chunk.name}/{path.stem}" if chunks else path.stem
+                yield Clip(name, frames[:count], [Track(np.asarray(boxes[:count]))])
 
 
 def _number(frame: Path) -> int:

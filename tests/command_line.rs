@@ -336,6 +336,10 @@ fn an_unreadable_frame_is_counted_and_a_change_of_size_ends_the_run() {
         error.contains("frame 4 (4.png)") && error.contains("5x2") && error.contains("96x72"),
         "{error}"
     );
+    let one = ["--output", output.to_str().unwrap(), "--save"];
+    let twice = track(&source, &[&one[..], &[output.to_str().unwrap()]].concat());
+    let (_, refusal) = expect(&twice, 2);
+    assert!(refusal.contains("expected two files"), "{refusal}");
     // What was tracked until then is kept, whole.
     assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1 + 4);
     assert_eq!(
@@ -728,6 +732,24 @@ fn an_evaluation_says_what_it_ran_and_goes_on_after_what_fails() {
         errors.contains("12 of 12 runs were already done"),
         "{errors}"
     );
+
+    // Only what is run again is forgotten.
+    let (_, errors) = expect(&eval(&["--sequence=Couple", "--fresh"]), 0);
+    assert!(!errors.contains("already done"), "{errors}");
+    let (_, errors) = expect(&eval(&spatial), 0);
+    assert!(errors.contains("12 of 12 runs"), "{errors}");
+
+    // What it is compared with may be broken.
+    let theirs = folder.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("Couple.txt"), "1,2,3,NaN\n").unwrap();
+    let compare = format!("--compare=Theirs={}", theirs.display());
+    let (_, errors) = expect(&eval(&["--sequence=Couple", &compare]), 0);
+    assert!(errors.contains("warning: Theirs: Couple: "), "{errors}");
+    assert!(out.join("summary.json").is_file());
+
+    let (_, errors) = expect(&eval(&["--subset=test"]), 2);
+    assert!(errors.contains("otb100 has no subset"), "{errors}");
 }
 
 #[test]

@@ -88,6 +88,19 @@ pub enum RecordingError {
         /// The number of images.
         expected: usize,
     },
+    /// Images cannot be told apart by their stamps.
+    #[error(
+        "{images} images on {topic:?} have {stamps} different stamps; expected one of its own for each, by which answers are \
+         matched with the truth"
+    )]
+    EqualStamps {
+        /// The topic of the images or of their truth.
+        topic: String,
+        /// How many there are.
+        images: usize,
+        /// Stamps that differ.
+        stamps: usize,
+    },
     /// No answer belongs to an image with truth.
     #[error(
         "none of the {answers} answers on {topic:?} has the stamp of one of the {images} images with truth and follows a target"
@@ -177,15 +190,16 @@ fn judge(given: &Answers, truth: &TrueBoxes) -> Option<Result<RecordingScore, Re
 }
 
 fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError> {
-    let mut boxes = BTreeMap::new();
-    match truth {
+    let mut boxes = Vec::new();
+    let topic = match truth {
         Truth::Topic(topic) => {
             read(played, topic, Detection2DArray::TYPE, |bytes| {
                 let array = Detection2DArray::from_cdr(bytes)?;
                 let target = array.detections.first().map(|found| found.bbox.into());
-                boxes.insert(array.header.stamp, target);
+                boxes.push((array.header.stamp, target));
                 Ok(())
             })?;
+            topic.clone()
         }
         Truth::File {
             path,
@@ -215,9 +229,28 @@ fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError>
             }
             let rows = rows.into_iter().map(|row| to_box(row, 0.0));
             boxes.extend(stamps.into_iter().zip(rows));
+            topic
         }
+    };
+    by_stamp(topic, boxes)
+}
+
+/// # Errors
+/// [`RecordingError::EqualStamps`]
+fn by_stamp(
+    topic: String,
+    boxes: Vec<(Stamp, Option<BoundingBox>)>,
+) -> Result<TrueBoxes, RecordingError> {
+    let images = boxes.len();
+    let by_stamp: TrueBoxes = boxes.into_iter().collect();
+    if by_stamp.len() < images {
+        return Err(RecordingError::EqualStamps {
+            topic,
+            images,
+            stamps: by_stamp.len(),
+        });
     }
-    Ok(boxes)
+    Ok(by_stamp)
 }
 
 /// Gives every message of a topic to `each`.
@@ -255,6 +288,20 @@ mod tests {
             sec: frame,
             nanosec: 0,
         }
+    }
+
+    #[test]
+    fn images_of_one_stamp_are_refused() {
+        let boxes = |stamps: [i32; 3]| {
+            let boxes = stamps.map(|frame| (stamp(frame), None));
+            by_stamp("/image".to_owned(), boxes.to_vec())
+        };
+        assert_eq!(boxes([0, 1, 2]).expect("they differ").len(), 3);
+        let refused = boxes([0, 0, 2]).expect_err("two are equal").to_string();
+        assert!(
+            refused.contains("3 images on \"/image\" have 2 different stamps"),
+            "{refused}"
+        );
     }
 
     #[test]

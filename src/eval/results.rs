@@ -102,6 +102,17 @@ impl ResultFolder {
         self.root.join("done").join(format!("{name}.json"))
     }
 
+    /// Takes back that a sequence is finished.
+    pub fn forget(&self, name: &str) -> Result<(), OutputError> {
+        let path = self.done(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(OutputError { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes one sequence; it counts as finished only when all files stand.
     pub fn write(
         &self,
@@ -109,14 +120,9 @@ impl ResultFolder {
         fingerprint: &str,
         result: &SequenceResult,
     ) -> Result<(), OutputError> {
-        let done = self.done(name);
         // An older mark must not vouch for half of the new files.
-        match fs::remove_file(&done) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(OutputError { path: done, source });
-            }
-            _ => {}
-        }
+        self.forget(name)?;
+        let done = self.done(name);
         write_file(
             &self.boxes(name),
             boxes_text(&result.boxes, self.kind.first_pixel(), ",", 4),

@@ -58,7 +58,7 @@ pub enum VideoError {
     },
     /// ffmpeg is not there.
     #[error(
-        "cannot start ffmpeg to write {path}: {source}; install ffmpeg, or choose a name that ends in .gif, which needs none"
+        "cannot start ffmpeg to write {path}; install ffmpeg, or choose a name that ends in .gif, which needs none"
     )]
     NoFfmpeg {
         /// The file that was to be written.

@@ -14,7 +14,7 @@ use ettrack::eval::results::{
     ResultFolder, SequenceResult, TextLayout, find_boxes, find_seconds, write_layout,
 };
 use ettrack::eval::runner::{Outcome, Progress, run};
-use ettrack::eval::score::{Summary, TrackerScore, score_sequence};
+use ettrack::eval::score::{SequenceScore, Summary, TrackerScore, score_sequence};
 use ettrack::model::ModelFolder;
 use ettrack::output::write_file;
 use ettrack::tracker::Tracker;
@@ -94,14 +94,13 @@ impl LayoutArg {
 }
 
 /// A `--compare`: a folder of result files, and what its tracker is called.
-struct Compared<'a> {
-    argument: &'a str,
+struct Compared {
     label: String,
     folder: PathBuf,
 }
 
-impl<'a> Compared<'a> {
-    fn parse(argument: &'a str) -> anyhow::Result<Self> {
+impl Compared {
+    fn parse(argument: &str) -> anyhow::Result<Self> {
         let (label, folder) = match argument.split_once('=') {
             Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
             None => (label_of(Path::new(argument)), PathBuf::from(argument)),
@@ -111,11 +110,7 @@ impl<'a> Compared<'a> {
                 "--compare {argument}: expected a folder of result files"
             )));
         }
-        Ok(Self {
-            argument,
-            label,
-            folder,
-        })
+        Ok(Self { label, folder })
     }
 }
 
@@ -213,13 +208,9 @@ impl EvalArgs {
         let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
         let results = ResultFolder::new(&self.output, self.dataset.kind);
         if self.fresh {
-            let done = self.output.join("done");
-            match fs::remove_dir_all(&done) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", done.display()));
-                }
-                _ => {}
-            }
+            entries
+                .iter()
+                .try_for_each(|entry| results.forget(&entry.name))?;
         }
         let bars = Bars::new(entries.len());
         let outcomes = run(
@@ -253,7 +244,7 @@ impl EvalArgs {
         &self,
         protocol: &Protocol,
         boxes: Boxes,
-        compared: &[Compared<'_>],
+        compared: &[Compared],
     ) -> anyhow::Result<()> {
         let Boxes {
             tracked,
@@ -353,33 +344,29 @@ impl EvalArgs {
 
     fn compared(
         &self,
-        other: &Compared<'_>,
+        other: &Compared,
         protocol: &Protocol,
         tracked: &[Tracked],
     ) -> anyhow::Result<TrackerScore> {
-        let Compared {
-            argument,
-            label,
-            folder,
-        } = other;
+        let Compared { label, folder } = other;
         let mut scores = Vec::new();
         for one in tracked {
-            let boxes = find_boxes(folder, self.dataset.kind, &one.sequence.name)
-                .with_context(|| BadInput(format!("--compare {argument}")))?;
-            let Some(boxes) = boxes else {
-                eprintln!("warning: {label} has no boxes of {}", one.sequence.name);
-                continue;
+            let score = || -> anyhow::Result<SequenceScore> {
+                let name = &one.sequence.name;
+                let boxes = find_boxes(folder, self.dataset.kind, name)?
+                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
+                let seconds = find_seconds(folder, name)?;
+                let size = || image_size(&one.sequence);
+                let (sequence, confidence) = (&one.sequence, Vec::new());
+                Ok(score_sequence(
+                    protocol, sequence, boxes, confidence, &seconds, size,
+                )?)
             };
-            let seconds = find_seconds(folder, &one.sequence.name)
-                .with_context(|| BadInput(format!("--compare {argument}")))?;
-            let score =
-                score_sequence(protocol, &one.sequence, boxes, Vec::new(), &seconds, || {
-                    image_size(&one.sequence)
-                })
-                .with_context(|| {
-                    BadInput(format!("--compare {argument}: {}", one.sequence.name))
-                })?;
-            scores.push(score);
+            // Its own results are worth more than what they are compared with.
+            match score() {
+                Ok(score) => scores.push(score),
+                Err(error) => eprintln!("warning: {label}: {}: {error:#}", one.sequence.name),
+            }
         }
         Ok(TrackerScore::new(
             label.clone(),

@@ -5,13 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::model::ModelFolder;
 use ettrack::output::PendingFile;
-use ettrack::overlay::{self, VideoWriter};
+use ettrack::overlay::{self, VideoError, VideoWriter};
 use ettrack::source::{self, FrameInfo, FrameSource};
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
 
@@ -191,6 +191,14 @@ struct Summary {
 impl TrackArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
+        if let (Some(rows), Some(video)) = (&self.output, &self.save)
+            && std::path::absolute(rows)? == std::path::absolute(video)?
+        {
+            bail!(BadInput(format!(
+                "--output and --save are both {}: expected two files",
+                video.display()
+            )));
+        }
         let mut source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput(error.to_string()))?;
         let mut tracker = self.open_tracker()?;
@@ -316,12 +324,12 @@ impl TrackArgs {
             return Ok(None);
         };
         let rate = self.rate.or(source.frame_rate()).unwrap_or(30.0);
-        Ok(Some(VideoWriter::create(
-            path,
-            frame.width(),
-            frame.height(),
-            rate,
-        )?))
+        match VideoWriter::create(path, frame.width(), frame.height(), rate) {
+            Err(error @ VideoError::NoFfmpeg { .. }) => {
+                Err(error).with_context(|| BadInput("--save".into()))
+            }
+            video => Ok(Some(video?)),
+        }
     }
 }
 

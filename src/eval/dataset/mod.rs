@@ -119,6 +119,16 @@ pub enum DatasetError {
         /// What there is.
         known: String,
     },
+    /// A part that the benchmark does not have.
+    #[error("{kind} has no subset {subset:?}; expected {expected}")]
+    NoSubset {
+        /// The benchmark.
+        kind: DatasetKind,
+        /// What was asked for.
+        subset: Subset,
+        /// What there is.
+        expected: &'static str,
+    },
     /// No evaluation of that name.
     #[error("unknown evaluation {name:?}; known: {known}")]
     UnknownEvaluation {
@@ -316,6 +326,24 @@ pub fn list(
     options: DatasetOptions,
     names: &[String],
 ) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let expected = match kind {
+        DatasetKind::Got10k => "val or test",
+        DatasetKind::Lasot => "test or all",
+        _ => "none",
+    };
+    let is_part = match options.subset {
+        Subset::Usual => true,
+        Subset::Validation => kind == DatasetKind::Got10k,
+        Subset::Test => matches!(kind, DatasetKind::Got10k | DatasetKind::Lasot),
+        Subset::All => kind == DatasetKind::Lasot,
+    };
+    if !is_part {
+        return Err(DatasetError::NoSubset {
+            kind,
+            subset: options.subset,
+            expected,
+        });
+    }
     // One clear message for the commonest mistake, whatever the layout.
     std::fs::read_dir(root).map_err(DatasetError::io(root))?;
     let mut entries = match kind {

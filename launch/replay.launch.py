@@ -146,18 +146,12 @@ def judge(given):
     truth = (
         ["--truth-topic", given("truth_topic")]
         if given("truth_topic")
-        else ["--truth", given("truth"), *image_topic_in_bag(given)]
+        else ["--truth", given("truth"), "--image-topic", in_bag(given("image_topic"))]
     )
     command = str(Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack")
     score = ExecuteProcess(cmd=[command, "score", given("output"), "--bag", given("bag"), *truth], output="screen")
     # A moment for the last lines to be read by whoever started this.
     return [written, score, after(score, TimerAction(period=SETTLE, actions=[end]))]
-
-
-def image_topic_in_bag(given):
-    """The full name of the images' topic as recorded."""
-    suffix = "/compressed" if given("image_transport") == "compressed" else ""
-    return ["--image-topic", in_bag(given("image_topic")) + suffix]
 
 
 def in_bag(topic):

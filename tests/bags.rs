@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use ettrack::bag::{Bag, BagError, BagWriter};
 use ettrack::frame::{Encoding, ImageBuffer};
 use ettrack::message::{CompressedImage, Image, Message};
-use ettrack::source::{self, BagSource, FrameSource, SourceError};
+use ettrack::source::{self, BagSource, FrameSource, SourceError, Transport, image_topic};
 use mcap::records::MessageHeader;
 use proptest::prelude::*;
 use support::*;
@@ -691,6 +691,22 @@ fn the_topic_of_images_is_found_or_asked_for() {
         BagSource::open(&none, Some("/chatter")),
         Err(SourceError::TopicType { .. })
     ));
+    // Of an image topic its compressed form may be all that was recorded.
+    let compressed = write(
+        "compressed.db3",
+        &[
+            ("/left/compressed", CompressedImage::TYPE),
+            ("/right", Image::TYPE),
+            ("/right/compressed", CompressedImage::TYPE),
+        ],
+    );
+    let bag = Bag::open(&compressed).unwrap();
+    let choice = |wanted| image_topic(&bag, &compressed, Some(wanted)).unwrap();
+    assert_eq!(
+        choice("/left"),
+        ("/left/compressed".to_owned(), Transport::Compressed)
+    );
+    assert_eq!(choice("/right"), ("/right".to_owned(), Transport::Raw));
 }
 
 #[test]

@@ -37,6 +37,13 @@ pub fn image_topic(
     wanted: Option<&str>,
 ) -> Result<(String, Transport), SourceError> {
     if let Some(name) = wanted {
+        // Of an image topic often its compressed form alone is recorded.
+        let compressed = format!("{name}/compressed");
+        let is_there = |name: &str| bag.topics().iter().any(|topic| topic.name == name);
+        let name = match !is_there(name) && is_there(&compressed) {
+            true => &compressed,
+            false => name,
+        };
         let topic = bag.topic(name)?;
         let transport =
             Transport::of_type(&topic.type_name).ok_or_else(|| SourceError::TopicType {

@@ -111,6 +111,9 @@ def run(command):
 
 def last_line(result):
     lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+    # Without a network pip ends by saying that there is no such package.
+    if any("connection broken" in line or "Failed to establish" in line for line in lines):
+        return "no connection to the package index"
     return lines[-1].strip() if lines else f"exit code {result.returncode}"
 
 

@@ -10,9 +10,10 @@ from .checkpoint import CheckpointError
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Ends the program with the reason, instead of a traceback, where bad input is refused. For the preparations of
+    """Ends the program with the reason, instead of a traceback, where bad input is refused or cannot be
+    read. For the preparations of
     long runs, not for the runs: what goes wrong there is no refusal."""
     try:
         yield
-    except (CheckpointError, ValueError) as error:
+    except (CheckpointError, ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error

@@ -29,11 +29,12 @@ from .networks.et_track import ETTrack, ETTrackConfig
 from .networks.exemplar import ExemplarLayer
 from .networks.nano import NANO, NANO_FAST
 from .pixels import normalise
+from .refusals import refusals
 from .trackers.anchor_free import graphs
 from .train.state import CheckpointFile
 
 
-class ReopenError(Exception):
+class ReopenError(ValueError):
     """A model folder that is not an export of the wanted network; says where they part."""
 
 
@@ -238,6 +239,7 @@ def difference(network: ETTrack, folder: Path, template: Tensor, search: Tensor)
     return {name: float(np.abs(theirs - own.numpy()).max()) for name, theirs, own in pairs}
 
 
+@refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="model folder of an ettrack-nano")
@@ -253,6 +255,9 @@ def main(argv: list[str] | None = None) -> None:
     for name, value in difference(network, args.folder, template[:1], search[:1]).items():
         print(f"{name}: largest difference from the folder's {value:.1e}")
     CheckpointFile(args.out).save({"state_dict": network.state_dict(), "config": config.to_dict()})
+    base = "ettrack-nano-fast" if config.exemplars == NANO_FAST.exemplars else "ettrack-nano"
+    context = "null" if config.box_context is None else config.box_context
+    print(f"in a recipe that goes on from it: network: {{base: {base}, box_context: {context}}}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_got10k(tmp_path: Path) -> None:
     folder = tmp_path / "GOT-10k_Train_000001"
     for number in range(1, 3):
         picture(folder / f"{number:08}.jpg")
-    (folder / "groundtruth.txt").write_text("11.0000,21.0000,30.0,40.0\n12.0,21.0,30.0,40.0\n")
+    (folder / "groundtruth.txt").write_text("10.0000,20.0000,30.0,40.0\n11.0,20.0,30.0,40.0\n")
     (folder / "absence.label").write_text("0\n1\n")
     (folder / "meta_info.ini").write_text("[METAINFO]\nobject_class: bear\nmotion_class: walking\n")
     (tmp_path / "list.txt").write_text("GOT-10k_Train_000001\n")

@@ -65,3 +65,12 @@ def test_a_wheel_without_the_library_is_refused(script, tmp_path, monkeypatch):
     with pytest.raises(script.Unavailable, match="holds no"):
         script.install(tmp_path / "runtime")
     assert not (tmp_path / "runtime").exists()
+
+
+def test_without_a_network_the_message_says_so(script, tmp_path, monkeypatch):
+    broken = (
+        "WARNING: Retrying after connection broken by 'NewConnectionError': /simple\nERROR: No matching distribution"
+    )
+    monkeypatch.setattr(script, "run", lambda command: subprocess.CompletedProcess(command, 1, "", broken))
+    with pytest.raises(script.Unavailable, match="no connection to the package index"):
+        script.install(tmp_path / "runtime")

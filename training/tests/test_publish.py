@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
-from ettrack_training.distil.publish import main
+from ettrack_training.distil.publish import CONSTANTS, LOST, WEIGHTS, main
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.train.state import CheckpointFile
@@ -40,3 +42,39 @@ def test_a_backbone_of_its_own_replaces_the_checkpoints(tmp_path: Path) -> None:
     told = checksums("told", "--backbone", str(tmp_path / "backbone.pt"))
     network.backbone_net.load_state_dict(backbone)
     assert told == checksums("expected")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"tracking": {"default": {"penalty": 0.1}}}, r"unknown tracking\.default\.penalty; expected among window"),
+        ({"lost": {"weights": {"colour": 1}}}, r"unknown lost\.weights\.colour"),
+        ({"losts": {}}, "unknown losts; expected among tracking, lost"),
+        (3, "expected keys and values, got 3"),
+    ],
+)
+def test_settings_that_the_runtime_would_refuse_leave_the_folder_as_it_is(
+    tmp_path: Path, settings: object, named: str
+) -> None:
+    checkpoint, folder, path = tmp_path / "run.pt", tmp_path / "model", tmp_path / "settings.yaml"
+    CheckpointFile(checkpoint).save({"state_dict": micro_network().state_dict(), "config": MICRO.to_dict()})
+    main([str(checkpoint), str(folder)])
+    before = (folder / "model.yaml").read_bytes()
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(SystemExit, match=named):
+        main([str(checkpoint), str(folder), "--settings", str(path)])
+    assert (folder / "model.yaml").read_bytes() == before
+    with pytest.raises(SystemExit, match="error: .*absent.yaml"):
+        main([str(checkpoint), str(folder), "--settings", str(tmp_path / "absent.yaml")])
+
+
+def test_the_known_settings_are_the_runtimes() -> None:
+    source = Path(__file__).parents[2] / "src"
+
+    def fields(file: str, struct: str) -> set[str]:
+        body = (source / file).read_text().split(f"pub struct {struct} {{")[1].split("\n}")[0]
+        return set(re.findall(r"^    pub (\w+):", body, re.MULTILINE))
+
+    assert fields("model/manifest.rs", "Constants") == set(CONSTANTS)
+    assert fields("tracker/lost.rs", "LostSettings") == set(LOST)
+    assert fields("tracker/lost.rs", "Weights") == set(WEIGHTS)

@@ -186,6 +186,23 @@ def test_checkpoints_of_other_networks_are_refused(tmp_path: Path) -> None:
     torch.testing.assert_close(target.cls_pred_head.cls_pred.weight, source.cls_pred_head.cls_pred.weight)
 
 
+def test_a_start_for_other_windows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training(tmp_path).save()
+    start_from(ETTrack(replace(MICRO, box_context=0.6)), whole=tmp_path / "checkpoint.pt")
+    assert "note: box_context: None in" in capsys.readouterr().err
+    start_from(ETTrack(MICRO), whole=tmp_path / "checkpoint.pt")
+    assert capsys.readouterr().err == ""
+
+
+def test_lighttracks_name_of_the_backbone_is_known(tmp_path: Path) -> None:
+    backbone = ETTrack(MICRO).backbone_net.state_dict()
+    state = {f"features.{name}": value for name, value in backbone.items()}
+    torch.save({"state_dict": {**state, "head.weight": torch.zeros(1)}}, tmp_path / "lighttrack.pth")
+    target = ETTrack(MICRO)
+    start_from(target, backbone=tmp_path / "lighttrack.pth")
+    torch.testing.assert_close(dict(target.backbone_net.state_dict()), dict(backbone))
+
+
 def test_a_run_starts_from_another_ones_averaged_weights_also_in_pieces(tmp_path: Path) -> None:
     run = training(tmp_path)
     for number in range(2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -36,6 +37,13 @@ def test_the_papers_recipe() -> None:
     assert recipe.schedule.steps == 50 * 15_625
     assert recipe.optimizer.frozen_backbone == 10 * 15_625
     assert not recipe.needs_teacher
+    # Both axes of a search crop between 0.82 and 1.18, apart; targets keep their shape.
+    crop, rng = recipe.pairs.crop, np.random.default_rng(1)
+    assert {crop.draw_stretch(rng) for _ in range(9)} == {1.0}
+    draws = np.array([crop.draw_search_scale(rng) for _ in range(2000)])
+    axes = np.stack([draws[:, 0] * draws[:, 1], draws[:, 0] / draws[:, 1]])
+    assert axes.min() == pytest.approx(0.82, abs=0.01) and axes.max() == pytest.approx(1.18, abs=0.01)
+    assert abs(np.corrcoef(axes)[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,12 @@ def test_the_papers_recipe() -> None:
         ({"loss": {"bce": 1}}, r"loss\.bce"),
         ({"data": {"pairs": {"mixture": {"videos": 1}}}}, r"data\.pairs\.mixture\.videos"),
         ({"network": {"base": "ettrack", "heads": 2}}, r"network\.heads"),
-        ({"network": "resnet"}, "ettrack, ettrack-nano, got 'resnet'"),
+        ({"network": "resnet"}, "ettrack, ettrack-nano, ettrack-nano-box, ettrack-nano-fast, got 'resnet'"),
+        ({"data": {"pairs": {"wrong_template": 20}}}, r"data\.pairs\.wrong_template: expected a share .* got 20"),
+        ({"data": {"pairs": {"wrong_template": 0.6, "absent": 0.6}}}, "at most 1 together"),
+        ({"data": {"pairs": {"max_gap": -3}}}, r"data\.pairs\.max_gap: expected at least 1, got -3"),
+        ({"data": {"pairs": {"mixture": {"video": -1}}}}, r"mixture\.video: expected at least 0"),
+        ({"data": {"pairs": {"source_weights": {"davis": -1}}}}, r"source_weights\.davis: expected at least 0"),
         ({"labels": {"score": "round"}}, r"labels\.score: expected one of plus, centre, centreness, got 'round'"),
         ({"schedule": {"steps": "five"}}, r"schedule\.steps: expected a whole number .* got 'five'"),
         ({"schedule": {"steps": True}}, r"schedule\.steps"),

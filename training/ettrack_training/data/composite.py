@@ -138,9 +138,9 @@ class Compositor:
         """
         options, canvas = self._options, backdrop.canvas
         size = canvas.shape[0]
-        scale = np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_scale))
+        scale, aspect = self._crops.draw_search_scale(rng)
         context = self._crops.exemplar_size / scale
-        shape = self._shape(context, float(np.exp(rng.uniform(-1, 1) * np.log1p(self._crops.search_aspect))))
+        shape = self._shape(context, aspect)
         sprite = draw_sprite(rng, target.view(rng), pose, colour, context, canvas, options, shape)
         if sprite is None:
             return None

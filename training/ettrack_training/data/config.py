@@ -22,6 +22,10 @@ class CropConfig:
     of its sides, so that every target comes out square in the crops: then nothing is stretched, and the differences
     of shape that a loop meets are those of ``search_aspect``.
 
+    The scale of the search crop is one for both axes, and ``search_aspect`` changes its shape by as much more. Without
+    a ``search_aspect`` (None) width and height are scaled apart, each between 1 - ``search_scale`` and 1 +
+    ``search_scale``, as E.T.Track's authors do it.
+
     ``exemplar_size`` is the side that the template's window has in search pixels, whatever size the template is cut at.
     """
 
@@ -32,7 +36,7 @@ class CropConfig:
     template_scale: float = 0.05
     search_shift: float = 64.0
     search_scale: float = 0.25
-    search_aspect: float = 0.06
+    search_aspect: float | None = 0.06
     stretch: float = 0.3
     stretch_bias: float = -0.1
     box_context: float | None = None
@@ -48,6 +52,14 @@ class CropConfig:
         """Side in crop pixels at which a target stands in a template window that measures ``context`` pixels there;
         None where that depends on its shape."""
         return None if self.box_context is None else context / (1 + 2 * self.box_context)
+
+    def draw_search_scale(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Scale and aspect of a search crop: factors of its width, scale * aspect, and its height, scale / aspect."""
+        if self.search_aspect is None:
+            width, height = 1 + rng.uniform(-1, 1, 2) * self.search_scale
+            return float(np.sqrt(width * height)), float(np.sqrt(width / height))
+        scale = np.exp(rng.uniform(-1, 1) * np.log1p(self.search_scale))
+        return float(scale), float(np.exp(rng.uniform(-1, 1) * np.log1p(self.search_aspect)))
 
     def draw_stretch(self, rng: np.random.Generator) -> float:
         """The factor for one pair."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .config import PairConfig
 from .store import Entry, Store
 
 
@@ -102,9 +103,15 @@ class Dataset:
     """All packed sources below a cache folder."""
 
     def __init__(self, cache: Path, weights: Mapping[str, float] | None = None) -> None:
-        """Opens ``cache/*/clips.json``; a source of weight 0 is left out. Raises ValueError where none is left."""
+        """Opens ``cache/*/clips.json``; a source of weight 0 is left out. Raises ValueError where none is left,
+        or a weight is for a source that is not there."""
         weights = weights or {}
         folders = [path.parent for path in sorted(Path(cache).glob("*/clips.json"))]
+        # Those of the defaults may be missing.
+        missing = weights.keys() - {folder.name for folder in folders} - PairConfig().source_weights.keys()
+        if missing:
+            names = ", ".join(folder.name for folder in folders)
+            raise ValueError(f"source_weights: expected sources of {cache} ({names}), got {', '.join(sorted(missing))}")
         self.sources = [PackedSource(folder) for folder in folders if weights.get(folder.name, 1.0) > 0]
         if not self.sources:
             raise ValueError(f"expected packed sources with a clips.json in the folders of {cache}, found none")

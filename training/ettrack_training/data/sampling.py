@@ -191,8 +191,7 @@ class PairSampler:
         """Draws the scale of a search window; returns its map for a given centre in the source."""
         config = self.config.crop
         span = config.template_span(box, stretch) * config.search_size / config.exemplar_size
-        scale = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_scale))
-        aspect = np.exp(rng.uniform(-1, 1) * np.log1p(config.search_aspect))
+        scale, aspect = config.draw_search_scale(rng)
         span = tuple(span * scale * (aspect, 1 / aspect))
         return lambda centre: window_map(centre, span, config.search_size, angle, flip)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..refusals import refusals
-from ..train.state import CheckpointFile, config_differences, trained_weights
+from ..train.state import CheckpointFile, config_differences, config_of, trained_weights
 
 
 def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -49,12 +49,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint of the mean")
     args = parser.parse_args(argv)
     states = [CheckpointFile(path).load() for path, _ in args.parts]
+    configs = [config_of(path, state) for (path, _), state in zip(args.parts, states, strict=True)]
     (first, _), *others = args.parts
-    for (path, _), state in zip(others, states[1:], strict=True):
-        if different := config_differences(state["config"], states[0]["config"], f"in {path}", f"in {first}"):
+    for (path, _), config in zip(others, configs[1:], strict=True):
+        if different := config_differences(config, configs[0], f"in {path}", f"in {first}"):
             raise ValueError(f"expected checkpoints of one network, got {'; '.join(different)}")
     mean = average([trained_weights(state) for state in states], [share for _, share in args.parts])
-    CheckpointFile(args.out).save({"state_dict": mean, "config": states[0]["config"]})
+    CheckpointFile(args.out).save({"state_dict": mean, "config": configs[0]})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from ..networks.et_track import ETTrack, ETTrackConfig
 from ..networks.nano import NANO_BOX
 from ..refusals import refusals
 from ..train.start import start_from
-from ..train.state import CheckpointFile
+from ..train.state import CheckpointFile, config_of
 from .correction import corrected
 from .folder_teacher import FolderTeacher
 from .late import Late
@@ -90,7 +90,7 @@ def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabel
 
 def student(start: Path, context: float | None, square: bool) -> ETTrackConfig:
     """The network of a checkpoint, for windows with `context` or square ones: those say little about weights."""
-    config = ETTrackConfig.from_dict(CheckpointFile(start).load()["config"])
+    config = ETTrackConfig.from_dict(config_of(start, CheckpointFile(start).load()))
     if square:
         return replace(config, box_context=None)
     if context is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,8 +17,17 @@ from ..model_folder import sha256, write_model_folder
 from ..networks.et_track import ETTrack, ETTrackConfig
 from ..refusals import refusals
 from ..trackers import TRACKERS
-from ..train.start import backbone_state
-from ..train.state import CheckpointFile, trained_weights
+from ..train.start import backbone_state, load_into
+from ..train.state import CheckpointFile, config_of, trained_weights
+
+# What a manifest's sections hold (src/model/manifest.rs, src/tracker/lost.rs).
+SECTIONS = ("tracking", "lost")
+CONSTANTS = ("window_influence", "penalty_k", "learning_rate", "kept_shape")
+LOST = (
+    *("enabled", "weights", "smoothing", "lost_below", "lost_after", "candidate_above", "found_above", "found_after"),
+    *("coast", "widen_by", "widen_every", "widen_most"),
+)
+WEIGHTS = ("bias", "score", "history", "second", "spread", "agreement", "change", "displacement", "appearance")
 
 DESCRIPTION = "E.T.Track's building blocks, trained in this repository"
 
@@ -43,6 +53,28 @@ def publish(
     )
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """Sections of a manifest from a YAML file. Raises ValueError for what the runtime would refuse to open."""
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: expected YAML: {error}") from error
+    _refuse_unknown(path, "", settings, SECTIONS)
+    for name, constants in settings.get("tracking", {}).items():
+        _refuse_unknown(path, f"tracking.{name}.", constants, CONSTANTS)
+    lost = settings.get("lost", {})
+    _refuse_unknown(path, "lost.", lost, LOST)
+    _refuse_unknown(path, "lost.weights.", lost.get("weights", {}), WEIGHTS)
+    return settings
+
+
+def _refuse_unknown(path: Path, where: str, values: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{path}: {where.rstrip('.') or 'file'}: expected keys and values, got {values!r}")
+    if unknown := [f"{where}{key}" for key in values if key not in known]:
+        raise ValueError(f"{path}: unknown {', '.join(unknown)}; expected among {', '.join(known)}")
+
+
 @refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -57,19 +89,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--description", default=DESCRIPTION, help="one line for model.yaml")
     args = parser.parse_args(argv)
 
+    settings = read_settings(args.settings) if args.settings else {}
     checkpoint = CheckpointFile(args.checkpoint)
     state = checkpoint.load()
-    network = ETTrack(ETTrackConfig.from_dict(state["config"]))
+    network = ETTrack(ETTrackConfig.from_dict(config_of(args.checkpoint, state)))
     network.load_state_dict(trained_weights(state))
     if args.backbone:
-        network.backbone_net.load_state_dict(backbone_state(args.backbone))
+        load_into(network.backbone_net, args.backbone, backbone_state(args.backbone))
     differences = publish(
         network,
         args.output,
         description=args.description,
         source="trained in this repository, see README.md beside this file",
         checkpoint_sha256=sha256(checkpoint.read_bytes()),
-        overrides=yaml.safe_load(args.settings.read_text()) if args.settings else {},
+        overrides=settings,
     )
     for name, difference in differences.items():
         print(f"{name}: largest difference from PyTorch {difference:.1e}")

@@ -30,7 +30,7 @@ from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
 from ..train.start import load_into
-from ..train.state import CheckpointFile, config_differences, trained_weights
+from ..train.state import CheckpointFile, config_differences, config_of, trained_weights
 from .asked_pairs import box_pair_config
 from .late import first_stages
 
@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(args.seed)
 
     state = CheckpointFile(args.start).load()
-    large = ETTrack(ETTrackConfig.from_dict(state["config"])).eval()
+    large = ETTrack(ETTrackConfig.from_dict(config_of(args.start, state))).eval()
     load_into(large, args.start, trained_weights(state))
     config = replace(NANO_CUT if args.cut else NANO_FAST, box_context=large.config.box_context)
     seen = watched(large, pairs(args.cache, config, args.batch, args.seed + 1), 16)

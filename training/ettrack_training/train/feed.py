@@ -51,7 +51,11 @@ def training_batches(
 
 
 def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Student | None = None) -> dict[str, Tensor]:
-    """The pairs of the validation, the same ones in every run on a cache."""
+    """The pairs of the validation, the same ones in every run on a cache.
+
+    They are drawn apart from those of the training, but from the same pictures: they tell how well a network fits,
+    not what it makes of others.
+    """
     count = recipe.run.validation_pairs
     pairs = batches(cache, recipe.pairs, seed=_HELD_OUT_SEED, batch_size=count)
     if teacher is None:

@@ -18,9 +18,14 @@ import yaml
 from ..data.config import PairConfig
 from ..data.labels import STRIDE
 from ..networks.et_track import ETTrackConfig
-from ..networks.nano import NANO
+from ..networks.nano import NANO, NANO_BOX, NANO_FAST
 
-NETWORKS = {"ettrack": ETTrackConfig(), "ettrack-nano": NANO}
+NETWORKS = {
+    "ettrack": ETTrackConfig(),
+    "ettrack-nano": NANO,
+    "ettrack-nano-box": NANO_BOX,
+    "ettrack-nano-fast": NANO_FAST,
+}
 _EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 
 
@@ -316,6 +321,7 @@ def _check(recipe: Recipe) -> None:
     }.items():
         if not 0 <= value <= 1:
             raise RecipeError(f"{name}: expected a share from 0 to 1, got {value}")
+    _check_pairs(data.pairs)
     if not 0 <= run.ema < 1:
         raise RecipeError(f"run.ema: expected a decay from 0 to below 1, got {run.ema}")
     loss = recipe.loss
@@ -340,3 +346,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _check_pairs(pairs: PairConfig) -> None:
+    shares = ("followed", "wrong_template", "absent", "hidden", "paste", "turn", "surround")
+    for name in shares:
+        if not 0 <= getattr(pairs, name) <= 1:
+            raise RecipeError(f"data.pairs.{name}: expected a share from 0 to 1, got {getattr(pairs, name)}")
+    if pairs.wrong_template + pairs.absent > 1:
+        raise RecipeError(
+            "data.pairs: expected shares wrong_template and absent of at most 1 together, got "
+            f"{pairs.wrong_template} and {pairs.absent}"
+        )
+    if pairs.max_gap < 1:
+        raise RecipeError(f"data.pairs.max_gap: expected at least 1, got {pairs.max_gap}")
+    weights = {
+        **{f"mixture.{name}": value for name, value in asdict(pairs.mixture).items()},
+        **{f"source_weights.{name}": value for name, value in pairs.source_weights.items()},
+        **{f"augment.{name}": value for name, value in asdict(pairs.augment).items()},
+        **{f"composite.{name}": value for name, value in asdict(pairs.composite).items()},
+    }
+    for name, value in weights.items():
+        if not value >= 0:
+            raise RecipeError(f"data.pairs.{name}: expected at least 0, got {value}")
+    if not sum(asdict(pairs.mixture).values()) > 0:
+        raise RecipeError("data.pairs.mixture: expected at least one share above 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from ..checkpoint import CheckpointError, differences, read, unwrap
 from ..networks.et_track import ETTrack
-from .state import CheckpointFile, trained_weights
+from .state import CheckpointFile, config_differences, trained_weights
 
 _PREFIX = "backbone_net."
+# LightTrack's name of the same backbone.
+_PREFIXES = (_PREFIX, "features.")
 
 
 def start_from(
@@ -25,7 +28,12 @@ def start_from(
     or shapes differ.
     """
     if whole:
-        load_into(network, whole, _weights(whole, _read(whole)))
+        content = _read(whole)
+        load_into(network, whole, _weights(whole, content))
+        if isinstance(content, Mapping) and "config" in content:
+            # What the tensors do not show, such as windows, may be meant to differ.
+            for line in config_differences(content["config"], network.config.to_dict(), f"in {whole}"):
+                print(f"note: {line}", file=sys.stderr)
     if backbone:
         load_into(network.backbone_net, backbone, backbone_state(backbone))
     if head:
@@ -42,8 +50,10 @@ def backbone_state(path: Path) -> dict[str, Tensor]:
     except CheckpointError:
         # No backbone of its own: a whole network's file, or none at all, which this says.
         state = _weights(path, content)
-    own = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
-    return own or state
+    for prefix in _PREFIXES:
+        if own := {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}:
+            return own
+    return state
 
 
 def _read(path: Path) -> Any:

@@ -31,6 +31,13 @@ def config_differences(
     ]
 
 
+def config_of(path: Path, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of a checkpoint's network. Raises ValueError where it holds none."""
+    if "config" not in saved:
+        raise ValueError(f"{path}: expected a checkpoint with its network's configuration, got {', '.join(saved)}")
+    return saved["config"]
+
+
 def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
     """Takes over what an optimiser has gathered; rates and all other settings stay those of this run.
 

@@ -51,8 +51,8 @@ def read_got10k(root: Path) -> Iterator[Clip]:
         if not truth.is_file():
             raise ValueError(f"expected {truth}, as every sequence of a GOT-10k split has one")
         frames = pictures_below(folder)
+        # Taken as they are, as its toolkit and `ettrack eval` do.
         boxes = read_rows(truth, 4)
-        boxes[:, :2] -= 1
         count = min(len(frames), len(boxes))
         boxes = hide(boxes, read_flags(folder / "absence.label"), folder)
         category = _category(folder / "meta_info.ini")

@@ -27,20 +27,20 @@ const PARTS: usize = 20;
 /// Frames that a run along a sequence has at least.
 const LEAST_FRAMES: usize = 20;
 
-/// Names of the first boxes beside the true one, as in OTB's toolkit, and how they are made.
-const BESIDE: [(&str, Beside); 12] = [
-    ("left", Beside::Shifted(-1.0, 0.0)),
-    ("right", Beside::Shifted(1.0, 0.0)),
-    ("up", Beside::Shifted(0.0, -1.0)),
-    ("down", Beside::Shifted(0.0, 1.0)),
-    ("topLeft", Beside::Grown(Side::First, Side::First)),
-    ("topRight", Beside::Grown(Side::Last, Side::First)),
-    ("bottomLeft", Beside::Grown(Side::First, Side::Last)),
-    ("bottomRight", Beside::Grown(Side::Last, Side::Last)),
-    ("scale_8", Beside::Scaled(0.8)),
-    ("scale_9", Beside::Scaled(0.9)),
-    ("scale_11", Beside::Scaled(1.1)),
-    ("scale_12", Beside::Scaled(1.2)),
+/// Names of the first boxes beside the true one, as in OTB's toolkit, and what is changed along x and y.
+const BESIDE: [(&str, [Change; 2]); 12] = [
+    ("left", [Change::Shifted(-1.0), Change::Kept]),
+    ("right", [Change::Shifted(1.0), Change::Kept]),
+    ("up", [Change::Kept, Change::Shifted(-1.0)]),
+    ("down", [Change::Kept, Change::Shifted(1.0)]),
+    ("topLeft", [Change::GrownBefore, Change::GrownBefore]),
+    ("topRight", [Change::GrownBehind, Change::GrownBefore]),
+    ("bottomLeft", [Change::GrownBefore, Change::GrownBehind]),
+    ("bottomRight", [Change::GrownBehind, Change::GrownBehind]),
+    ("scale_8", [Change::Scaled(0.8); 2]),
+    ("scale_9", [Change::Scaled(0.9); 2]),
+    ("scale_11", [Change::Scaled(1.1); 2]),
+    ("scale_12", [Change::Scaled(1.2); 2]),
 ];
 
 /// One start of a sequence.
@@ -51,61 +51,56 @@ pub(super) enum Start {
     First,
     /// At the true box of the first frame of a part.
     Part(usize),
-    /// Beside the first true box.
-    Beside(Beside),
+    /// Beside the first true box, with these changes along x and y.
+    Beside([Change; 2]),
 }
 
-/// A first box that is not the true one. Shifts and growth are a tenth of the width or height.
+/// What is done to a box along one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Beside {
-    /// In these directions along x and y.
-    Shifted(f64, f64),
-    /// By moving one corner outwards, that of these sides along x and y.
-    Grown(Side, Side),
+pub(super) enum Change {
+    Kept,
+    /// By a tenth of its length, in this direction.
+    Shifted(f64),
+    /// By a tenth, at the left or upper side.
+    GrownBefore,
+    /// By a tenth, at the right or lower side.
+    GrownBehind,
     /// Around its centre.
     Scaled(f64),
 }
 
-/// The left or upper side, or the right or lower one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Side {
-    First,
-    Last,
+impl Change {
+    /// First pixel and number of pixels of a box, as the toolkit changes them: pixels count from 1, to `last` in the image,
+    /// at whose borders the box is cut.
+    fn of(self, first: f64, length: f64, last: u32) -> (f64, f64) {
+        let tenth = 0.1 * length;
+        let (first, length) = match self {
+            Self::Kept => (first, length),
+            Self::Shifted(direction) => (first + direction * tenth.ceil(), length),
+            Self::GrownBefore => {
+                let grown = (first - tenth).round();
+                (grown, first + length - grown)
+            }
+            Self::GrownBehind => {
+                let end = (first + length - 1.0 + tenth).round();
+                (first, end - first + 1.0)
+            }
+            Self::Scaled(scale) => {
+                let scaled = scale * length;
+                let start = first + length / 2.0 - scaled / 2.0;
+                (start.round(), scaled.round())
+            }
+        };
+        let first = first.max(1.0);
+        (first, length.min(f64::from(last) - first + 1.0))
+    }
 }
 
-impl Beside {
-    /// The box beside `target`, cut at the borders of an image of `size`, all of it as the toolkit does: in its pixels, which
-    /// count from 1, rounded to whole ones.
-    fn of(self, target: BoundingBox, (width, height): (u32, u32)) -> BoundingBox {
-        let along = |first: f64, length: f64, x: bool, last: u32| {
-            let (first, length) = match self {
-                Self::Shifted(dx, dy) => {
-                    let direction = if x { dx } else { dy };
-                    (first + direction * (0.1 * length).ceil(), length)
-                }
-                Self::Grown(side_x, side_y) => match if x { side_x } else { side_y } {
-                    Side::First => {
-                        let grown = (first - 0.1 * length).round();
-                        (grown, first + length - grown)
-                    }
-                    Side::Last => {
-                        let end = (first + length - 1.0 + 0.1 * length).round();
-                        (first, end - first + 1.0)
-                    }
-                },
-                Self::Scaled(scale) => {
-                    let scaled = scale * length;
-                    let start = first + length / 2.0 - scaled / 2.0;
-                    (start.round(), scaled.round())
-                }
-            };
-            let first = first.max(1.0);
-            (first, length.min(f64::from(last) - first + 1.0))
-        };
-        let (x, w) = along(target.x + 1.0, target.width, true, width);
-        let (y, h) = along(target.y + 1.0, target.height, false, height);
-        BoundingBox::new(x - 1.0, y - 1.0, w, h)
-    }
+/// The box beside `target` in an image of that size.
+fn beside(target: BoundingBox, changes: [Change; 2], (width, height): (u32, u32)) -> BoundingBox {
+    let (x, w) = changes[0].of(target.x + 1.0, target.width, width);
+    let (y, h) = changes[1].of(target.y + 1.0, target.height, height);
+    BoundingBox::new(x - 1.0, y - 1.0, w, h)
 }
 
 /// The frames, 0-based, at which the runs along a sequence start, as the toolkit takes them: equally spaced among those
@@ -169,7 +164,7 @@ impl Evaluation {
                 .collect(),
             Self::Spatial => BESIDE
                 .into_iter()
-                .map(|(name, beside)| run(name, Start::Beside(beside)))
+                .map(|(name, changes)| run(name, Start::Beside(changes)))
                 .collect(),
         }
     }
@@ -218,10 +213,10 @@ impl Start {
         };
         match self {
             Self::First => Ok(sequence),
-            Self::Beside(beside) => {
+            Self::Beside(changes) => {
                 let size = image_size(&sequence.frames[0])?;
                 Ok(Sequence {
-                    first_box: beside.of(sequence.first_box, size),
+                    first_box: beside(sequence.first_box, changes, size),
                     ..sequence
                 })
             }

@@ -29,6 +29,16 @@ from .refusals import refusals
 Box = tuple[float, float, float, float]
 
 
+# OpenCV's class of each tracker, and which of its parameters is given by which option.
+TRACKERS: dict[str, tuple[str, dict[str, str]]] = {
+    "nano": ("TrackerNano", {"backbone": "backbone", "head": "neckhead"}),
+    "vit": ("TrackerVit", {"net": "net"}),
+    "csrt": ("TrackerCSRT", {}),
+    "kcf": ("TrackerKCF", {}),
+    "mil": ("TrackerMIL", {}),
+}
+
+
 class Tracker(Protocol):
     """What all of OpenCV's trackers do."""
 
@@ -64,38 +74,23 @@ class Sequence:
 
 def maker(name: str, files: dict[str, Path | None]) -> Callable[[], Tracker]:
     """Makes trackers of that name. Raises `OpenCvError` where OpenCV has none, or a file is missing."""
-    if name in ("nano", "vit"):
-        wanted = {"nano": ("backbone", "head"), "vit": ("net",)}[name]
-        for key in wanted:
-            path = files[key]
-            if path is None or not path.is_file():
-                raise OpenCvError(f"--tracker {name} needs --{key} FILE, got {path}")
-    classes = {
-        "nano": "TrackerNano",
-        "vit": "TrackerVit",
-        "mil": "TrackerMIL",
-        "csrt": "TrackerCSRT",
-        "kcf": "TrackerKCF",
-    }
-    create = getattr(cv2, f"{classes[name]}_create", None)
+    kind, parameters_of = TRACKERS[name]
+    for option in parameters_of:
+        path = files[option]
+        if path is None or not path.is_file():
+            raise OpenCvError(f"--tracker {name} needs --{option} FILE, got {path}")
+    create = getattr(cv2, f"{kind}_create", None)
     if create is None:
         raise OpenCvError(
-            f"OpenCV {cv2.__version__} has no {classes[name]}; expected one with it, such as that of the package "
+            f"OpenCV {cv2.__version__} has no {kind}; expected one with it, such as that of the package "
             "opencv-contrib-python-headless"
         )
-
-    def make() -> Tracker:
-        if name == "nano":
-            parameters = cv2.TrackerNano_Params()
-            parameters.backbone, parameters.neckhead = str(files["backbone"]), str(files["head"])
-            return create(parameters)
-        if name == "vit":
-            parameters = cv2.TrackerVit_Params()
-            parameters.net = str(files["net"])
-            return create(parameters)
-        return create()
-
-    return make
+    if not parameters_of:
+        return create
+    parameters = getattr(cv2, f"{kind}_Params")()
+    for option, parameter in parameters_of.items():
+        setattr(parameters, parameter, str(files[option]))
+    return lambda: create(parameters)
 
 
 def run(tracker: Tracker, sequence: Sequence) -> Iterator[tuple[Box, float]]:
@@ -133,7 +128,7 @@ def write(out: Path, sequence: Sequence, answers: list[tuple[Box, float]]) -> No
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tracker", required=True, choices=["nano", "vit", "mil", "csrt", "kcf"])
+    parser.add_argument("--tracker", required=True, choices=list(TRACKERS))
     parser.add_argument("--backbone", type=Path, help="of nano: ONNX file")
     parser.add_argument("--head", type=Path, help="of nano: ONNX file")
     parser.add_argument("--net", type=Path, help="of vit: ONNX file")

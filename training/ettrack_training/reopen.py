@@ -31,6 +31,7 @@ from .networks.nano import NANO, NANO_FAST
 from .pixels import normalise
 from .refusals import refusals
 from .trackers.anchor_free import graphs
+from .train.recipe import NETWORKS
 from .train.state import CheckpointFile
 
 
@@ -255,7 +256,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, value in difference(network, args.folder, template[:1], search[:1]).items():
         print(f"{name}: largest difference from the folder's {value:.1e}")
     CheckpointFile(args.out).save({"state_dict": network.state_dict(), "config": config.to_dict()})
-    base = "ettrack-nano-fast" if config.exemplars == NANO_FAST.exemplars else "ettrack-nano"
+    base = next(name for name, known in NETWORKS.items() if replace(known, box_context=config.box_context) == config)
     context = "null" if config.box_context is None else config.box_context
     print(f"in a recipe that goes on from it: network: {{base: {base}, box_context: {context}}}")
 

@@ -1,4 +1,4 @@
-//! Which sequences of which benchmark: the arguments of every subcommand that runs on one.
+//! Which runs of which benchmark: what `eval` and `sequences` are told alike.
 
 use std::path::PathBuf;
 

@@ -305,7 +305,7 @@ impl EvalArgs {
             scores,
         )];
         for other in compared {
-            trackers.push(self.compared(other, protocol, &tracked)?);
+            trackers.push(self.compared(other, protocol, &tracked));
         }
         let summary = Summary::new(
             self.dataset.kind,
@@ -342,12 +342,7 @@ impl EvalArgs {
         Ok(())
     }
 
-    fn compared(
-        &self,
-        other: &Compared,
-        protocol: &Protocol,
-        tracked: &[Tracked],
-    ) -> anyhow::Result<TrackerScore> {
+    fn compared(&self, other: &Compared, protocol: &Protocol, tracked: &[Tracked]) -> TrackerScore {
         let Compared { label, folder } = other;
         let mut scores = Vec::new();
         for one in tracked {
@@ -368,12 +363,7 @@ impl EvalArgs {
                 Err(error) => eprintln!("warning: {label}: {}: {error:#}", one.sequence.name),
             }
         }
-        Ok(TrackerScore::new(
-            label.clone(),
-            protocol,
-            self.dataset.evaluation,
-            scores,
-        ))
+        TrackerScore::new(label.clone(), protocol, self.dataset.evaluation, scores)
     }
 }
 

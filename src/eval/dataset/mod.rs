@@ -120,14 +120,14 @@ pub enum DatasetError {
         known: String,
     },
     /// A part that the benchmark does not have.
-    #[error("{kind} has no subset {subset:?}; expected {expected}")]
+    #[error("{kind} has no subset {subset:?}; expected one of {expected:?}")]
     NoSubset {
         /// The benchmark.
         kind: DatasetKind,
         /// What was asked for.
         subset: Subset,
         /// What there is.
-        expected: &'static str,
+        expected: &'static [Subset],
     },
     /// No evaluation of that name.
     #[error("unknown evaluation {name:?}; known: {known}")]
@@ -326,22 +326,16 @@ pub fn list(
     options: DatasetOptions,
     names: &[String],
 ) -> Result<Vec<SequenceEntry>, DatasetError> {
-    let expected = match kind {
-        DatasetKind::Got10k => "val or test",
-        DatasetKind::Lasot => "test or all",
-        _ => "none",
+    let parts: &[Subset] = match kind {
+        DatasetKind::Got10k => &[Subset::Usual, Subset::Validation, Subset::Test],
+        DatasetKind::Lasot => &[Subset::Usual, Subset::Test, Subset::All],
+        _ => &[Subset::Usual],
     };
-    let is_part = match options.subset {
-        Subset::Usual => true,
-        Subset::Validation => kind == DatasetKind::Got10k,
-        Subset::Test => matches!(kind, DatasetKind::Got10k | DatasetKind::Lasot),
-        Subset::All => kind == DatasetKind::Lasot,
-    };
-    if !is_part {
+    if !parts.contains(&options.subset) {
         return Err(DatasetError::NoSubset {
             kind,
             subset: options.subset,
-            expected,
+            expected: parts,
         });
     }
     // One clear message for the commonest mistake, whatever the layout.

@@ -19,7 +19,7 @@ from launch.actions import (
     RegisterEventHandler,
     TimerAction,
 )
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -68,8 +68,9 @@ def start(context):
     if Path(given("output")).exists():
         # The recorder would not begin, and what lies there be taken for its answers.
         raise ValueError(f"output:={given('output')} exists; expected the name of a new bag")
-    if not Path(given("bag")).exists():
-        raise ValueError(f"bag:={given('bag')} is not there")
+    for name in ("bag", "truth"):
+        if given(name) and not Path(given(name)).exists():
+            raise ValueError(f"{name}:={given(name)} is not there")
     share = Path(get_package_share_directory("ettrack"))
     passed_on = ("image_topic", "roi_topic", "params_file", "model_path", "search_scale", "image_transport")
     tracker = IncludeLaunchDescription(
@@ -120,9 +121,10 @@ def played(given):
 
 
 def choose_and_play(initial_roi, roi_topic, play):
-    """The region first: it waits in the node for the first image."""
+    """The region first: it waits in the node for the first image. One that the bag holds is often its first message, so
+    the bag waits until the node, which opens its model first, listens."""
     if not initial_roi:
-        return [TimerAction(period=SETTLE, actions=[play])]
+        return [when_the_node_listens(play)]
     try:
         x, y, width, height = (int(number) for number in initial_roi.split(","))
     except ValueError:
@@ -144,7 +146,7 @@ def judge(given):
     if not (given("truth") or given("truth_topic")):
         return [written, end]
     truth = (
-        ["--truth-topic", given("truth_topic")]
+        ["--truth-topic", in_bag(given("truth_topic"))]
         if given("truth_topic")
         else ["--truth", given("truth"), "--image-topic", in_bag(given("image_topic"))]
     )
@@ -170,6 +172,16 @@ def after(process, *actions, good=(0,)):
         raise RuntimeError(f"{' '.join(event.cmd[:3])} ended with exit code {event.returncode}")
 
     return RegisterEventHandler(OnProcessExit(target_action=process, on_exit=ended))
+
+
+def when_the_node_listens(action):
+    """Runs an action once the node has said that it waits for images."""
+    waiting = [action]
+
+    def heard(event):
+        return [waiting.pop()] if waiting and b"waiting for images on" in event.text else None
+
+    return RegisterEventHandler(OnProcessIO(on_stdout=heard, on_stderr=heard))
 
 
 def end_with_the_node(event, context):

@@ -41,7 +41,7 @@ def generate_test_description():
         image_topic="/camera/image_raw",
         image_transport="compressed",
         roi_topic="/initial_roi",
-        truth_topic="/ground_truth",
+        truth_topic="ground_truth",
     )
     return LaunchDescription([replay, ReadyToTest()]), {"output": output}
 

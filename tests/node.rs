@@ -185,15 +185,56 @@ impl Bench {
             &self.clock,
             &mut self.out,
         );
+        self.settle()
+    }
+
+    /// An image that was overtaken before it could be tracked.
+    fn overtaken(&mut self, index: usize) {
+        self.overtaken_message(
+            index,
+            raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
+        );
+    }
+
+    fn overtaken_message(&mut self, index: usize, bytes: Vec<u8>) {
+        self.clock.now.set(stamp(index).as_nanoseconds() + 1000);
+        let image = ImageMessage::Cdr {
+            transport: Transport::Raw,
+            bytes,
+        };
+        self.core
+            .on_overtaken_image(image, &self.clock, &mut self.out);
+    }
+
+    /// Frame `index`, from which nothing more is done yet.
+    fn message_alone(&mut self, index: usize) {
+        let image = ImageMessage::Cdr {
+            transport: Transport::Raw,
+            bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
+        };
+        self.core.on_image(image, &self.clock, &mut self.out);
+    }
+
+    /// As the worker does while nothing else comes.
+    fn settle(&mut self) -> Vec<Output> {
+        while self.core.is_behind() {
+            self.core.catch_up(&self.clock, &mut self.out);
+        }
         std::mem::take(&mut self.out)
     }
 
     fn roi(&mut self, roi: RegionOfInterest) -> Vec<Output> {
         self.core.on_roi(&roi.to_cdr(), &self.clock, &mut self.out);
-        std::mem::take(&mut self.out)
+        self.settle()
     }
 
     fn detection(&mut self, stamp: Stamp, id: &str) -> Vec<Output> {
+        self.see(stamp, id);
+        self.settle()
+    }
+
+    /// A detection, from which nothing is done yet.
+    fn see(&mut self, stamp: Stamp, id: &str) {
         let detection = Detection2D {
             header: Header {
                 stamp,
@@ -205,7 +246,6 @@ impl Bench {
         };
         self.core
             .on_detection(&detection.to_cdr(), &self.clock, &mut self.out);
-        std::mem::take(&mut self.out)
     }
 
     fn diagnostics(&mut self, seconds: f64) -> Option<DiagnosticStatus> {
@@ -400,6 +440,131 @@ fn a_stamped_detection_starts_in_its_image_and_catches_up() {
     assert_eq!(node.calls(), [Call::Initialize(expected, 5)]);
 }
 
+/// A camera at three images while one is tracked, and a detection that took 40 of them.
+#[test]
+fn on_a_slow_processor_catching_up_takes_longer_steps_and_gets_there() {
+    let mut node = Bench::with(Parameters {
+        history_frames: 50,
+        ..Parameters::default()
+    });
+    for index in 0..40 {
+        node.frame(index);
+    }
+    node.see(stamp(0), "late");
+    let mut newest = 40;
+    let answer = loop {
+        assert!(node.core.is_behind());
+        node.core.catch_up(&node.clock, &mut node.out);
+        let out = std::mem::take(&mut node.out);
+        if !out.is_empty() {
+            break target(&out);
+        }
+        // Between two steps the node is there for everybody.
+        node.core
+            .set_parameter("class_id", &Value::Text("target".into()), &mut node.out)
+            .unwrap();
+        node.overtaken(newest);
+        node.overtaken(newest + 1);
+        node.message_alone(newest + 2);
+        newest += 3;
+    };
+    assert_eq!(answer.header, header(newest - 1));
+    let seen: Vec<_> = node
+        .calls()
+        .iter()
+        .map(|call| match call {
+            Call::Initialize(_, image) | Call::Update(image) => i32::from(*image),
+            Call::Configure(_) => panic!("nothing changed"),
+        })
+        .collect();
+    assert_eq!(seen[0], 0);
+    let steps: Vec<_> = seen.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(steps[0], 1, "{steps:?}");
+    assert!(steps.iter().all(|step| (1..=7).contains(step)), "{steps:?}");
+    // Two of three images are tracked twice as fast as they come, so 40 take about 80 to be caught up with.
+    assert!(newest < 90, "{newest}");
+    // Then every image is answered again.
+    assert_eq!(target(&node.frame(newest)).header, header(newest));
+    let status = node.diagnostics(1.0).unwrap();
+    let count = |name: &str| status.value(name).unwrap().parse::<usize>().unwrap();
+    assert_eq!(count("frames received"), newest + 1);
+    assert_eq!(
+        count("frames processed") + count("frames dropped"),
+        newest + 1
+    );
+}
+
+#[test]
+fn what_ends_the_target_ends_catching_up() {
+    let behind = || {
+        let mut node = Bench::new();
+        for index in 0..5 {
+            node.frame(index);
+        }
+        node.see(stamp(0), "late");
+        node.core.catch_up(&node.clock, &mut node.out);
+        node.message_alone(5);
+        assert!(node.core.is_behind() && node.out.is_empty());
+        node.calls();
+        node
+    };
+    // Given up: at once, and in the image that waits.
+    let mut node = behind();
+    node.core.stop(&mut node.out);
+    assert_eq!(target(&std::mem::take(&mut node.out)).header, header(4));
+    let idle = target(&node.settle());
+    assert_eq!((idle.header, idle.state), (header(5), TargetState::Idle));
+    // Another region: it means the image that waits.
+    let mut node = behind();
+    let chosen = target(&node.roi(ROI));
+    assert_eq!((chosen.header, chosen.confidence), (header(5), 1.0));
+    assert!(matches!(node.calls()[..], [Call::Initialize(_, 5)]));
+    // Switched off.
+    let mut node = behind();
+    node.core.enable(false, &mut node.out);
+    assert!(!node.core.is_behind());
+    // The source begins anew: what is left of the old run is not looked at.
+    let mut node = behind();
+    node.overtaken(0);
+    assert_eq!(target(&node.frame(1)).header, header(1));
+    assert!(matches!(node.calls()[..], [Call::Update(1)]));
+    // Images of another size.
+    let mut node = behind();
+    node.overtaken_message(6, raw_message(6, 64, 48, &vec![6; 64 * 48 * 3]));
+    let out = node.message(7, raw_message(7, 64, 48, &vec![7; 64 * 48 * 3]));
+    assert_eq!(target(&out).state, TargetState::Idle);
+    assert!(logs(&out)[0].1.contains("choose it anew"), "{out:?}");
+}
+
+#[test]
+fn a_bag_that_starts_anew_gives_up_what_waits_for_its_old_run() {
+    let mut node = Bench::new();
+    for index in 0..50 {
+        node.frame(index);
+    }
+    node.detection(stamp(55), "old run");
+    node.roi(ROI);
+    node.detection(stamp(60), "old run");
+    let out = node.frame(0);
+    assert_eq!(target(&out).target_id, "1");
+    assert!(logs(&out)[0].1.contains("set back"), "{out:?}");
+    for index in 1..70 {
+        assert_eq!(target(&node.frame(index)).target_id, "1");
+    }
+}
+
+#[test]
+fn a_number_is_no_id_that_was_just_given() {
+    let mut node = Bench::new();
+    node.frame(0);
+    assert_eq!(target(&node.detection(stamp(0), "1")).target_id, "1");
+    assert_eq!(target(&node.roi(ROI)).target_id, "2");
+    assert_eq!(target(&node.detection(stamp(0), "3")).target_id, "3");
+    node.core.stop(&mut node.out);
+    node.out.clear();
+    assert_eq!(target(&node.roi(ROI)).target_id, "4");
+}
+
 #[test]
 fn a_bad_request_is_no_bad_image() {
     let mut node = Bench::with(Parameters {
@@ -421,17 +586,9 @@ fn a_bad_request_is_no_bad_image() {
 fn an_overtaken_image_is_kept_for_detections_and_counted() {
     let mut node = Bench::new();
     node.frame(0);
-    let bytes = raw_message(1, 32, 24, &vec![1; 32 * 24 * 3]);
-    node.core.on_overtaken_image(ImageMessage::Cdr {
-        transport: Transport::Raw,
-        bytes,
-    });
+    node.overtaken(1);
     // One that turns out bad is passed over.
-    let bytes = raw_message(2, 32, 24, &[1; 7]);
-    node.core.on_overtaken_image(ImageMessage::Cdr {
-        transport: Transport::Raw,
-        bytes,
-    });
+    node.overtaken_message(2, raw_message(2, 32, 24, &[1; 7]));
     node.frame(3);
     target(&node.detection(stamp(1), ""));
     assert!(matches!(
@@ -451,17 +608,11 @@ fn an_overtaken_image_is_kept_for_detections_and_counted() {
 
 #[test]
 fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
-    let overtaken = |node: &mut Bench, index: usize| {
-        node.core.on_overtaken_image(ImageMessage::Cdr {
-            transport: Transport::Raw,
-            bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
-        });
-    };
     // A region before any image means the first one, though three come at once.
     let mut node = Bench::new();
     assert_eq!(node.roi(ROI), []);
-    overtaken(&mut node, 0);
-    overtaken(&mut node, 1);
+    node.overtaken(0);
+    node.overtaken(1);
     let first = target(&node.frame(2));
     assert!(matches!(
         node.calls()[..],
@@ -475,8 +626,8 @@ fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
     // A detection ahead of all images, as of a camera whose pictures take longer than its detections.
     node.detection(stamp(4), "ahead");
     node.frame(3);
-    overtaken(&mut node, 4);
     node.calls();
+    node.overtaken(4);
     assert_eq!(target(&node.frame(5)).target_id, "ahead");
     assert!(matches!(
         node.calls()[..],
@@ -486,27 +637,22 @@ fn a_target_whose_image_is_overtaken_while_it_waits_is_caught_up_with() {
 
 #[test]
 fn what_is_asked_for_while_a_newer_image_waits_is_answered_in_that_one() {
-    let overtaken = |node: &mut Bench, index: usize| {
-        node.core.on_overtaken_image(ImageMessage::Cdr {
-            transport: Transport::Raw,
-            bytes: raw_message(index, 32, 24, &vec![index as u8; 32 * 24 * 3]),
-        });
-    };
     let mut node = Bench::new();
     node.roi(ROI);
     node.frame(0);
     node.calls();
     // A region means the newest image.
-    overtaken(&mut node, 1);
+    node.overtaken(1);
     node.core.newer_waits(true);
     assert_eq!(node.roi(ROI), []);
     assert_eq!(target(&node.frame(2)).target_id, "2");
     assert!(matches!(node.calls()[..], [Call::Initialize(_, 2)]));
     // A detection is followed to it, and the images between are not answered.
-    overtaken(&mut node, 3);
-    overtaken(&mut node, 4);
+    node.overtaken(3);
+    node.overtaken(4);
     node.core.newer_waits(true);
-    assert_eq!(node.detection(stamp(3), "seen"), []);
+    node.see(stamp(3), "seen");
+    assert_eq!(node.out, []);
     assert_eq!(target(&node.frame(5)).target_id, "seen");
     assert!(matches!(
         node.calls()[..],
@@ -540,14 +686,13 @@ fn where_a_waiting_target_is_refused_the_old_one_is_followed() {
 
 #[test]
 fn a_target_whose_overtaken_image_is_bad_is_taken_in_the_next_good_one() {
-    let bad = |index: usize| ImageMessage::Cdr {
-        transport: Transport::Raw,
-        bytes: raw_message(index, 32, 24, &[1; 7]),
+    let bad = |node: &mut Bench, index: usize| {
+        node.overtaken_message(index, raw_message(index, 32, 24, &[1; 7]));
     };
     // A region means the next image, whichever that is.
     let mut node = Bench::new();
     node.roi(ROI);
-    node.core.on_overtaken_image(bad(0));
+    bad(&mut node, 0);
     assert_eq!(target(&node.frame(1)).state, TargetState::Tracking);
     assert!(matches!(node.calls()[..], [Call::Initialize(_, 1)]));
     // Neither does it matter whether the image is kept at all.
@@ -556,13 +701,13 @@ fn a_target_whose_overtaken_image_is_bad_is_taken_in_the_next_good_one() {
         ..Parameters::default()
     });
     node.roi(ROI);
-    node.core.on_overtaken_image(bad(0));
-    node.core.on_overtaken_image(bad(1));
+    bad(&mut node, 0);
+    bad(&mut node, 1);
     target(&node.frame(2));
     assert!(matches!(node.calls()[..], [Call::Initialize(_, 2)]));
     // A detection means that image alone.
     node.detection(stamp(4), "");
-    node.core.on_overtaken_image(bad(4));
+    bad(&mut node, 4);
     node.frame(5);
     let status = node.diagnostics(1.0).unwrap();
     let refused = status.value("last refused request").unwrap();
@@ -952,7 +1097,7 @@ fn parameters_change_live_or_are_refused() {
 fn several_parameters_are_set_together_or_not_at_all() {
     let mut node = Bench::new();
     let model = ("model_path", Value::Text("models/other".into()));
-    let wider = ("search_scale", Value::Float(2.0));
+    let wider = ("search_scale", Value::Integer(2));
     let too_wide = ("search_scale", Value::Float(40.0));
     let before = node.core.parameters().clone();
     let refused = node
@@ -973,9 +1118,14 @@ fn several_parameters_are_set_together_or_not_at_all() {
     assert_eq!(settings(node.calls()), before.search_scale);
 
     node.core
-        .set_parameters(&[model, wider], &mut node.out)
+        .set_parameters(&[model.clone(), wider], &mut node.out)
         .unwrap();
-    assert_eq!(node.out, [Output::LoadModel]);
+    // Others are told what holds: a whole number that was sent is a floating-point one here.
+    let told = Output::ParametersSet(vec![
+        (model.0.into(), model.1),
+        ("search_scale".into(), Value::Float(2.0)),
+    ]);
+    assert_eq!(node.out, [Output::LoadModel, told]);
     assert_eq!(settings(node.calls()), 2.0);
 }
 
@@ -997,10 +1147,15 @@ fn another_model_is_loaded_aside_and_takes_the_target_over() {
     // A model that cannot be loaded: the old one goes on, and the parameter says so.
     node.core
         .refuse_model("models/other: no such folder", &mut node.out);
+    let out = std::mem::take(&mut node.out);
+    assert!(logs(&out)[0].1.contains("test stays in use"));
+    let back = (
+        "model_path".to_owned(),
+        Value::Text(Parameters::default().model_path),
+    );
     assert!(
-        logs(&std::mem::take(&mut node.out))[0]
-            .1
-            .contains("test stays in use")
+        matches!(&out[0], Output::ParametersSet(set) if set.contains(&back)),
+        "{out:?}"
     );
     assert_eq!(
         node.core.parameters().model_path,
@@ -1039,6 +1194,62 @@ fn another_model_is_loaded_aside_and_takes_the_target_over() {
         Call::Initialize(BoundingBox::new(6.0, 6.0, 8.0, 4.0), 2)
     );
     assert_eq!(node.diagnostics(1.0).unwrap().value("model"), Some("other"));
+}
+
+/// As under load: while the model was loaded, images were overtaken.
+#[test]
+fn another_model_takes_the_target_over_in_the_image_that_its_box_is_of() {
+    let model = || ModelInfo {
+        name: "other".into(),
+        runtime: "none".into(),
+    };
+    let expected = Call::Initialize(BoundingBox::new(5.0, 6.0, 8.0, 4.0), 1);
+    for bytes in [
+        raw_message(3, 32, 24, &vec![3; 32 * 24 * 3]),
+        raw_message(3, 64, 48, &vec![3; 64 * 48 * 3]),
+    ] {
+        let mut node = Bench::new();
+        node.frame(0);
+        node.roi(ROI);
+        node.frame(1);
+        node.overtaken(2);
+        node.overtaken_message(3, bytes);
+        node.core.newer_waits(true);
+        let calls = Calls::default();
+        let tracker = Box::new(TestTracker {
+            calls: calls.clone(),
+            target: None,
+        });
+        node.core
+            .replace_tracker(tracker, model(), &node.clock, &mut node.out)
+            .unwrap();
+        assert_eq!(target(&node.settle()).header, header(1));
+        assert_eq!(calls.lock().unwrap()[1], expected);
+        let next = target(&node.frame(4));
+        assert_eq!(
+            (next.state, next.target_id.as_str()),
+            (TargetState::Tracking, "1")
+        );
+    }
+    // Images of the same source that has begun anew: the image of the box is gone, the next one must do.
+    let mut node = Bench::new();
+    node.frame(5);
+    node.roi(ROI);
+    node.overtaken(0);
+    let calls = Calls::default();
+    let tracker = Box::new(TestTracker {
+        calls: calls.clone(),
+        target: None,
+    });
+    node.core
+        .replace_tracker(tracker, model(), &node.clock, &mut node.out)
+        .unwrap();
+    assert_eq!(logs(&node.settle()).len(), 1, "said, and nothing answered");
+    target(&node.frame(1));
+    assert!(matches!(
+        calls.lock().unwrap()[1..],
+        [Call::Initialize(_, 1)]
+    ));
 }
 
 #[test]
@@ -1165,10 +1376,17 @@ fn the_overlay_shows_the_newest_answered_image_once() {
     assert_eq!((shown, data.len()), (&header(1), 32 * 24 * 3));
     assert!(data.iter().any(|value| *value != 1), "the box is drawn");
     assert_eq!(drawn(&mut node), [], "no new image");
+    // An image that was overtaken is none that was answered.
+    node.overtaken(2);
+    node.core.stop(&mut node.out);
+    node.out.clear();
+    assert!(
+        matches!(&drawn(&mut node)[..], [Output::Overlay { header: shown, .. }] if *shown == header(1))
+    );
     node.core
         .set_parameter("publish_overlay", &Value::Bool(false), &mut node.out)
         .unwrap();
-    node.frame(2);
+    node.frame(3);
     assert_eq!(drawn(&mut node), [], "switched off");
 }
 

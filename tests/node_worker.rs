@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::message::{DiagnosticStatus, Stamp, TargetState};
-use ettrack::node::inbox::{Inbox, Topic};
+use ettrack::message::{Detection2D, DiagnosticStatus, Stamp, TargetState, ToCdr};
+use ettrack::node::inbox::{Inbox, Request, Topic};
 use ettrack::node::parameters::{Parameters, Value};
 use ettrack::node::worker::{Loader, Sink, no_images_line, work};
 use ettrack::node::{
@@ -216,6 +216,40 @@ fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
     assert_eq!(answer.header.stamp, stamp(4));
     assert_eq!(answer.confidence, 1.0, "chosen there, not followed to it");
     node.end();
+}
+
+#[test]
+fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
+    let (sender, behind) = channel();
+    let node = Running::start(Duration::from_millis(5), false, no_models(), |inbox| {
+        (0..30).for_each(|index| inbox.put_image(image(index)));
+    });
+    assert_eq!(node.target().0, stamp(29));
+    let inbox = Arc::clone(&node.inbox);
+    node.inbox.put_request(
+        None,
+        Box::new(move |core, clock, out| {
+            let seen = Detection2D {
+                header: header(0),
+                results: Vec::new(),
+                bbox: BoundingBox::new(4.0, 4.0, 8.0, 8.0).into(),
+                id: "late".into(),
+            };
+            core.on_detection(&seen.to_cdr(), clock, out);
+            // Comes when the first of 29 steps is done.
+            let closing = Arc::clone(&inbox);
+            let asked: Request = Box::new(move |core, _, _| {
+                sender.send(core.is_behind()).unwrap();
+                closing.close();
+            });
+            inbox.put_request(None, asked);
+        }),
+    );
+    assert!(behind.recv_timeout(PATIENCE).unwrap());
+    node.worker.join().unwrap();
+    let late =
+        |output: &Output| matches!(output, Output::Target(target) if target.target_id == "late");
+    assert!(!node.outputs.iter().any(|output| late(&output)));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use ettrack::frame::ImageBuffer;
 use ettrack::message::{CompressedImage, FromCdr, Header, Image, ToCdr};
 use ettrack::model::Manifest;
+use ettrack::node::overrides::Overrides;
 use ettrack::node::parameters::Parameters;
 use ettrack::picture;
 use proptest::prelude::*;
@@ -51,7 +52,8 @@ proptest! {
     fn parameter_files(text in changed(PARAMETERS), any in "[ -~\n]{0,200}") {
         for text in [text, any] {
             let mut parameters = Parameters::default();
-            match parameters.read_file(&text, "/robot", "tracker") {
+            let overrides = Overrides::from_text(&text);
+            match overrides.and_then(|read| read.apply(&mut parameters, "/robot/tracker")) {
                 Ok(_) => prop_assert!((1.0..=8.0).contains(&parameters.search_scale)),
                 Err(_) => prop_assert_eq!(parameters, Parameters::default()),
             }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use ettrack::model::Manifest;
+use ettrack::node::overrides::Overrides;
 use ettrack::node::parameters::Parameters;
 use libfuzzer_sys::fuzz_target;
 
@@ -30,7 +31,11 @@ fuzz_target!(|input: (u8, Vec<(u16, u8, String)>, String)| {
     };
     let _ = Manifest::parse(&text, Path::new("model.yaml"));
     let mut parameters = Parameters::default();
-    if parameters.read_file(&text, "/robot", "tracker").is_ok() {
+    let overrides = Overrides::from_text(&text);
+    if overrides
+        .and_then(|read| read.apply(&mut parameters, "/robot/tracker"))
+        .is_ok()
+    {
         // What was accepted is in range.
         assert!((0.5..=8.0).contains(&parameters.search_scale));
     }

@@ -65,6 +65,8 @@ pub enum Output {
     /// The parameters ask for another model: load it aside, then call [`NodeCore::replace_tracker`] or
     /// [`NodeCore::refuse_model`].
     LoadModel,
+    /// Parameters that were set, with the values that hold now, for others who show them.
+    ParametersSet(Vec<(String, Value)>),
 }
 
 /// The target that is followed.
@@ -72,6 +74,8 @@ pub enum Output {
 struct Target {
     id: String,
     last: Track,
+    /// The image in which it was last looked for.
+    stamp: Stamp,
     /// Size of the images it is followed in.
     image: (u32, u32),
 }
@@ -87,6 +91,9 @@ struct Request {
     /// Whether a later image will do where that one turns out bad.
     or_later: bool,
 }
+
+/// Header and size of an image.
+type Seen = (Header, (u32, u32));
 
 /// The node's state and rules.
 pub struct NodeCore {
@@ -104,12 +111,21 @@ pub struct NodeCore {
     request: Option<Request>,
     /// Whether a newer image has come, which is handed over next.
     newer_waits: bool,
+    /// While the target was chosen in a kept image and is not yet followed up to the newest one: the image it was
+    /// followed to.
+    behind: Option<Seen>,
+    /// The newest image, which waits until the target is followed up to it.
+    ahead: Option<ImageMessage>,
+    /// Images that came since the last step of that; `None` before the first one.
+    arrived: Option<u64>,
     targets_so_far: u64,
+    /// The id given last.
+    last_id: String,
     enabled: bool,
     /// Whether the newest image was answered and not drawn yet.
     overlay_due: bool,
-    /// Header and size of the newest good image.
-    newest: Option<(Header, (u32, u32))>,
+    /// The newest image that was answered.
+    newest: Option<Seen>,
     statistics: Statistics,
     started: i64,
     warned_of_no_images: bool,
@@ -151,7 +167,11 @@ impl NodeCore {
             target: None,
             request: None,
             newer_waits: false,
+            behind: None,
+            ahead: None,
+            arrived: None,
             targets_so_far: 0,
+            last_id: String::new(),
             enabled: true,
             overlay_due: false,
             newest: None,
@@ -184,17 +204,27 @@ impl NodeCore {
         self.newer_waits = waits;
     }
 
-    /// An image: tracks the target in it and answers with target and detections.
+    /// An image: tracks the target in it and answers with target and detections; at once, or, while the target is not
+    /// followed up to it, when [`NodeCore::catch_up`] has come there.
     pub fn on_image(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
-        let started = clock.running();
         self.newer_waits = false;
-        self.statistics.received += 1;
+        self.count_received(1);
         // One that is not looked at, or refused, is no silence.
         self.statistics.last_image = Some(clock.steady());
         self.warned_of_no_images = false;
         if !self.enabled {
             return;
         }
+        if !self.is_behind() {
+            self.answer(message, clock, out);
+        } else if let Some(overtaken) = self.ahead.replace(message) {
+            self.keep_overtaken(overtaken, clock, out);
+        }
+    }
+
+    /// Tracks the target in an image, publishes, and keeps the image.
+    fn answer(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
+        let started = clock.running();
         // Taken out, so that a frame may borrow from it while the rest of the core changes.
         let mut picture = std::mem::take(&mut self.picture);
         let answered = match message.read(&mut picture) {
@@ -227,26 +257,51 @@ impl NodeCore {
 
     /// An image that was overtaken by a newer one before it could be tracked: kept for stamped detections,
     /// counted as dropped.
-    pub fn on_overtaken_image(&mut self, message: ImageMessage) {
-        self.statistics.received += 1;
-        self.statistics.dropped += 1;
+    pub fn on_overtaken_image(
+        &mut self,
+        message: ImageMessage,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        self.count_received(1);
         if !self.enabled {
+            self.statistics.dropped += 1;
             return;
         }
+        if let Some(older) = self.ahead.take() {
+            self.keep_overtaken(older, clock, out);
+        }
+        self.keep_overtaken(message, clock, out);
+    }
+
+    fn keep_overtaken(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
+        self.statistics.dropped += 1;
         // Only the header is read here; whether the pixels are good shows when they are needed.
-        if let Ok(header) = message.header() {
-            // A region that waits for the next image means this one, though it is not answered.
-            if let Some(request) = &mut self.request {
-                request.stamp.get_or_insert(header.stamp);
-            }
-            self.history.push(header.stamp, message);
+        let Ok(Header { stamp, .. }) = message.header() else {
+            return;
+        };
+        self.refuse_what_waits_in_vain(stamp, clock, out);
+        self.history.push(stamp, message);
+        // A region that waits for the next image means this one, though it is not answered.
+        let meant = |request: &mut Request| request.stamp.is_none_or(|waited| waited == stamp);
+        if let Some(request) = self.request.take_if(meant)
+            && let Some(position) = self.history.newest()
+        {
+            self.begin(request, position, clock, out);
         }
     }
 
     /// Counts images that were overtaken and are gone.
     pub fn count_dropped(&mut self, images: u64) {
-        self.statistics.received += images;
+        self.count_received(images);
         self.statistics.dropped += images;
+    }
+
+    fn count_received(&mut self, images: u64) {
+        self.statistics.received += images;
+        if let Some(arrived) = &mut self.arrived {
+            *arrived += images;
+        }
     }
 
     /// A calibration, from then on used for directions.
@@ -314,6 +369,7 @@ impl NodeCore {
     /// Gives the target up. Says what was done.
     pub fn stop(&mut self, out: &mut Vec<Output>) -> String {
         let waiting = self.request.take().is_some();
+        self.behind = None;
         let Some(target) = self.target.take() else {
             return if waiting {
                 "the waiting request was dropped".into()
@@ -335,6 +391,7 @@ impl NodeCore {
         }
         if !enabled {
             self.stop(out);
+            self.ahead = None;
             self.history.clear();
             self.newest = None;
         }
@@ -353,10 +410,10 @@ impl NodeCore {
         if !std::mem::take(&mut self.overlay_due) || !self.parameters.publish_overlay {
             return;
         }
-        let Some(message) = self
-            .history
-            .newest()
-            .and_then(|newest| self.history.from(newest).next())
+        let answered = self.newest.as_ref().map(|(header, _)| header.stamp);
+        let Some(message) = answered
+            .and_then(|stamp| self.kept(stamp))
+            .and_then(|position| self.history.get(position))
         else {
             return;
         };
@@ -444,11 +501,23 @@ impl NodeCore {
                 return Err(error);
             }
         }
+        self.tell_of(changes.iter().map(|(name, _)| *name), out);
         Ok(())
     }
 
+    /// Tells of the values that these parameters have now, which may be of another type than was sent.
+    fn tell_of<'a>(&self, names: impl Iterator<Item = &'a str>, out: &mut Vec<Output>) {
+        let set: Vec<_> = names
+            .filter_map(|name| Some((name.to_owned(), self.parameters.get(name)?)))
+            .collect();
+        if !set.is_empty() {
+            out.push(Output::ParametersSet(set));
+        }
+    }
+
     /// Puts a newly loaded model in place of the old one. A target that is being tracked is taken over at its
-    /// last box in the newest image; one that is lost is given up, because its looks are not known anymore.
+    /// last box, in the image that this box is of; one that is lost is given up, because its looks are not known
+    /// anymore.
     ///
     /// # Errors
     /// [`ParameterError::Tracker`] where the new tracker refuses the settings; the old one goes on.
@@ -479,14 +548,14 @@ impl NodeCore {
                     stamp: None,
                     or_later: true,
                 };
-                match self.history.newest() {
-                    Some(position) => self.catch_up(request, position, clock, out),
+                let Some(position) = self.kept(target.stamp) else {
                     // What waits already was asked for later than this target.
-                    None => {
-                        self.request.get_or_insert(request);
-                    }
-                }
-            } else {
+                    self.request.get_or_insert(request);
+                    return Ok(());
+                };
+                self.take_over(request, position, clock, out);
+            }
+            if !self.is_behind() {
                 self.publish_newest(out);
             }
         }
@@ -500,6 +569,7 @@ impl NodeCore {
             .clone_from(&self.loaded.model_path);
         self.parameters.constants.clone_from(&self.loaded.constants);
         self.parameters.num_threads = self.loaded.num_threads;
+        self.tell_of(["model_path", "constants", "num_threads"].into_iter(), out);
         self.statistics.last_refused = Some(reason.to_owned());
         let line = format!("model refused, {} stays in use: {reason}", self.model.name);
         out.push(Output::Log(Level::Error, line));
@@ -556,36 +626,18 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        let due = match &self.request {
-            Some(Request {
-                stamp: Some(stamp), ..
-            }) => *stamp <= header.stamp,
-            Some(Request { stamp: None, .. }) => true,
-            None => false,
-        };
-        if due && let Some(request) = self.request.take() {
-            match request.stamp {
-                Some(stamp) if stamp != header.stamp => {
-                    // Its image was overtaken: it is among the kept ones, or never came.
-                    match self.history.find(stamp) {
-                        Found::At(position) => {
-                            self.follow_kept(request, position, clock, out);
-                        }
-                        _ if request.or_later => self.request = Some(request),
-                        _ => {
-                            let reason = "no image with the stamp of the detection came".into();
-                            self.refuse(reason, clock, out);
-                        }
-                    }
-                    match self.request.take() {
-                        Some(request) => self.take_up(request, frame, clock, out),
-                        None => self.follow(frame, clock, out),
-                    }
-                }
-                _ => self.take_up(request, frame, clock, out),
+        self.refuse_what_waits_in_vain(header.stamp, clock, out);
+        let due = |request: &mut Request| request.stamp.is_none_or(|stamp| stamp <= header.stamp);
+        match self.request.take_if(due) {
+            None => self.follow(header.stamp, frame, clock, out),
+            Some(request) if request.stamp.is_none_or(|stamp| stamp == header.stamp) => {
+                self.take_up(request, header.stamp, frame, clock, out);
             }
-        } else {
-            self.follow(frame, clock, out);
+            Some(_) => {
+                let reason = "no image with the stamp of the detection came".into();
+                self.refuse(reason, clock, out);
+                self.follow(header.stamp, frame, clock, out);
+            }
         }
         self.publish_state(header, (frame.width(), frame.height()), out);
     }
@@ -594,12 +646,32 @@ impl NodeCore {
     fn take_up(
         &mut self,
         request: Request,
+        stamp: Stamp,
         frame: &Frame<'_>,
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        if !self.initialize(request, frame, clock, out) {
-            self.follow(frame, clock, out);
+        if !self.initialize(request, stamp, frame, clock, out) {
+            self.follow(stamp, frame, clock, out);
+        }
+    }
+
+    /// Refuses the request for an image that cannot come, because images begin anew with `stamp`: a bag that is played
+    /// again, a simulation that was set back. Else it would replace the target when the time comes round again.
+    fn refuse_what_waits_in_vain(
+        &mut self,
+        stamp: Stamp,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let is_set_back = self
+            .history
+            .span()
+            .is_some_and(|(_, newest)| stamp < newest);
+        let waits = |request: &mut Request| is_set_back && request.stamp.is_some();
+        if self.request.take_if(waits).is_some() {
+            let reason = "detection refused: the time of the images was set back while it waited";
+            self.refuse(reason.into(), clock, out);
         }
     }
 
@@ -607,6 +679,7 @@ impl NodeCore {
     fn initialize(
         &mut self,
         request: Request,
+        stamp: Stamp,
         frame: &Frame<'_>,
         clock: &dyn Clock,
         out: &mut Vec<Output>,
@@ -615,12 +688,12 @@ impl NodeCore {
             self.refuse(format!("target refused: {error}"), clock, out);
             return false;
         }
-        self.targets_so_far += 1;
         let id = if request.id.is_empty() {
-            self.targets_so_far.to_string()
+            self.next_id()
         } else {
             request.id
         };
+        self.last_id.clone_from(&id);
         let last = Track {
             bounding_box: request.bounding_box,
             confidence: 1.0,
@@ -630,16 +703,35 @@ impl NodeCore {
         self.target = Some(Target {
             id,
             last,
+            stamp,
             image: (frame.width(), frame.height()),
         });
         true
     }
 
+    /// The next number that is not the id given last: detectors number what they see, too.
+    fn next_id(&mut self) -> String {
+        loop {
+            self.targets_so_far += 1;
+            let id = self.targets_so_far.to_string();
+            if id != self.last_id {
+                return id;
+            }
+        }
+    }
+
     /// One step of the tracker.
-    fn follow(&mut self, frame: &Frame<'_>, clock: &dyn Clock, out: &mut Vec<Output>) {
+    fn follow(
+        &mut self,
+        stamp: Stamp,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
         let Some(target) = &mut self.target else {
             return;
         };
+        target.stamp = stamp;
         let size = (frame.width(), frame.height());
         if target.image != size {
             // A box in pixels of one size means nothing in another.
@@ -687,11 +779,9 @@ impl NodeCore {
             return self.refuse(reason, clock, out);
         }
         let position = match request.stamp {
-            None if self.newer_waits => None,
+            None if self.newer_waits || self.ahead.is_some() => None,
             None => self.history.newest(),
             Some(stamp) => match self.history.find(stamp) {
-                // Caught up with once, to the newer one.
-                Found::At(_) if self.newer_waits => None,
                 Found::At(position) => Some(position),
                 Found::Ahead => None,
                 Found::TooOld | Found::Missing => {
@@ -703,8 +793,14 @@ impl NodeCore {
         // The newest choice counts: what was asked for before waits no longer.
         self.request = None;
         match position {
-            None => self.request = Some(request),
-            Some(position) => self.catch_up(request, position, clock, out),
+            Some(position) => self.begin(request, position, clock, out),
+            None => {
+                if request.stamp.is_none() {
+                    // Taken in the very next image: the old target need not be followed up to it.
+                    self.behind = None;
+                }
+                self.request = Some(request);
+            }
         }
     }
 
@@ -721,63 +817,142 @@ impl NodeCore {
         )
     }
 
-    /// Takes the target in the kept frame at `position` and follows it frame by frame to the newest one, which is
-    /// the one that is answered.
-    fn catch_up(
+    /// Where the image with this stamp is kept.
+    fn kept(&self, stamp: Stamp) -> Option<usize> {
+        match self.history.find(stamp) {
+            Found::At(position) => Some(position),
+            Found::Ahead | Found::TooOld | Found::Missing => None,
+        }
+    }
+
+    /// Does `work` on the kept image at `position`. Overtaken images may turn out bad only now.
+    fn with_kept<R>(
+        &mut self,
+        position: usize,
+        work: impl FnOnce(&mut Self, &Header, &Frame<'_>) -> R,
+    ) -> Result<(R, Seen), String> {
+        // Taken out, so that a frame may borrow from them while the rest of the core changes.
+        let history = std::mem::replace(&mut self.history, History::new(Bounds::default()));
+        let mut picture = std::mem::take(&mut self.picture);
+        let done = match history.get(position) {
+            None => Err("it is not kept".to_owned()),
+            Some(message) => match message.read(&mut picture) {
+                Ok((header, frame)) => {
+                    let done = work(self, &header, &frame);
+                    Ok((done, (header, (frame.width(), frame.height()))))
+                }
+                Err(reason) => Err(reason.to_string()),
+            },
+        };
+        self.history = history;
+        self.picture = picture;
+        done
+    }
+
+    /// Takes the requested target in the kept image at `position`, from where [`NodeCore::catch_up`] follows it. Where it is
+    /// refused, the old one goes on undisturbed.
+    fn begin(
         &mut self,
         request: Request,
         position: usize,
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        if let Some((header, size)) = self.follow_kept(request, position, clock, out) {
-            self.publish_state(&header, size, out);
+        let mut request = Some(request);
+        let taken = self.with_kept(position, |core, header, frame| {
+            request
+                .take()
+                .is_some_and(|request| core.initialize(request, header.stamp, frame, clock, out))
+        });
+        match taken {
+            Ok((false, _)) => {}
+            Ok((true, seen)) => {
+                self.behind = Some(seen);
+                self.arrived = None;
+            }
+            Err(_) if request.as_ref().is_some_and(|request| request.or_later) => {
+                self.request = request.map(|request| Request {
+                    stamp: None,
+                    ..request
+                });
+            }
+            Err(reason) => self.refuse(format!("target refused: its image: {reason}"), clock, out),
         }
     }
 
-    /// Takes the target in the kept frame at `position` and follows it through all later ones. Gives header and
-    /// size of the last of them; `None` where the target was refused, the old one then goes on undisturbed, or where
-    /// none of the frames was good and the next one will do: then the request waits again.
-    fn follow_kept(
+    /// Hands the target over to a new tracker in the image that its box is of.
+    fn take_over(
         &mut self,
         request: Request,
         position: usize,
         clock: &dyn Clock,
         out: &mut Vec<Output>,
-    ) -> Option<(Header, (u32, u32))> {
-        let history = std::mem::replace(&mut self.history, History::new(Bounds::default()));
-        let mut picture = std::mem::take(&mut self.picture);
-        let mut request = Some(request);
-        let mut last = None;
-        for message in history.from(position) {
-            // Kept frames were read before; overtaken ones may turn out bad only now.
-            let (header, frame) = match message.read(&mut picture) {
-                Ok(read) => read,
-                Err(reason) => {
-                    if request.take_if(|request| !request.or_later).is_some() {
-                        self.refuse(format!("target refused: its image: {reason}"), clock, out);
-                        break;
-                    }
-                    continue;
+    ) {
+        // Where the new tracker refuses it, it is given up.
+        let _ = self.with_kept(position, |core, header, frame| {
+            core.initialize(request, header.stamp, frame, clock, out)
+        });
+    }
+
+    /// Whether [`NodeCore::catch_up`] has something to do.
+    pub fn is_behind(&self) -> bool {
+        self.behind.is_some() || self.ahead.is_some()
+    }
+
+    /// Follows a target that was chosen in a kept image one step towards the newest image, and answers that one when it is
+    /// reached. To be called while [`NodeCore::is_behind`], with what came meanwhile handed over between two steps, so that
+    /// nobody waits for all of it.
+    ///
+    /// A step goes from one kept image to the next. Where images come faster than that, it leaves out twice as many as came
+    /// during the step before: so it gets nearer with each, by steps as short as that allows.
+    pub fn catch_up(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
+        let arrived = self.arrived.replace(0).unwrap_or(0);
+        let stride = usize::try_from(2 * arrived + 1).unwrap_or(usize::MAX);
+        if let Some(position) = self.next_kept(stride) {
+            let followed = self.with_kept(position, |core, header, frame| {
+                core.follow(header.stamp, frame, clock, out);
+            });
+            match (followed, &mut self.target) {
+                (Ok(((), seen)), _) => self.behind = Some(seen),
+                // One that is bad is passed over.
+                (Err(_), Some(target)) => {
+                    target.stamp = self.history.stamp(position).unwrap_or(target.stamp);
                 }
-            };
-            match request.take() {
-                Some(request) => {
-                    if !self.initialize(request, &frame, clock, out) {
-                        break;
-                    }
-                }
-                None => self.follow(&frame, clock, out),
+                (Err(_), None) => {}
             }
-            last = Some((header, (frame.width(), frame.height())));
         }
-        if let Some(mut waiting) = request {
-            waiting.stamp = None;
-            self.request.get_or_insert(waiting);
+        if self.next_kept(1).is_some() {
+            return;
         }
-        self.picture = picture;
-        self.history = history;
-        last
+        let followed = self.behind.take();
+        if let Some(message) = self.ahead.take() {
+            self.answer(message, clock, out);
+        } else if let Some(seen) = followed {
+            // The images that were answered before the target was chosen may be newer than the one it was given up in.
+            let stamp = |seen: &Seen| seen.0.stamp;
+            if self.newest.as_ref().map(stamp) <= Some(stamp(&seen)) {
+                self.newest = Some(seen);
+            }
+            self.publish_newest(out);
+        }
+    }
+
+    /// The kept image `stride` after the one that the target was followed to, or the newest one; `None` where it was followed
+    /// to that.
+    fn next_kept(&self, stride: usize) -> Option<usize> {
+        let (Some(target), Some(_)) = (&self.target, &self.behind) else {
+            return None;
+        };
+        let newest = self.history.newest()?;
+        match self.history.find(target.stamp) {
+            Found::At(position) => {
+                (position < newest).then(|| position.saturating_add(stride).min(newest))
+            }
+            // Its image had to make room.
+            Found::TooOld => Some((stride - 1).min(newest)),
+            // The source has begun anew.
+            Found::Ahead | Found::Missing => None,
+        }
     }
 
     fn refuse(&mut self, reason: String, clock: &dyn Clock, out: &mut Vec<Output>) {

@@ -96,11 +96,14 @@ impl History {
         }
     }
 
-    /// The frames from `position` on, oldest first.
-    pub fn from(&self, position: usize) -> impl Iterator<Item = &ImageMessage> {
-        self.frames
-            .range(position.min(self.frames.len())..)
-            .map(|(_, message)| message)
+    /// The frame at `position`.
+    pub fn get(&self, position: usize) -> Option<&ImageMessage> {
+        self.frames.get(position).map(|(_, message)| message)
+    }
+
+    /// Stamp of the frame at `position`.
+    pub fn stamp(&self, position: usize) -> Option<Stamp> {
+        self.frames.get(position).map(|(stamp, _)| *stamp)
     }
 
     /// Position of the newest frame.

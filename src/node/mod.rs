@@ -12,6 +12,7 @@ mod image;
 pub mod inbox;
 mod log;
 pub mod names;
+pub mod overrides;
 pub mod parameters;
 pub mod replay;
 #[cfg(feature = "ros")]

@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use serde_yaml::Value as Yaml;
-
 use super::{Bounds, TrackerSettings};
 
 /// The value of a parameter, in ROS's types.
@@ -382,113 +380,13 @@ impl Parameters {
             widest_search: above(self.widest_search, 0.0),
         }
     }
-
-    /// Takes the parameters for the node `name` in the namespace `namespace` (`/` or `/robot`) from the text of a
-    /// ROS 2 parameter file. Returns a warning for each key that is no parameter.
-    ///
-    /// # Errors
-    /// Where the text is no parameter file, or a value is refused. The parameters are then as they were.
-    pub fn read_file(
-        &mut self,
-        text: &str,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Vec<String>, ParameterError> {
-        let file = |reason: String| ParameterError::File(reason);
-        let document: Yaml = serde_yaml::from_str(text).map_err(|error| file(error.to_string()))?;
-        let Yaml::Mapping(nodes) = document else {
-            return Err(file(
-                "expected node names with `ros__parameters` below them".into(),
-            ));
-        };
-        let full_name = format!("{}/{name}", namespace.trim_end_matches('/'));
-        let mut accepted = self.clone();
-        let mut warnings = Vec::new();
-        for (key, node) in &nodes {
-            let Some(pattern) = key.as_str() else {
-                return Err(file(format!("expected a node name, got {}", one_line(key))));
-            };
-            if !matches_node(pattern, &full_name) {
-                continue;
-            }
-            let Some(Yaml::Mapping(values)) = node.get("ros__parameters") else {
-                return Err(file(format!(
-                    "expected `ros__parameters` with values below {pattern:?}"
-                )));
-            };
-            for (key, value) in values {
-                let name = key.as_str().map_or_else(|| one_line(key), str::to_owned);
-                // Every ROS node has this one.
-                if name == "use_sim_time" {
-                    continue;
-                }
-                match scalar(value).map(|value| accepted.set(&name, &value)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(error @ ParameterError::Unknown { .. })) => {
-                        warnings.push(error.to_string())
-                    }
-                    Some(Err(error)) => return Err(error),
-                    None if accepted.get(&name).is_none() => {
-                        warnings.push(format!("there is no parameter {name:?}"));
-                    }
-                    None => {
-                        return Err(file(format!(
-                            "{name}: expected one value, got {}",
-                            one_line(value)
-                        )));
-                    }
-                }
-            }
-        }
-        *self = accepted;
-        Ok(warnings)
-    }
-}
-
-fn scalar(value: &Yaml) -> Option<Value> {
-    match value {
-        Yaml::Bool(value) => Some(Value::Bool(*value)),
-        Yaml::String(value) => Some(Value::Text(value.clone())),
-        Yaml::Number(number) => number
-            .as_i64()
-            .map(Value::Integer)
-            .or_else(|| number.as_f64().map(Value::Float)),
-        Yaml::Null | Yaml::Sequence(_) | Yaml::Mapping(_) | Yaml::Tagged(_) => None,
-    }
-}
-
-/// A value in one line, for messages.
-fn one_line(value: &Yaml) -> String {
-    serde_yaml::to_string(value)
-        .map(|text| text.trim().replace('\n', "; "))
-        .unwrap_or_default()
-}
-
-/// Whether a node name of a parameter file, with `*` for one part and `**` for any, means the node `full_name`
-/// (`/robot/tracker`). A bare name means the node of that name in the root namespace.
-fn matches_node<'a>(pattern: &'a str, full_name: &'a str) -> bool {
-    fn parts_match(pattern: &[&str], name: &[&str]) -> bool {
-        match (pattern.split_first(), name.split_first()) {
-            (None, None) => true,
-            (Some((&"**", rest)), _) => {
-                (0..=name.len()).any(|skipped| parts_match(rest, &name[skipped..]))
-            }
-            (Some((part, rest)), Some((first, others))) => {
-                (*part == "*" || part == first) && parts_match(rest, others)
-            }
-            _ => false,
-        }
-    }
-    let parts = |text: &'a str| {
-        text.split('/')
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-    };
-    parts_match(&parts(pattern), &parts(full_name))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_yaml::Value as Yaml;
+
+    use super::super::overrides::{Applied, Overrides, scalar_of};
     use super::*;
 
     #[test]
@@ -500,7 +398,7 @@ mod tests {
         };
         let shown: Vec<_> = values
             .iter()
-            .map(|(name, value)| (name.as_str().unwrap().to_owned(), scalar(value).unwrap()))
+            .map(|(name, value)| (name.as_str().unwrap().to_owned(), scalar_of(value).unwrap()))
             .collect();
         let known: Vec<_> = descriptors()
             .into_iter()
@@ -528,10 +426,9 @@ mod tests {
                 );
             }
         }
-        assert_eq!(
-            Parameters::default().read_file(text, "/", "tracker"),
-            Ok(vec![])
-        );
+        let overrides = Overrides::from_text(text).unwrap();
+        let applied = overrides.apply(&mut Parameters::default(), "/tracker");
+        assert_eq!(applied, Ok(Applied::default()));
     }
 
     #[test]
@@ -607,51 +504,5 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
         assert_eq!(parameters.get("search_scale"), Some(Value::Float(4.0)));
-    }
-
-    #[test]
-    fn files_are_taken_whole_or_not_at_all() {
-        let mut parameters = Parameters::default();
-        let text = "/**:\n  ros__parameters:\n    search_scale: 2\n    use_sim_time: true\n    colour: red\n    nested: {a: 1}\n/other:\n  ros__parameters:\n    search_scale: 3\n/robot/tracker:\n  ros__parameters:\n    num_threads: 2\n";
-        let warnings = parameters.read_file(text, "/robot", "tracker").unwrap();
-        assert_eq!((parameters.search_scale, parameters.num_threads), (2.0, 2));
-        assert_eq!(warnings.len(), 2, "{warnings:?}");
-        assert!(
-            warnings[0].contains("\"colour\"") && warnings[1].contains("\"nested\""),
-            "{warnings:?}"
-        );
-        let before = parameters.clone();
-        for bad in [
-            "7",
-            "a: [",
-            "/**:\n  search_scale: 2",
-            "/**:\n  ros__parameters:\n    search_scale: 1\n    num_threads: 900",
-            "/**:\n  ros__parameters:\n    search_scale: [1, 2]",
-        ] {
-            parameters.read_file(bad, "/", "tracker").unwrap_err();
-            assert_eq!(parameters, before, "{bad}");
-        }
-    }
-
-    #[test]
-    fn node_names_match_as_in_ros() {
-        for (pattern, expected) in [
-            ("/**", true),
-            ("/robot/tracker", true),
-            ("robot/tracker", true),
-            ("/*/tracker", true),
-            ("/**/tracker", true),
-            ("/robot/*", true),
-            ("tracker", false),
-            ("/robot", false),
-            ("/*", false),
-            ("/robot/tracker/more", false),
-        ] {
-            assert_eq!(
-                matches_node(pattern, "/robot/tracker"),
-                expected,
-                "{pattern}"
-            );
-        }
     }
 }

@@ -213,7 +213,7 @@ impl Writer {
                 Ok(())
             }
             // Nobody changes parameters during a replay.
-            Output::LoadModel => Ok(()),
+            Output::LoadModel | Output::ParametersSet(_) => Ok(()),
         }
     }
 }
@@ -275,6 +275,9 @@ pub fn replay<E: From<ReplayError>>(
             Some(Role::Detection) => core.on_detection(message.data, &clock, &mut out),
             Some(Role::CameraInfo) => core.on_camera_info(message.data, &clock, &mut out),
             None => {}
+        }
+        while core.is_behind() {
+            core.catch_up(&clock, &mut out);
         }
         if options.overlay {
             core.draw_overlay(&mut out);

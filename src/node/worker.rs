@@ -35,10 +35,17 @@ pub fn work(
 ) {
     let models = ModelLoader::start(Arc::clone(loader), Arc::clone(inbox));
     let mut out = Vec::new();
-    while let Some(waiting) = inbox.take(TICK) {
+    let patience = |core: &NodeCore| {
+        if core.is_behind() {
+            Duration::ZERO
+        } else {
+            TICK
+        }
+    };
+    while let Some(waiting) = inbox.take(patience(&core)) {
         core.count_dropped(waiting.gone);
         for image in waiting.overtaken {
-            core.on_overtaken_image(image);
+            core.on_overtaken_image(image, clock, &mut out);
         }
         // What came while the last image was worked on is older than what is asked for.
         core.newer_waits(waiting.image.is_some());
@@ -51,6 +58,9 @@ pub fn work(
         }
         if let Some(image) = waiting.image {
             core.on_image(image, clock, &mut out);
+        }
+        if core.is_behind() {
+            core.catch_up(clock, &mut out);
         }
         core.tick(clock, &mut out);
         for output in out.drain(..) {

@@ -10,10 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import launch_testing
+from ament_index_python.packages import get_package_prefix
 from ettrack.msg import TrackedTarget
 from harness import SIDE, BenchTest, launch_file, stamp_of
 from launch_testing.actions import ReadyToTest
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.msg import Parameter, ParameterEvent, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D
@@ -29,6 +30,16 @@ PARAMETERS = """\
     search_scale: 1
     diagnostics_period: 0.5
     serch_scale: 2.0
+/**/eye:
+  ros__parameters:
+    class_id: prey
+robot:
+  "*":
+    ros__parameters:
+      lost_after_frames: 9
+/other/eye:
+  ros__parameters:
+    found_after_frames: 9
 """
 
 
@@ -131,6 +142,10 @@ class Tracker(BenchTest):
         bench = self.bench
         bench.film(lambda: len(bench.targets) > 0)
         bench.wait(lambda: bench.said("serch_scale"))  # an unknown name is warned of
+        sections = ["class_id", "lost_after_frames", "found_after_frames"]
+        asked = GetParameters.Request(names=sections)
+        prey, lost, found = bench.call(GetParameters, f"{NODE}/get_parameters", asked).values
+        self.assertEqual((prey.string_value, lost.integer_value, found.integer_value), ("prey", 9, 0))
         names = ["search_scale", "num_threads", "image_transport", "nothing"]
         answer = bench.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names))
         self.assertEqual(answer.values[0].double_value, 1.0, "an integer does for a float")
@@ -153,7 +168,14 @@ class Tracker(BenchTest):
             done = subprocess.run(line, capture_output=True, text=True, timeout=60)
             return done.stdout + done.stderr
 
+        events = []
+        subscription = bench.node.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
+        bench.wait(lambda: bench.node.count_publishers("/parameter_events") > 1)
         self.assertIn("successful", command("set", NODE, "search_scale", "2"))
+        bench.wait(lambda: any(event.node == NODE for event in events))
+        told = next(event for event in events if event.node == NODE).changed_parameters[0]
+        self.assertEqual((told.name, told.value.type, told.value.double_value), ("search_scale", 3, 2.0))
+        bench.node.destroy_subscription(subscription)
         self.assertIn("2.0", command("get", NODE, "search_scale"))
         self.assertIn("1 to 8", command("set", NODE, "search_scale", "9.5"))
         self.assertIn("2.0", command("get", NODE, "search_scale"))
@@ -179,6 +201,19 @@ class Tracker(BenchTest):
         bench.wait(lambda: bench.said("stays in use"))
         self.assertEqual(bench.status()["model"], model)
         self.assertIn("ettrack-nano", command("get", NODE, "model_path"))
+
+
+class Refused(unittest.TestCase):
+    def test_a_faulty_parameter_file_is_said_and_ends_it_with_code_1(self):
+        node = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack_node"
+        with tempfile.TemporaryDirectory() as folder:
+            faulty = Path(folder) / "faulty.yaml"
+            faulty.write_text("tracker:\n  ros__parameters:\n    search_scale: [1, two]\n")
+            line = [node, "--ros-args", "--params-file", faulty]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("error: cannot join ROS 2", done.stderr)
+        self.assertIn("faulty.yaml", done.stderr)
 
 
 @launch_testing.post_shutdown_test()

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use ettrack::bag::BagError;
 use ettrack::geometry::BoundingBox;
+use ettrack::node::overrides::Overrides;
 use ettrack::node::parameters::Parameters;
 use ettrack::node::replay::{ReplayError, ReplayOptions, Start, replay};
 use ettrack::node::{Clock, NodeCore, open_tracker};
@@ -110,10 +111,10 @@ impl ReplayArgs {
         if let Some(path) = &self.params {
             let text = std::fs::read_to_string(path)
                 .with_context(|| BadInput(format!("cannot read {}", path.display())))?;
-            let warnings = parameters
-                .read_file(&text, "/", NODE_NAME)
+            let applied = Overrides::from_text(&text)
+                .and_then(|overrides| overrides.apply(&mut parameters, &format!("/{NODE_NAME}")))
                 .with_context(|| BadInput(path.display().to_string()))?;
-            for warning in warnings {
+            for warning in applied.warnings {
                 tracing::warn!("{}: {warning}", path.display());
             }
         }

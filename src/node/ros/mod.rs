@@ -54,6 +54,9 @@ pub enum NodeError {
         /// ROS 2's answer.
         error: r2r::Error,
     },
+    /// ROS 2 refused the arguments, or a file that they name.
+    #[error("cannot join ROS 2: {0}")]
+    Arguments(String),
     /// A parameter of the file or the command line.
     #[error("parameter {0}")]
     Parameter(#[from] ParameterError),
@@ -108,7 +111,7 @@ impl Clock for RosClock {
 /// # Errors
 /// [`NodeError`], where the node cannot start, or its work ended unasked.
 pub fn run(stop: &AtomicBool) -> Result<(), NodeError> {
-    let context = r2r::Context::create().doing("cannot join ROS 2")?;
+    let context = join()?;
     let mut node = r2r::Node::create(context, NODE_NAME, "").doing("cannot create the node")?;
     let log = Arc::new(Log::new(&mut node)?);
     let outcome = run_node(&mut node, &log, stop);
@@ -116,6 +119,22 @@ pub fn run(stop: &AtomicBool) -> Result<(), NodeError> {
         log.say(Level::Error, &error.to_string());
     }
     outcome
+}
+
+/// Joins ROS 2. r2r panics where ROS 2 refuses the arguments, such as a parameter file that is none.
+fn join() -> Result<r2r::Context, NodeError> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let joined = std::panic::catch_unwind(r2r::Context::create);
+    std::panic::set_hook(hook);
+    match joined {
+        Ok(context) => context.doing("cannot join ROS 2"),
+        Err(panic) => Err(NodeError::Arguments(
+            panic
+                .downcast_ref::<String>()
+                .map_or_else(|| "expected arguments in UTF-8".to_owned(), Clone::clone),
+        )),
+    }
 }
 
 fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(), NodeError> {
@@ -154,7 +173,7 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
     #[cfg(not(feature = "ros-check"))]
     services::serve(node, &inputs)?;
     let (silence, silences) = mpsc::channel();
-    let publishers = Publishers::new(node, Arc::clone(log), silence)?;
+    let publishers = Publishers::new(node, Arc::clone(&clock), Arc::clone(log), silence)?;
     log.say(
         Level::Info,
         &format!("waiting for images on {} ({})", images.topic, images.wanted),

@@ -3,7 +3,7 @@
 //! r2r's own parameter handler knows neither ranges nor read-only parameters and takes an integer for a
 //! floating-point parameter for an error, so the services are offered here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use r2r::builtin_interfaces::msg::Time;
 use r2r::rcl_interfaces::msg::{
@@ -14,17 +14,15 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
     SetParametersAtomically,
 };
-use r2r::{Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+use r2r::{QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 
 use super::log::Log;
 use super::{Doing, Inputs, NodeError};
+use crate::node::overrides::{Overrides, USE_SIM_TIME};
 use crate::node::parameters::{
     Change, Descriptor, ParameterError, Parameters, Range, Value, descriptors,
 };
 use crate::node::{Clock, Level, NodeCore, Output};
-
-/// The parameter that every ROS 2 node has.
-const USE_SIM_TIME: &str = "use_sim_time";
 
 /// Type numbers of `rcl_interfaces/msg/ParameterType`.
 mod kind {
@@ -41,54 +39,20 @@ mod kind {
 /// # Errors
 /// Where a value is of the wrong type or out of range.
 pub fn at_start(node: &r2r::Node, log: &Log) -> Result<(Parameters, bool), NodeError> {
+    let full_name = node
+        .fully_qualified_name()
+        .doing("cannot tell the node's name")?;
     let mut parameters = Parameters::default();
-    let mut use_sim_time = false;
-    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
-    for (name, parameter) in given.iter() {
-        use r2r::ParameterValue as Given;
-        let value = match &parameter.value {
-            Given::Bool(value) if name == USE_SIM_TIME => {
-                use_sim_time = *value;
-                continue;
-            }
-            Given::Bool(value) => Value::Bool(*value),
-            Given::Integer(value) => Value::Integer(*value),
-            Given::Double(value) => Value::Float(*value),
-            Given::String(value) => Value::Text(value.clone()),
-            other => {
-                if parameters.get(name).is_some() {
-                    let reason = format!("{name}: expected one value, got {}", other.type_name());
-                    return Err(ParameterError::File(reason).into());
-                }
-                log.say(Level::Warn, &format!("there is no parameter {name:?}"));
-                continue;
-            }
-        };
-        match parameters.set(name, &value) {
-            Ok(_) => {}
-            // ROS 2 nodes ignore what is meant for others, and a misspelt name should not go unnoticed.
-            Err(error @ ParameterError::Unknown { .. }) => {
-                log.say(Level::Warn, &error.to_string());
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let overrides = Overrides::from_arguments(std::env::args())?;
+    let applied = overrides.apply(&mut parameters, &full_name)?;
+    for warning in applied.warnings {
+        log.say(Level::Warn, &warning);
     }
-    Ok((parameters, use_sim_time))
+    Ok((parameters, applied.use_sim_time))
 }
 
 /// Offers the services.
 pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Result<(), NodeError> {
-    let full_name = node
-        .fully_qualified_name()
-        .doing("cannot tell the node's name")?;
-    let events = node
-        .create_publisher::<ParameterEvent>("/parameter_events", QosProfile::parameter_events())
-        .doing("cannot publish /parameter_events")?;
-    let changes = Arc::new(Changes {
-        node: full_name,
-        publisher: Mutex::new(events),
-    });
-
     answer::<GetParameters::Service>(
         node,
         inputs,
@@ -126,19 +90,21 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
             descriptors: request.names.iter().map(|name| describe(name)).collect(),
         },
     )?;
-    let each = Arc::clone(&changes);
     answer::<SetParameters::Service>(
         node,
         inputs,
         "set_parameters",
-        move |core, clock, out, request| SetParameters::Response {
+        move |core, _, out, request| SetParameters::Response {
             results: request
                 .parameters
                 .iter()
                 .map(|parameter| {
-                    let outcome = set_all(core, use_sim_time, std::slice::from_ref(parameter), out);
-                    each.tell(clock, std::slice::from_ref(parameter), &outcome);
-                    result(outcome)
+                    result(set_all(
+                        core,
+                        use_sim_time,
+                        std::slice::from_ref(parameter),
+                        out,
+                    ))
                 })
                 .collect(),
         },
@@ -147,12 +113,8 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
         node,
         inputs,
         "set_parameters_atomically",
-        move |core, clock, out, request| {
-            let outcome = set_all(core, use_sim_time, &request.parameters, out);
-            changes.tell(clock, &request.parameters, &outcome);
-            SetParametersAtomically::Response {
-                result: result(outcome),
-            }
+        move |core, _, out, request| SetParametersAtomically::Response {
+            result: result(set_all(core, use_sim_time, &request.parameters, out)),
         },
     )
 }
@@ -301,33 +263,20 @@ fn result(outcome: Result<(), String>) -> SetParametersResult {
     }
 }
 
-/// Tells others of changes.
-struct Changes {
-    node: String,
-    publisher: Mutex<Publisher<ParameterEvent>>,
-}
-
-impl Changes {
-    fn tell(&self, clock: &dyn Clock, parameters: &[Parameter], outcome: &Result<(), String>) {
-        if outcome.is_err() {
-            return;
-        }
-        let now = clock.now();
-        let event = ParameterEvent {
-            stamp: Time {
-                sec: i32::try_from(now.div_euclid(1_000_000_000)).unwrap_or(i32::MAX),
-                nanosec: u32::try_from(now.rem_euclid(1_000_000_000)).unwrap_or(0),
-            },
-            node: self.node.clone(),
-            changed_parameters: parameters.to_vec(),
-            ..ParameterEvent::default()
-        };
-        let publisher = self
-            .publisher
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Nobody depends on the notice.
-        let _ = publisher.publish(&event);
+/// The notice that parameters of `node` have these values since `now`, in nanoseconds.
+pub fn event(node: &str, now: i64, values: Vec<(String, Value)>) -> ParameterEvent {
+    let parameter = |(name, value)| Parameter {
+        name,
+        value: to_message(value),
+    };
+    ParameterEvent {
+        stamp: Time {
+            sec: i32::try_from(now.div_euclid(1_000_000_000)).unwrap_or(i32::MAX),
+            nanosec: u32::try_from(now.rem_euclid(1_000_000_000)).unwrap_or(0),
+        },
+        node: node.to_owned(),
+        changed_parameters: values.into_iter().map(parameter).collect(),
+        ..ParameterEvent::default()
     }
 }
 

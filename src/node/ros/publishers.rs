@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use r2r::{PublisherUntyped, QosProfile};
+use r2r::rcl_interfaces::msg::ParameterEvent;
+use r2r::{Publisher, PublisherUntyped, QosProfile};
 
 use super::log::Log;
-use super::{Doing, NodeError};
+use super::parameters::event;
+use super::{Doing, NodeError, RosClock};
 use crate::message::{Detection2DArray, DiagnosticArray, Image, Message, ToCdr, TrackedTarget};
 use crate::node::worker::Sink;
-use crate::node::{Level, Output};
+use crate::node::{Clock, Level, Output};
 
 /// One publisher per output.
 pub struct Publishers {
@@ -17,6 +19,9 @@ pub struct Publishers {
     detections: PublisherUntyped,
     overlay: PublisherUntyped,
     diagnostics: PublisherUntyped,
+    parameters: Publisher<ParameterEvent>,
+    node_name: String,
+    clock: Arc<RosClock>,
     log: Arc<Log>,
     /// Seconds without images, for the thread that can ask the graph who publishes them.
     silence: mpsc::Sender<f64>,
@@ -26,9 +31,16 @@ impl Publishers {
     /// Creates them on `node`.
     pub fn new(
         node: &mut r2r::Node,
+        clock: Arc<RosClock>,
         log: Arc<Log>,
         silence: mpsc::Sender<f64>,
     ) -> Result<Self, NodeError> {
+        let parameters = node
+            .create_publisher("/parameter_events", QosProfile::parameter_events())
+            .doing("cannot publish /parameter_events")?;
+        let node_name = node
+            .fully_qualified_name()
+            .doing("cannot tell the node's name")?;
         let reliable = QosProfile::default().keep_last(10);
         let newest = QosProfile::sensor_data().keep_last(1);
         let mut publisher = |topic: &str, type_name: &str, qos: &QosProfile| {
@@ -40,6 +52,9 @@ impl Publishers {
             detections: publisher("detections", Detection2DArray::TYPE, &reliable)?,
             overlay: publisher("~/overlay", Image::TYPE, &newest)?,
             diagnostics: publisher("/diagnostics", DiagnosticArray::TYPE, &reliable)?,
+            parameters,
+            node_name,
+            clock,
             log,
             silence,
         })
@@ -80,6 +95,12 @@ impl Sink for Publishers {
             Output::NoImages(seconds) => {
                 // The other end goes only when the node ends.
                 let _ = self.silence.send(seconds);
+            }
+            Output::ParametersSet(values) => {
+                // Nobody depends on the notice.
+                let _ = self
+                    .parameters
+                    .publish(&event(&self.node_name, self.clock.now(), values));
             }
             Output::LoadModel => {}
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
@@ -33,11 +34,36 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Where a link leads, to a file that need not be there yet; any other path as it is.
-fn resolved(path: &Path) -> PathBuf {
-    fs::canonicalize(path)
-        .or_else(|_| fs::read_link(path).map(|to| folder_of(path).join(to)))
-        .unwrap_or_else(|_| path.to_owned())
+/// Links that are followed one after the other, as many as Linux does.
+const MOST_LINKS: usize = 40;
+
+/// Where a chain of links leads, to a file that need not be there yet; any other path as it is.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(to) => path = folder_of(&path).join(to),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other(format!(
+        "expected at most {MOST_LINKS} links in a row"
+    )))
+}
+
+/// Whether two names lead to one file, be it there or not yet.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
+        return (one.dev(), one.ino()) == (other.dev(), other.ino());
+    }
+    // What is to be written need not be there: then its place counts.
+    let place = |path: &Path| {
+        let path = resolved(path).ok()?;
+        let folder = folder_of(&path);
+        let folder = fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+        Some(folder.ok()?.join(path.file_name()?))
+    };
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Whether something is there that takes what is written and keeps no file, such as a pipe or `/dev/null`.
@@ -58,13 +84,14 @@ impl PendingFile {
     /// Makes an empty hidden file beside `target` with the same extension (some writers choose their
     /// format by it); missing folders are made.
     pub fn create(target: &Path) -> Result<Self, OutputError> {
-        let target = &resolved(target);
+        // First, because a link to a pipe (/dev/fd/N) leads to no place in the file system.
         if is_stream(target) {
             return Ok(Self {
-                target: target.clone(),
+                target: target.to_owned(),
                 temporary: None,
             });
         }
+        let target = &resolved(target).map_err(OutputError::at(target))?;
         if target.is_dir() {
             // Told now, not after the work that was to be written.
             return Err(OutputError::at(target)(io::ErrorKind::IsADirectory.into()));
@@ -162,11 +189,65 @@ mod tests {
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(fs::read_to_string(&file).unwrap(), content);
         }
+        // Through several, all of which stay.
+        let (far, chain) = (folder.path().join("far"), folder.path().join("chain"));
+        std::os::unix::fs::symlink("chain", &far).unwrap();
+        std::os::unix::fs::symlink("not-yet", &chain).unwrap();
+        write_file(&far, "third").unwrap();
+        assert!(fs::symlink_metadata(&far).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(&chain).unwrap().is_symlink());
+        assert!(folder.path().join("not-yet").is_file());
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        let error = write_file(&circle, "never").unwrap_err();
+        assert!(error.to_string().contains("links in a row"), "{error}");
+
         let pending = PendingFile::create(Path::new("/dev/null")).unwrap();
         assert_eq!(pending.path(), Path::new("/dev/null"));
         fs::write(pending.path(), "gone").unwrap();
         pending.commit().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    /// As a shell's `>(program)` names it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_of_this_process_is_written_to() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        let (mut reader, writer) = io::pipe().unwrap();
+        let name = format!("/dev/fd/{}", writer.as_raw_fd());
+        write_file(Path::new(&name), "through").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_file_is_known_under_all_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a"), "x").unwrap();
+        fs::create_dir(at("inner")).unwrap();
+        std::os::unix::fs::symlink("a", at("link")).unwrap();
+        std::os::unix::fs::symlink("later", at("dangling")).unwrap();
+        for (one, other, expected) in [
+            ("a", "inner/../a", true),
+            ("a", "link", true),
+            ("later", "dangling", true),
+            ("later", "inner/../later", true),
+            ("nowhere/later", "nowhere/later", true),
+            ("a", "later", false),
+            ("later", "inner/later", false),
+        ] {
+            assert_eq!(
+                is_same_file(&at(one), &at(other)),
+                expected,
+                "{one} {other}"
+            );
+        }
     }
 
     #[test]

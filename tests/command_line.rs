@@ -339,7 +339,7 @@ fn an_unreadable_frame_is_counted_and_a_change_of_size_ends_the_run() {
     let one = ["--output", output.to_str().unwrap(), "--save"];
     let twice = track(&source, &[&one[..], &[output.to_str().unwrap()]].concat());
     let (_, refusal) = expect(&twice, 2);
-    assert!(refusal.contains("expected two files"), "{refusal}");
+    assert!(refusal.contains("are one file: expected two"), "{refusal}");
     // What was tracked until then is kept, whole.
     assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1 + 4);
     assert_eq!(
@@ -347,6 +347,46 @@ fn an_unreadable_frame_is_counted_and_a_change_of_size_ends_the_run() {
         2,
         "no temporary file is left"
     );
+}
+
+#[test]
+fn no_source_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    pictures(&at("frames"), 3);
+    bag(&at("bag"), 3);
+    fs::copy(at("bag/bag_0.mcap"), at("flight.mcap")).unwrap();
+    std::os::unix::fs::symlink("flight.mcap", at("link.csv")).unwrap();
+    std::os::unix::fs::symlink("rows.gif", at("rows")).unwrap();
+    for (source, option, path) in [
+        ("frames", "--output", "frames/1.png"),
+        ("bag", "--output", "bag/bag_0.mcap"),
+        ("bag", "--output", "bag/metadata.yaml"),
+        ("flight.mcap", "--output", "frames/../flight.mcap"),
+        ("flight.mcap", "--output", "link.csv"),
+        ("flight.mcap", "--save", "flight.mcap"),
+        ("link.csv", "--output", "flight.mcap"),
+    ] {
+        let before = fs::read(at(path)).unwrap();
+        let output = track(&at(source), &[option, at(path).to_str().unwrap()]);
+        let (_, error) = expect(&output, 2);
+        let words = format!("{option} {} is a file of the source", at(path).display());
+        assert!(error.contains(&words), "{error}");
+        assert_eq!(fs::read(at(path)).unwrap(), before, "{source} {path}");
+    }
+    let [rows, video] = ["rows", "rows.gif"].map(|name| at(name).to_str().unwrap().to_owned());
+    let output = track(&at("frames"), &["--output", &rows, "--save", &video]);
+    let (_, error) = expect(&output, 2);
+    assert!(error.contains("are one file: expected two"), "{error}");
+    assert!(!at("rows.gif").exists());
+    // Beside its source anything may lie, and be written again.
+    let rows = at("frames/rows.csv");
+    for _ in 0..2 {
+        expect(
+            &track(&at("frames"), &["--output", rows.to_str().unwrap()]),
+            0,
+        );
+    }
 }
 
 #[test]

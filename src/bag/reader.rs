@@ -67,6 +67,8 @@ struct StoredFile {
 /// An open bag.
 pub struct Bag {
     path: PathBuf,
+    /// All its files, the metadata among them.
+    paths: Vec<PathBuf>,
     files: Vec<StoredFile>,
     topics: Vec<Topic>,
     /// Files that could not be opened, beside others that could.
@@ -80,7 +82,7 @@ impl Bag {
     /// Where the path cannot be read, is no bag, or no file of the bag can be opened. One file of several
     /// that cannot be opened is noted in [`Messages::damage`].
     pub fn open(path: &Path) -> Result<Self, BagError> {
-        let paths = files_of(path)?;
+        let mut paths = files_of(path)?;
         let mut files = Vec::new();
         let mut failures = Vec::new();
         for path in &paths {
@@ -108,8 +110,12 @@ impl Bag {
             }
         }
         let damage = failures.iter().map(ToString::to_string).collect();
+        if path.is_dir() {
+            paths.push(path.join(super::metadata::FILE_NAME));
+        }
         Ok(Self {
             path: path.to_owned(),
+            paths,
             files,
             topics,
             damage,
@@ -124,6 +130,11 @@ impl Bag {
         }
         path.join(super::metadata::FILE_NAME).is_file()
             || storage_files_in(path).is_ok_and(|files| !files.is_empty())
+    }
+
+    /// The files of the bag, those that cannot be opened and the metadata among them.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// The topics of all files together.

@@ -1,6 +1,6 @@
 //! The images of one topic of a bag.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::bag::{Bag, Messages};
 use crate::frame::ImageBuffer;
@@ -81,6 +81,7 @@ pub struct BagSource {
     transport: Transport,
     count: Option<u64>,
     next: u64,
+    files: Vec<PathBuf>,
 }
 
 impl BagSource {
@@ -92,6 +93,7 @@ impl BagSource {
         let bag = Bag::open(path)?;
         let (topic, transport) = image_topic(&bag, path, wanted)?;
         let count = bag.topic(&topic)?.message_count;
+        let files = bag.paths().to_vec();
         let messages = bag.messages(&[&topic])?;
         Ok(Self {
             messages,
@@ -99,6 +101,7 @@ impl BagSource {
             transport,
             count,
             next: 0,
+            files,
         })
     }
 }
@@ -149,6 +152,10 @@ impl FrameSource for BagSource {
 
     fn frame_count(&self) -> Option<u64> {
         self.count
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     fn damage(&self) -> &[String] {

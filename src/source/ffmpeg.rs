@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::frame::{Encoding, ImageBuffer};
@@ -213,6 +213,7 @@ pub(super) fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std
 
 /// The frames of a video file.
 pub struct VideoSource {
+    file: PathBuf,
     decoder: Decoder,
     pictures: Pictures,
     next: u64,
@@ -233,6 +234,7 @@ impl VideoSource {
         let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
         let (frames, rate) = probe(&url);
         Ok(Self {
+            file: path.to_owned(),
             decoder,
             pictures,
             next: 0,
@@ -309,6 +311,10 @@ impl FrameSource for VideoSource {
 
     fn frame_rate(&self) -> Option<f64> {
         self.rate
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        std::slice::from_ref(&self.file)
     }
 }
 

@@ -72,11 +72,6 @@ impl FolderSource {
             bytes: Vec::new(),
         }
     }
-
-    /// The files, in order.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
 }
 
 /// Hidden files are none: some systems leave `._0001.jpg` beside `0001.jpg`.
@@ -130,5 +125,9 @@ impl FrameSource for FolderSource {
 
     fn frame_count(&self) -> Option<u64> {
         Some(self.files.len() as u64)
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 }

@@ -135,6 +135,10 @@ pub trait FrameSource {
     fn frame_rate(&self) -> Option<f64> {
         None
     }
+    /// The files that it reads, as far as there are any: they must not be written to meanwhile.
+    fn files(&self) -> &[PathBuf] {
+        &[]
+    }
     /// What was passed over so far beside broken frames, such as the missing end of a cut bag.
     fn damage(&self) -> &[String] {
         &[]

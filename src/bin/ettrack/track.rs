@@ -5,12 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::model::ModelFolder;
-use ettrack::output::PendingFile;
+use ettrack::output::{PendingFile, is_same_file};
 use ettrack::overlay::{self, VideoError, VideoWriter};
 use ettrack::source::{self, FrameInfo, FrameSource};
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
@@ -191,16 +191,9 @@ struct Summary {
 impl TrackArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        if let (Some(rows), Some(video)) = (&self.output, &self.save)
-            && std::path::absolute(rows)? == std::path::absolute(video)?
-        {
-            bail!(BadInput(format!(
-                "--output and --save are both {}: expected two files",
-                video.display()
-            )));
-        }
         let mut source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput(error.to_string()))?;
+        self.check_files(source.files())?;
         let mut tracker = self.open_tracker()?;
         interrupt::watch()?;
 
@@ -299,6 +292,33 @@ impl TrackArgs {
         failure.map_or(Ok(()), Err)?;
         rows?;
         Ok(video?)
+    }
+
+    /// What is written must neither replace what is read nor the other file that is written.
+    fn check_files(&self, read: &[PathBuf]) -> anyhow::Result<()> {
+        let written = [("--output", &self.output), ("--save", &self.save)]
+            .map(|(option, path)| Some((option, path.as_deref()?)));
+        if let [Some((_, rows)), Some((_, video))] = written {
+            ensure!(
+                !is_same_file(rows, video),
+                BadInput(format!(
+                    "--output {} and --save {} are one file: expected two",
+                    rows.display(),
+                    video.display()
+                ))
+            );
+        }
+        for (option, path) in written.into_iter().flatten() {
+            ensure!(
+                !read.iter().any(|read| is_same_file(read, path)),
+                BadInput(format!(
+                    "{option} {} is a file of the source {}: expected another one",
+                    path.display(),
+                    self.source
+                ))
+            );
+        }
+        Ok(())
     }
 
     fn open_tracker(&self) -> anyhow::Result<Tracker> {

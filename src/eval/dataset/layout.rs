@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::start::Start;
 use super::text::{parse_boxes, to_box};
 use super::{DatasetError, DatasetKind, NfsRate, Sequence, SequenceEntry};
-use crate::source::FolderSource;
+use crate::source::{FolderSource, FrameSource};
 
 /// Image files of one sequence: all of a folder, or those whose number lies in a range.
 #[derive(Debug, Clone, PartialEq, Eq)]

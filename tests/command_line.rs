@@ -390,6 +390,28 @@ fn no_source_is_written_over() {
 }
 
 #[test]
+fn settings_of_the_confidence_act_with_the_logic_off() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 4);
+    let rows = |arguments: &[&str]| {
+        expect(
+            &track(folder.path(), &[&["--lost", "off"], arguments].concat()),
+            0,
+        )
+        .0
+    };
+    let plain = rows(&[]);
+    assert_ne!(plain, rows(&["--set", "lost.weights.bias=2"]));
+    let sure = [
+        "--set",
+        "lost.weights.bias=-99",
+        "--set",
+        "lost.enabled=true",
+    ];
+    assert!(!rows(&sure).contains("lost"), "off is off");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 30);

@@ -65,7 +65,11 @@ impl TrackerArgs {
         let mut settings: LostSettings = serde_json::from_value(settings)
             .map_err(|error| BadInput(format!("--set lost.…: {error}")))?;
         let lost = match lost {
-            Lost::Off => LostMode::Off,
+            // Not `LostMode::Off`: what makes the confidence can be set all the same.
+            Lost::Off => {
+                settings.enabled = false;
+                LostMode::Settings(settings)
+            }
             Lost::Model => LostMode::Settings(settings),
             Lost::On => {
                 settings.enabled = true;

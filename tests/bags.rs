@@ -183,6 +183,50 @@ fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
 }
 
 #[test]
+fn damage_in_an_indexed_file_is_told_and_costs_what_it_hit_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.mcap");
+    let messages = test_messages(12);
+    let damaged = |compression, change: &dyn Fn(&mut [u8])| {
+        // Four messages to a chunk.
+        let options = mcap::WriteOptions::new()
+            .compression(compression)
+            .chunk_size(Some(9000));
+        write_mcap(&path, options, &messages, 0);
+        let mut bytes = fs::read(&path).unwrap();
+        let chunks = mcap::Summary::read(&bytes).unwrap().unwrap().chunk_indexes;
+        assert_eq!(chunks.len(), 3);
+        let start = chunks[1].compressed_data_offset().unwrap() as usize;
+        change(&mut bytes[start..][..chunks[1].compressed_size as usize]);
+        fs::write(&path, bytes).unwrap();
+        let mut source = BagSource::open(&path, None).unwrap();
+        let stamps: Vec<_> = read_all(&mut source)
+            .into_iter()
+            .map(|frame| frame.unwrap().1)
+            .collect();
+        assert_eq!(source.damage().len(), 1, "{:?}", source.damage());
+        (stamps, source.damage()[0].clone())
+    };
+    let stamps =
+        |kept: &[usize]| -> Vec<_> { kept.iter().map(|k| stamp(*k).as_nanoseconds()).collect() };
+
+    // Pixels alone: every message has its form, and only the checksum tells.
+    let (read, words) = damaged(None, &|chunk| chunk[1000..1100].fill(7));
+    assert_eq!(read, stamps(&(0..12).collect::<Vec<_>>()));
+    assert!(words.to_lowercase().contains("crc"), "{words}");
+
+    // Two messages and the head of a third, with the index intact.
+    let (read, _) = damaged(None, &|chunk| chunk[3000..7096].fill(0));
+    assert_eq!(read, stamps(&[0, 1, 2, 3, 4, 5, 8, 9, 10, 11]));
+
+    let (read, _) = damaged(Some(mcap::Compression::Zstd), &|chunk| {
+        let half = chunk.len() / 2;
+        chunk[half..].fill(0);
+    });
+    assert!(read.starts_with(&stamps(&[0, 1, 2, 3])) && read.ends_with(&stamps(&[8, 9, 10, 11])));
+}
+
+#[test]
 fn messages_of_an_indexed_file_come_in_the_order_of_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mixed.mcap");

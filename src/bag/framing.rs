@@ -5,6 +5,7 @@
 //! walked over first, from head to head. Whatever follows what cannot be is not read.
 
 use std::io::{self, Read, Seek};
+use std::ops::Range;
 
 use mcap::records::op;
 
@@ -20,23 +21,26 @@ pub fn can_unpack(packed: u64, unpacked: u64) -> bool {
 /// How far a file can be trusted.
 #[derive(Debug, Clone, Copy)]
 pub struct Sound {
-    /// Bytes before the first chunk that cannot be as long as it says, or the first record that leads out of its
-    /// uncompressed chunk; all of a sound file, or of one that is only cut.
+    /// Bytes of the file before the first chunk that cannot be as long as it says, or the first record that leads out of
+    /// its uncompressed chunk; up to the end of the range where it is sound, or only cut.
     pub length: u64,
     /// No record in these bytes is longer.
     pub longest_record: u64,
 }
 
-/// Walks over `file`, which has `length` bytes.
-pub fn sound(file: &mut (impl Read + Seek), length: u64) -> io::Result<Sound> {
+/// Walks over the records of `file` that lie in `range`.
+pub fn sound(file: &mut (impl Read + Seek), range: Range<u64>) -> io::Result<Sound> {
+    let Range {
+        start: mut at,
+        end: length,
+    } = range;
     let mut sound = Sound {
         length,
-        longest_record: length,
+        longest_record: length.saturating_sub(at),
     };
     let Some(last) = length.checked_sub(HEAD) else {
         return Ok(sound);
     };
-    let mut at = mcap::MAGIC.len() as u64;
     while at <= last {
         let (opcode, body) = head(file, at)?;
         if opcode == op::CHUNK
@@ -61,6 +65,12 @@ pub fn sound(file: &mut (impl Read + Seek), length: u64) -> io::Result<Sound> {
         at = at.saturating_add(HEAD).saturating_add(body);
     }
     Ok(sound)
+}
+
+/// Where the chunk at `at` ends; `None` where no chunk begins there.
+pub fn chunk_end(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<u64>> {
+    let (opcode, body) = head(file, at)?;
+    Ok((opcode == op::CHUNK).then(|| at.saturating_add(HEAD).saturating_add(body)))
 }
 
 /// Opcode and length of the body of the record at `at`.

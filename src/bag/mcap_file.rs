@@ -1,19 +1,20 @@
 //! One `.mcap` file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::ops::ControlFlow;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use mcap::records::{ChunkIndex, Record, op};
 use mcap::sans_io::{
-    IndexedReadEvent, IndexedReader, IndexedReaderOptions, LinearReadEvent, LinearReader,
-    LinearReaderOptions, SummaryReadEvent, SummaryReader, SummaryReaderOptions,
+    LinearReadEvent, LinearReader, LinearReaderOptions, SummaryReadEvent, SummaryReader,
+    SummaryReaderOptions,
 };
 use mcap::{McapError, McapResult, Summary};
 
-use super::framing::{Sound, can_unpack, sound};
+use super::framing::{can_unpack, chunk_end, sound};
 use super::reader::{FileTopic, StoredMessage};
 use super::{BagError, LONGEST};
 
@@ -47,24 +48,24 @@ enum Messages {
 
 /// How far a file was read by its index.
 struct IndexedWay {
-    reader: IndexedReader,
-    chunk: Vec<u8>,
+    /// Chunks with wanted topics that were not read yet, the earliest last.
+    chunks: Vec<ChunkIndex>,
+    /// Messages of the chunks that were read.
+    ready: BinaryHeap<Reverse<Ready>>,
     /// Number of the topic by channel.
     numbers: HashMap<u16, usize>,
-    /// By topic name, to begin anew with.
-    wanted: BTreeMap<String, usize>,
-    /// Messages given out.
-    given: u64,
-    /// Messages to be passed over, since they were given out before.
-    passed_over: u64,
+    /// Memory of messages that were given out.
+    spare: Vec<Vec<u8>>,
 }
 
-/// Why there is no next message by the index.
-struct IndexedError {
-    /// Where the content of a chunk begins that cannot be read, of which no message was given out. `None` where the
-    /// damage lies elsewhere.
-    chunk: Option<u64>,
-    error: McapError,
+/// A message that waits for those before it, in the order of time, then of the file.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Ready {
+    log_time: i64,
+    chunk: u64,
+    place: usize,
+    topic: usize,
+    data: Vec<u8>,
 }
 
 impl McapFile {
@@ -118,14 +119,10 @@ impl McapFile {
     /// Reads the next message into `data`. After an error the next call goes on with what can still be read.
     pub fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>> {
         let result = match self.messages.as_mut()? {
-            Messages::Indexed(way) => match way.next(&mut self.stored, self.length, data) {
-                Ok(message) => Ok(message),
-                Err(IndexedError { chunk, error }) => {
-                    let damage = self.damage(&error);
-                    let rest = chunk.and_then(|chunk| self.without(chunk));
-                    self.messages = rest.map(|way| Messages::Indexed(Box::new(way)));
-                    return Some(Err(damage));
-                }
+            Messages::Indexed(way) => match way.next(&self.stored, self.length, data) {
+                // One chunk's damage: the others can be read.
+                Err(error) => return Some(Err(self.damage(&error))),
+                message => message,
             },
             Messages::Linear {
                 way,
@@ -146,22 +143,6 @@ impl McapFile {
         }
     }
 
-    /// The rest of the way by the index without the chunk whose content begins at `damaged`.
-    fn without(&mut self, damaged: u64) -> Option<IndexedWay> {
-        let Some(Messages::Indexed(way)) = self.messages.take() else {
-            return None;
-        };
-        let chunks = &mut self.summary.as_mut()?.chunk_indexes;
-        let before = chunks.len();
-        chunks.retain(|chunk| chunk.compressed_data_offset().ok() != Some(damaged));
-        let is_left_out = chunks.len() < before;
-        let rest = self.indexed(&way.wanted).filter(|_| is_left_out)?;
-        Some(IndexedWay {
-            passed_over: way.given,
-            ..rest
-        })
-    }
-
     fn damage(&self, error: &McapError) -> String {
         format!(
             "{}: cut or damaged, a part of it is missing: {error}",
@@ -180,35 +161,36 @@ impl McapFile {
         if summary.chunk_indexes.is_empty() || !summary.chunk_indexes.iter().all(is_possible) {
             return None;
         }
-        let options = IndexedReaderOptions::new()
-            .include_topics(wanted.keys())
-            .with_record_length_limit(LONGEST);
-        let reader = IndexedReader::new_with_options(summary, options).ok()?;
-        let numbers = summary
+        let numbers: HashMap<u16, usize> = summary
             .channels
             .iter()
             .filter_map(|(id, channel)| Some((*id, *wanted.get(&channel.topic)?)))
             .collect();
+        let is_wanted = |chunk: &&ChunkIndex| {
+            // Without an index of its messages a chunk may hold any.
+            let channels = &chunk.message_index_offsets;
+            channels.is_empty() || channels.keys().any(|channel| numbers.contains_key(channel))
+        };
+        let mut chunks: Vec<_> = summary
+            .chunk_indexes
+            .iter()
+            .filter(is_wanted)
+            .cloned()
+            .collect();
+        chunks.sort_by_key(|chunk| Reverse((chunk.message_start_time, chunk.chunk_start_offset)));
         Some(IndexedWay {
-            reader,
-            chunk: Vec::new(),
+            chunks,
+            ready: BinaryHeap::new(),
             numbers,
-            wanted: wanted.clone(),
-            given: 0,
-            passed_over: 0,
+            spare: Vec::new(),
         })
     }
 
     /// The file from its beginning. Both ways share the position in the file, and only one is used at a time.
     fn linear_way(&self) -> Result<LinearWay, BagError> {
         let io = |error| BagError::io(&self.path, error);
-        let mut file = self.stored.try_clone().map_err(io)?;
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        let mut reader = BufReader::with_capacity(1 << 12, file);
-        let sound = sound(&mut reader, self.length).map_err(io)?;
-        let mut file = reader.into_inner();
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        Ok(LinearWay::new(file, sound))
+        let file = self.stored.try_clone().map_err(io)?;
+        LinearWay::new(file, 0..self.length).map_err(io)
     }
 
     /// Topics and counts of a file without an index, by reading all of it.
@@ -306,56 +288,82 @@ fn time(nanoseconds: u64) -> i64 {
 }
 
 impl IndexedWay {
+    /// The next message in the order of time. After an error, which is one chunk's, the next call goes on.
     fn next(
         &mut self,
-        file: &mut File,
+        file: &File,
         length: u64,
         data: &mut Vec<u8>,
-    ) -> Result<Option<StoredMessage>, IndexedError> {
-        while let Some(event) = self.reader.next_event() {
-            let event = event.map_err(|error| IndexedError { chunk: None, error })?;
-            let (offset, size) = match event {
-                IndexedReadEvent::ReadChunkRequest { offset, length } => (offset, length),
-                IndexedReadEvent::Message {
-                    header,
-                    data: message,
-                } => {
-                    let Some(&topic) = self.numbers.get(&header.channel_id) else {
-                        continue;
-                    };
-                    if self.passed_over > 0 {
-                        self.passed_over -= 1;
-                        self.given += 1;
-                        continue;
-                    }
-                    self.given += 1;
-                    data.clear();
-                    data.extend_from_slice(message);
-                    return Ok(Some(StoredMessage {
-                        topic,
-                        log_time: time(header.log_time),
-                    }));
-                }
-            };
-            self.insert(file, length, offset, size)
-                .map_err(|error| IndexedError {
-                    chunk: Some(offset),
-                    error,
-                })?;
+    ) -> McapResult<Option<StoredMessage>> {
+        // A chunk that begins earlier than what is ready may hold the next one.
+        while let Some(chunk) = self.chunks.pop_if(|chunk| {
+            let first = self.ready.peek();
+            first.is_none_or(|Reverse(first)| time(chunk.message_start_time) < first.log_time)
+        }) {
+            self.read(file, length, chunk.chunk_start_offset)?;
         }
-        Ok(None)
+        Ok(self.ready.pop().map(|Reverse(mut message)| {
+            std::mem::swap(data, &mut message.data);
+            self.spare.push(message.data);
+            StoredMessage {
+                topic: message.topic,
+                log_time: message.log_time,
+            }
+        }))
     }
 
-    /// Reads the chunk that was asked for: `size` bytes from `offset` on.
-    fn insert(&mut self, file: &mut File, length: u64, offset: u64, size: usize) -> McapResult<()> {
-        if offset.saturating_add(size as u64) > length {
+    /// Reads the messages of the chunk at `chunk`, as far as it is sound.
+    fn read(&mut self, file: &File, length: u64, chunk: u64) -> McapResult<()> {
+        if chunk >= length {
             return Err(McapError::UnexpectedEof);
         }
-        self.chunk.resize(size, 0);
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(&mut self.chunk)?;
-        self.reader.insert_chunk_record_data(offset, &self.chunk)
+        let end = chunk_end(&mut &*file, chunk)?.ok_or(McapError::BadChunkStartOffset(chunk))?;
+        let mut way = LinearWay::new(file.try_clone()?, chunk..end.min(length))?;
+        let mut place = 0;
+        way.records::<()>(|opcode, body| {
+            if opcode == op::MESSAGE {
+                let mut data = self.spare.pop().unwrap_or_default();
+                match read_message(body, &self.numbers, &mut data)? {
+                    Some(StoredMessage { topic, log_time }) => self.ready.push(Reverse(Ready {
+                        log_time,
+                        chunk,
+                        place,
+                        topic,
+                        data,
+                    })),
+                    None => self.spare.push(data),
+                }
+                place += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(())
     }
+}
+
+/// Reads a message record into `data`, if its channel has a number.
+fn read_message(
+    body: &[u8],
+    numbers: &HashMap<u16, usize>,
+    data: &mut Vec<u8>,
+) -> McapResult<Option<StoredMessage>> {
+    let number = message_channel(body).and_then(|channel| numbers.get(&channel));
+    let Some(&topic) = number else {
+        return Ok(None);
+    };
+    let Record::Message {
+        header,
+        data: message,
+    } = mcap::parse_record(op::MESSAGE, body)?
+    else {
+        return Ok(None);
+    };
+    data.clear();
+    data.extend_from_slice(&message);
+    Ok(Some(StoredMessage {
+        topic,
+        log_time: time(header.log_time),
+    }))
 }
 
 fn next_linear(
@@ -374,21 +382,8 @@ fn next_linear(
                 }
             }
             op::MESSAGE => {
-                let number = message_channel(body).and_then(|channel| numbers.get(&channel));
-                if let (
-                    Some(&topic),
-                    Record::Message {
-                        header,
-                        data: message,
-                    },
-                ) = (number, mcap::parse_record(opcode, body)?)
-                {
-                    data.clear();
-                    data.extend_from_slice(&message);
-                    return Ok(ControlFlow::Break(Some(StoredMessage {
-                        topic,
-                        log_time: time(header.log_time),
-                    })));
+                if let Some(message) = read_message(body, numbers, data)? {
+                    return Ok(ControlFlow::Break(Some(message)));
                 }
             }
             // Behind the data only indexes follow.
@@ -399,11 +394,11 @@ fn next_linear(
     })
 }
 
-/// A file read from its front.
+/// Part of a file read from its front.
 struct LinearWay {
     reader: LinearReader,
     input: BufReader<File>,
-    /// Bytes of the file, as far as it is sound, that were not read yet.
+    /// Bytes of the part, as far as it is sound, that were not read yet.
     left: u64,
 }
 
@@ -411,16 +406,30 @@ struct LinearWay {
 const READ_AT_ONCE: usize = 1 << 20;
 
 impl LinearWay {
-    fn new(file: File, sound: Sound) -> Self {
+    /// The records in `range`; a whole file from 0 on. All ways share the position in the file, so only one is used at a
+    /// time.
+    fn new(mut file: File, range: Range<u64>) -> io::Result<Self> {
+        let is_whole = range.start == 0;
+        let first = match is_whole {
+            true => MAGIC.len() as u64,
+            false => range.start,
+        };
+        file.seek(SeekFrom::Start(0))?;
+        let mut heads = BufReader::with_capacity(1 << 12, file);
+        let sound = sound(&mut heads, first..range.end)?;
+        let mut file = heads.into_inner();
+        file.seek(SeekFrom::Start(range.start))?;
         let longest = usize::try_from(sound.longest_record).unwrap_or(LONGEST);
         let options = LinearReaderOptions::default()
+            .with_skip_start_magic(!is_whole)
+            .with_skip_end_magic(!is_whole)
             .with_record_length_limit(longest.min(LONGEST))
             .with_validate_chunk_crcs(true);
-        Self {
+        Ok(Self {
             reader: LinearReader::new_with_options(options),
             input: BufReader::with_capacity(1 << 16, file),
-            left: sound.length,
-        }
+            left: sound.length.saturating_sub(range.start),
+        })
     }
 
     /// Shows each record (opcode, body) to `visit` until it breaks off or the file ends (`None`).
@@ -436,6 +445,11 @@ impl LinearWay {
                     ControlFlow::Break(value) => return Ok(value),
                 },
             };
+            if self.left == 0 {
+                // The reader knows whether this is a good place to end.
+                self.reader.notify_read(0);
+                continue;
+            }
             if need as u64 > self.left {
                 return Err(McapError::UnexpectedEof);
             }

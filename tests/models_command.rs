@@ -46,6 +46,32 @@ fn models_lists_what_works_and_fails_where_one_does_not() {
     assert_eq!(output.status.code(), Some(2), "no model is bad input");
 }
 
+/// As caches of models, Nix and stow lay them out.
+#[cfg(unix)]
+#[test]
+fn a_model_whose_files_are_links_is_a_model() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (blobs, model) = (
+        folder.path().join("blobs"),
+        folder.path().join("micro_model"),
+    );
+    std::fs::create_dir(&blobs).expect("made");
+    std::fs::create_dir(&model).expect("made");
+    for (number, name) in ["model.yaml", "template.onnx", "track.onnx"]
+        .iter()
+        .enumerate()
+    {
+        let source = format!("{}/{MODEL}/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(source, blobs.join(number.to_string())).expect("copied");
+        std::os::unix::fs::symlink(format!("../blobs/{number}"), model.join(name)).expect("linked");
+    }
+    for path in [model.clone(), model.join("model.yaml")] {
+        let output = ettrack(&["models", &path.to_string_lossy()]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.starts_with("ok"), "{text}");
+    }
+}
+
 #[test]
 fn bench_measures_every_model() {
     let output = ettrack(&[

@@ -112,12 +112,15 @@ impl ModelFolder {
             source,
         })?;
         let manifest = Manifest::parse(&text, &file)?;
-        // Names such as "." resolve to the folder's own.
-        let full = file.canonicalize().map_err(|source| ModelError::Read {
+        // Names such as "." resolve to the folder's own. The folder is asked, not the file: that may be a link into a store.
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = folder.canonicalize().map_err(|source| ModelError::Read {
             path: file.clone(),
             source,
         })?;
-        let folder = full.parent().unwrap_or(Path::new("/"));
         let folder_name = folder
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
@@ -131,7 +134,7 @@ impl ModelFolder {
             });
         }
         Ok(Self {
-            path: folder.to_path_buf(),
+            path: folder,
             manifest,
         })
     }

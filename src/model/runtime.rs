@@ -312,6 +312,14 @@ fn python_packages(prefix: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// An error with what caused it: what the linker says of a library stands there alone.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 /// The version of the library `file`, where it is an ONNX Runtime that is new enough.
 ///
 /// `ort` would load it all the same, but keeps the version to itself.
@@ -321,7 +329,7 @@ fn probe(file: &Path) -> Result<String, String> {
     // had this signature since the first release, returns a pointer to a static table, and
     // `GetVersionString` one to a static string. The library stays loaded while both are used.
     let version = unsafe {
-        let library = libloading::Library::new(file).map_err(|error| error.to_string())?;
+        let library = libloading::Library::new(file).map_err(|error| with_causes(&error))?;
         let base: libloading::Symbol<'_, unsafe extern "C" fn() -> *const ort::sys::OrtApiBase> =
             library
                 .get(b"OrtGetApiBase")
@@ -359,7 +367,15 @@ mod tests {
         let file = folder.path().join(library_name());
         std::fs::write(&file, b"no library").expect("written");
         assert_eq!(libraries_in(folder.path()), std::slice::from_ref(&file));
-        assert!(!probe(&file).expect_err("no library").is_empty());
+        let reason = probe(&file).expect_err("no library");
+        if cfg!(target_os = "linux") {
+            // The linker's own words, which docs/onnxruntime.md explains.
+            assert!(reason.contains("file too short"), "{reason}");
+            let nowhere = folder.path().join("nowhere.so");
+            let reason = probe(&nowhere).expect_err("no file");
+            let words = "cannot open shared object file";
+            assert!(reason.contains(words), "{reason}");
+        }
         // A library, but another one: the C library is in every process.
         if cfg!(target_os = "linux") {
             let reason = probe(std::path::Path::new("libc.so.6")).expect_err("another library");

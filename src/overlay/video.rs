@@ -181,6 +181,8 @@ struct GifSink {
     seconds_per_picture: f64,
     pushed: u64,
     kept: u64,
+    /// When the last picture ends, hundredths of a second: the format counts in these.
+    end: f64,
 }
 
 impl std::fmt::Debug for GifSink {
@@ -225,6 +227,7 @@ impl GifSink {
             seconds_per_picture: 1.0 / rate,
             pushed: 0,
             kept: 0,
+            end: 0.0,
         })
     }
 
@@ -236,7 +239,11 @@ impl GifSink {
             return Ok(());
         }
         self.kept += 1;
-        let delay = self.seconds_per_picture.max(1.0 / GIF_RATE) * 1000.0;
+        // Between rounded times, so that what rounding takes from one picture the next one gets.
+        let seconds = self.kept as f64 * self.seconds_per_picture.max(1.0 / GIF_RATE);
+        let end = (seconds * 100.0).round();
+        let delay = (end - self.end) * 10.0;
+        self.end = end;
         let small = if picture.dimensions() == self.size {
             picture.clone()
         } else {
@@ -409,6 +416,13 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(frames.len(), 5);
+        // A third of a second, to the next hundredth.
+        let milliseconds: u32 = frames
+            .iter()
+            .map(|frame| frame.delay().numer_denom_ms())
+            .map(|(numerator, denominator)| numerator / denominator)
+            .sum();
+        assert_eq!(milliseconds, 330);
         assert_eq!(frames[0].buffer().dimensions(), (480, 50));
     }
 

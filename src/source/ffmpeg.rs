@@ -1,13 +1,13 @@
 //! An `ffmpeg` process, which writes uncompressed frames into a pipe, and videos through it.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::frame::{Encoding, ImageBuffer};
 
+use super::words::LastWords;
 use super::{FrameInfo, FrameSource, SourceError};
 
 /// Whether ffmpeg can be run, and the version it says.
@@ -58,8 +58,7 @@ pub(super) type Pictures = BufReader<ChildStdout>;
 pub(super) struct Decoder {
     name: String,
     process: Child,
-    /// What ffmpeg says; a file, because an unread pipe would stop it.
-    messages: File,
+    words: LastWords,
 }
 
 impl Decoder {
@@ -69,11 +68,6 @@ impl Decoder {
         input: &[&std::ffi::OsStr],
     ) -> Result<(Self, Pictures), SourceError> {
         let version = find_ffmpeg()?;
-        let io = |source| SourceError::Io {
-            path: std::env::temp_dir(),
-            source,
-        };
-        let messages = tempfile::tempfile().map_err(io)?;
         let mut process = Command::new("ffmpeg")
             .args(["-hide_banner", "-nostdin", "-loglevel", "error"])
             .args(input)
@@ -82,21 +76,22 @@ impl Decoder {
             .args(["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(messages.try_clone().map_err(io)?)
+            .stderr(Stdio::piped())
             // Ctrl-C is for this process, which then ends ffmpeg in its own way.
             .process_group(0)
             .spawn()
             .map_err(start_error)?;
-        let Some(output) = process.stdout.take() else {
-            return Err(SourceError::Ffmpeg {
-                name: name.into(),
-                reason: "its output is not there".into(),
-            });
+        let failed = |reason: String| SourceError::Ffmpeg {
+            name: name.into(),
+            reason,
+        };
+        let (Some(output), Some(messages)) = (process.stdout.take(), process.stderr.take()) else {
+            return Err(failed("its output is not there".into()));
         };
         let decoder = Self {
             name: name.to_owned(),
             process,
-            messages,
+            words: LastWords::of(messages).map_err(|error| failed(error.to_string()))?,
         };
         Ok((decoder, BufReader::with_capacity(1 << 16, output)))
     }
@@ -118,8 +113,8 @@ impl Decoder {
     }
 
     /// `error`, and what ffmpeg said of it.
-    pub(super) fn failure(&mut self, error: &str) -> SourceError {
-        let said = self.said();
+    pub(super) fn failure(&self, error: &str) -> SourceError {
+        let said = self.words.so_far();
         let reason = if said.is_empty() {
             error.to_owned()
         } else {
@@ -129,20 +124,6 @@ impl Decoder {
             name: self.name.clone(),
             reason,
         }
-    }
-
-    /// The last lines of what ffmpeg said, in one.
-    fn said(&mut self) -> String {
-        let mut text = String::new();
-        // Words that cannot be read back only make the message shorter.
-        let _ = self.messages.seek(SeekFrom::Start(0));
-        let _ = (&self.messages).take(1 << 16).read_to_string(&mut text);
-        let lines: Vec<_> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        lines[lines.len().saturating_sub(3)..].join("; ")
     }
 }
 
@@ -249,7 +230,7 @@ impl VideoSource {
         if self.next == 0 {
             return Err(self.decoder.failure(&format!("no frames ({status})")));
         }
-        let said = self.decoder.said();
+        let said = self.decoder.words.so_far();
         if !said.is_empty() || !status.success() {
             tracing::warn!(
                 "{}: after {} frames ffmpeg said: {said} ({status})",

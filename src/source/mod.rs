@@ -5,6 +5,7 @@ mod camera;
 mod ffmpeg;
 mod folder;
 mod order;
+mod words;
 
 pub use bag::{BagSource, Transport, image_topic};
 pub use camera::CameraSource;

@@ -1,5 +1,8 @@
 //! Picture files into pixels: JPEG, PNG, BMP and PNM, from folders and from compressed messages.
 
+mod huffman;
+
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
@@ -85,10 +88,11 @@ fn format_of(data: &[u8]) -> Option<ImageFormat> {
 /// nothing of use.
 pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureError> {
     // The decoder fills what is missing with grey, which a tracker would take for the world.
-    if format_of(data) == Some(ImageFormat::Jpeg) && !is_whole_jpeg(data) {
-        return Err(PictureError::Cut { got: data.len() });
-    }
-    let mut decoder = decoder(data)?;
+    let data = match format_of(data) {
+        Some(ImageFormat::Jpeg) => whole_jpeg(data)?,
+        _ => Cow::Borrowed(data),
+    };
+    let mut decoder = decoder(&data)?;
     let (width, height) = decoder.dimensions();
     if width > LONGEST_SIDE || height > LONGEST_SIDE || decoder.total_bytes() > 2 * MOST_BYTES {
         return Err(PictureError::Size { width, height });
@@ -168,12 +172,16 @@ fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
-/// Whether an end marker follows the start of the scan. Within a scan the marker's bytes cannot occur, before
-/// it they can (in a thumbnail).
-fn is_whole_jpeg(data: &[u8]) -> bool {
+/// A JPEG with its Huffman tables: most cameras leave them out of Motion JPEG, where they are always the same.
+///
+/// An end marker has to follow the start of the scan. Within a scan the marker's bytes cannot occur, before it they can
+/// (in a thumbnail).
+fn whole_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
+    const HUFFMAN_TABLES: u8 = 0xc4;
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
     let mut position = 2;
+    let mut has_tables = false;
     // Segments: 0xff, marker, length (with its own two bytes), content.
     while let Some(&[0xff, marker, high, low]) = data
         .get(position..)
@@ -187,11 +195,21 @@ fn is_whole_jpeg(data: &[u8]) -> bool {
         if marker == START_OF_SCAN {
             let scan = data.get(next..).unwrap_or_default();
             // From the end: it is there at once in whole files, and before zeros in padded ones.
-            return scan.windows(2).rev().any(|bytes| bytes == END_OF_IMAGE);
+            if !scan.windows(2).rev().any(|bytes| bytes == END_OF_IMAGE) {
+                break;
+            }
+            return Ok(match has_tables {
+                true => Cow::Borrowed(data),
+                // Beside the decoder's own copy of the file this second one is not felt.
+                false => [&data[..position], &huffman::STANDARD, &data[position..]]
+                    .concat()
+                    .into(),
+            });
         }
+        has_tables |= marker == HUFFMAN_TABLES;
         position = next;
     }
-    false
+    Err(PictureError::Cut { got: data.len() })
 }
 
 #[cfg(test)]
@@ -283,6 +301,34 @@ mod tests {
             padded.extend([0; 9]);
             decode_into(&padded, &mut image).unwrap();
         }
+    }
+
+    /// As cameras send it that leave out what is always the same.
+    #[test]
+    fn jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
+        let file = jpeg(33, 17, ExtendedColorType::Rgb8);
+        let mut expected = ImageBuffer::empty();
+        decode_into(&file, &mut expected).unwrap();
+        let mut bare = file[..2].to_vec();
+        let mut position = 2;
+        loop {
+            let length = usize::from(u16::from_be_bytes([file[position + 2], file[position + 3]]));
+            let marker = file[position + 1];
+            if marker == 0xda {
+                break;
+            }
+            if marker != 0xc4 {
+                bare.extend(&file[position..position + 2 + length]);
+            }
+            position += 2 + length;
+        }
+        bare.extend(&file[position..]);
+        assert!(bare.len() + 400 < file.len());
+        let mut got = ImageBuffer::empty();
+        decode_into(&bare, &mut got).unwrap();
+        assert_eq!((got.width, got.height), (33, 17));
+        assert_eq!(got.data, expected.data);
+        assert_eq!(size(&bare).unwrap(), (33, 17));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use ettrack::frame::{Encoding, ImageBuffer};
 use ettrack::geometry::BoundingBox;
+use ettrack::model::runtime::Runtime;
 use ettrack::tracker::{LostMode, SingleObjectTracker, StageTimings, Tracker, TrackerOptions};
 use serde::Serialize;
 
@@ -17,6 +18,9 @@ use crate::console::{self, BadInput};
 ///
 /// Frames are rendered in memory before the clock runs. With several models each frame goes through all of
 /// them, so that what else the machine does disturbs all alike; compare ratios rather than times.
+///
+/// Memory is what opening a model and its first frame add to the process. All models share one arena for what they
+/// compute, so a later model may find room that an earlier one made: to compare memory, measure one model at a time.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Model folder; may be given several times.
@@ -82,7 +86,8 @@ struct Row {
     overhead: f64,
     parameters: Option<u64>,
     macs_track: Option<u64>,
-    /// Growth of the process's resident memory by opening the model and tracking, MiB.
+    /// Growth of the process's resident memory by opening the model and tracking, MiB, beyond ONNX Runtime's library and
+    /// the room in the shared arena that models before it made.
     memory_mib: Option<f64>,
 }
 
@@ -113,6 +118,8 @@ impl Bench {
             side,
             side,
         );
+        // Before the first measurement: the library's own memory is no model's.
+        Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput(error.to_string()))?;
         let mut runners = Vec::with_capacity(self.models.len());
         for path in &self.models {
             let options = TrackerOptions {

@@ -73,6 +73,33 @@ fn a_model_whose_files_are_links_is_a_model() {
 }
 
 #[test]
+fn weights_in_a_file_of_their_own_are_refused_as_that() {
+    use sha2::{Digest, Sha256};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = folder.path().join("micro_model");
+    std::fs::create_dir(&model).expect("made");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(MODEL);
+    std::fs::copy(source.join("template.onnx"), model.join("template.onnx")).expect("copied");
+    // What a tensor holds that names its file.
+    let graph = b"\x0a\x08location\x12\x0ctrack.data\0\0";
+    std::fs::write(model.join("track.onnx"), graph).expect("written");
+    let manifest = std::fs::read_to_string(source.join("model.yaml")).expect("read");
+    let (before, after) = manifest
+        .split_once("{path: track.onnx, sha256: ")
+        .expect("the file's entry");
+    let digest = Sha256::digest(graph);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let manifest = format!(
+        "{before}{{path: track.onnx, sha256: {digest}{}",
+        &after[64..]
+    );
+    std::fs::write(model.join("model.yaml"), manifest).expect("written");
+    let output = ettrack(&["models", &model.to_string_lossy()]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("(external data), expected all in this one"), "{text}");
+}
+
+#[test]
 fn bench_measures_every_model() {
     let output = ettrack(&[
         "bench", "--model", MODEL, "--model", MODEL, "--frames", "5", "--size", "64x48", "--json",

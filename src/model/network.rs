@@ -450,7 +450,20 @@ fn open_session(
             .with_dimension_override(SEARCH_AXIS, size as i64)
             .map_err(|e| refused(&e))?;
     }
-    builder.commit_from_memory(bytes).map_err(|e| refused(&e))
+    builder.commit_from_memory(bytes).map_err(|error| {
+        if has_external_data(bytes) {
+            refused(&"its weights lie in another file (external data), expected all in this one")
+        } else {
+            refused(&error)
+        }
+    })
+}
+
+/// Whether a tensor of an ONNX file says that its numbers lie in another file: an entry whose key (field 1, length 8)
+/// is `location`.
+fn has_external_data(bytes: &[u8]) -> bool {
+    const KEY: &[u8] = b"\x0a\x08location";
+    bytes.windows(KEY.len()).any(|window| window == KEY)
 }
 
 /// Runs the template graph and copies what it gives: name, shape, values.

@@ -240,13 +240,30 @@ pub(super) fn needed<T>(
     })
 }
 
-/// A network's scores as 0..=1: logits where `sigmoid`.
+/// A network's scores as 0..=1: logits where `sigmoid`. What lies outside all the same is drawn in, so that sums and
+/// squares of scores stay numbers; NaN stays NaN, which no cell is chosen by.
 pub(super) fn activate(raw: &[f32], sigmoid: bool, scores: &mut [f32]) {
     for (score, &raw) in scores.iter_mut().zip(raw) {
         *score = if sigmoid {
             1.0 / (1.0 + (-raw).exp())
         } else {
-            raw
+            raw.clamp(0.0, 1.0)
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::activate;
+
+    #[test]
+    fn scores_are_shares_whatever_the_network_gives() {
+        let raw = [0.25, -3.0, 1e30, f32::INFINITY, f32::NAN];
+        let mut scores = [9.0; 5];
+        activate(&raw, false, &mut scores);
+        assert_eq!(scores[..4], [0.25, 0.0, 1.0, 1.0]);
+        assert!(scores[4].is_nan());
+        activate(&[0.0, -1e30, 1e30], true, &mut scores[..3]);
+        assert_eq!(scores[..3], [0.5, 0.0, 1.0]);
     }
 }

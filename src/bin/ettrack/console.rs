@@ -33,11 +33,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 
 /// Starts the log on standard error: warnings, and with each `-v` one level more.
 pub fn start_log(verbose: u8) {
-    // ONNX Runtime's own lines are one level quieter than ours.
     let levels = match verbose {
         0 => "warn",
-        1 => "info,ort=warn",
-        2 => "debug,ort=info",
+        1 => "info",
+        2 => "debug",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(levels));

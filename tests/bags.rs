@@ -735,6 +735,21 @@ fn the_topic_of_images_is_found_or_asked_for() {
         BagSource::open(&none, Some("/chatter")),
         Err(SourceError::TopicType { .. })
     ));
+    // Pictures have no topics.
+    let picture = folder.path().join("frames/0.jpg");
+    fs::create_dir(picture.parent().unwrap()).unwrap();
+    fs::write(&picture, jpeg(8, 8, &pixels(8, 8, 90, (2, 2), 3))).unwrap();
+    let frames = picture.parent().unwrap().to_str().unwrap();
+    let error = source::open(frames, Some("/left")).err().unwrap();
+    assert!(error.to_string().contains("got no bag"), "{error}");
+    assert_eq!(read_all(&mut *source::open(frames, None).unwrap()).len(), 1);
+    // Metadata of something else make no bag of them, those of a bag do, be they damaged.
+    let metadata = folder.path().join("frames/metadata.yaml");
+    fs::write(&metadata, "camera: front\n").unwrap();
+    assert_eq!(read_all(&mut *source::open(frames, None).unwrap()).len(), 1);
+    fs::write(&metadata, "rosbag2_bagfile_information: [").unwrap();
+    let error = source::open(frames, None).err().unwrap().to_string();
+    assert!(error.contains("a folder without bag files"), "{error}");
     // Of an image topic its compressed form may be all that was recorded.
     let compressed = write(
         "compressed.db3",

@@ -9,6 +9,15 @@ use super::BagError;
 /// Name of the file.
 pub const FILE_NAME: &str = "metadata.yaml";
 
+/// Its only key, which tells it from other files of that name.
+const KEY: &str = "rosbag2_bagfile_information";
+
+/// Whether `folder` has metadata of a bag, be they whole or damaged.
+pub fn are_in(folder: &Path) -> bool {
+    std::fs::read(folder.join(FILE_NAME))
+        .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(KEY))
+}
+
 /// The file: one key around the information.
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {

@@ -122,14 +122,13 @@ impl Bag {
         })
     }
 
-    /// Whether `path` looks like a bag: a file or a folder with a file that starts as bags do, or with
+    /// Whether `path` looks like a bag: a file that starts as bags do, or a folder with bag files or a bag's
     /// `metadata.yaml`.
     pub fn looks_like_one(path: &Path) -> bool {
         if path.is_file() {
             return Kind::of(path).is_ok_and(|kind| kind.is_some());
         }
-        path.join(super::metadata::FILE_NAME).is_file()
-            || storage_files_in(path).is_ok_and(|files| !files.is_empty())
+        super::metadata::are_in(path) || storage_files_in(path).is_ok_and(|files| !files.is_empty())
     }
 
     /// The files of the bag, those that cannot be opened and the metadata among them.

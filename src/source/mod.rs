@@ -90,6 +90,14 @@ pub enum SourceError {
         /// All topics with their types.
         available: String,
     },
+    /// A topic asked for in what has none.
+    #[error("{}: expected a bag to choose the topic {topic:?} of (--image-topic), got no bag", path.display())]
+    NoTopics {
+        /// The source.
+        path: PathBuf,
+        /// The topic.
+        topic: String,
+    },
     /// A topic of another type.
     #[error(
         "topic {topic:?} is of type {got}, expected sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage"
@@ -147,13 +155,21 @@ pub trait FrameSource {
 }
 
 /// Opens what `source` names: a camera (`/dev/video0`), a bag (folder or file), a folder of pictures, a video.
-/// `image_topic` chooses among several topics of images of a bag.
+/// `image_topic` chooses among several topics of images of a bag, and is refused for all else.
 ///
 /// # Errors
 /// Where there is nothing of that name, or it holds no frames that can be read.
 pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSource>, SourceError> {
     let path = Path::new(source);
+    let without_topics = || match image_topic {
+        None => Ok(()),
+        Some(topic) => Err(SourceError::NoTopics {
+            path: path.to_owned(),
+            topic: topic.to_owned(),
+        }),
+    };
     if camera::is_camera(path) {
+        without_topics()?;
         return Ok(Box::new(CameraSource::open(path)?));
     }
     let metadata = std::fs::metadata(path).map_err(|error| SourceError::Io {
@@ -161,8 +177,10 @@ pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSour
         source: error,
     })?;
     if Bag::looks_like_one(path) {
-        Ok(Box::new(BagSource::open(path, image_topic)?))
-    } else if metadata.is_dir() {
+        return Ok(Box::new(BagSource::open(path, image_topic)?));
+    }
+    without_topics()?;
+    if metadata.is_dir() {
         Ok(Box::new(FolderSource::open(path)?))
     } else {
         Ok(Box::new(VideoSource::open(path)?))

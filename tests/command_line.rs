@@ -356,6 +356,8 @@ fn no_source_is_written_over() {
     pictures(&at("frames"), 3);
     bag(&at("bag"), 3);
     fs::copy(at("bag/bag_0.mcap"), at("flight.mcap")).unwrap();
+    // What a file is, its first bytes say.
+    fs::copy(at("flight.mcap"), at("flight.gif")).unwrap();
     std::os::unix::fs::symlink("flight.mcap", at("link.csv")).unwrap();
     std::os::unix::fs::symlink("rows.gif", at("rows")).unwrap();
     for (source, option, path) in [
@@ -364,7 +366,7 @@ fn no_source_is_written_over() {
         ("bag", "--output", "bag/metadata.yaml"),
         ("flight.mcap", "--output", "frames/../flight.mcap"),
         ("flight.mcap", "--output", "link.csv"),
-        ("flight.mcap", "--save", "flight.mcap"),
+        ("flight.gif", "--save", "flight.gif"),
         ("link.csv", "--output", "flight.mcap"),
     ] {
         let before = fs::read(at(path)).unwrap();
@@ -409,6 +411,92 @@ fn settings_of_the_confidence_act_with_the_logic_off() {
         "lost.enabled=true",
     ];
     assert!(!rows(&sure).contains("lost"), "off is off");
+}
+
+#[test]
+fn a_saved_video_has_a_picture_for_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("frames");
+    pictures(&source, 5);
+    fs::write(source.join("2.png"), "no picture").unwrap();
+    let video = folder.path().join("out.gif");
+    let arguments = ["--save", video.to_str().unwrap(), "--rate", "10"];
+    let (csv, _) = expect(&track(&source, &arguments), 0);
+    assert_eq!(csv.lines().count(), 1 + 5);
+    let file = std::io::BufReader::new(fs::File::open(&video).unwrap());
+    let decoder = image::codecs::gif::GifDecoder::new(file).unwrap();
+    let shown: Vec<_> = image::AnimationDecoder::into_frames(decoder)
+        .map(|frame| frame.unwrap().into_buffer())
+        .collect();
+    assert_eq!(shown.len(), 5);
+    assert_ne!(shown[1], shown[2], "the state is drawn on it");
+}
+
+#[test]
+fn a_video_that_cannot_be_written_is_refused_before_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str| {
+        let video = folder.path().join(name);
+        let output = track(Path::new("nowhere"), &["--save", video.to_str().unwrap()]);
+        let (_, error) = expect(&output, 2);
+        assert!(!video.exists());
+        error
+    };
+    let error = save("video");
+    assert!(error.contains("video has no extension"), "{error}");
+    if ettrack::source::find_ffmpeg().is_ok() {
+        let error = save("video.nosuchformat");
+        assert!(error.contains("ffmpeg could not write"), "{error}");
+        assert!(error.contains("video.nosuchformat"), "{error}");
+    }
+    let error = save("video.gif");
+    assert!(error.contains("cannot read nowhere"), "{error}");
+    let (_, error) = expect(&track(folder.path(), &["--rate", "5"]), 2);
+    assert!(error.contains("--save"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_with_the_files_name() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 2);
+    let (_, error) = expect(&track(folder.path(), &["--output", "/dev/full"]), 1);
+    assert!(error.contains("cannot write /dev/full"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn frames_that_are_left_out_can_be_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.png");
+    let image = image::RgbImage::from_fn(1000, 1000, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    image.save(&picture).unwrap();
+    let source = folder.path().join("frames");
+    fs::create_dir(&source).unwrap();
+    for index in 0..3000 {
+        std::os::unix::fs::symlink(&picture, source.join(format!("{index}.png"))).unwrap();
+    }
+    let mut track = Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .args(["-v", "track", source.to_str().unwrap()])
+        .args(["--model", &model(), "--roi", ROI, "--skip", "2999"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the model is there, only frames are left out.
+    let mut said = std::io::BufReader::new(track.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("micro_model") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let interrupted = Instant::now();
+    Command::new("kill")
+        .args(["-INT", &track.id().to_string()])
+        .status()
+        .unwrap();
+    assert_eq!(track.wait().unwrap().code(), Some(1));
+    assert!(interrupted.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn weights_in_a_file_of_their_own_are_refused_as_that() {
     std::fs::write(model.join("model.yaml"), manifest).expect("written");
     let output = ettrack(&["models", &model.to_string_lossy()]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("(external data), expected all in this one"), "{text}");
+    assert!(
+        text.contains("(external data), expected all in this one"),
+        "{text}"
+    );
 }
 
 #[test]

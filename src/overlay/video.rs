@@ -1,5 +1,6 @@
 //! Pictures into a GIF (own means) or a video (through ffmpeg).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,8 @@ use crate::output::{OutputError, PendingFile};
 const GIF_WIDTH: u32 = 480;
 /// Most pictures per second in a GIF; beyond, pictures are left out and the pace stays true.
 const GIF_RATE: f64 = 15.0;
+/// A size that every format takes.
+const TRIAL_SIZE: (u32, u32) = (128, 96);
 /// Last byte of a complete GIF.
 const GIF_END: u8 = 0x3b;
 
@@ -124,7 +127,44 @@ impl VideoWriter {
                 path: path.to_owned(),
             });
         };
-        let pending = PendingFile::create(path)?;
+        Self::open(
+            path,
+            extension,
+            PendingFile::create(path)?,
+            (width, height),
+            frames_per_second,
+        )
+    }
+
+    /// Whether videos can be written in the format that `path` asks for: a small one is written, elsewhere.
+    ///
+    /// # Errors
+    /// [`VideoError`] where not, with `path` as the file that cannot be written.
+    pub fn check(path: &Path) -> Result<(), VideoError> {
+        let Some(extension) = path.extension() else {
+            return Err(VideoError::NoExtension {
+                path: path.to_owned(),
+            });
+        };
+        let folder = tempfile::tempdir().map_err(|source| OutputError {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let trial = folder.path().join("trial").with_extension(extension);
+        let pending = PendingFile::create(&trial)?;
+        let mut video = Self::open(path, extension, pending, TRIAL_SIZE, 25.0)?;
+        video.push(&RgbImage::new(TRIAL_SIZE.0, TRIAL_SIZE.1))?;
+        video.finish()
+    }
+
+    /// Writes to `pending`; `path` is what messages call it.
+    fn open(
+        path: &Path,
+        extension: &OsStr,
+        pending: PendingFile,
+        (width, height): (u32, u32),
+        frames_per_second: f64,
+    ) -> Result<Self, VideoError> {
         let sink = if extension.eq_ignore_ascii_case("gif") {
             Sink::Gif(GifSink::open(
                 path,

@@ -15,6 +15,8 @@ use ettrack::overlay::{self, VideoError, VideoWriter};
 use ettrack::source::{self, FrameInfo, FrameSource};
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
 
+use image::RgbImage;
+
 use crate::console::{self, BadInput};
 use crate::interrupt;
 use crate::progress;
@@ -48,7 +50,7 @@ pub struct TrackArgs {
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Pictures a second of the saved video; the source's where it is known, else 30.
-    #[arg(long, value_name = "N", value_parser = parse_rate)]
+    #[arg(long, value_name = "N", value_parser = parse_rate, requires = "save")]
     rate: Option<f64>,
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
@@ -138,7 +140,7 @@ impl Format {
 /// Where the rows go.
 enum Rows {
     Stdout(Box<dyn Write>),
-    File(BufWriter<File>, PendingFile),
+    File(BufWriter<File>, PendingFile, PathBuf),
 }
 
 impl Rows {
@@ -149,7 +151,7 @@ impl Rows {
         let pending = PendingFile::create(path)?;
         let file = File::create(pending.path())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self::File(BufWriter::new(file), pending))
+        Ok(Self::File(BufWriter::new(file), pending, path.to_owned()))
     }
 
     /// Writes by `write`; standard output is handed on at once, for those who read along.
@@ -162,14 +164,17 @@ impl Rows {
                 write(out)?;
                 out.flush()?;
             }
-            Self::File(file, _) => write(file)?,
+            Self::File(file, _, path) => {
+                write(file).with_context(|| format!("cannot write {}", path.display()))?;
+            }
         }
         Ok(())
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        if let Self::File(mut file, pending) = self {
-            file.flush()?;
+        if let Self::File(mut file, pending, path) = self {
+            file.flush()
+                .with_context(|| format!("cannot write {}", path.display()))?;
             pending.commit()?;
         }
         Ok(())
@@ -191,14 +196,16 @@ struct Summary {
 impl TrackArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
+        self.check_outputs()?;
         let mut source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput(error.to_string()))?;
-        self.check_files(source.files())?;
+        self.check_source(source.files())?;
         let mut tracker = self.open_tracker()?;
         interrupt::watch()?;
 
         let mut image = ImageBuffer::empty();
         for _ in 0..self.skip {
+            ensure!(!interrupt::came(), "interrupted before the first frame");
             match source.next_into(&mut image) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
@@ -230,7 +237,9 @@ impl TrackArgs {
             state: TrackState::Tracking,
             timings: StageTimings::default(),
         };
-        push(&mut video, &frame, &track)?;
+        if let Some(video) = &mut video {
+            video.push(&frame, &track)?;
+        }
         // What was tracked until something fails is kept.
         let mut failure = rows
             .write(|mut out| self.format.heading(&mut out))
@@ -263,14 +272,18 @@ impl TrackArgs {
                         track = seen;
                         summary.time += started.elapsed();
                         summary.updates += 1;
-                        push(&mut video, &frame, &track)
+                        video
+                            .as_mut()
+                            .map_or(Ok(()), |video| video.push(&frame, &track))
                     })
                 }
                 Err(error) if error.is_about_one_frame() => {
                     bar.suspend(|| tracing::warn!("{error}"));
                     (track.state, track.confidence) = (TrackState::Lost, 0.0);
                     summary.unreadable += 1;
-                    Ok(())
+                    // The video has a picture for every row.
+                    let repeated = video.as_mut().map_or(Ok(()), |video| video.repeat(&track));
+                    repeated.map_err(Into::into)
                 }
                 Err(error) => Err(error.into()),
             };
@@ -287,18 +300,16 @@ impl TrackArgs {
         }
         bar.finish_and_clear();
         let rows = rows.finish();
-        let video = video.map_or(Ok(()), VideoWriter::finish);
+        let video = video.map_or(Ok(()), |video| video.writer.finish());
         summary.say();
         failure.map_or(Ok(()), Err)?;
         rows?;
         Ok(video?)
     }
 
-    /// What is written must neither replace what is read nor the other file that is written.
-    fn check_files(&self, read: &[PathBuf]) -> anyhow::Result<()> {
-        let written = [("--output", &self.output), ("--save", &self.save)]
-            .map(|(option, path)| Some((option, path.as_deref()?)));
-        if let [Some((_, rows)), Some((_, video))] = written {
+    /// The files to write must be two, and the video one that can be written.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        if let (Some(rows), Some(video)) = (&self.output, &self.save) {
             ensure!(
                 !is_same_file(rows, video),
                 BadInput(format!(
@@ -308,7 +319,16 @@ impl TrackArgs {
                 ))
             );
         }
-        for (option, path) in written.into_iter().flatten() {
+        match &self.save {
+            Some(video) => VideoWriter::check(video).with_context(|| BadInput("--save".into())),
+            None => Ok(()),
+        }
+    }
+
+    /// What is written must not replace what is `read`.
+    fn check_source(&self, read: &[PathBuf]) -> anyhow::Result<()> {
+        for (option, path) in [("--output", &self.output), ("--save", &self.save)] {
+            let Some(path) = path else { continue };
             ensure!(
                 !read.iter().any(|read| is_same_file(read, path)),
                 BadInput(format!(
@@ -339,17 +359,15 @@ impl TrackArgs {
         &self,
         source: &dyn FrameSource,
         frame: &Frame<'_>,
-    ) -> anyhow::Result<Option<VideoWriter>> {
+    ) -> anyhow::Result<Option<Annotated>> {
         let Some(path) = &self.save else {
             return Ok(None);
         };
         let rate = self.rate.or(source.frame_rate()).unwrap_or(30.0);
-        match VideoWriter::create(path, frame.width(), frame.height(), rate) {
-            Err(error @ VideoError::NoFfmpeg { .. }) => {
-                Err(error).with_context(|| BadInput("--save".into()))
-            }
-            video => Ok(Some(video?)),
-        }
+        Ok(Some(Annotated {
+            writer: VideoWriter::create(path, frame.width(), frame.height(), rate)?,
+            last: overlay::to_rgb_image(frame),
+        }))
     }
 }
 
@@ -366,14 +384,26 @@ fn follow<'a>(
     Ok((frame, track))
 }
 
-/// Adds a frame with its track to the video, where one is written.
-fn push(video: &mut Option<VideoWriter>, frame: &Frame<'_>, track: &Track) -> anyhow::Result<()> {
-    if let Some(video) = video {
-        let mut picture = overlay::to_rgb_image(frame);
-        overlay::draw_track(&mut picture, track);
-        video.push(&picture)?;
+/// The video that is written.
+struct Annotated {
+    writer: VideoWriter,
+    /// The last frame that could be read, as it came.
+    last: RgbImage,
+}
+
+impl Annotated {
+    /// Adds a frame with its track.
+    fn push(&mut self, frame: &Frame<'_>, track: &Track) -> anyhow::Result<()> {
+        self.last = overlay::to_rgb_image(frame);
+        Ok(self.repeat(track)?)
     }
-    Ok(())
+
+    /// Adds the last frame once more, in place of one that cannot be read.
+    fn repeat(&mut self, track: &Track) -> Result<(), VideoError> {
+        let mut picture = self.last.clone();
+        overlay::draw_track(&mut picture, track);
+        self.writer.push(&picture)
+    }
 }
 
 impl Summary {

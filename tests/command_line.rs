@@ -392,6 +392,19 @@ fn no_source_is_written_over() {
 }
 
 #[test]
+fn a_constant_that_the_model_lacks_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 2);
+    // The micro model's windows are square.
+    for key in ["kept_shape", "momentum"] {
+        let output = track(folder.path(), &["--set", &format!("{key}=0.5")]);
+        let (_, error) = expect(&output, 2);
+        let words = format!("--set {key}: expected window_influence, penalty_k, learning_rate, ");
+        assert!(error.contains(&words), "{error}");
+    }
+}
+
+#[test]
 fn settings_of_the_confidence_act_with_the_logic_off() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 4);

@@ -285,6 +285,14 @@ impl Manifest {
                 got,
                 expected: expected.to_owned(),
             })?;
+        manifest
+            .check_family()
+            .map_err(|(key, got, expected)| ModelError::Value {
+                path: path.to_path_buf(),
+                key,
+                got,
+                expected,
+            })?;
         Ok(manifest)
     }
 

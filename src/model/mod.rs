@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+mod family;
 pub mod manifest;
 pub mod network;
 pub mod runtime;

@@ -27,11 +27,12 @@ pub(super) fn open(
     options: &NetworkOptions,
 ) -> Result<Engine<CentreHead>, ModelError> {
     let manifest = &folder.manifest;
-    if constants != Constants::default() {
+    let given = constants.named().into_iter();
+    if let Some((name, Some(value))) = given.into_iter().find(|(_, value)| value.is_some()) {
         return Err(ModelError::Value {
             path: folder.manifest_path(),
-            key: "tracking.*".to_owned(),
-            got: format!("{constants:?}"),
+            key: format!("tracking.*.{name}"),
+            got: value.to_string(),
             expected: format!("nothing: the family {} has no constants", manifest.family),
         });
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use ettrack::model::ModelFolder;
-use ettrack::model::manifest::Constants;
+use ettrack::model::manifest::{Constants, Manifest};
 use ettrack::tracker::lost::LostSettings;
 use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
 
@@ -59,7 +59,7 @@ impl TrackerArgs {
             if let Some(key) = key.strip_prefix("lost.") {
                 set_lost(&mut settings, key, value)?;
             } else {
-                set_constant(&mut overrides, key, value)?;
+                set_constant(&mut overrides, &model.manifest, key, value)?;
             }
         }
         let mut settings: LostSettings = serde_json::from_value(settings)
@@ -87,18 +87,31 @@ impl TrackerArgs {
     }
 }
 
-fn set_constant(constants: &mut Constants, key: &str, value: &str) -> anyhow::Result<()> {
+fn set_constant(
+    constants: &mut Constants,
+    model: &Manifest,
+    key: &str,
+    value: &str,
+) -> anyhow::Result<()> {
+    let unknown = || {
+        let known: String = model
+            .constant_names()
+            .map(|name| format!("{name}, "))
+            .collect();
+        BadInput(format!(
+            "--set {key}: expected {known}lost.NAME for {} (family {})",
+            model.name, model.family
+        ))
+    };
+    if !model.constant_names().any(|name| name == key) {
+        return Err(unknown().into());
+    }
     let (slot, range) = match key {
         "window_influence" => (&mut constants.window_influence, 0.0..=1.0),
         "penalty_k" => (&mut constants.penalty_k, 0.0..=f64::MAX),
         "learning_rate" => (&mut constants.learning_rate, 0.0..=1.0),
         "kept_shape" => (&mut constants.kept_shape, 0.0..=1.0),
-        _ => {
-            return Err(BadInput(format!(
-                "--set {key}: expected window_influence, penalty_k, learning_rate, kept_shape or lost.NAME"
-            ))
-            .into());
-        }
+        _ => return Err(unknown().into()),
     };
     let number: f64 = value
         .parse()

@@ -53,10 +53,12 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
 
 /// Whether two names lead to one file, be it there or not yet.
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
-        return (one.dev(), one.ino()) == (other.dev(), other.ino());
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => return (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        // What is to be written need not be there: then its place counts.
+        (Err(_), Err(_)) => {}
+        _ => return false,
     }
-    // What is to be written need not be there: then its place counts.
     let place = |path: &Path| {
         let path = resolved(path).ok()?;
         let folder = folder_of(&path);

@@ -503,13 +503,12 @@ fn frames_that_are_left_out_can_be_interrupted() {
         assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0);
     }
     std::thread::sleep(Duration::from_millis(200));
-    let interrupted = Instant::now();
     Command::new("kill")
         .args(["-INT", &track.id().to_string()])
         .status()
         .unwrap();
+    // Had it gone on to the first frame, it would have tracked that and ended well.
     assert_eq!(track.wait().unwrap().code(), Some(1));
-    assert!(interrupted.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

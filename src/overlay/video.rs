@@ -12,6 +12,7 @@ use image::imageops::FilterType;
 use image::{Delay, Frame as GifFrame, RgbImage};
 
 use crate::output::{OutputError, PendingFile};
+use crate::source::LastWords;
 
 /// Widest GIF, pixels; wider pictures are scaled down. GIFs are for a page or a chat, where size counts.
 const GIF_WIDTH: u32 = 480;
@@ -323,6 +324,7 @@ impl GifSink {
 struct Ffmpeg {
     child: Child,
     input: Option<ChildStdin>,
+    words: Option<LastWords>,
 }
 
 impl Ffmpeg {
@@ -364,7 +366,16 @@ impl Ffmpeg {
                 source,
             })?;
         let input = child.stdin.take();
-        Ok(Self { child, input })
+        let words = child.stderr.take().map(LastWords::of).transpose();
+        let words = words.map_err(|source| VideoError::NoFfmpeg {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            child,
+            input,
+            words,
+        })
     }
 
     fn push(&mut self, path: &Path, picture: &RgbImage) -> Result<(), VideoError> {
@@ -375,7 +386,7 @@ impl Ffmpeg {
         written.map_err(|error| {
             // ffmpeg has gone: what it said tells more than the broken pipe.
             self.input = None;
-            let said = self.words();
+            let said = self.said();
             VideoError::Ffmpeg {
                 path: path.to_owned(),
                 message: if said.is_empty() {
@@ -387,19 +398,16 @@ impl Ffmpeg {
         })
     }
 
-    fn words(&mut self) -> String {
-        let mut said = String::new();
-        if let Some(mut stream) = self.child.stderr.take() {
-            // Words that cannot be read are words not said.
-            let _ = stream.read_to_string(&mut said);
-        }
-        said.trim().to_owned()
+    fn said(&self) -> String {
+        let words = self.words.as_ref();
+        words.map(LastWords::so_far).unwrap_or_default()
     }
 
     fn finish(mut self, path: &Path) -> Result<(), VideoError> {
         drop(self.input.take());
-        let said = self.words();
-        match self.child.wait() {
+        let ended = self.child.wait();
+        let said = self.said();
+        match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(VideoError::Ffmpeg {
                 path: path.to_owned(),

@@ -7,6 +7,8 @@ mod folder;
 mod order;
 mod words;
 
+pub(crate) use words::LastWords;
+
 pub use bag::{BagSource, Transport, image_topic};
 pub use camera::CameraSource;
 pub use ffmpeg::{VideoSource, find_ffmpeg};

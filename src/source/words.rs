@@ -15,7 +15,8 @@ const LINES: usize = 3;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The end of a stream of text. A thread reads it, because an unread pipe would stop the process that writes.
-pub(super) struct LastWords {
+#[derive(Debug)]
+pub(crate) struct LastWords {
     end: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
@@ -84,6 +85,8 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let words = LastWords::of(reader).unwrap();
         writer.write_all(b"no such device\n").unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while words.so_far().is_empty() && Instant::now() < end {}
         assert_eq!(words.so_far(), "no such device");
     }
 }

@@ -36,8 +36,8 @@ pub enum PictureError {
         /// Length of what is there.
         got: usize,
     },
-    /// Too many pixels.
-    #[error("picture is {width}x{height} pixels, expected at most {LONGEST_SIDE}x{LONGEST_SIDE}")]
+    /// Too many pixels, or none.
+    #[error("picture is {width}x{height} pixels, expected 1x1 to {LONGEST_SIDE}x{LONGEST_SIDE}")]
     Size {
         /// Pixels per row.
         width: u32,
@@ -94,7 +94,9 @@ pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureEr
     };
     let mut decoder = decoder(&data)?;
     let (width, height) = decoder.dimensions();
-    if width > LONGEST_SIDE || height > LONGEST_SIDE || decoder.total_bytes() > 2 * MOST_BYTES {
+    let sides = 1..=LONGEST_SIDE;
+    let is_possible = sides.contains(&width) && sides.contains(&height);
+    if !is_possible || decoder.total_bytes() > 2 * MOST_BYTES {
         return Err(PictureError::Size { width, height });
     }
     let orientation = orientation(&mut decoder);
@@ -376,5 +378,7 @@ mod tests {
             ),
             "{error}"
         );
+        let error = decode_into(b"P6\n3 0\n255\n", &mut ImageBuffer::empty()).unwrap_err();
+        assert!(error.to_string().contains("3x0 pixels"), "{error}");
     }
 }

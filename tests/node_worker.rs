@@ -89,15 +89,25 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Running {
     /// A node whose frames take `delay`, with what `before` put into its inbox at first.
     fn start(delay: Duration, overlay: bool, loader: Loader, before: impl FnOnce(&Inbox)) -> Self {
+        let tracker = Still {
+            delay,
+            target: None,
+        };
+        Self::of(Box::new(tracker), overlay, loader, before)
+    }
+
+    /// The same with a tracker of the test's.
+    fn of(
+        tracker: Box<dyn NodeTracker + Send>,
+        overlay: bool,
+        loader: Loader,
+        before: impl FnOnce(&Inbox),
+    ) -> Self {
         let clock = RunningClock(Instant::now());
         let parameters = Parameters {
             diagnostics_period: 0.1,
             ..Parameters::default()
         };
-        let tracker = Box::new(Still {
-            delay,
-            target: None,
-        });
         let core = NodeCore::new("tracker", parameters, tracker, model("first"), &clock).unwrap();
         let inbox = Arc::new(Inbox::new(Parameters::default().history_bounds()));
         before(&inbox);
@@ -218,6 +228,38 @@ fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
     node.end();
 }
 
+/// Stays where it was put; says when it takes up a frame, and ends it when it is told to.
+struct Gated {
+    taken_up: Sender<()>,
+    go_on: Receiver<()>,
+    target: Option<BoundingBox>,
+}
+
+impl SingleObjectTracker for Gated {
+    fn initialize(&mut self, _: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+        self.target = Some(target);
+        Ok(())
+    }
+
+    fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
+        // The test may have seen enough.
+        let _ = self.taken_up.send(());
+        let _ = self.go_on.recv();
+        Ok(Track {
+            bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
+            confidence: 0.5,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
+        })
+    }
+}
+
+impl NodeTracker for Gated {
+    fn configure(&mut self, _: &TrackerSettings) -> Result<(), TrackError> {
+        Ok(())
+    }
+}
+
 #[test]
 fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
     let (sender, behind) = channel();
@@ -254,27 +296,26 @@ fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
 
 #[test]
 fn under_overload_no_old_image_is_tracked() {
-    // 20 ms of work for an image every 2 ms: ten times too many.
-    let (work, period) = (Duration::from_millis(20), Duration::from_millis(2));
-    let node = Running::start(work, false, no_models(), choose);
-    let sent = Arc::new(Mutex::new(0));
-    let (feeder, inbox) = (Arc::clone(&sent), Arc::clone(&node.inbox));
-    let feeding = std::thread::spawn(move || {
-        for index in 0..200 {
-            *feeder.lock().unwrap() = index;
-            inbox.put_image(image(index));
-            std::thread::sleep(period);
-        }
+    let ((taken_up, busy), (go_on, gate)) = (channel(), channel());
+    let tracker = Gated {
+        taken_up,
+        go_on: gate,
+        target: None,
+    };
+    let node = Running::of(Box::new(tracker), false, no_models(), |inbox| {
+        choose(inbox);
+        inbox.put_image(image(0));
     });
-    for _ in 0..15 {
-        let (tracked, _) = node.target();
-        // What was sent while this image was worked on, and the one that waited: with a queue it would grow, beyond a
-        // hundred by the last of these.
-        let behind = stamp(*sent.lock().unwrap()).as_nanoseconds() - tracked.as_nanoseconds();
-        let images = behind / PERIOD;
-        assert!(images <= 40, "{images} images behind");
+    assert_eq!(node.target().0, stamp(0));
+    node.inbox.put_image(image(1));
+    // Ten images come while one is worked on: ten times too many.
+    for newest in (1..150).step_by(10) {
+        busy.recv_timeout(PATIENCE).expect("work in time");
+        (newest + 1..=newest + 10).for_each(|index| node.inbox.put_image(image(index)));
+        go_on.send(()).unwrap();
+        assert_eq!(node.target().0, stamp(newest));
     }
-    feeding.join().unwrap();
+    drop(go_on);
     node.end();
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,8 @@ def folder(tmp_path: Path) -> Path:
 def test_every_folder_must_have_pictures(folder: Path) -> None:
     assert len(Pictures([folder])) == 1
     misspelt = folder.parent / "god"
-    with pytest.raises(ValueError, match=f"{misspelt}: expected .jpeg, .jpg, .png in it or below, found none"):
+    words = re.escape(f"{misspelt}: expected .jpeg, .jpg, .png in it or below, found none")
+    with pytest.raises(ValueError, match=words):
         Pictures([folder, misspelt])
 
 

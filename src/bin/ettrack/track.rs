@@ -200,8 +200,8 @@ impl TrackArgs {
         let mut source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput(error.to_string()))?;
         self.check_source(source.files())?;
-        let mut tracker = self.open_tracker()?;
         interrupt::watch()?;
+        let mut tracker = self.open_tracker()?;
 
         let mut image = ImageBuffer::empty();
         for _ in 0..self.skip {

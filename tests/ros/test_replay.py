@@ -14,6 +14,7 @@ import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from harness import launch_file
 from launch_testing.actions import ReadyToTest
+from launch_testing.util import KeepAliveProc
 
 from launch import LaunchDescription
 
@@ -28,7 +29,8 @@ except PackageNotFoundError:
 
 def generate_test_description():
     if MISSING:
-        return LaunchDescription([ReadyToTest()]), {"output": None}
+        # A launch of nothing would end before the tests.
+        return LaunchDescription([KeepAliveProc(), ReadyToTest()]), {"output": None}
     folder = Path(tempfile.mkdtemp())
     command = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack"
     flight, output = folder / "flight", folder / "tracked"

@@ -4,6 +4,7 @@
 //! thread and reads no clock but the one it is given. An adapter to a middleware brings messages in and out;
 //! [`replay`] does so with bags, and tests do so directly: it is the same node everywhere.
 
+mod arguments;
 mod bearing;
 mod core;
 mod diagnostics;

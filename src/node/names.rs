@@ -1,27 +1,7 @@
 //! Names of topics as ROS 2 resolves them, for what the client library does not tell: which topic an input is
 //! in the end. <https://design.ros2.org/articles/topic_and_service_names.html>
 
-/// The flags between `--ros-args` and `--` that take a value, with it, in their order.
-pub fn ros_arguments(
-    arguments: impl IntoIterator<Item = String>,
-) -> impl Iterator<Item = (String, String)> {
-    const WITH_VALUE: [&str; 5] = ["-r", "--remap", "-p", "--param", "--params-file"];
-    let mut arguments = arguments.into_iter();
-    let mut for_ros = false;
-    std::iter::from_fn(move || {
-        loop {
-            let argument = arguments.next()?;
-            match argument.as_str() {
-                "--ros-args" => for_ros = true,
-                "--" => for_ros = false,
-                flag if for_ros && WITH_VALUE.contains(&flag) => {
-                    return Some((argument, arguments.next()?));
-                }
-                _ => {}
-            }
-        }
-    })
-}
+use super::arguments::ros_arguments;
 
 /// Rules `from:=to` of a command line, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

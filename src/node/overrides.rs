@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_yaml::Value as Yaml;
 
-use super::names::ros_arguments;
+use super::arguments::ros_arguments;
 use super::parameters::{ParameterError, Parameters, Value};
 
 /// The parameter that every ROS 2 node has.
@@ -36,7 +36,7 @@ impl Overrides {
     /// [`ParameterError::File`] where the text is none.
     pub fn from_text(text: &str) -> Result<Self, ParameterError> {
         let mut overrides = Self::default();
-        overrides.add_text(text)?;
+        overrides.add_text(text).map_err(ParameterError::File)?;
         Ok(overrides)
     }
 
@@ -50,52 +50,48 @@ impl Overrides {
     ) -> Result<Self, ParameterError> {
         let mut overrides = Self::default();
         for (flag, argument) in ros_arguments(arguments) {
-            match flag.as_str() {
-                "--params-file" => overrides.add_file(Path::new(&argument))?,
-                "-p" | "--param" => overrides.add_rule(&argument)?,
-                _ => {}
-            }
+            let added = match flag.as_str() {
+                "--params-file" => overrides.add_file(Path::new(&argument)),
+                "-p" | "--param" => overrides.add_rule(&argument),
+                _ => Ok(()),
+            };
+            added.map_err(ParameterError::File)?;
         }
         Ok(overrides)
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<(), ParameterError> {
-        let told = |reason: String| ParameterError::File(format!("{}: {reason}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
-        self.add_text(&text).map_err(|error| match error {
-            ParameterError::File(reason) => told(reason),
-            other => other,
-        })
+    fn add_file(&mut self, path: &Path) -> Result<(), String> {
+        std::fs::read_to_string(path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| self.add_text(&text))
+            .map_err(|reason| format!("{}: {reason}", path.display()))
     }
 
-    fn add_text(&mut self, text: &str) -> Result<(), ParameterError> {
-        let document: Yaml =
-            serde_yaml::from_str(text).map_err(|error| ParameterError::File(error.to_string()))?;
+    fn add_text(&mut self, text: &str) -> Result<(), String> {
+        let document: Yaml = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         if !document.is_mapping() {
-            let reason = "expected node names with `ros__parameters` below them";
-            return Err(ParameterError::File(reason.into()));
+            return Err("expected node names with `ros__parameters` below them".into());
         }
         self.add_nodes("", &document)
     }
 
     /// The nodes and namespaces below `name`, a namespace or a node.
-    fn add_nodes(&mut self, name: &str, below: &Yaml) -> Result<(), ParameterError> {
+    fn add_nodes(&mut self, name: &str, below: &Yaml) -> Result<(), String> {
         let Yaml::Mapping(entries) = below else {
-            return Err(ParameterError::File(format!(
+            return Err(format!(
                 "expected `ros__parameters` with values below {name:?}"
-            )));
+            ));
         };
         for (key, value) in entries {
             let Some(key) = key.as_str() else {
-                let reason = format!("expected a node name, got {}", one_line(key));
-                return Err(ParameterError::File(reason));
+                return Err(format!("expected a node name, got {}", one_line(key)));
             };
             if key == "ros__parameters" && !name.is_empty() {
                 let Yaml::Mapping(values) = value else {
-                    return Err(ParameterError::File(format!(
+                    return Err(format!(
                         "expected values below `ros__parameters` of {name:?}, got {}",
                         one_line(value)
-                    )));
+                    ));
                 };
                 for (key, value) in values {
                     let key = key.as_str().map_or_else(|| one_line(key), str::to_owned);
@@ -109,14 +105,13 @@ impl Overrides {
         Ok(())
     }
 
-    fn add_rule(&mut self, rule: &str) -> Result<(), ParameterError> {
+    fn add_rule(&mut self, rule: &str) -> Result<(), String> {
         let parsed = rule.split_once(":=").and_then(|(name, value)| {
             let (node, name) = name.rsplit_once(':').unwrap_or(("/**", name));
             Some((node, name, serde_yaml::from_str(value).ok()?))
         });
         let Some((node, name, value)) = parsed else {
-            let reason = format!("expected -p NAME:=VALUE, got {rule:?}");
-            return Err(ParameterError::File(reason));
+            return Err(format!("expected -p NAME:=VALUE, got {rule:?}"));
         };
         self.add(node, name.to_owned(), value);
         Ok(())

@@ -151,6 +151,13 @@ fn mcap_of_every_make_reads_the_same() {
     }
 }
 
+fn stamps_of(source: &mut BagSource) -> Vec<i64> {
+    read_all(source)
+        .into_iter()
+        .map(|frame| frame.unwrap().1)
+        .collect()
+}
+
 #[test]
 fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -169,10 +176,7 @@ fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
     }
     fs::write(&path, bytes).unwrap();
     let mut source = BagSource::open(&path, None).unwrap();
-    let stamps: Vec<_> = read_all(&mut source)
-        .into_iter()
-        .map(|frame| frame.unwrap().1)
-        .collect();
+    let stamps = stamps_of(&mut source);
     let kept = [0, 1, 4, 5, 6, 7, 10, 11].map(|index| stamp(index).as_nanoseconds());
     assert_eq!(stamps, kept);
     let damage = source.damage();
@@ -200,10 +204,7 @@ fn damage_in_an_indexed_file_is_told_and_costs_what_it_hit_alone() {
         change(&mut bytes[start..][..chunks[1].compressed_size as usize]);
         fs::write(&path, bytes).unwrap();
         let mut source = BagSource::open(&path, None).unwrap();
-        let stamps: Vec<_> = read_all(&mut source)
-            .into_iter()
-            .map(|frame| frame.unwrap().1)
-            .collect();
+        let stamps = stamps_of(&mut source);
         assert_eq!(source.damage().len(), 1, "{:?}", source.damage());
         (stamps, source.damage()[0].clone())
     };

@@ -261,6 +261,23 @@ impl Bench {
             })
     }
 
+    /// Puts a model named `other` in place; gives what its tracker is asked.
+    fn replace_model(&mut self) -> Calls {
+        let calls = Calls::default();
+        let tracker = Box::new(TestTracker {
+            calls: calls.clone(),
+            target: None,
+        });
+        let model = ModelInfo {
+            name: "other".into(),
+            runtime: "none".into(),
+        };
+        self.core
+            .replace_tracker(tracker, model, &self.clock, &mut self.out)
+            .unwrap();
+        calls
+    }
+
     fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -1171,18 +1188,7 @@ fn another_model_is_loaded_aside_and_takes_the_target_over() {
         )
         .unwrap();
     node.out.clear();
-    let calls = Calls::default();
-    let tracker = Box::new(TestTracker {
-        calls: calls.clone(),
-        target: None,
-    });
-    let model = ModelInfo {
-        name: "other".into(),
-        runtime: "none".into(),
-    };
-    node.core
-        .replace_tracker(tracker, model, &node.clock, &mut node.out)
-        .unwrap();
+    let calls = node.replace_model();
     let taken = target(&std::mem::take(&mut node.out));
     assert_eq!(
         (taken.state, taken.target_id.as_str(), taken.header),
@@ -1199,10 +1205,6 @@ fn another_model_is_loaded_aside_and_takes_the_target_over() {
 /// As under load: while the model was loaded, images were overtaken.
 #[test]
 fn another_model_takes_the_target_over_in_the_image_that_its_box_is_of() {
-    let model = || ModelInfo {
-        name: "other".into(),
-        runtime: "none".into(),
-    };
     let expected = Call::Initialize(BoundingBox::new(5.0, 6.0, 8.0, 4.0), 1);
     for bytes in [
         raw_message(3, 32, 24, &vec![3; 32 * 24 * 3]),
@@ -1215,14 +1217,7 @@ fn another_model_takes_the_target_over_in_the_image_that_its_box_is_of() {
         node.overtaken(2);
         node.overtaken_message(3, bytes);
         node.core.newer_waits(true);
-        let calls = Calls::default();
-        let tracker = Box::new(TestTracker {
-            calls: calls.clone(),
-            target: None,
-        });
-        node.core
-            .replace_tracker(tracker, model(), &node.clock, &mut node.out)
-            .unwrap();
+        let calls = node.replace_model();
         assert_eq!(target(&node.settle()).header, header(1));
         assert_eq!(calls.lock().unwrap()[1], expected);
         let next = target(&node.frame(4));
@@ -1236,14 +1231,7 @@ fn another_model_takes_the_target_over_in_the_image_that_its_box_is_of() {
     node.frame(5);
     node.roi(ROI);
     node.overtaken(0);
-    let calls = Calls::default();
-    let tracker = Box::new(TestTracker {
-        calls: calls.clone(),
-        target: None,
-    });
-    node.core
-        .replace_tracker(tracker, model(), &node.clock, &mut node.out)
-        .unwrap();
+    let calls = node.replace_model();
     assert_eq!(logs(&node.settle()).len(), 1, "said, and nothing answered");
     target(&node.frame(1));
     assert!(matches!(

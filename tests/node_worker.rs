@@ -21,20 +21,20 @@ use ettrack::source::Transport;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
 use support::*;
 
-/// Stays where it was put, half sure; takes `delay` for each frame.
-struct Still {
-    delay: Duration,
+/// Stays where it was put, half sure; does `each_frame` for every frame.
+struct Still<W> {
+    each_frame: W,
     target: Option<BoundingBox>,
 }
 
-impl SingleObjectTracker for Still {
+impl<W: FnMut()> SingleObjectTracker for Still<W> {
     fn initialize(&mut self, _: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
         self.target = Some(target);
         Ok(())
     }
 
     fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
-        std::thread::sleep(self.delay);
+        (self.each_frame)();
         Ok(Track {
             bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
             confidence: 0.5,
@@ -44,7 +44,7 @@ impl SingleObjectTracker for Still {
     }
 }
 
-impl NodeTracker for Still {
+impl<W: FnMut()> NodeTracker for Still<W> {
     fn configure(&mut self, _: &TrackerSettings) -> Result<(), TrackError> {
         Ok(())
     }
@@ -89,16 +89,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Running {
     /// A node whose frames take `delay`, with what `before` put into its inbox at first.
     fn start(delay: Duration, overlay: bool, loader: Loader, before: impl FnOnce(&Inbox)) -> Self {
-        let tracker = Still {
-            delay,
-            target: None,
-        };
-        Self::of(Box::new(tracker), overlay, loader, before)
+        Self::of(move || std::thread::sleep(delay), overlay, loader, before)
     }
 
-    /// The same with a tracker of the test's.
+    /// A node that does `each_frame` for every frame.
     fn of(
-        tracker: Box<dyn NodeTracker + Send>,
+        each_frame: impl FnMut() + Send + 'static,
         overlay: bool,
         loader: Loader,
         before: impl FnOnce(&Inbox),
@@ -108,6 +104,10 @@ impl Running {
             diagnostics_period: 0.1,
             ..Parameters::default()
         };
+        let tracker = Box::new(Still {
+            each_frame,
+            target: None,
+        });
         let core = NodeCore::new("tracker", parameters, tracker, model("first"), &clock).unwrap();
         let inbox = Arc::new(Inbox::new(Parameters::default().history_bounds()));
         before(&inbox);
@@ -228,38 +228,6 @@ fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
     node.end();
 }
 
-/// Stays where it was put; says when it takes up a frame, and ends it when it is told to.
-struct Gated {
-    taken_up: Sender<()>,
-    go_on: Receiver<()>,
-    target: Option<BoundingBox>,
-}
-
-impl SingleObjectTracker for Gated {
-    fn initialize(&mut self, _: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
-        self.target = Some(target);
-        Ok(())
-    }
-
-    fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
-        // The test may have seen enough.
-        let _ = self.taken_up.send(());
-        let _ = self.go_on.recv();
-        Ok(Track {
-            bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
-            confidence: 0.5,
-            state: TrackState::Tracking,
-            timings: StageTimings::default(),
-        })
-    }
-}
-
-impl NodeTracker for Gated {
-    fn configure(&mut self, _: &TrackerSettings) -> Result<(), TrackError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
     let (sender, behind) = channel();
@@ -297,12 +265,12 @@ fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
 #[test]
 fn under_overload_no_old_image_is_tracked() {
     let ((taken_up, busy), (go_on, gate)) = (channel(), channel());
-    let tracker = Gated {
-        taken_up,
-        go_on: gate,
-        target: None,
+    // The test may have seen enough.
+    let each_frame = move || {
+        let _ = taken_up.send(());
+        let _ = gate.recv();
     };
-    let node = Running::of(Box::new(tracker), false, no_models(), |inbox| {
+    let node = Running::of(each_frame, false, no_models(), |inbox| {
         choose(inbox);
         inbox.put_image(image(0));
     });
@@ -341,7 +309,7 @@ fn of_models_that_are_asked_for_the_newest_comes_into_use() {
             _ => {}
         }
         let tracker = Box::new(Still {
-            delay: Duration::ZERO,
+            each_frame: || {},
             target: None,
         });
         Ok((tracker as _, model(&name)))
@@ -371,7 +339,7 @@ fn a_model_that_comes_after_another_was_asked_for_is_not_taken() {
         }
         slow.lock().unwrap().recv().unwrap();
         let tracker = Box::new(Still {
-            delay: Duration::ZERO,
+            each_frame: || {},
             target: None,
         });
         Ok((tracker as _, model(&parameters.model_path)))

@@ -47,7 +47,7 @@ demo: build onnxruntime ## Simulate a flight, track its target, measure the accu
 	@echo "Accuracy, plots and sample frames:    $(OUT)/demo/evaluation/report.html"
 
 build: ## Compile the command line (target/release/ettrack).
-	$(CARGO) build --release
+	$(CARGO) build --release --bin ettrack
 
 onnxruntime: ## Put ONNX Runtime into .ettrack/onnxruntime (no root, nothing is installed).
 	@if [ -n "$$ORT_DYLIB_PATH" ]; then echo "ONNX Runtime: $$ORT_DYLIB_PATH (ORT_DYLIB_PATH)"; \
@@ -65,7 +65,7 @@ $(VENV)/.installed: training/requirements.txt
 test: test-rust test-training test-ros ## Run all tests.
 
 test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
-	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release
+	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release --workspace
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
@@ -78,7 +78,7 @@ test-ros: ## Run the launch tests, where ROS 2 is sourced.
 	else for file in tests/ros/test_*.py; do $(PYTHON) -m launch_testing.launch_test $$file || exit 1; done; fi
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
-	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --test parity --test parity_family -- --nocapture
+	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release -p ettrack --test parity --test parity_family -- --nocapture
 
 # Pseudo-random weights go through the same conversion as the authors' checkpoints.
 parity-models: $(WORKSHOP)
@@ -98,16 +98,16 @@ fuzz: ## Fuzz message decoders, bag readers and manifests (wants cargo-fuzz and 
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
 
 lint-rust:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --release --all-targets -- -D warnings
-	$(CARGO) clippy --release --features ros-check --bin ettrack_node --bench ros_latency -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release -p ettrack-node --features ros-check --bin ettrack_node --bench ros_latency -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 lint-training: $(WORKSHOP)
 	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch
 	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests launch
 
 format: $(WORKSHOP) ## Format all sources.
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests launch
 	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests launch

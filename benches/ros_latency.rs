@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ettrack::message::{
+use ettrack_message::{
     DiagnosticArray, FromCdr, Header, Image, Message, RegionOfInterest, Stamp, TargetState, ToCdr,
     TrackedTarget,
 };

@@ -1,23 +1,17 @@
 //! The node's rules, driven by messages and a given clock, with a tracker whose answers are known.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
-mod support;
-
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::message::*;
-use ettrack::node::parameters::{ParameterError, Parameters, Value};
-use ettrack::node::{
-    Clock, HeldImage, ImageMessage, Level, ModelInfo, NodeCore, NodeTracker, Output,
-    TrackerSettings,
-};
-use ettrack::source::Transport;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
-use support::*;
+use ettrack_message::*;
+use ettrack_node::parameters::{ParameterError, Parameters, Value};
+use ettrack_node::{Clock, Level, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings};
+use ettrack_testing::messages::*;
 
 /// What the test tracker was asked.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,6 @@
 //! The thread that tracks: which image it takes, and how models change under it. No middleware.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
-mod support;
-
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,16 +8,14 @@ use std::time::{Duration, Instant};
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::message::{Detection2D, DiagnosticStatus, Stamp, TargetState, ToCdr};
-use ettrack::node::inbox::{Inbox, Request, Topic};
-use ettrack::node::parameters::{Parameters, Value};
-use ettrack::node::worker::{Loader, Sink, no_images_line, work};
-use ettrack::node::{
-    Clock, ImageMessage, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings,
-};
-use ettrack::source::Transport;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
-use support::*;
+use ettrack_message::{Detection2D, DiagnosticStatus, Stamp, TargetState, ToCdr};
+use ettrack_message::{ImageMessage, Transport};
+use ettrack_node::inbox::{Inbox, Request, Topic};
+use ettrack_node::parameters::{Parameters, Value};
+use ettrack_node::worker::{Loader, Sink, no_images_line, work};
+use ettrack_node::{Clock, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings};
+use ettrack_testing::messages::*;
 
 /// Stays where it was put, half sure; does `each_frame` for every frame.
 struct Still<W> {

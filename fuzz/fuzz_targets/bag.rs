@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::sync::OnceLock;
 
-use ettrack::bag::Bag;
+use ettrack_bag::Bag;
 use ettrack::frame::ImageBuffer;
-use ettrack::message::{Header, Image, Message, ToCdr};
-use ettrack::source::{BagSource, FrameSource};
+use ettrack_message::{Header, Image, Message, ToCdr};
+use ettrack_media::source::{BagSource, FrameSource};
 use libfuzzer_sys::fuzz_target;
 use mcap::WriteOptions;
 use mcap::records::MessageHeader;

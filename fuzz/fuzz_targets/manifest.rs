@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use ettrack::model::Manifest;
-use ettrack::node::overrides::Overrides;
-use ettrack::node::parameters::Parameters;
+use ettrack_node::overrides::Overrides;
+use ettrack_node::parameters::Parameters;
 use libfuzzer_sys::fuzz_target;
 
 const MANIFEST: &str = include_str!("../../tests/data/micro_model/model.yaml");

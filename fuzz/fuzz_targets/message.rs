@@ -2,7 +2,7 @@
 #![no_main]
 
 use ettrack::frame::ImageBuffer;
-use ettrack::message::*;
+use ettrack_message::*;
 use libfuzzer_sys::fuzz_target;
 
 /// What is read is written and read again as the same, in both byte orders.
@@ -45,5 +45,5 @@ fuzz_target!(|input: (bool, Vec<u8>)| {
     again::<DiagnosticArray>(&data);
     again::<TrackedTarget>(&data);
     // The same bytes as a picture file.
-    let _ = ettrack::picture::decode_into(&data, &mut ImageBuffer::empty());
+    let _ = ettrack_picture::decode_into(&data, &mut ImageBuffer::empty());
 });

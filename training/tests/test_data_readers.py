@@ -131,7 +131,7 @@ def test_a_folder_of_lasots_test_sequences_alone_is_refused(tmp_path: Path) -> N
 
 
 def test_the_list_of_lasots_test_sequences_is_the_runtimes() -> None:
-    listed = Path(__file__).resolve().parents[2] / "src" / "eval" / "dataset" / "lasot_test.txt"
+    listed = Path(__file__).resolve().parents[2] / "crates/ettrack-eval/src/dataset/lasot_test.txt"
     assert listed.read_text() == lasot_split.TEST_SPLIT
     assert len(lasot_split.published_names()) == 280
 

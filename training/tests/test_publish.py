@@ -69,7 +69,7 @@ def test_settings_that_the_runtime_would_refuse_leave_the_folder_as_it_is(
 
 
 def test_the_known_settings_are_the_runtimes() -> None:
-    source = Path(__file__).parents[2] / "src"
+    source = Path(__file__).parents[2] / "crates/ettrack/src"
 
     def fields(file: str, struct: str) -> set[str]:
         body = (source / file).read_text().split(f"pub struct {struct} {{")[1].split("\n}")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# A class and the numbers of its four sequences a line: the runtime's list (src/eval/dataset/lasot_test.txt), held
+# A class and the numbers of its four sequences a line: the runtime's list (crates/ettrack-eval/src/dataset/lasot_test.txt), held
 # equal by a test. It is kept here again because the package must not need files from outside it.
 TEST_SPLIT = """\
 airplane 1 9 13 15

@@ -1,0 +1,98 @@
+//! The storage formats of bags: what a file's first bytes say, and one trait that the reader of each format implements.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use crate::BagError;
+use crate::compression::ZSTD_MAGIC;
+
+/// A topic of one file of a bag.
+#[derive(Debug, Clone)]
+pub struct FileTopic {
+    pub name: String,
+    pub type_name: String,
+    pub serialization: String,
+    pub message_count: Option<u64>,
+}
+
+/// What is known of a message whose bytes were read.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredMessage {
+    pub topic: usize,
+    pub log_time: i64,
+}
+
+/// One file of a bag, open for reading.
+pub trait Storage: Send {
+    /// The topics that the file holds.
+    fn topics(&self) -> Vec<&FileTopic>;
+    /// Prepares to read the topics for which `number` gives a number. Damage that is met meanwhile is the answer.
+    fn select(
+        &mut self,
+        number: &dyn Fn(&str) -> Option<usize>,
+    ) -> Result<Option<String>, BagError>;
+    /// Reads the next message into `data`; `None` at the end. After an error the next call goes on with what can
+    /// still be read.
+    fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>>;
+}
+
+/// What a file is, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Mcap,
+    Sqlite,
+    Zstd,
+}
+
+impl Kind {
+    /// `None` where the file is something else.
+    pub fn of(path: &Path) -> Result<Option<Self>, BagError> {
+        let io = |error| BagError::io(path, error);
+        let mut start = Vec::new();
+        fs::File::open(path)
+            .map_err(io)?
+            .take(16)
+            .read_to_end(&mut start)
+            .map_err(io)?;
+        let kinds: [(Self, &[u8]); 3] = [
+            (Self::Mcap, b"\x89MCAP0\r\n"),
+            (Self::Sqlite, b"SQLite format 3\0"),
+            (Self::Zstd, &ZSTD_MAGIC),
+        ];
+        Ok(kinds
+            .into_iter()
+            .find(|(_, magic)| start.starts_with(magic))
+            .map(|(kind, _)| kind))
+    }
+}
+
+/// Opens `stored`, a file of this kind; `path` is what the user calls it.
+pub fn open(kind: Kind, stored: &Path, path: &Path) -> Result<Box<dyn Storage>, BagError> {
+    match kind {
+        #[cfg(feature = "mcap")]
+        Kind::Mcap => Ok(Box::new(crate::mcap_file::McapFile::open(stored, path)?)),
+        #[cfg(feature = "sqlite")]
+        Kind::Sqlite => Ok(Box::new(crate::sqlite_file::SqliteFile::open(
+            stored, path,
+        )?)),
+        #[cfg(not(feature = "mcap"))]
+        Kind::Mcap => Err(not_built(stored, path, "mcap")),
+        #[cfg(not(feature = "sqlite"))]
+        Kind::Sqlite => Err(not_built(stored, path, "sqlite")),
+        Kind::Zstd => Err(BagError::broken(
+            path,
+            "compressed twice; expected a bag inside",
+        )),
+    }
+}
+
+#[cfg(not(all(feature = "mcap", feature = "sqlite")))]
+fn not_built(_stored: &Path, path: &Path, feature: &str) -> BagError {
+    BagError::broken(
+        path,
+        format!(
+            "this program was built without the feature `{feature}` of ettrack-bag, which reads such files"
+        ),
+    )
+}

@@ -1,0 +1,65 @@
+//! Which runs of which benchmark: what `eval` and `sequences` are told alike.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ettrack_eval::dataset::{
+    self, DatasetKind, DatasetOptions, Evaluation, NfsRate, SequenceEntry, Subset,
+};
+
+use crate::console::BadInput;
+
+/// A benchmark's runs.
+#[derive(Debug, Args)]
+pub struct DatasetArgs {
+    /// otb100, uav123, uav123_10fps, nfs, lasot, trackingnet, got10k, vot or simulated.
+    #[arg(long = "dataset", value_name = "NAME")]
+    pub kind: DatasetKind,
+    /// The benchmark's folder, in the layout its authors publish.
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// Only this sequence. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    sequence: Vec<String>,
+    /// How often each sequence is run, from which start: ope, one-pass evaluation; tre, temporal robustness, from 20 frames
+    /// along it; sre, spatial robustness, from 12 boxes beside the first one. NAME@START names a run.
+    #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass)]
+    pub evaluation: Evaluation,
+    /// Part of the benchmark: got10k has val and test, lasot test and all.
+    #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
+    subset: SubsetArg,
+    /// Need for Speed: frames a second, 30 or 240.
+    #[arg(long, value_name = "HZ", default_value = "30", value_parser = ["30", "240"])]
+    nfs_rate: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SubsetArg {
+    Usual,
+    Val,
+    Test,
+    All,
+}
+
+impl DatasetArgs {
+    /// The runs that were asked for, in natural order of their sequences' names.
+    pub fn entries(&self) -> anyhow::Result<Vec<SequenceEntry>> {
+        let options = DatasetOptions {
+            subset: match self.subset {
+                SubsetArg::Usual => Subset::Usual,
+                SubsetArg::Val => Subset::Validation,
+                SubsetArg::Test => Subset::Test,
+                SubsetArg::All => Subset::All,
+            },
+            nfs_rate: if self.nfs_rate == "240" {
+                NfsRate::Fps240
+            } else {
+                NfsRate::Fps30
+            },
+        };
+        let entries = dataset::list(self.kind, &self.root, options, &self.sequence)
+            .map_err(|error| BadInput(error.to_string()))?;
+        let runs = |entry| self.evaluation.runs(entry);
+        Ok(entries.into_iter().flat_map(runs).collect())
+    }
+}

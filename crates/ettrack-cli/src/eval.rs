@@ -1,0 +1,520 @@
+//! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use ettrack::model::ModelFolder;
+use ettrack::tracker::Tracker;
+use ettrack_eval::archive::{has_server, write_archive};
+use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
+use ettrack_eval::metrics::Protocol;
+use ettrack_eval::report::{Report, write_report};
+use ettrack_eval::results::{
+    ResultFolder, SequenceResult, TextLayout, find_boxes, find_seconds, write_layout,
+};
+use ettrack_eval::runner::{Outcome, Progress, run};
+use ettrack_eval::score::{SequenceScore, Summary, TrackerScore, score_sequence};
+use ettrack_files::write_file;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use crate::console::{BadInput, stdout};
+use crate::dataset_args::DatasetArgs;
+use crate::tracker_args::{Lost, TrackerArgs, check_opens};
+
+/// Evaluate a model on a benchmark: boxes, summary.json, report.html.
+///
+/// Sequences that an earlier run into the same folder finished with the same model and settings are not run again.
+/// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    dataset: DatasetArgs,
+    /// Model folder.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "boxes",
+        conflicts_with = "boxes"
+    )]
+    model: Option<PathBuf>,
+    /// Score the boxes in this folder (of any tracker, in the layouts of pysot, pytracking or the got10k toolkit)
+    /// instead of running a model.
+    #[arg(long, value_name = "DIR")]
+    boxes: Option<PathBuf>,
+    /// Where boxes, times, summary.json and report.html go.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Sequences at a time, each with a tracker of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Leave out frames without a visible target (what the got10k toolkit does on UAV123).
+    #[arg(long)]
+    exclude_absent: bool,
+    /// Show another tracker's result folder in the report. May be repeated.
+    #[arg(long, value_name = "[LABEL=]DIR")]
+    compare: Vec<String>,
+    /// Write the boxes once more for other tools, below OUTPUT/pysot, pytracking or got10k.
+    #[arg(long, value_enum)]
+    layout: Vec<LayoutArg>,
+    /// Name in tables and plots; the model's name if not given.
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Run finished sequences again.
+    #[arg(long)]
+    fresh: bool,
+    /// No sample frames in the report (faster, and a small file).
+    #[arg(long)]
+    no_samples: bool,
+    /// Target-lost logic. Benchmarks score the authors' loop, so it is off unless asked for.
+    #[arg(long, value_enum, default_value_t = Lost::Off)]
+    lost: Lost,
+    #[command(flatten)]
+    tracker: TrackerArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutArg {
+    Pysot,
+    Pytracking,
+    Got10k,
+}
+
+impl LayoutArg {
+    fn parts(self) -> (&'static str, TextLayout) {
+        match self {
+            Self::Pysot => ("pysot", TextLayout::Pysot),
+            Self::Pytracking => ("pytracking", TextLayout::Pytracking),
+            Self::Got10k => ("got10k", TextLayout::Got10k),
+        }
+    }
+}
+
+/// A `--compare`: a folder of result files, and what its tracker is called.
+struct Compared {
+    label: String,
+    folder: PathBuf,
+}
+
+impl Compared {
+    fn parse(argument: &str) -> anyhow::Result<Self> {
+        let (label, folder) = match argument.split_once('=') {
+            Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
+            None => (label_of(Path::new(argument)), PathBuf::from(argument)),
+        };
+        if !folder.is_dir() {
+            bail!(BadInput(format!(
+                "--compare {argument}: expected a folder of result files"
+            )));
+        }
+        Ok(Self { label, folder })
+    }
+}
+
+/// One tracker's boxes on the benchmark.
+struct Boxes {
+    tracked: Vec<Tracked>,
+    /// Sequences without a result, and why.
+    failed: Vec<(String, String)>,
+    label: String,
+    settings: serde_json::Value,
+}
+
+/// A sequence with somebody's boxes.
+struct Tracked {
+    sequence: Sequence,
+    result: SequenceResult,
+}
+
+impl EvalArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut protocol = Protocol::of(self.dataset.kind);
+        protocol.exclude_absent |= self.exclude_absent;
+        let entries = self.dataset.entries()?;
+        // Refused before the work, not after it.
+        let compared = self
+            .compare
+            .iter()
+            .map(|argument| Compared::parse(argument))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let boxes = match &self.boxes {
+            Some(folder) => self.read_boxes(folder, &entries)?,
+            None => self.run_model(&entries)?,
+        };
+        self.finish(&protocol, boxes, &compared)
+    }
+
+    fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+        if !folder.is_dir() {
+            bail!(BadInput(format!(
+                "{}: expected a folder of result files",
+                folder.display()
+            )));
+        }
+        let mut tracked = Vec::new();
+        let mut failed = Vec::new();
+        for entry in entries {
+            let read = || -> anyhow::Result<Tracked> {
+                let sequence = entry.load()?;
+                let boxes = find_boxes(folder, self.dataset.kind, &entry.name)?
+                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
+                let result = SequenceResult {
+                    boxes,
+                    seconds: find_seconds(folder, &entry.name)?,
+                    ..SequenceResult::default()
+                };
+                Ok(Tracked { sequence, result })
+            };
+            match read() {
+                Ok(one) => tracked.push(one),
+                Err(error) => failed.push((entry.name.clone(), format!("{error:#}"))),
+            }
+        }
+        let label = label_of(folder);
+        let settings = serde_json::json!({ "boxes": folder.display().to_string() });
+        Ok(Boxes {
+            tracked,
+            failed,
+            label,
+            settings,
+        })
+    }
+
+    fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+        let path = self.model.as_deref().unwrap_or(Path::new("."));
+        let model = ModelFolder::open(path)
+            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
+        let options = self.tracker.options(&model, self.lost)?;
+        check_opens(&model, &options)?;
+        // The manifest holds the checksums of the graphs, and opening the model has checked them.
+        let manifest = fs::read(model.manifest_path())
+            .with_context(|| format!("cannot read {}", model.manifest_path().display()))?;
+        let checksum: String = Sha256::digest(&manifest)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let settings = serde_json::json!({
+            "model": model.manifest.name,
+            "model_yaml_sha256": checksum,
+            "constants": self.tracker.constants,
+            "set": self.tracker.set,
+            "search_scale": self.tracker.search_scale,
+            "lost": format!("{:?}", self.lost).to_lowercase(),
+        });
+        let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
+        let results = ResultFolder::new(&self.output, self.dataset.kind);
+        if self.fresh {
+            entries
+                .iter()
+                .try_for_each(|entry| results.forget(&entry.name))?;
+        }
+        let bars = Bars::new(entries.len());
+        let outcomes = run(
+            entries,
+            &|| Ok(Box::new(Tracker::open(&model.path, &options)?)),
+            &results,
+            &fingerprint,
+            usize::from(self.jobs),
+            &|progress| bars.show(progress),
+        );
+        bars.clear();
+        let resumed = outcomes.iter().filter(|outcome| outcome.resumed).count();
+        if resumed > 0 {
+            eprintln!(
+                "{resumed} of {} {} were already done",
+                outcomes.len(),
+                self.dataset.evaluation.unit()
+            );
+        }
+        let (tracked, failed) = split(outcomes);
+        let label = model.manifest.name.clone();
+        Ok(Boxes {
+            tracked,
+            failed,
+            label,
+            settings,
+        })
+    }
+
+    fn finish(
+        &self,
+        protocol: &Protocol,
+        boxes: Boxes,
+        compared: &[Compared],
+    ) -> anyhow::Result<()> {
+        let Boxes {
+            tracked,
+            mut failed,
+            label,
+            settings,
+        } = boxes;
+        let label = self.label.clone().unwrap_or(label);
+        let mut scores = Vec::new();
+        for one in &tracked {
+            let score = score_sequence(
+                protocol,
+                &one.sequence,
+                one.result.boxes.clone(),
+                one.result.confidence.clone(),
+                &one.result.seconds,
+                || image_size(&one.sequence),
+            );
+            match score {
+                Ok(score) => scores.push(score),
+                Err(error) => failed.push((one.sequence.name.clone(), error.to_string())),
+            }
+        }
+        for (name, reason) in &failed {
+            eprintln!("error: {name}: {reason}");
+        }
+        if scores.is_empty() {
+            bail!("no sequence has a result");
+        }
+        for layout in &self.layout {
+            let (folder, layout) = layout.parts();
+            for one in &tracked {
+                write_layout(
+                    &self.output.join(folder),
+                    self.dataset.kind,
+                    layout,
+                    &one.sequence.name,
+                    &one.result,
+                )?;
+            }
+        }
+        let unscored = scores.iter().any(|score| score.scored.is_none());
+        if unscored && has_server(self.dataset.kind) {
+            let archive = self
+                .output
+                .join(format!("{}_submission.zip", self.dataset.kind));
+            let results: Vec<_> = tracked
+                .iter()
+                .map(|one| (one.sequence.name.as_str(), &one.result))
+                .collect();
+            write_archive(&archive, self.dataset.kind, &results)?;
+            eprintln!("for the benchmark's server: {}", archive.display());
+        }
+        let mut trackers = vec![TrackerScore::new(
+            label,
+            protocol,
+            self.dataset.evaluation,
+            scores,
+        )];
+        for other in compared {
+            trackers.push(self.compared(other, protocol, &tracked));
+        }
+        let summary = Summary::new(
+            self.dataset.kind,
+            self.dataset.evaluation,
+            &trackers[0],
+            settings.clone(),
+            &failed,
+        );
+        let path = self.output.join("summary.json");
+        write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
+        let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
+        let report = Report {
+            kind: self.dataset.kind,
+            protocol,
+            evaluation: self.dataset.evaluation,
+            trackers: &trackers,
+            sequences: &sequences,
+            failed: &failed,
+            settings: &settings,
+            samples: !self.no_samples,
+        };
+        let page = self.output.join("report.html");
+        write_report(&page, &report)?;
+        print_table(&trackers, self.dataset.evaluation)?;
+        eprintln!("report: {}", page.display());
+        if !failed.is_empty() {
+            bail!(
+                "{} of {} {} have no result",
+                failed.len(),
+                failed.len() + trackers[0].sequences.len(),
+                self.dataset.evaluation.unit()
+            );
+        }
+        Ok(())
+    }
+
+    fn compared(&self, other: &Compared, protocol: &Protocol, tracked: &[Tracked]) -> TrackerScore {
+        let Compared { label, folder } = other;
+        let mut scores = Vec::new();
+        for one in tracked {
+            let score = || -> anyhow::Result<SequenceScore> {
+                let name = &one.sequence.name;
+                let boxes = find_boxes(folder, self.dataset.kind, name)?
+                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
+                let seconds = find_seconds(folder, name)?;
+                let size = || image_size(&one.sequence);
+                let (sequence, confidence) = (&one.sequence, Vec::new());
+                Ok(score_sequence(
+                    protocol, sequence, boxes, confidence, &seconds, size,
+                )?)
+            };
+            // Its own results are worth more than what they are compared with.
+            match score() {
+                Ok(score) => scores.push(score),
+                Err(error) => eprintln!("warning: {label}: {}: {error:#}", one.sequence.name),
+            }
+        }
+        TrackerScore::new(label.clone(), protocol, self.dataset.evaluation, scores)
+    }
+}
+
+/// A folder's name, or that of the folder around `boxes`.
+fn label_of(folder: &Path) -> String {
+    let named = if folder.file_name().is_some_and(|name| name == "boxes") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
+    named.file_name().map_or_else(
+        || folder.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// Width and height of the first frame.
+fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
+    let (width, height) = dataset::image_size(sequence.frames.first()?).ok()?;
+    Some((f64::from(width), f64::from(height)))
+}
+
+fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
+    let mut tracked = Vec::new();
+    let mut failed = Vec::new();
+    for outcome in outcomes {
+        match (outcome.sequence, outcome.result) {
+            (Some(sequence), Ok(result)) => tracked.push(Tracked { sequence, result }),
+            (_, Err(error)) => failed.push((outcome.name, error.to_string())),
+            (None, Ok(_)) => failed.push((outcome.name, "result without a sequence".to_owned())),
+        }
+    }
+    (tracked, failed)
+}
+
+fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = stdout();
+    let rows = trackers[0].rows(evaluation);
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .chain(trackers.iter().map(|tracker| tracker.label.chars().count()))
+        .chain([8])
+        .max()
+        .unwrap_or(8);
+    writeln!(
+        out,
+        "{:width$}  frames  success_auc  precision_20  norm_precision_20  sr_50  sr_75     ao     fps",
+        "sequence"
+    )?;
+    let row = |name: &str,
+               frames: usize,
+               scores: Option<&ettrack_eval::metrics::Scores>,
+               fps: Option<f64>| {
+        let scores = scores.map_or_else(
+            || {
+                format!(
+                    "{:>11}  {:>12}  {:>17}  {:>5}  {:>5}  {:>5}",
+                    "-", "-", "-", "-", "-", "-"
+                )
+            },
+            |s| {
+                format!(
+                    "{:11.3}  {:12.3}  {:17.3}  {:5.3}  {:5.3}  {:5.3}",
+                    s.success_auc,
+                    s.precision_20,
+                    s.normalized_precision_20,
+                    s.sr_50,
+                    s.sr_75,
+                    s.ao
+                )
+            },
+        );
+        let fps = fps.map_or_else(|| "-".to_owned(), |fps| format!("{fps:.1}"));
+        format!("{name:width$}  {frames:6}  {scores}  {fps:>6}")
+    };
+    for (name, one) in &rows {
+        let scores = one.scores.as_ref();
+        writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
+    }
+    for tracker in trackers {
+        let frames = tracker.sequences.iter().map(|one| one.frames).sum();
+        let scores = tracker.total.as_ref().map(|(scores, _)| scores);
+        writeln!(
+            out,
+            "{}",
+            row(&tracker.label, frames, scores, tracker.fps())
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// One bar for the sequences, one for the frames of those that are running.
+struct Bars {
+    all: MultiProgress,
+    sequences: ProgressBar,
+    frames: ProgressBar,
+    running: Mutex<Vec<String>>,
+}
+
+impl Bars {
+    fn new(count: usize) -> Self {
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─")
+        };
+        let all = MultiProgress::new();
+        let sequences = all.add(ProgressBar::new(count as u64));
+        sequences.set_style(style(
+            "sequences {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",
+        ));
+        let frames = all.add(ProgressBar::new(0));
+        frames.set_style(style("frames    {bar:30} {pos}/{len}  {per_sec}"));
+        Self {
+            all,
+            sequences,
+            frames,
+            running: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn show(&self, progress: Progress<'_>) {
+        match progress {
+            Progress::Started { name, frames } => {
+                self.frames.inc_length(frames as u64);
+                self.names(|running| running.push(name.to_owned()));
+            }
+            Progress::Frame => self.frames.inc(1),
+            Progress::Ended { name, .. } => {
+                self.sequences.inc(1);
+                self.names(|running| running.retain(|other| other != name));
+            }
+        }
+    }
+
+    fn names(&self, change: impl FnOnce(&mut Vec<String>)) {
+        let mut running = self
+            .running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut running);
+        self.sequences.set_message(running.join(", "));
+    }
+
+    fn clear(&self) {
+        self.sequences.finish_and_clear();
+        self.frames.finish_and_clear();
+        // A terminal that cannot be cleared is no failure of the evaluation.
+        let _ = self.all.clear();
+    }
+}

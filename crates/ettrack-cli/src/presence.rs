@@ -1,0 +1,249 @@
+//! `ettrack presence`: how often LOST and found are right.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use ettrack::model::ModelFolder;
+use ettrack::tracker::{Track, Tracker};
+use ettrack_eval::dataset::{self, DatasetKind, DatasetOptions};
+use ettrack_eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
+use ettrack_files::PendingFile;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::console::{BadInput, stdout};
+use crate::tracker_args::{Lost, TrackerArgs, check_opens};
+
+/// Measure how often the states LOST and TRACKING are right, on sequences whose target disappears.
+///
+/// Disappearances are made from real sequences, the same every time: frames are cut out for those of another place,
+/// the target is painted over with what lies beside it, or a board slides over it. Sequences that have disappearances
+/// of their own (simulated ones, marked ones) are used as they are with --edit none.
+#[derive(Debug, Args)]
+pub struct PresenceArgs {
+    /// otb100, uav123, uav123_10fps, nfs, lasot, got10k, vot or simulated.
+    #[arg(long, value_name = "NAME")]
+    dataset: DatasetKind,
+    /// The benchmark's folder.
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// Model folder.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Only this sequence. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    sequence: Vec<String>,
+    /// How targets disappear; all three if not given (none for simulated sequences).
+    #[arg(long, value_enum, value_delimiter = ',')]
+    edit: Vec<EditArg>,
+    /// Write what the confidence is made of to this CSV file, a line per frame, to fit its weights to
+    /// (docs/lost.md).
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Target-lost logic; off measures the confidence alone.
+    #[arg(long, value_enum, default_value_t = Lost::On)]
+    lost: Lost,
+    #[command(flatten)]
+    tracker: TrackerArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EditArg {
+    None,
+    Cut,
+    Paint,
+    Board,
+}
+
+impl From<EditArg> for Edit {
+    fn from(edit: EditArg) -> Self {
+        match edit {
+            EditArg::None => Self::None,
+            EditArg::Cut => Self::Cut,
+            EditArg::Paint => Self::Paint,
+            EditArg::Board => Self::Board,
+        }
+    }
+}
+
+struct Row {
+    name: String,
+    edit: &'static str,
+    score: PresenceScore,
+}
+
+impl PresenceArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let entries = dataset::list(
+            self.dataset,
+            &self.root,
+            DatasetOptions::default(),
+            &self.sequence,
+        )
+        .map_err(|error| BadInput(error.to_string()))?;
+        // Refused before the work, not after it.
+        let features_file = self
+            .features
+            .as_deref()
+            .map(PendingFile::create)
+            .transpose()?;
+        let mut sequences = Vec::new();
+        let mut failed = 0;
+        for entry in &entries {
+            match entry.load() {
+                Ok(sequence) => sequences.push(sequence),
+                Err(error) => {
+                    eprintln!("error: {}: {error}", entry.name);
+                    failed += 1;
+                }
+            }
+        }
+        let edits: Vec<Edit> = match (self.edit.is_empty(), self.dataset) {
+            (true, DatasetKind::Simulated) => vec![Edit::None],
+            (true, _) => vec![Edit::Cut, Edit::Paint, Edit::Board],
+            (false, _) => self.edit.iter().map(|edit| (*edit).into()).collect(),
+        };
+        let made = edited(&sequences, &edits);
+        if made.is_empty() {
+            bail!(BadInput(format!(
+                "{}: no sequence with truth and at least 40 frames (to be edited), or with a target that disappears (as it is)",
+                self.root.display()
+            )));
+        }
+        let model = ModelFolder::open(&self.model)
+            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
+        let options = self.tracker.options(&model, self.lost)?;
+        check_opens(&model, &options)?;
+        let mut tracker = Tracker::open(&model.path, &options)?;
+        let bar = ProgressBar::new(made.iter().map(|one| one.len() as u64).sum());
+        let style = ProgressStyle::with_template(
+            "frames {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",
+        );
+        bar.set_style(
+            style
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─"),
+        );
+        let mut rows = Vec::new();
+        let mut features = FeatureTable::default();
+        for sequence in &made {
+            bar.set_message(sequence.name.clone());
+            let record = |frame: usize, tracker: &Tracker, track: &Track| {
+                features.push(sequence, frame, tracker, track);
+            };
+            match answers(&mut tracker, sequence, record) {
+                Ok(answers) => rows.push(Row {
+                    name: sequence.name.clone(),
+                    edit: sequence.edit.name(),
+                    score: judge(sequence, &answers),
+                }),
+                Err(error) => {
+                    bar.suspend(|| {
+                        eprintln!(
+                            "error: {} ({}): {error}",
+                            sequence.name,
+                            sequence.edit.name()
+                        )
+                    });
+                    failed += 1;
+                }
+            }
+            bar.inc(sequence.len() as u64);
+        }
+        bar.finish_and_clear();
+        // Neither is lost to what happens to the other.
+        let printed = self.print(&rows, &edits);
+        if let Some(file) = features_file {
+            file.write(features.as_str())?;
+        }
+        printed?;
+        if failed > 0 {
+            bail!("{failed} sequences have no result");
+        }
+        Ok(())
+    }
+
+    fn print(&self, rows: &[Row], edits: &[Edit]) -> anyhow::Result<()> {
+        let totals: Vec<(&str, PresenceScore)> = edits
+            .iter()
+            .map(|edit| {
+                (
+                    edit.name(),
+                    pool(
+                        rows.iter()
+                            .filter(|row| row.edit == edit.name())
+                            .map(|row| &row.score),
+                    ),
+                )
+            })
+            .chain([("all", pool(rows.iter().map(|row| &row.score)))])
+            .collect();
+        let mut out = stdout();
+        if self.json {
+            let sequences: Vec<_> = rows
+                .iter()
+                .map(|row| serde_json::json!({"sequence": row.name, "edit": row.edit, "score": numbers(&row.score)}))
+                .collect();
+            let totals: serde_json::Map<_, _> = totals
+                .iter()
+                .map(|(name, score)| ((*name).to_owned(), numbers(score)))
+                .collect();
+            let all = serde_json::json!({"dataset": self.dataset.name(), "total": totals, "sequences": sequences});
+            writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        } else {
+            let width = rows
+                .iter()
+                .map(|row| row.name.chars().count())
+                .chain([8])
+                .max()
+                .unwrap_or(8);
+            writeln!(
+                out,
+                "{:width$}  edit    precision  recall  honest  loss_delay  noticed  recovery_delay  found  roc_auc",
+                "sequence"
+            )?;
+            for row in rows {
+                writeln!(out, "{:width$}  {}", row.name, line(row.edit, &row.score))?;
+            }
+            for (name, score) in &totals {
+                writeln!(out, "{:width$}  {}", "total", line(name, score))?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+fn line(edit: &str, score: &PresenceScore) -> String {
+    let number = |value: Option<f64>, decimals: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+    };
+    format!(
+        "{edit:6}  {:>9}  {:>6}  {:>6}  {:>10}  {:>7}  {:>14}  {:>5}  {:>7}",
+        number(score.precision(), 3),
+        number(score.recall(), 3),
+        number(score.honest_precision(), 3),
+        number(score.loss_delay(), 1),
+        format!("{}/{}", score.loss_delays.len(), score.disappearances),
+        number(score.recovery_delay(), 1),
+        format!("{}/{}", score.recovery_delays.len(), score.returns),
+        number(score.roc_auc(), 3),
+    )
+}
+
+fn numbers(score: &PresenceScore) -> serde_json::Value {
+    serde_json::json!({
+        "precision": score.precision(),
+        "recall": score.recall(),
+        "honest_precision": score.honest_precision(),
+        "roc_auc": score.roc_auc(),
+        "median_loss_delay": score.loss_delay(),
+        "median_recovery_delay": score.recovery_delay(),
+        "counts": score,
+    })
+}

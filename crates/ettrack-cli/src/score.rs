@@ -1,0 +1,78 @@
+//! `ettrack score`: what a node published, against the truth.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use ettrack_eval::recording::{Truth, score_recording};
+
+use crate::console::{BadInput, stdout};
+
+/// Judge a recorded node: the answers in the bag ANSWERS against the truth for the images of another bag.
+///
+/// Answers and images belong together by their stamps. Images count from the one on in which the target was chosen;
+/// one that was not answered is judged by the answer before it, which is what a follower had. Prints how many images
+/// there were, how many were answered, and the measures of one-pass evaluation.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it.
+    answers: PathBuf,
+    /// The bag that was played.
+    #[arg(long, value_name = "BAG")]
+    bag: PathBuf,
+    /// Topic of vision_msgs/msg/Detection2DArray with the true boxes; none in it: not in sight.
+    #[arg(long, value_name = "TOPIC", required_unless_present = "truth")]
+    truth_topic: Option<String>,
+    /// Text file with x,y,width,height of the target in each image of the bag; NaN where it is not in sight.
+    #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
+    truth: Option<PathBuf>,
+    /// Topic of images, for a bag with several.
+    #[arg(long, value_name = "TOPIC", requires = "truth")]
+    image_topic: Option<String>,
+    /// Topic of the answers.
+    #[arg(long, value_name = "TOPIC", default_value = "/tracked_target")]
+    topic: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ScoreArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let truth = match (self.truth_topic, self.truth) {
+            (Some(topic), _) => Truth::Topic(topic),
+            (None, Some(path)) => Truth::File {
+                path,
+                image_topic: self.image_topic,
+            },
+            (None, None) => {
+                anyhow::bail!(BadInput("expected --truth or --truth-topic".into()));
+            }
+        };
+        let score = score_recording(&self.answers, &self.topic, &self.bag, &truth)
+            .map_err(|error| BadInput(error.to_string()))?;
+        let mut out = stdout();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&score)?)?;
+        } else {
+            let scores = score.scores;
+            writeln!(
+                out,
+                "images {}  answered {}  lost {}\nsuccess AUC {:.3}  precision 20 px {:.3}  normalised precision 0.2 {:.3}  \
+                 SR 0.5 {:.3}  SR 0.75 {:.3}  AO {:.3}",
+                score.images,
+                score.answered,
+                score.lost,
+                scores.success_auc,
+                scores.precision_20,
+                scores.normalized_precision_20,
+                scores.sr_50,
+                scores.sr_75,
+                scores.ao,
+            )?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,436 @@
+//! `ettrack track`: one target through a folder, video, camera or bag.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+use ettrack::frame::{Frame, ImageBuffer};
+use ettrack::geometry::BoundingBox;
+use ettrack::model::ModelFolder;
+use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
+use ettrack_files::{PendingFile, is_same_file};
+use ettrack_media::source::{self, FrameInfo, FrameSource};
+use ettrack_media::video::{VideoError, VideoWriter};
+
+use image::RgbImage;
+
+use crate::console::{self, BadInput};
+use crate::interrupt;
+use crate::progress;
+use crate::roi::parse_roi;
+use crate::tracker_args::{Lost, TrackerArgs};
+
+/// Track one target and print its box in every frame.
+///
+/// SOURCE is a folder of pictures (in natural order), a video file or a camera such as /dev/video0 (both through
+/// ffmpeg), or a ROS 2 bag (folder or file; sqlite3 or mcap). Ctrl-C ends the run and keeps what was tracked.
+///
+/// A frame that cannot be read is said and counted, and the target counts as lost in it. A source whose frames
+/// change their size ends with an error.
+#[derive(Debug, Args)]
+pub struct TrackArgs {
+    /// Folder of pictures, video, camera (/dev/videoN) or bag.
+    source: String,
+    /// The target in the first frame: upper-left corner and size in pixels.
+    #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
+    roi: BoundingBox,
+    /// Model folder.
+    #[arg(long, value_name = "DIR", default_value = "models/ettrack-nano")]
+    model: PathBuf,
+    /// Where the boxes go; standard output if not given.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How the boxes are written.
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    format: Format,
+    /// Write the frames with the box drawn: .gif, or a video that ffmpeg knows (.mp4, .mkv, .webm, .avi).
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Pictures a second of the saved video; the source's where it is known, else 30.
+    #[arg(long, value_name = "N", value_parser = parse_rate, requires = "save")]
+    rate: Option<f64>,
+    /// Topic of images, for a bag with several.
+    #[arg(long, value_name = "TOPIC")]
+    image_topic: Option<String>,
+    /// Leave out so many frames at the beginning.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: u64,
+    /// Stop after so many frames.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
+    /// Target-lost logic.
+    #[arg(long, value_enum, default_value_t = Lost::Model)]
+    lost: Lost,
+    #[command(flatten)]
+    tracker: TrackerArgs,
+}
+
+/// Layouts of boxes, one line per frame, the first included, 4 decimals, 0-based pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// frame,x,y,w,h,confidence,state with a heading.
+    Csv,
+    /// x,y,w,h
+    Pysot,
+    /// x, y, w, h with tabs between them.
+    Pytracking,
+    /// x,y,w,h
+    Got10k,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
+        _ => Err(format!(
+            "{text:?} is no rate; expected pictures a second, more than 0 and at most 1000"
+        )),
+    }
+}
+
+impl Format {
+    fn heading(self, out: &mut impl Write) -> std::io::Result<()> {
+        match self {
+            Self::Csv => writeln!(out, "frame,x,y,w,h,confidence,state"),
+            Self::Pysot | Self::Pytracking | Self::Got10k => Ok(()),
+        }
+    }
+
+    /// Layouts that toolkits judge hold boxes as the authors write them; the others are for those who steer by them.
+    fn track_to_write(self, tracker: &Tracker, track: &Track) -> Track {
+        let bounding_box = match self {
+            Self::Csv => track.bounding_box,
+            Self::Pysot | Self::Pytracking | Self::Got10k => {
+                tracker.as_authors_write(track.bounding_box)
+            }
+        };
+        Track {
+            bounding_box,
+            ..*track
+        }
+    }
+
+    fn row(self, out: &mut impl Write, frame: u64, track: &Track) -> std::io::Result<()> {
+        let BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        } = track.bounding_box;
+        match self {
+            Self::Csv => {
+                let state = match track.state {
+                    TrackState::Tracking => "tracking",
+                    TrackState::Lost => "lost",
+                };
+                let confidence = track.confidence;
+                writeln!(
+                    out,
+                    "{frame},{x:.4},{y:.4},{width:.4},{height:.4},{confidence:.4},{state}"
+                )
+            }
+            Self::Pysot | Self::Got10k => writeln!(out, "{x:.4},{y:.4},{width:.4},{height:.4}"),
+            Self::Pytracking => writeln!(out, "{x:.4}\t{y:.4}\t{width:.4}\t{height:.4}"),
+        }
+    }
+}
+
+/// Where the rows go.
+enum Rows {
+    Stdout(Box<dyn Write>),
+    File(BufWriter<File>, PendingFile, PathBuf),
+}
+
+impl Rows {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Stdout(Box::new(console::stdout())));
+        };
+        let pending = PendingFile::create(path)?;
+        let file = File::create(pending.path())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self::File(BufWriter::new(file), pending, path.to_owned()))
+    }
+
+    /// Writes by `write`; standard output is handed on at once, for those who read along.
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(out) => {
+                write(out)?;
+                out.flush()?;
+            }
+            Self::File(file, _, path) => {
+                write(file).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        if let Self::File(mut file, pending, path) = self {
+            file.flush()
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            pending.commit()?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+struct Summary {
+    frames: u64,
+    lost: u64,
+    unreadable: u64,
+    /// Frames of a camera that nobody had time for.
+    overtaken: u64,
+    updates: u32,
+    time: Duration,
+}
+
+impl TrackArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        self.check_outputs()?;
+        let mut source = source::open(&self.source, self.image_topic.as_deref())
+            .map_err(|error| BadInput(error.to_string()))?;
+        self.check_source(source.files())?;
+        interrupt::watch()?;
+        let mut tracker = self.open_tracker()?;
+
+        let mut image = ImageBuffer::empty();
+        for _ in 0..self.skip {
+            ensure!(!interrupt::came(), "interrupted before the first frame");
+            match source.next_into(&mut image) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) if error.is_about_one_frame() => tracing::warn!("{error}"),
+                Err(error) => return Err(BadInput(error.to_string()).into()),
+            }
+        }
+        let first = source
+            .next_into(&mut image)
+            .map_err(|error| BadInput(error.to_string()))?
+            .with_context(|| {
+                BadInput(format!(
+                    "{}: no frame after leaving out {}",
+                    self.source, self.skip
+                ))
+            })?;
+        let frame = image
+            .frame()
+            .with_context(|| BadInput(first.name.clone()))?;
+        tracker.initialize(&frame, self.roi).with_context(|| {
+            BadInput(format!("--roi in frame {} ({})", first.index, first.name))
+        })?;
+
+        let mut rows = Rows::open(self.output.as_deref())?;
+        let mut video = self.open_video(source.as_ref(), &frame)?;
+        let mut track = Track {
+            bounding_box: self.roi,
+            confidence: 1.0,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
+        };
+        if let Some(video) = &mut video {
+            video.push(&frame, &track)?;
+        }
+        // What was tracked until something fails is kept.
+        let mut failure = rows
+            .write(|mut out| self.format.heading(&mut out))
+            .and_then(|()| rows.write(|mut out| self.format.row(&mut out, first.index, &track)))
+            .err();
+
+        let total = source
+            .frame_count()
+            .map(|count| count.saturating_sub(self.skip));
+        let total = [total, self.frames].into_iter().flatten().min();
+        let bar = progress::bar(total);
+        bar.set_position(1);
+        let mut summary = Summary {
+            frames: 1,
+            ..Summary::default()
+        };
+        let mut index = first.index;
+        while failure.is_none()
+            && self.frames.is_none_or(|most| summary.frames < most)
+            && !interrupt::came()
+        {
+            index += 1;
+            let outcome = match source.next_into(&mut image) {
+                Ok(None) => break,
+                Ok(Some(info)) => {
+                    summary.overtaken += info.index.saturating_sub(index);
+                    index = info.index;
+                    let started = Instant::now();
+                    follow(&mut tracker, &image, &info).and_then(|(frame, seen)| {
+                        track = seen;
+                        summary.time += started.elapsed();
+                        summary.updates += 1;
+                        video
+                            .as_mut()
+                            .map_or(Ok(()), |video| video.push(&frame, &track))
+                    })
+                }
+                Err(error) if error.is_about_one_frame() => {
+                    bar.suspend(|| tracing::warn!("{error}"));
+                    (track.state, track.confidence) = (TrackState::Lost, 0.0);
+                    summary.unreadable += 1;
+                    // The video has a picture for every row.
+                    let repeated = video.as_mut().map_or(Ok(()), |video| video.repeat(&track));
+                    repeated.map_err(Into::into)
+                }
+                Err(error) => Err(error.into()),
+            };
+            let row = self.format.track_to_write(&tracker, &track);
+            failure = outcome
+                .and_then(|()| rows.write(|mut out| self.format.row(&mut out, index, &row)))
+                .err();
+            if failure.is_some() {
+                break;
+            }
+            summary.frames += 1;
+            summary.lost += u64::from(track.state == TrackState::Lost);
+            bar.set_position(summary.frames);
+        }
+        bar.finish_and_clear();
+        let rows = rows.finish();
+        let video = video.map_or(Ok(()), |video| video.writer.finish());
+        summary.say();
+        failure.map_or(Ok(()), Err)?;
+        rows?;
+        Ok(video?)
+    }
+
+    /// The files to write must be two, and the video one that can be written.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        if let (Some(rows), Some(video)) = (&self.output, &self.save) {
+            ensure!(
+                !is_same_file(rows, video),
+                BadInput(format!(
+                    "--output {} and --save {} are one file: expected two",
+                    rows.display(),
+                    video.display()
+                ))
+            );
+        }
+        match &self.save {
+            Some(video) => VideoWriter::check(video).with_context(|| BadInput("--save".into())),
+            None => Ok(()),
+        }
+    }
+
+    /// What is written must not replace what is `read`.
+    fn check_source(&self, read: &[PathBuf]) -> anyhow::Result<()> {
+        for (option, path) in [("--output", &self.output), ("--save", &self.save)] {
+            let Some(path) = path else { continue };
+            ensure!(
+                !read.iter().any(|read| is_same_file(read, path)),
+                BadInput(format!(
+                    "{option} {} is a file of the source {}: expected another one",
+                    path.display(),
+                    self.source
+                ))
+            );
+        }
+        Ok(())
+    }
+
+    fn open_tracker(&self) -> anyhow::Result<Tracker> {
+        let bad = |error: &dyn std::fmt::Display| BadInput(error.to_string());
+        let folder = ModelFolder::open(&self.model).map_err(|error| bad(&error))?;
+        let options = self.tracker.options(&folder, self.lost)?;
+        let tracker = Tracker::open(&self.model, &options).map_err(|error| bad(&error))?;
+        tracing::info!(
+            "model {}, ONNX Runtime {} ({})",
+            tracker.manifest().name,
+            tracker.runtime().version,
+            tracker.runtime().library.display()
+        );
+        Ok(tracker)
+    }
+
+    fn open_video(
+        &self,
+        source: &dyn FrameSource,
+        frame: &Frame<'_>,
+    ) -> anyhow::Result<Option<Annotated>> {
+        let Some(path) = &self.save else {
+            return Ok(None);
+        };
+        let rate = self.rate.or(source.frame_rate()).unwrap_or(30.0);
+        Ok(Some(Annotated {
+            writer: VideoWriter::create(path, frame.width(), frame.height(), rate)?,
+            last: ettrack_picture::to_rgb_image(frame),
+        }))
+    }
+}
+
+/// One step of the tracker, and the frame that it was.
+fn follow<'a>(
+    tracker: &mut Tracker,
+    image: &'a ImageBuffer,
+    info: &FrameInfo,
+) -> anyhow::Result<(Frame<'a>, Track)> {
+    let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
+    let track = tracker
+        .update(&frame)
+        .with_context(|| BadInput(format!("frame {} ({})", info.index, info.name)))?;
+    Ok((frame, track))
+}
+
+/// The video that is written.
+struct Annotated {
+    writer: VideoWriter,
+    /// The last frame that could be read, as it came.
+    last: RgbImage,
+}
+
+impl Annotated {
+    /// Adds a frame with its track.
+    fn push(&mut self, frame: &Frame<'_>, track: &Track) -> anyhow::Result<()> {
+        self.last = ettrack_picture::to_rgb_image(frame);
+        Ok(self.repeat(track)?)
+    }
+
+    /// Adds the last frame once more, in place of one that cannot be read.
+    fn repeat(&mut self, track: &Track) -> Result<(), VideoError> {
+        let mut picture = self.last.clone();
+        ettrack_picture::draw_track(&mut picture, track);
+        self.writer.push(&picture)
+    }
+}
+
+impl Summary {
+    fn say(&self) {
+        let Self {
+            frames,
+            lost,
+            unreadable,
+            overtaken,
+            updates,
+            time,
+        } = self;
+        let mut line = format!("{frames} frames, lost in {lost}");
+        if *unreadable > 0 {
+            line.push_str(&format!(" ({unreadable} of them could not be read)"));
+        }
+        if *overtaken > 0 {
+            line.push_str(&format!(", {overtaken} more overtaken"));
+        }
+        if *updates > 0 {
+            let each = time.as_secs_f64() / f64::from(*updates);
+            line.push_str(&format!(
+                "; {:.2} ms per frame ({:.1} frames per second)",
+                each * 1e3,
+                1.0 / each
+            ));
+        }
+        eprintln!("{line}");
+    }
+}

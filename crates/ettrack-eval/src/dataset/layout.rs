@@ -1,0 +1,187 @@
+//! What the layouts share: listing images in order, folders, loading rows that go with frames.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::start::Start;
+use super::text::{parse_boxes, to_box};
+use super::{DatasetError, DatasetKind, NfsRate, Sequence, SequenceEntry};
+use ettrack_media::source::{FolderSource, FrameSource};
+
+/// Image files of one sequence: all of a folder, or those whose number lies in a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameFiles {
+    /// The folder.
+    pub folder: PathBuf,
+    /// First and last number in the files' names; all files where `None`.
+    pub numbers: Option<RangeInclusive<u64>>,
+}
+
+impl FrameFiles {
+    /// The files in natural order (`9.jpg` before `10.jpg`).
+    pub fn list(&self) -> Result<Vec<PathBuf>, DatasetError> {
+        let source = FolderSource::open(&self.folder)?;
+        let in_range = |path: &PathBuf| match &self.numbers {
+            None => true,
+            Some(range) => number_in_name(path).is_some_and(|number| range.contains(&number)),
+        };
+        let files: Vec<_> = source
+            .files()
+            .iter()
+            .filter(|path| in_range(path))
+            .cloned()
+            .collect();
+        match &self.numbers {
+            Some(range) if files.is_empty() => Err(DatasetError::NoneInRange {
+                folder: self.folder.clone(),
+                first: *range.start(),
+                last: *range.end(),
+            }),
+            _ => Ok(files),
+        }
+    }
+}
+
+fn number_in_name(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// Names of the folders in `root` (hidden ones left out).
+pub(super) fn folders(root: &Path) -> Result<Vec<String>, DatasetError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root).map_err(DatasetError::io(root))? {
+        let path = entry.map_err(DatasetError::io(root))?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str())
+            && path.is_dir()
+            && !name.starts_with('.')
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Names without extension of the `.txt` files in `folder`.
+pub(super) fn text_files(folder: &Path) -> Result<Vec<String>, DatasetError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(DatasetError::io(folder))? {
+        let path = entry.map_err(DatasetError::io(folder))?.path();
+        if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+            && path.extension().is_some_and(|extension| extension == "txt")
+            && !stem.starts_with('.')
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// The names in a list file, one a line.
+pub(super) fn names_in(list: &Path) -> Result<Vec<String>, DatasetError> {
+    let text = std::fs::read_to_string(list).map_err(DatasetError::io(list))?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+impl SequenceEntry {
+    pub(super) fn new(
+        kind: DatasetKind,
+        name: impl Into<String>,
+        images: PathBuf,
+        truth: PathBuf,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            frames: FrameFiles {
+                folder: images,
+                numbers: None,
+            },
+            truth,
+            nfs_rate: NfsRate::default(),
+            start: Start::default(),
+        }
+    }
+
+    pub(super) fn with_numbers(mut self, numbers: Option<RangeInclusive<u64>>) -> Self {
+        self.frames.numbers = numbers;
+        self
+    }
+
+    pub(super) fn with_rate(mut self, rate: NfsRate) -> Self {
+        self.nfs_rate = rate;
+        self
+    }
+
+    /// Frames and rows put together; as many of one as of the other are needed.
+    pub(super) fn assemble(
+        &self,
+        frames: Vec<PathBuf>,
+        rows: &[[f64; 4]],
+        visible: Option<Vec<bool>>,
+    ) -> Result<Sequence, DatasetError> {
+        if frames.len() != rows.len() {
+            return Err(self.lengths(frames.len(), rows.len()));
+        }
+        let truth: Vec<_> = rows
+            .iter()
+            .map(|row| to_box(*row, self.kind.first_pixel()))
+            .collect();
+        let first_box = truth
+            .first()
+            .copied()
+            .flatten()
+            .ok_or_else(|| DatasetError::NoFirstBox(self.truth.clone()))?;
+        Ok(Sequence {
+            name: self.name.clone(),
+            frames,
+            first_box,
+            truth: Some(truth),
+            visible,
+        })
+    }
+
+    pub(super) fn lengths(&self, frames: usize, rows: usize) -> DatasetError {
+        DatasetError::Lengths {
+            images: self.frames.folder.clone(),
+            frames,
+            truth: self.truth.clone(),
+            rows,
+        }
+    }
+}
+
+/// Truth with a row per image.
+pub(super) fn load_plain(
+    entry: &SequenceEntry,
+    visible: Option<Vec<bool>>,
+) -> Result<Sequence, DatasetError> {
+    let rows = parse_boxes(&entry.truth)?;
+    let frames = entry.frames.list()?;
+    if let Some(visible) = &visible
+        && visible.len() != rows.len()
+    {
+        return Err(entry.lengths(visible.len(), rows.len()));
+    }
+    entry.assemble(frames, &rows, visible)
+}
+
+/// Truth of which only the first row is published (more rows are not looked at).
+pub(super) fn load_first_box_only(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    let rows = parse_boxes(&entry.truth)?;
+    let first_box = rows
+        .first()
+        .and_then(|row| to_box(*row, entry.kind.first_pixel()))
+        .ok_or_else(|| DatasetError::NoFirstBox(entry.truth.clone()))?;
+    Ok(Sequence {
+        name: entry.name.clone(),
+        frames: entry.frames.list()?,
+        first_box,
+        truth: None,
+        visible: None,
+    })
+}

@@ -1,0 +1,79 @@
+//! How honestly a tracker says that its target is gone: real sequences with disappearances made by cutting and covering
+//! them, and how the tracker's LOST state and confidence answer.
+
+mod edit;
+mod measure;
+mod record;
+
+use std::path::PathBuf;
+
+pub use edit::{Edit, EditedSequence, Sight};
+pub use measure::{Answers, PresenceScore, area_under_roc, judge, pool};
+pub use record::FeatureTable;
+
+use super::dataset::Sequence;
+use super::runner::RunError;
+use ettrack::frame::ImageBuffer;
+use ettrack::tracker::{SingleObjectTracker, Track, TrackState};
+
+/// Makes the edited versions of each sequence; a cut sequence shows frames of the next one in line that lies in another
+/// folder. Sequences too short to lose and find a target again, and without published truth, give none.
+pub fn edited(sequences: &[Sequence], edits: &[Edit]) -> Vec<EditedSequence> {
+    let mut made = Vec::new();
+    for (index, sequence) in sequences.iter().enumerate() {
+        let folder = |one: &Sequence| {
+            one.frames
+                .first()
+                .and_then(|path| Some(path.parent()?.to_owned()))
+        };
+        let elsewhere: Vec<PathBuf> = sequences
+            .iter()
+            .cycle()
+            .skip(index + 1)
+            .take(sequences.len().saturating_sub(1))
+            .find(|other| folder(other) != folder(sequence))
+            .map(|other| other.frames.clone())
+            .unwrap_or_default();
+        made.extend(
+            edits
+                .iter()
+                .filter_map(|edit| EditedSequence::new(sequence, *edit, &elsewhere)),
+        );
+    }
+    made
+}
+
+/// Runs a tracker over an edited sequence from its first box. `seen` is called after every frame but the first.
+pub fn answers<T: SingleObjectTracker>(
+    tracker: &mut T,
+    sequence: &EditedSequence,
+    mut seen: impl FnMut(usize, &T, &Track),
+) -> Result<Answers, RunError> {
+    let mut image = ImageBuffer::empty();
+    let mut answers = Answers::default();
+    for index in 0..sequence.len() {
+        sequence.read(index, &mut image)?;
+        let name = || sequence.frame_name(index);
+        let frame = image.frame().map_err(|source| RunError::Frame {
+            name: name(),
+            source,
+        })?;
+        let refused = |source| RunError::Track {
+            name: name(),
+            source: Box::new(source),
+        };
+        if index == 0 {
+            tracker
+                .initialize(&frame, sequence.first_box)
+                .map_err(refused)?;
+            answers.push(sequence.first_box, 1.0, false);
+        } else {
+            let track = tracker.update(&frame).map_err(refused)?;
+            let lost = track.state == TrackState::Lost;
+            let written = tracker.as_authors_write(track.bounding_box);
+            answers.push(written, track.confidence, lost);
+            seen(index, tracker, &track);
+        }
+    }
+    Ok(answers)
+}

@@ -1,0 +1,324 @@
+//! What a node published, against the truth: answers of a recorded bag, matched with the images by their stamps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::dataset::text::{parse_boxes, to_box};
+use super::dataset::{DatasetError, DatasetKind, Sequence};
+use super::metrics::{MetricError, Protocol, Scores, frame_errors};
+use ettrack::geometry::BoundingBox;
+use ettrack_bag::image_topic;
+use ettrack_bag::{Bag, BagError};
+use ettrack_message::Transport;
+use ettrack_message::{
+    CdrError, CompressedImage, Detection2DArray, FromCdr, Image, Message, Stamp, TargetState,
+    TrackedTarget,
+};
+
+/// Where the true boxes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Truth {
+    /// A topic of `vision_msgs/msg/Detection2DArray` with the images' stamps: the first element is the target, an
+    /// empty array says that it is not in sight.
+    Topic(String),
+    /// A text file with one line `x,y,width,height` per image of the bag, (0, 0) being the upper-left corner of the
+    /// upper-left pixel; `NaN` or no area where the target is not in sight.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The topic of the images; `None` where there is only one.
+        image_topic: Option<String>,
+    },
+}
+
+/// How good a recording is.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct RecordingScore {
+    /// Images with truth from the one on in which the target was chosen.
+    pub images: usize,
+    /// Of those, images that were answered. The others were overtaken and are judged by the answer before them,
+    /// which is what a follower had.
+    pub answered: usize,
+    /// Images answered as lost.
+    pub lost: usize,
+    /// The measures of one-pass evaluation. Images without the target do not count.
+    pub scores: Scores,
+}
+
+/// Why a recording cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// A bag cannot be read.
+    #[error(transparent)]
+    Bag(#[from] BagError),
+    /// The file of truth cannot be read.
+    #[error(transparent)]
+    File(#[from] DatasetError),
+    /// A topic of another type.
+    #[error("topic {topic:?} is of type {got}, expected {expected}")]
+    Type {
+        /// The topic.
+        topic: String,
+        /// Its type.
+        got: String,
+        /// The type it should have.
+        expected: &'static str,
+    },
+    /// A message that is none of its type.
+    #[error("a message on {topic:?}: {error}")]
+    Message {
+        /// Its topic.
+        topic: String,
+        /// What is wrong with it.
+        error: CdrError,
+    },
+    /// One line per image was expected.
+    #[error(
+        "{path} holds {got} boxes, expected one for each of the {expected} images of {topic:?}"
+    )]
+    Length {
+        /// The file of truth.
+        path: PathBuf,
+        /// Its lines.
+        got: usize,
+        /// The topic of the images.
+        topic: String,
+        /// The number of images.
+        expected: usize,
+    },
+    /// Images cannot be told apart by their stamps.
+    #[error(
+        "{images} images on {topic:?} have {stamps} different stamps; expected one of its own for each, by which answers are \
+         matched with the truth"
+    )]
+    EqualStamps {
+        /// The topic of the images or of their truth.
+        topic: String,
+        /// How many there are.
+        images: usize,
+        /// Stamps that differ.
+        stamps: usize,
+    },
+    /// No answer belongs to an image with truth.
+    #[error(
+        "none of the {answers} answers on {topic:?} has the stamp of one of the {images} images with truth and follows a target"
+    )]
+    NothingInCommon {
+        /// The topic of the answers.
+        topic: String,
+        /// How many there are.
+        answers: usize,
+        /// Images with truth.
+        images: usize,
+    },
+    /// The measures cannot be taken.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+}
+
+/// Judges the answers on topic `answer_topic` of the bag `answers` by the truth for the images of the bag `played`.
+///
+/// # Errors
+/// Where a bag or the truth cannot be read, or answers and truth have no image in common.
+pub fn score_recording(
+    answers: &Path,
+    answer_topic: &str,
+    played: &Path,
+    truth: &Truth,
+) -> Result<RecordingScore, RecordingError> {
+    let truth = read_truth(played, truth)?;
+    let mut given = BTreeMap::new();
+    read(answers, answer_topic, TrackedTarget::TYPE, |bytes| {
+        let target = TrackedTarget::from_cdr(bytes)?;
+        if target.state != TargetState::Idle {
+            // The last answer to an image counts: it may have been answered again when the target was chosen.
+            given.insert(
+                target.header.stamp,
+                (BoundingBox::from(target.bounding_box), target.state),
+            );
+        }
+        Ok(())
+    })?;
+    judge(&given, &truth).ok_or_else(|| RecordingError::NothingInCommon {
+        topic: answer_topic.to_owned(),
+        answers: given.len(),
+        images: truth.len(),
+    })?
+}
+
+type Answers = BTreeMap<Stamp, (BoundingBox, TargetState)>;
+type TrueBoxes = BTreeMap<Stamp, Option<BoundingBox>>;
+
+/// `None` where no answer belongs to an image with truth.
+fn judge(given: &Answers, truth: &TrueBoxes) -> Option<Result<RecordingScore, RecordingError>> {
+    let first = given.keys().find(|stamp| truth.contains_key(stamp))?;
+    let judged: Vec<(&Stamp, &Option<BoundingBox>)> = truth.range(*first..).collect();
+    let answered = judged
+        .iter()
+        .filter(|(stamp, _)| given.contains_key(stamp))
+        .count();
+    let lost = judged
+        .iter()
+        .filter_map(|(stamp, _)| given.get(stamp))
+        .filter(|(_, state)| *state == TargetState::Lost)
+        .count();
+    let boxes: Vec<BoundingBox> = judged
+        .iter()
+        .filter_map(|(stamp, _)| given.range(..=**stamp).next_back())
+        .map(|(_, (bounding_box, _))| *bounding_box)
+        .collect();
+    let sequence = Sequence {
+        name: String::new(),
+        frames: Vec::new(),
+        first_box: boxes.first().copied()?,
+        truth: Some(judged.iter().map(|(_, given)| **given).collect()),
+        visible: None,
+    };
+    let protocol = Protocol::of(DatasetKind::Simulated);
+    Some(
+        frame_errors(&protocol, &boxes, &sequence, None)
+            .map(|errors| RecordingScore {
+                images: judged.len(),
+                answered,
+                lost,
+                scores: Scores::of(&errors),
+            })
+            .map_err(RecordingError::Metric),
+    )
+}
+
+fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError> {
+    let mut boxes = Vec::new();
+    let topic = match truth {
+        Truth::Topic(topic) => {
+            read(played, topic, Detection2DArray::TYPE, |bytes| {
+                let array = Detection2DArray::from_cdr(bytes)?;
+                let target = array.detections.first().map(|found| found.bbox.into());
+                boxes.push((array.header.stamp, target));
+                Ok(())
+            })?;
+            topic.clone()
+        }
+        Truth::File {
+            path,
+            image_topic: wanted,
+        } => {
+            let (topic, transport) = image_topic(&Bag::open(played)?, played, wanted.as_deref())?;
+            let mut stamps = Vec::new();
+            let type_name = match transport {
+                Transport::Raw => Image::TYPE,
+                Transport::Compressed => CompressedImage::TYPE,
+            };
+            read(played, &topic, type_name, |bytes| {
+                stamps.push(match transport {
+                    Transport::Raw => Image::from_cdr(bytes)?.header.stamp,
+                    Transport::Compressed => CompressedImage::from_cdr(bytes)?.header.stamp,
+                });
+                Ok(())
+            })?;
+            let rows = parse_boxes(path)?;
+            if rows.len() != stamps.len() {
+                return Err(RecordingError::Length {
+                    path: path.clone(),
+                    got: rows.len(),
+                    topic,
+                    expected: stamps.len(),
+                });
+            }
+            let rows = rows.into_iter().map(|row| to_box(row, 0.0));
+            boxes.extend(stamps.into_iter().zip(rows));
+            topic
+        }
+    };
+    by_stamp(topic, boxes)
+}
+
+/// # Errors
+/// [`RecordingError::EqualStamps`]
+fn by_stamp(
+    topic: String,
+    boxes: Vec<(Stamp, Option<BoundingBox>)>,
+) -> Result<TrueBoxes, RecordingError> {
+    let images = boxes.len();
+    let by_stamp: TrueBoxes = boxes.into_iter().collect();
+    if by_stamp.len() < images {
+        return Err(RecordingError::EqualStamps {
+            topic,
+            images,
+            stamps: by_stamp.len(),
+        });
+    }
+    Ok(by_stamp)
+}
+
+/// Gives every message of a topic to `each`.
+fn read(
+    path: &Path,
+    topic: &str,
+    expected: &'static str,
+    mut each: impl FnMut(&[u8]) -> Result<(), CdrError>,
+) -> Result<(), RecordingError> {
+    let bag = Bag::open(path)?;
+    let got = &bag.topic(topic)?.type_name;
+    if got != expected {
+        return Err(RecordingError::Type {
+            topic: topic.to_owned(),
+            got: got.clone(),
+            expected,
+        });
+    }
+    let mut messages = bag.messages(&[topic])?;
+    while let Some(message) = messages.next_message() {
+        each(message.data).map_err(|error| RecordingError::Message {
+            topic: topic.to_owned(),
+            error,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(frame: i32) -> Stamp {
+        Stamp {
+            sec: frame,
+            nanosec: 0,
+        }
+    }
+
+    #[test]
+    fn images_of_one_stamp_are_refused() {
+        let boxes = |stamps: [i32; 3]| {
+            let boxes = stamps.map(|frame| (stamp(frame), None));
+            by_stamp("/image".to_owned(), boxes.to_vec())
+        };
+        assert_eq!(boxes([0, 1, 2]).expect("they differ").len(), 3);
+        let refused = boxes([0, 0, 2]).expect_err("two are equal").to_string();
+        assert!(
+            refused.contains("3 images on \"/image\" have 2 different stamps"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn overtaken_images_are_judged_by_the_answer_before_them() {
+        // The target moves 10 pixels an image and is 10 wide: the box of one image before misses it.
+        let at = |frame: i32| BoundingBox::new(f64::from(frame) * 10.0, 0.0, 10.0, 10.0);
+        let truth: TrueBoxes = (0..6)
+            .map(|frame| (stamp(frame), (frame != 5).then(|| at(frame))))
+            .collect();
+        let answer = |frame: i32| (stamp(frame), (at(frame), TargetState::Tracking));
+        let mut given: Answers = [1, 2, 4].map(answer).into();
+        given.insert(stamp(5), (at(5), TargetState::Lost));
+        given.insert(stamp(77), (at(7), TargetState::Tracking));
+        let score = judge(&given, &truth).unwrap().unwrap();
+        assert_eq!((score.images, score.answered, score.lost), (5, 4, 1));
+        // Images 1 to 4 hold the target; 3 was overtaken.
+        assert!((score.scores.ao - 0.75).abs() < 1e-12, "{score:?}");
+        assert!((score.scores.sr_50 - 0.75).abs() < 1e-12, "{score:?}");
+        assert!(judge(&Answers::new(), &truth).is_none());
+        assert!(judge(&[answer(9)].into(), &truth).is_none());
+    }
+}

@@ -1,0 +1,411 @@
+//! Running a tracker over sequences: several at a time, resuming where an earlier run stopped, going on after a
+//! broken sequence.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::dataset::{DatasetError, Sequence, SequenceEntry};
+use super::results::{ResultFolder, SequenceResult};
+use ettrack::frame::{FrameError, ImageBuffer};
+use ettrack::tracker::{SingleObjectTracker, TrackError, TrackState};
+use ettrack_files::OutputError;
+use ettrack_media::source::{FolderSource, FrameSource, SourceError};
+
+/// Any error a maker of trackers may have.
+pub type MakerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes one tracker per worker thread.
+pub type TrackerMaker<'a> =
+    dyn Fn() -> Result<Box<dyn SingleObjectTracker>, MakerError> + Sync + 'a;
+
+/// Why one sequence has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Truth or images cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// An image cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] SourceError),
+    /// Decoded pixels do not form a frame.
+    #[error("{name}: {source}")]
+    Frame {
+        /// The image.
+        name: String,
+        /// What is wrong.
+        source: FrameError,
+    },
+    /// The tracker refused a frame.
+    #[error("{name}: {source}")]
+    Track {
+        /// The image.
+        name: String,
+        /// The tracker's reason.
+        source: Box<TrackError>,
+    },
+    /// A worker has no tracker.
+    #[error("no tracker for this worker: {0}")]
+    Maker(String),
+    /// Results cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// What becomes of one sequence.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its name.
+    pub name: String,
+    /// Its frames and truth, where they could be read.
+    pub sequence: Option<Sequence>,
+    /// Boxes and times, or why there are none.
+    pub result: Result<SequenceResult, RunError>,
+    /// Whether the result is an earlier run's.
+    pub resumed: bool,
+}
+
+/// What happens during a run, for a progress bar. Called from the worker threads.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// A worker begins a sequence of that many frames.
+    Started {
+        /// Its name.
+        name: &'a str,
+        /// Its frames.
+        frames: usize,
+    },
+    /// One more frame is tracked.
+    Frame,
+    /// A sequence is through, or refused.
+    Ended {
+        /// Its name.
+        name: &'a str,
+        /// Whether an earlier run had done it.
+        resumed: bool,
+        /// Whether there is a result.
+        succeeded: bool,
+    },
+}
+
+/// Tracks every sequence from its first box, `jobs` at a time, and writes each when done. Outcomes come in the
+/// order of `entries`. A sequence that `results` holds already, made by the same `fingerprint` (model and settings)
+/// from the same frames and first box, is not run again.
+pub fn run(
+    entries: &[SequenceEntry],
+    make_tracker: &TrackerMaker<'_>,
+    results: &ResultFolder,
+    fingerprint: &str,
+    jobs: usize,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let outcomes: Vec<Mutex<Option<Outcome>>> = entries.iter().map(|_| Mutex::new(None)).collect();
+    let workers = jobs.clamp(1, entries.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                // A worker that only finds finished sequences needs no tracker.
+                let mut tracker = None;
+                while let Some((index, entry)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    entries.get(index).map(|entry| (index, entry))
+                } {
+                    let outcome = one(
+                        entry,
+                        &mut tracker,
+                        make_tracker,
+                        results,
+                        fingerprint,
+                        progress,
+                    );
+                    progress(Progress::Ended {
+                        name: &entry.name,
+                        resumed: outcome.resumed,
+                        succeeded: outcome.result.is_ok(),
+                    });
+                    *outcomes[index]
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+                }
+            });
+        }
+    });
+    outcomes
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect()
+}
+
+fn one(
+    entry: &SequenceEntry,
+    tracker: &mut Option<Box<dyn SingleObjectTracker>>,
+    make_tracker: &TrackerMaker<'_>,
+    results: &ResultFolder,
+    fingerprint: &str,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Outcome {
+    let failed = |sequence, error| Outcome {
+        name: entry.name.clone(),
+        sequence,
+        result: Err(error),
+        resumed: false,
+    };
+    let sequence = match entry.load() {
+        Ok(sequence) => sequence,
+        Err(error) => return failed(None, error.into()),
+    };
+    let fingerprint = sequence_fingerprint(fingerprint, &sequence);
+    if let Some(result) = results.finished(&entry.name, &fingerprint) {
+        return Outcome {
+            name: entry.name.clone(),
+            sequence: Some(sequence),
+            result: Ok(result),
+            resumed: true,
+        };
+    }
+    progress(Progress::Started {
+        name: &entry.name,
+        frames: sequence.frames.len(),
+    });
+    let tracker = match tracker {
+        Some(tracker) => tracker,
+        none => match make_tracker() {
+            Ok(made) => none.insert(made),
+            Err(error) => return failed(Some(sequence), RunError::Maker(error.to_string())),
+        },
+    };
+    let result =
+        track(tracker.as_mut(), &sequence, &|| progress(Progress::Frame)).and_then(|result| {
+            results.write(&entry.name, &fingerprint, &result)?;
+            Ok(result)
+        });
+    Outcome {
+        name: entry.name.clone(),
+        sequence: Some(sequence),
+        result,
+        resumed: false,
+    }
+}
+
+/// What a result depends on beside model and settings: which frames, which box.
+fn sequence_fingerprint(fingerprint: &str, sequence: &Sequence) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint);
+    for frame in &sequence.frames {
+        hash.update(frame.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update([0]);
+    }
+    let b = sequence.first_box;
+    for number in [b.x, b.y, b.width, b.height] {
+        hash.update(number.to_le_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One-pass: the tracker gets the first box and is never helped again. Reading images is not part of the times.
+pub fn track(
+    tracker: &mut dyn SingleObjectTracker,
+    sequence: &Sequence,
+    after_frame: &dyn Fn(),
+) -> Result<SequenceResult, RunError> {
+    let mut source = FolderSource::from_files(sequence.frames.clone());
+    let mut image = ImageBuffer::empty();
+    let mut result = SequenceResult::default();
+    while let Some(info) = source.next_into(&mut image)? {
+        let frame = image.frame().map_err(|source| RunError::Frame {
+            name: info.name.clone(),
+            source,
+        })?;
+        let refused = |source| RunError::Track {
+            name: info.name.clone(),
+            source: Box::new(source),
+        };
+        let start = Instant::now();
+        let (bounding_box, confidence, state) = if info.index == 0 {
+            tracker
+                .initialize(&frame, sequence.first_box)
+                .map_err(refused)?;
+            (sequence.first_box, 1.0, TrackState::Tracking)
+        } else {
+            let track = tracker.update(&frame).map_err(refused)?;
+            let written = tracker.as_authors_write(track.bounding_box);
+            (written, track.confidence, track.state)
+        };
+        let taken: Duration = start.elapsed();
+        result.boxes.push(bounding_box);
+        result.confidence.push(confidence);
+        result.states.push(state);
+        result.seconds.push(taken.as_secs_f64());
+        after_frame();
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{DatasetKind, DatasetOptions, list};
+    use ettrack::frame::Frame;
+    use ettrack::geometry::BoundingBox;
+    use ettrack::tracker::{StageTimings, Track};
+    use std::path::Path;
+
+    /// Stays where it was put, one pixel further a frame, and counts what it did.
+    struct Drifter<'a> {
+        at: BoundingBox,
+        updates: &'a AtomicUsize,
+    }
+
+    impl SingleObjectTracker for Drifter<'_> {
+        fn initialize(&mut self, _: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
+            self.at = target;
+            Ok(())
+        }
+
+        fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
+            self.updates.fetch_add(1, Ordering::Relaxed);
+            self.at.x += 1.0;
+            Ok(Track {
+                bounding_box: self.at,
+                confidence: 0.5,
+                state: TrackState::Tracking,
+                timings: StageTimings::default(),
+            })
+        }
+    }
+
+    fn otb_sequence(root: &Path, name: &str, frames: usize) {
+        let images = root.join(name).join("img");
+        std::fs::create_dir_all(&images).unwrap();
+        for frame in 1..=frames {
+            image::RgbImage::from_pixel(32, 24, image::Rgb([frame as u8, 0, 0]))
+                .save(images.join(format!("{frame:04}.png")))
+                .unwrap();
+        }
+        let rows = "5,6,7,8\n".repeat(frames);
+        std::fs::write(root.join(name).join("groundtruth_rect.txt"), rows).unwrap();
+    }
+
+    fn run_all(
+        root: &Path,
+        results: &ResultFolder,
+        fingerprint: &str,
+        jobs: usize,
+    ) -> (Vec<Outcome>, usize) {
+        // Trackers outlive the call's borrow, so the count is leaked: some bytes a test.
+        let updates: &'static AtomicUsize = Box::leak(Box::default());
+        let entries = list(DatasetKind::Otb100, root, DatasetOptions::default(), &[]).unwrap();
+        let outcomes = run(
+            &entries,
+            &|| {
+                Ok(Box::new(Drifter {
+                    at: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
+                    updates,
+                }))
+            },
+            results,
+            fingerprint,
+            jobs,
+            &|_| {},
+        );
+        (outcomes, updates.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn a_run_goes_on_after_a_broken_sequence_and_resumes_where_it_stopped() {
+        let root = tempfile::tempdir().unwrap();
+        let output = tempfile::tempdir().unwrap();
+        let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+        for (name, frames) in [("A", 3), ("B", 4), ("C", 5)] {
+            otb_sequence(root.path(), name, frames);
+        }
+        let broken = root.path().join("B/img/0003.png");
+        let whole = std::fs::read(&broken).unwrap();
+        std::fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
+
+        let (outcomes, updates) = run_all(root.path(), &results, "model 1", 2);
+        let names: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| outcome.name.as_str())
+            .collect();
+        assert_eq!(names, ["A", "B", "C"]);
+        assert!(outcomes[0].result.is_ok() && outcomes[2].result.is_ok());
+        let error = outcomes[1].result.as_ref().unwrap_err().to_string();
+        assert!(error.contains("0003.png"), "{error}");
+        assert!(!output.path().join("boxes/B.txt").exists());
+        // 0-based inside, and the first frame's box is the given one.
+        let boxes = &outcomes[0].result.as_ref().unwrap().boxes;
+        assert_eq!(boxes[0], BoundingBox::new(4.0, 5.0, 7.0, 8.0));
+        assert_eq!(boxes[2].x, 6.0);
+        assert_eq!(updates, 2 + 1 + 4);
+
+        // Repaired: only what was missing runs.
+        std::fs::write(&broken, whole).unwrap();
+        let (outcomes, updates) = run_all(root.path(), &results, "model 1", 1);
+        assert_eq!(updates, 3);
+        let resumed: Vec<_> = outcomes.iter().map(|outcome| outcome.resumed).collect();
+        assert_eq!(resumed, [true, false, true]);
+
+        // Another model, or another first box, is another run.
+        let (_, updates) = run_all(root.path(), &results, "model 2", 1);
+        assert_eq!(updates, 2 + 3 + 4);
+        std::fs::write(
+            root.path().join("A/groundtruth_rect.txt"),
+            "6,6,7,8\n5,6,7,8\n5,6,7,8\n",
+        )
+        .unwrap();
+        let (_, updates) = run_all(root.path(), &results, "model 2", 1);
+        assert_eq!(updates, 2);
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_jobs() {
+        let root = tempfile::tempdir().unwrap();
+        for index in 0..5 {
+            otb_sequence(root.path(), &format!("S{index}"), 2 + index);
+        }
+        let boxes = |jobs| -> Vec<_> {
+            let output = tempfile::tempdir().unwrap();
+            let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+            let (outcomes, _) = run_all(root.path(), &results, "m", jobs);
+            outcomes
+                .into_iter()
+                .map(|outcome| outcome.result.unwrap().boxes)
+                .collect()
+        };
+        assert_eq!(boxes(1), boxes(3));
+    }
+
+    #[test]
+    fn a_worker_without_a_tracker_says_why() {
+        let root = tempfile::tempdir().unwrap();
+        let output = tempfile::tempdir().unwrap();
+        otb_sequence(root.path(), "A", 2);
+        let entries = list(
+            DatasetKind::Otb100,
+            root.path(),
+            DatasetOptions::default(),
+            &[],
+        )
+        .unwrap();
+        let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+        let outcomes = run(
+            &entries,
+            &|| Err("no library".into()),
+            &results,
+            "m",
+            1,
+            &|_| {},
+        );
+        let error = outcomes[0].result.as_ref().unwrap_err().to_string();
+        assert!(error.contains("no library"), "{error}");
+    }
+}

@@ -1,0 +1,346 @@
+//! Every benchmark's folder layout and truth format, in miniature.
+
+#![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
+
+use std::fs;
+use std::path::Path;
+
+use ettrack::geometry::BoundingBox;
+use ettrack_eval::dataset::{
+    DatasetError, DatasetKind, DatasetOptions, NfsRate, Sequence, Subset, list,
+};
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Files that are listed but never decoded.
+fn images(folder: &Path, digits: usize, numbers: std::ops::RangeInclusive<u32>) {
+    for number in numbers {
+        write(&folder.join(format!("{number:0digits$}.jpg")), "");
+    }
+}
+
+fn load(kind: DatasetKind, root: &Path) -> Vec<Result<Sequence, DatasetError>> {
+    load_with(kind, root, DatasetOptions::default())
+}
+
+fn load_with(
+    kind: DatasetKind,
+    root: &Path,
+    options: DatasetOptions,
+) -> Vec<Result<Sequence, DatasetError>> {
+    list(kind, root, options, &[])
+        .unwrap()
+        .iter()
+        .map(|entry| entry.load())
+        .collect()
+}
+
+fn names(sequences: &[Result<Sequence, DatasetError>]) -> Vec<&str> {
+    sequences
+        .iter()
+        .map(|one| one.as_ref().unwrap().name.as_str())
+        .collect()
+}
+
+fn bb(x: f64, y: f64, width: f64, height: f64) -> BoundingBox {
+    BoundingBox::new(x, y, width, height)
+}
+
+#[test]
+fn otb_with_two_targets_parts_and_an_empty_truth() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    images(&root.join("Jogging/img"), 4, 1..=2);
+    write(
+        &root.join("Jogging/groundtruth_rect.1.txt"),
+        "11,21,3,4\n12,21,3,4\n",
+    );
+    write(
+        &root.join("Jogging/groundtruth_rect.2.txt"),
+        "31\t41\t3\t4\n32\t41\t3\t4\n",
+    );
+    images(&root.join("Human4/img"), 4, 1..=2);
+    write(&root.join("Human4/groundtruth_rect.1.txt"), "");
+    write(
+        &root.join("Human4/groundtruth_rect.2.txt"),
+        "1 1 3 4\n2 1 3 4\n",
+    );
+    images(&root.join("David/img"), 4, 298..=772);
+    write(
+        &root.join("David/groundtruth_rect.txt"),
+        &"129,80,64,78\n".repeat(471),
+    );
+    images(&root.join("Tiger1/img"), 4, 1..=8);
+    write(
+        &root.join("Tiger1/groundtruth_rect.txt"),
+        "1,1,5,5\n1,1,5,5\n1,1,5,5\n1,1,5,5\n1,1,5,5\n9,9,5,5\n8,8,5,5\n7,7,5,5\n",
+    );
+    // Ten digits of difference: numbers in names count, not letters.
+    images(&root.join("Board/img"), 5, 9..=11);
+    write(
+        &root.join("Board/groundtruth_rect.txt"),
+        "1,1,5,5\n1,1,5,5\n1,1,5,5\n",
+    );
+
+    let sequences = load(DatasetKind::Otb100, root);
+    assert_eq!(
+        names(&sequences),
+        [
+            "Board",
+            "David",
+            "Human4-2",
+            "Jogging-1",
+            "Jogging-2",
+            "Tiger1"
+        ]
+    );
+    let by_name = |name: &str| {
+        sequences
+            .iter()
+            .map(|one| one.as_ref().unwrap())
+            .find(|one| one.name == name)
+            .unwrap()
+    };
+    assert_eq!(by_name("Jogging-2").first_box, bb(30.0, 40.0, 3.0, 4.0));
+    let david = by_name("David");
+    assert_eq!(david.frames.len(), 471);
+    assert!(david.frames[0].ends_with("0300.jpg"));
+    let tiger = by_name("Tiger1");
+    assert_eq!(
+        (tiger.frames.len(), tiger.first_box),
+        (3, bb(8.0, 8.0, 5.0, 5.0))
+    );
+    assert!(tiger.frames[0].ends_with("0006.jpg"));
+    assert!(by_name("Board").frames[0].ends_with("00009.jpg"));
+}
+
+#[test]
+fn uav123_parts_of_a_folder_at_both_rates() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    images(&root.join("data_seq/UAV123_10fps/bird1"), 6, 1..=300);
+    write(
+        &root.join("anno/UAV123_10fps/bird1_1.txt"),
+        &"10,20,3,4\n".repeat(85),
+    );
+    images(&root.join("data_seq/UAV123_10fps/bike1"), 6, 1..=2);
+    write(
+        &root.join("anno/UAV123_10fps/bike1.txt"),
+        "10,20,3,4\nNaN,NaN,NaN,NaN\n",
+    );
+    let ten = load(DatasetKind::Uav123TenFps, root);
+    assert_eq!(names(&ten), ["bike1", "bird1_1"]);
+    let bird = ten[1].as_ref().unwrap();
+    assert_eq!(
+        (bird.frames.len(), bird.first_box),
+        (85, bb(9.0, 19.0, 3.0, 4.0))
+    );
+    let bike = ten[0].as_ref().unwrap();
+    assert_eq!(bike.truth.as_ref().unwrap()[1], None);
+
+    // The published archive's outer folder, and the other rate's numbers.
+    let outer = root.join("outer");
+    images(&outer.join("UAV123/data_seq/UAV123/bird1"), 6, 770..=1480);
+    write(
+        &outer.join("UAV123/anno/UAV123/bird1_2.txt"),
+        &"10,20,3,4\n".repeat(1477 - 775 + 1),
+    );
+    let thirty = load(DatasetKind::Uav123, &outer);
+    let bird = thirty[0].as_ref().unwrap();
+    assert!(bird.frames[0].ends_with("000775.jpg"));
+    assert_eq!(bird.frames.len(), 703);
+}
+
+#[test]
+fn nfs_in_both_layouts_and_rates() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let row = |x: u32| format!("0 {x} 20 {} 60 {x} 0 0 0 \"ball\"\n", x + 30);
+    let rows: String = (0..24).map(row).collect();
+    for (rate, frames) in [("30", 3), ("240", 24)] {
+        images(&root.join("ball").join(rate).join("ball"), 5, 1..=frames);
+        write(&root.join("ball").join(rate).join("ball.txt"), &rows);
+    }
+    let slow = load(DatasetKind::Nfs, root);
+    let slow = slow[0].as_ref().unwrap();
+    assert_eq!(slow.frames.len(), 3);
+    let truth = slow.truth.as_ref().unwrap();
+    assert_eq!(truth[1], Some(bb(8.0, 20.0, 30.0, 40.0)));
+    let options = DatasetOptions {
+        nfs_rate: NfsRate::Fps240,
+        ..DatasetOptions::default()
+    };
+    let fast = load_with(DatasetKind::Nfs, root, options);
+    assert_eq!(fast[0].as_ref().unwrap().frames.len(), 24);
+
+    let other = tempfile::tempdir().unwrap();
+    let other = other.path();
+    images(&other.join("sequences/ball"), 5, 1..=2);
+    write(
+        &other.join("anno/nfs_ball.txt"),
+        "1\t2\t30\t40\n2\t2\t30\t40\n",
+    );
+    let sequences = load(DatasetKind::Nfs, other);
+    assert_eq!(names(&sequences), ["ball"]);
+    assert_eq!(
+        sequences[0].as_ref().unwrap().first_box,
+        bb(1.0, 2.0, 30.0, 40.0)
+    );
+}
+
+#[test]
+fn lasot_splits_and_sight() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    for name in ["cat-1", "cat-2"] {
+        let folder = root.join("cat").join(name);
+        images(&folder.join("img"), 8, 1..=3);
+        write(
+            &folder.join("groundtruth.txt"),
+            "11,21,5,6\n11,21,5,6\n0,0,0,0\n",
+        );
+        write(&folder.join("full_occlusion.txt"), "0,1,0\n");
+        write(&folder.join("out_of_view.txt"), "0,0,1");
+    }
+    let sequences = load(DatasetKind::Lasot, root);
+    assert_eq!(names(&sequences), ["cat-1"]);
+    let cat = sequences[0].as_ref().unwrap();
+    assert_eq!(cat.visible, Some(vec![true, false, false]));
+    assert_eq!(cat.first_box, bb(10.0, 20.0, 5.0, 6.0));
+    let all = DatasetOptions {
+        subset: Subset::All,
+        ..DatasetOptions::default()
+    };
+    assert_eq!(load_with(DatasetKind::Lasot, root, all).len(), 2);
+    let named = list(
+        DatasetKind::Lasot,
+        root,
+        DatasetOptions::default(),
+        &["cat-2".to_owned()],
+    );
+    assert_eq!(named.unwrap().len(), 1);
+}
+
+#[test]
+fn servers_keep_the_truth() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    images(&root.join("TEST/frames/abc_0"), 1, 0..=11);
+    write(&root.join("TEST/anno/abc_0.txt"), "5,6,7,8\n");
+    let sequences = load(DatasetKind::TrackingNet, root);
+    let one = sequences[0].as_ref().unwrap();
+    assert_eq!(
+        (one.truth.is_none(), one.first_box),
+        (true, bb(5.0, 6.0, 7.0, 8.0))
+    );
+    assert!(one.frames[2].ends_with("2.jpg") && one.frames[11].ends_with("11.jpg"));
+
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&root.join("val/list.txt"), "GOT-10k_Val_000001\n");
+    images(&root.join("val/GOT-10k_Val_000001"), 8, 1..=2);
+    write(
+        &root.join("val/GOT-10k_Val_000001/groundtruth.txt"),
+        "1.5,2,3,4\n1.5,2,3,4\n",
+    );
+    write(&root.join("val/GOT-10k_Val_000001/cover.label"), "8\n0\n");
+    write(&root.join("test/list.txt"), "GOT-10k_Test_000001\n");
+    images(&root.join("test/GOT-10k_Test_000001"), 8, 1..=5);
+    write(
+        &root.join("test/GOT-10k_Test_000001/groundtruth.txt"),
+        "1.5,2,3,4\n",
+    );
+    let val = load(DatasetKind::Got10k, root);
+    let val = val[0].as_ref().unwrap();
+    assert_eq!(val.visible, Some(vec![true, false]));
+    assert_eq!(val.first_box, bb(1.5, 2.0, 3.0, 4.0));
+    let test = DatasetOptions {
+        subset: Subset::Test,
+        ..DatasetOptions::default()
+    };
+    let sequences = load_with(DatasetKind::Got10k, root, test);
+    assert!(sequences[0].as_ref().unwrap().truth.is_none());
+    // The subset's own folder will do as well.
+    let sequences = load_with(DatasetKind::Got10k, &root.join("test"), test);
+    assert_eq!(names(&sequences), ["GOT-10k_Test_000001"]);
+}
+
+#[test]
+fn vot_polygons_in_old_and_new_layouts() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&root.join("list.txt"), "new\nold\n");
+    images(&root.join("new/color"), 8, 1..=2);
+    write(
+        &root.join("new/groundtruth.txt"),
+        "10,20,30,40\n10,20,30,40\n",
+    );
+    images(&root.join("old"), 8, 1..=2);
+    write(
+        &root.join("old/groundtruth.txt"),
+        "10,10,20,12,18,30,9,28\n10,10,20,12,18,30,9,28\n",
+    );
+    let sequences = load(DatasetKind::Vot, root);
+    assert_eq!(names(&sequences), ["new", "old"]);
+    assert_eq!(
+        sequences[1].as_ref().unwrap().first_box,
+        bb(9.0, 10.0, 11.0, 20.0)
+    );
+}
+
+#[test]
+fn simulated_sequences_say_what_is_visible() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    images(&root.join("img"), 4, 1..=3);
+    write(
+        &root.join("groundtruth_rect.txt"),
+        "2,2,5,5\nNaN,NaN,NaN,NaN\n2,2,5,5\n",
+    );
+    write(&root.join("visibility.txt"), "1.0\n0.0\n0.25\n");
+    let sequences = load(DatasetKind::Simulated, root);
+    let one = sequences[0].as_ref().unwrap();
+    assert_eq!(one.visible, Some(vec![true, false, true]));
+    assert_eq!(one.first_box, bb(1.0, 1.0, 5.0, 5.0));
+}
+
+#[test]
+fn wrong_folders_and_broken_sequences_are_explained() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    for kind in DatasetKind::ALL {
+        let error = list(kind, &root.join("nowhere"), DatasetOptions::default(), &[]).unwrap_err();
+        assert!(error.to_string().contains("nowhere"), "{error}");
+        let error = list(kind, root, DatasetOptions::default(), &[]).unwrap_err();
+        assert!(error.to_string().contains("expected"), "{kind}: {error}");
+    }
+    images(&root.join("A/img"), 4, 1..=3);
+    write(&root.join("A/groundtruth_rect.txt"), "1,1,5,5\n1,1,5,5\n");
+    write(&root.join("B/groundtruth_rect.txt"), "1,1,5,5\n");
+    images(&root.join("C/img"), 4, 1..=1);
+    write(&root.join("C/groundtruth_rect.txt"), "NaN,NaN,NaN,NaN\n");
+    let sequences = load(DatasetKind::Otb100, root);
+    let message = |index: usize| sequences[index].as_ref().unwrap_err().to_string();
+    assert!(
+        message(0).contains("3 images") && message(0).contains("2 rows"),
+        "{}",
+        message(0)
+    );
+    assert!(message(1).contains("B/img"), "{}", message(1));
+    assert!(
+        message(2).contains("no box to start with"),
+        "{}",
+        message(2)
+    );
+    let missing = list(
+        DatasetKind::Otb100,
+        root,
+        DatasetOptions::default(),
+        &["D".to_owned()],
+    );
+    let error = missing.unwrap_err().to_string();
+    assert!(error.contains("D") && error.contains("A, B, C"), "{error}");
+}

@@ -1,0 +1,75 @@
+//! The images of one topic of a bag.
+
+use std::path::{Path, PathBuf};
+
+use ettrack::frame::ImageBuffer;
+use ettrack_bag::{Bag, Messages, image_topic};
+use ettrack_message::{Transport, read_image};
+
+use super::{FrameInfo, FrameSource, SourceError};
+
+/// Images of a bag as frames.
+pub struct BagSource {
+    messages: Messages,
+    topic: String,
+    transport: Transport,
+    count: Option<u64>,
+    next: u64,
+    files: Vec<PathBuf>,
+}
+
+impl BagSource {
+    /// Opens the bag `path` (folder or file) and its topic `wanted`, or its only topic of images.
+    ///
+    /// # Errors
+    /// Where the bag cannot be opened or the topic cannot be chosen.
+    pub fn open(path: &Path, wanted: Option<&str>) -> Result<Self, SourceError> {
+        let bag = Bag::open(path)?;
+        let (topic, transport) = image_topic(&bag, path, wanted)?;
+        let count = bag.topic(&topic)?.message_count;
+        let files = bag.paths().to_vec();
+        let messages = bag.messages(&[&topic])?;
+        Ok(Self {
+            messages,
+            topic,
+            transport,
+            count,
+            next: 0,
+            files,
+        })
+    }
+}
+
+impl FrameSource for BagSource {
+    fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
+        let Some(message) = self.messages.next_message() else {
+            return Ok(None);
+        };
+        let index = self.next;
+        self.next += 1;
+        match read_image(self.transport, message.data, image) {
+            Ok(header) => Ok(Some(FrameInfo {
+                index,
+                stamp_ns: Some(header.stamp.as_nanoseconds()),
+                name: self.topic.clone(),
+            })),
+            Err(reason) => Err(SourceError::Frame {
+                index,
+                name: self.topic.clone(),
+                reason: reason.into(),
+            }),
+        }
+    }
+
+    fn frame_count(&self) -> Option<u64> {
+        self.count
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    fn damage(&self) -> &[String] {
+        self.messages.damage()
+    }
+}

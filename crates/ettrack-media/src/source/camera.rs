@@ -1,0 +1,195 @@
+//! Cameras through `ffmpeg`: the newest frame wins.
+//!
+//! A driver hands out up to 32 filled buffers in the order of their time, and drops new frames while it has none
+//! free. Whoever reads slower than the camera gives is therefore seconds behind what the camera sees, for good.
+//! So a thread reads every frame as it comes, and a frame that nobody took is overtaken by the next.
+
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ettrack::frame::ImageBuffer;
+
+use super::ffmpeg::{Decoder, read_ppm};
+use super::{FrameInfo, FrameSource, SourceError};
+
+/// How long a camera may give no frame; some take seconds to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether `path` names a camera of Video4Linux.
+pub(super) fn is_camera(path: &Path) -> bool {
+    path.to_str()
+        .and_then(|path| path.strip_prefix("/dev/video"))
+        .is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// The frames of a Video4Linux camera, each the newest when it is asked for. [`FrameInfo::index`] counts the
+/// overtaken ones too.
+///
+/// A camera has no end: when it stops or is taken away, that is an error.
+pub struct CameraSource {
+    newest: Arc<Newest>,
+    /// Ends ffmpeg, and with it the thread that reads, when the source goes.
+    decoder: Decoder,
+}
+
+impl CameraSource {
+    /// Starts the camera `device`, such as `/dev/video0`.
+    ///
+    /// # Errors
+    /// Where the device or ffmpeg is not there. That it cannot be read shows with the first frame.
+    pub fn open(device: &Path) -> Result<Self, SourceError> {
+        let io = |source| SourceError::Io {
+            path: device.to_owned(),
+            source,
+        };
+        std::fs::metadata(device).map_err(io)?;
+        let name = device.display().to_string();
+        let input = ["-fflags", "nobuffer", "-f", "v4l2", "-i"].map(std::ffi::OsStr::new);
+        let mut arguments = input.to_vec();
+        arguments.push(device.as_os_str());
+        let (decoder, pictures) = Decoder::start(&name, &arguments)?;
+        let newest = Arc::new(Newest::default());
+        let filled = Arc::clone(&newest);
+        std::thread::Builder::new()
+            .name("camera".into())
+            .spawn(move || filled.fill_from(pictures))
+            .map_err(io)?;
+        Ok(Self { newest, decoder })
+    }
+}
+
+impl FrameSource for CameraSource {
+    fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
+        match self.newest.take(image, PATIENCE) {
+            Ok(index) => Ok(Some(self.decoder.frame(index))),
+            Err(reason) => Err(self.decoder.failure(&reason)),
+        }
+    }
+
+    fn frame_count(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// One place for a picture, between the thread that reads and the one that tracks.
+#[derive(Default)]
+struct Newest {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    image: ImageBuffer,
+    /// Whether nobody took `image` yet.
+    waits: bool,
+    /// Pictures read so far.
+    count: u64,
+    /// Why there will be no more.
+    end: Option<String>,
+}
+
+impl Newest {
+    /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads pictures until they end.
+    fn fill_from(&self, mut pictures: impl BufRead) {
+        let mut image = ImageBuffer::empty();
+        loop {
+            let read = read_ppm(&mut pictures, &mut image);
+            let mut state = self.state();
+            match read {
+                Ok(true) => {
+                    std::mem::swap(&mut state.image, &mut image);
+                    state.waits = true;
+                    state.count += 1;
+                }
+                Ok(false) => state.end = Some(format!("it ended after {} frames", state.count)),
+                Err(error) => state.end = Some(error.to_string()),
+            }
+            self.changed.notify_one();
+            if state.end.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a picture that was not taken yet, and gives its 0-based number; or why there is none.
+    fn take(&self, image: &mut ImageBuffer, patience: Duration) -> Result<u64, String> {
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(self.state(), patience, |state| {
+                !state.waits && state.end.is_none()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.waits {
+            std::mem::swap(&mut state.image, image);
+            state.waits = false;
+            return Ok(state.count - 1);
+        }
+        Err(state
+            .end
+            .clone()
+            .unwrap_or_else(|| format!("no frame for {} seconds", patience.as_secs_f64())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Write};
+
+    use super::*;
+
+    #[test]
+    fn cameras_are_told_from_files() {
+        for (path, expected) in [
+            ("/dev/video0", true),
+            ("/dev/video12", true),
+            ("/dev/video", false),
+            ("/dev/video0.mp4", false),
+        ] {
+            assert_eq!(is_camera(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_gets_the_newest_frame_and_the_end_of_a_camera_is_an_error() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let newest = Arc::new(Newest::default());
+        let filled = Arc::clone(&newest);
+        let thread = std::thread::spawn(move || filled.fill_from(BufReader::new(reader)));
+        let mut image = ImageBuffer::empty();
+        let mut send = |grey: u8| {
+            writer
+                .write_all(&[b"P6\n1 1\n255\n".as_slice(), &[grey; 3]].concat())
+                .expect("written");
+        };
+        send(10);
+        assert_eq!(newest.take(&mut image, PATIENCE), Ok(0));
+        assert_eq!(image.data, [10; 3]);
+        for grey in [20, 30, 40] {
+            send(grey);
+        }
+        while newest.state().count < 4 {
+            std::thread::yield_now();
+        }
+        assert_eq!(newest.take(&mut image, PATIENCE), Ok(3));
+        assert_eq!(image.data, [40; 3]);
+        let silence = newest.take(&mut image, Duration::from_millis(1));
+        assert_eq!(silence, Err("no frame for 0.001 seconds".into()));
+        // What came before the end is still given.
+        send(50);
+        drop(writer);
+        thread.join().expect("no panic");
+        assert_eq!(newest.take(&mut image, PATIENCE), Ok(4));
+        let end = newest.take(&mut image, PATIENCE);
+        assert_eq!(end, Err("it ended after 5 frames".into()));
+    }
+}

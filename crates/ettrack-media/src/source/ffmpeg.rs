@@ -1,0 +1,347 @@
+//! An `ffmpeg` process, which writes uncompressed frames into a pipe, and videos through it.
+
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use ettrack::frame::{Encoding, ImageBuffer};
+
+use super::words::LastWords;
+use super::{FrameInfo, FrameSource, SourceError};
+
+/// Whether ffmpeg can be run, and the version it says.
+///
+/// # Errors
+/// [`SourceError::NoFfmpeg`] where it is not in PATH.
+pub fn find_ffmpeg() -> Result<String, SourceError> {
+    let output = Command::new("ffmpeg")
+        .arg("-version")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(start_error)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // "ffmpeg version 5.1.6-0+deb12u1 Copyright (c) …"
+    Ok(text
+        .split_whitespace()
+        .nth(2)
+        .unwrap_or("unknown")
+        .to_owned())
+}
+
+fn start_error(error: std::io::Error) -> SourceError {
+    match error.kind() {
+        ErrorKind::NotFound => SourceError::NoFfmpeg,
+        _ => SourceError::Ffmpeg {
+            name: "ffmpeg".into(),
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// The option that passes every frame of the file as it is, neither doubled nor left out: it was renamed in
+/// version 5.1 and the old name goes away.
+fn every_frame(version: &str) -> [&'static str; 2] {
+    let mut numbers = version
+        .split(|character: char| !character.is_ascii_digit())
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5, 1) => ["-vsync", "passthrough"],
+        _ => ["-fps_mode", "passthrough"],
+    }
+}
+
+/// What a running ffmpeg writes: binary PPM pictures, one per frame, because unlike bare pixels they say their size.
+pub(super) type Pictures = BufReader<ChildStdout>;
+
+/// A running ffmpeg.
+pub(super) struct Decoder {
+    name: String,
+    process: Child,
+    words: LastWords,
+}
+
+impl Decoder {
+    /// Starts ffmpeg with the options `input`, and gives what it writes.
+    pub(super) fn start(
+        name: &str,
+        input: &[&std::ffi::OsStr],
+    ) -> Result<(Self, Pictures), SourceError> {
+        let version = find_ffmpeg()?;
+        let mut process = Command::new("ffmpeg")
+            .args(["-hide_banner", "-nostdin", "-loglevel", "error"])
+            .args(input)
+            .args(["-map", "0:v:0", "-an", "-sn"])
+            .args(every_frame(&version))
+            .args(["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for this process, which then ends ffmpeg in its own way.
+            .process_group(0)
+            .spawn()
+            .map_err(start_error)?;
+        let failed = |reason: String| SourceError::Ffmpeg {
+            name: name.into(),
+            reason,
+        };
+        let (Some(output), Some(messages)) = (process.stdout.take(), process.stderr.take()) else {
+            return Err(failed("its output is not there".into()));
+        };
+        let decoder = Self {
+            name: name.to_owned(),
+            process,
+            words: LastWords::of(messages).map_err(|error| failed(error.to_string()))?,
+        };
+        Ok((decoder, BufReader::with_capacity(1 << 16, output)))
+    }
+
+    /// What a frame of it is called.
+    pub(super) fn frame(&self, index: u64) -> FrameInfo {
+        FrameInfo {
+            index,
+            stamp_ns: None,
+            name: self.name.clone(),
+        }
+    }
+
+    /// Waits for the end of ffmpeg, whose pictures have ended: its status.
+    fn wait(&mut self) -> Result<ExitStatus, SourceError> {
+        self.process
+            .wait()
+            .map_err(|error| self.failure(&error.to_string()))
+    }
+
+    /// `error`, and what ffmpeg said of it.
+    pub(super) fn failure(&self, error: &str) -> SourceError {
+        let said = self.words.so_far();
+        let reason = if said.is_empty() {
+            error.to_owned()
+        } else {
+            format!("{error}; {said}")
+        };
+        SourceError::Ffmpeg {
+            name: self.name.clone(),
+            reason,
+        }
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // It may have ended already; either way it must not stay behind.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The most bytes of one picture.
+const LONGEST: usize = 1 << 30;
+
+/// Reads one binary PPM picture; `false` at the end of the stream.
+pub(super) fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std::io::Result<bool> {
+    let bad = |reason: String| std::io::Error::new(ErrorKind::InvalidData, reason);
+    let mut header = Vec::new();
+    // Three fields and the magic, each ended by white space: "P6\n640 480\n255\n".
+    let mut fields = 0;
+    let mut in_field = false;
+    while fields < 4 {
+        let mut byte = [0];
+        if input.read(&mut byte)? == 0 {
+            return if header.is_empty() {
+                Ok(false)
+            } else {
+                Err(bad("stream ends within a picture".into()))
+            };
+        }
+        header.push(byte[0]);
+        if byte[0].is_ascii_whitespace() {
+            fields += usize::from(in_field);
+            in_field = false;
+        } else {
+            in_field = true;
+        }
+        if header.len() > 64 {
+            return Err(bad("expected a PPM picture, got other data".into()));
+        }
+    }
+    let text = String::from_utf8_lossy(&header);
+    let mut words = text.split_ascii_whitespace();
+    let (Some("P6"), Some(Ok(width)), Some(Ok(height)), Some("255")) = (
+        words.next(),
+        words.next().map(str::parse::<u32>),
+        words.next().map(str::parse::<u32>),
+        words.next(),
+    ) else {
+        return Err(bad(format!(
+            "expected a PPM picture of 8-bit colour, got {text:?}"
+        )));
+    };
+    let length = (width as usize)
+        .saturating_mul(height as usize)
+        .saturating_mul(3);
+    if length > LONGEST {
+        return Err(bad(format!(
+            "picture is {width}x{height}, expected at most {LONGEST} bytes"
+        )));
+    }
+    image.data.resize(length, 0);
+    input.read_exact(&mut image.data)?;
+    (image.width, image.height, image.stride) = (width, height, width as usize * 3);
+    (image.encoding, image.big_endian) = (Encoding::Rgb8, false);
+    Ok(true)
+}
+
+/// The frames of a video file.
+pub struct VideoSource {
+    file: PathBuf,
+    decoder: Decoder,
+    pictures: Pictures,
+    next: u64,
+    frames: Option<u64>,
+    rate: Option<f64>,
+}
+
+impl VideoSource {
+    /// Starts reading `path`.
+    ///
+    /// # Errors
+    /// Where ffmpeg is not there. That it cannot read the file shows with the first frame.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let name = path.display().to_string();
+        // "file:" keeps ffmpeg from taking a name with a colon for a protocol.
+        let mut url = std::ffi::OsString::from("file:");
+        url.push(path);
+        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
+        let (frames, rate) = probe(&url);
+        Ok(Self {
+            file: path.to_owned(),
+            decoder,
+            pictures,
+            next: 0,
+            frames,
+            rate,
+        })
+    }
+
+    /// At the end of the pictures: nothing read is an error, complaints beside frames are a warning.
+    fn end(&mut self) -> Result<(), SourceError> {
+        let status = self.decoder.wait()?;
+        if self.next == 0 {
+            return Err(self.decoder.failure(&format!("no frames ({status})")));
+        }
+        let said = self.decoder.words.so_far();
+        if !said.is_empty() || !status.success() {
+            tracing::warn!(
+                "{}: after {} frames ffmpeg said: {said} ({status})",
+                self.decoder.name,
+                self.next
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Frame count and rate as the container says, where `ffprobe` is there and it does.
+fn probe(url: &std::ffi::OsStr) -> (Option<u64>, Option<f64>) {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-of",
+            "default=noprint_wrappers=1",
+        ])
+        .args(["-show_entries", "stream=nb_frames,avg_frame_rate"])
+        .arg(url)
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        return (None, None);
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let frames = value("nb_frames").and_then(|number| number.parse().ok());
+    let rate = value("avg_frame_rate").and_then(|ratio| {
+        let (numerator, denominator) = ratio.split_once('/')?;
+        let rate = numerator.parse::<f64>().ok()? / denominator.parse::<f64>().ok()?;
+        (rate.is_finite() && rate > 0.0).then_some(rate)
+    });
+    (frames, rate)
+}
+
+impl FrameSource for VideoSource {
+    fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
+        match read_ppm(&mut self.pictures, image) {
+            Ok(true) => {
+                self.next += 1;
+                Ok(Some(self.decoder.frame(self.next - 1)))
+            }
+            Ok(false) => self.end().map(|()| None),
+            Err(error) => Err(self.decoder.failure(&error.to_string())),
+        }
+    }
+
+    fn frame_count(&self) -> Option<u64> {
+        self.frames
+    }
+
+    fn frame_rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    fn files(&self) -> &[PathBuf] {
+        std::slice::from_ref(&self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_for_every_frame_follows_the_version() {
+        for (version, expected) in [
+            ("4.4.2-0ubuntu0.22.04.1", "-vsync"),
+            ("5.0.1", "-vsync"),
+            ("5.1.6-0+deb12u1", "-fps_mode"),
+            ("7.0", "-fps_mode"),
+            ("N-109000-gdeadbeef", "-fps_mode"),
+        ] {
+            assert_eq!(every_frame(version)[0], expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn pictures_of_a_stream_are_read_one_by_one_and_a_cut_is_an_error() {
+        let stream = [
+            b"P6\n2 1\n255\n".as_slice(),
+            &[1, 2, 3, 4, 5, 6],
+            b"P6\n1 1\n255\n",
+            &[7, 8, 9],
+        ]
+        .concat();
+        let mut input = stream.as_slice();
+        let mut image = ImageBuffer::empty();
+        assert!(read_ppm(&mut input, &mut image).unwrap());
+        assert_eq!(
+            (image.width, image.height, image.data.as_slice()),
+            (2, 1, [1, 2, 3, 4, 5, 6].as_slice())
+        );
+        assert!(read_ppm(&mut input, &mut image).unwrap());
+        assert_eq!(
+            (image.width, image.height, image.data.as_slice()),
+            (1, 1, [7, 8, 9].as_slice())
+        );
+        assert!(!read_ppm(&mut input, &mut image).unwrap());
+        for length in 1..16 {
+            read_ppm(&mut &stream[..length], &mut image).unwrap_err();
+        }
+        read_ppm(&mut [b'x'; 99].as_slice(), &mut image).unwrap_err();
+        read_ppm(&mut b"P6\n99999 99999\n255\n".as_slice(), &mut image).unwrap_err();
+    }
+}

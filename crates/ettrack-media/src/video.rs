@@ -1,0 +1,531 @@
+//! Pictures into a GIF (own means) or a video (through ffmpeg).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::imageops::FilterType;
+use image::{Delay, Frame as GifFrame, RgbImage};
+
+use crate::source::LastWords;
+use ettrack_files::{OutputError, PendingFile};
+
+/// Widest GIF, pixels; wider pictures are scaled down. GIFs are for a page or a chat, where size counts.
+const GIF_WIDTH: u32 = 480;
+/// Most pictures per second in a GIF; beyond, pictures are left out and the pace stays true.
+const GIF_RATE: f64 = 15.0;
+/// A size that every format takes.
+const TRIAL_SIZE: (u32, u32) = (128, 96);
+/// Last byte of a complete GIF.
+const GIF_END: u8 = 0x3b;
+
+/// Why a video could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum VideoError {
+    /// The file's name says no format.
+    #[error(
+        "{path} has no extension; expected .gif, or a video's that ffmpeg knows (.mp4, .mkv, .webm, .avi)"
+    )]
+    NoExtension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The picture size or rate cannot be encoded.
+    #[error(
+        "cannot write a video of {width}x{height} pixels at {frames_per_second} pictures a second; expected positive numbers"
+    )]
+    Shape {
+        /// Pixels per row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Pictures a second.
+        frames_per_second: f64,
+    },
+    /// A picture of another size than the video's.
+    #[error(
+        "the video's pictures are {expected_width}x{expected_height} pixels, but one of {width}x{height} came"
+    )]
+    SizeChanged {
+        /// Pixels per row of the video.
+        expected_width: u32,
+        /// Rows of the video.
+        expected_height: u32,
+        /// Pixels per row of the picture.
+        width: u32,
+        /// Rows of the picture.
+        height: u32,
+    },
+    /// ffmpeg is not there.
+    #[error(
+        "cannot start ffmpeg to write {path}; install ffmpeg, or choose a name that ends in .gif, which needs none"
+    )]
+    NoFfmpeg {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// ffmpeg refused.
+    #[error("ffmpeg could not write {path}: {message}")]
+    Ffmpeg {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// What ffmpeg said.
+        message: String,
+    },
+    /// A GIF picture could not be encoded.
+    #[error("cannot encode {path}: {source}")]
+    Gif {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The encoder's reason.
+        source: image::ImageError,
+    },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Writes pictures of one size as a video. Until [`VideoWriter::finish`] nothing stands at `path`.
+#[derive(Debug)]
+pub struct VideoWriter {
+    path: PathBuf,
+    size: (u32, u32),
+    pending: PendingFile,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Gif(GifSink),
+    Ffmpeg(Ffmpeg),
+}
+
+impl VideoWriter {
+    /// Opens a video for pictures of `width` x `height` pixels. The extension chooses the format: `.gif` is
+    /// written here (at most 480 pixels wide and 15 pictures a second), all others by `ffmpeg`.
+    pub fn create(
+        path: &Path,
+        width: u32,
+        height: u32,
+        frames_per_second: f64,
+    ) -> Result<Self, VideoError> {
+        if width == 0 || height == 0 || !(frames_per_second.is_finite() && frames_per_second > 0.0)
+        {
+            return Err(VideoError::Shape {
+                width,
+                height,
+                frames_per_second,
+            });
+        }
+        let Some(extension) = path.extension() else {
+            return Err(VideoError::NoExtension {
+                path: path.to_owned(),
+            });
+        };
+        Self::open(
+            path,
+            extension,
+            PendingFile::create(path)?,
+            (width, height),
+            frames_per_second,
+        )
+    }
+
+    /// Whether videos can be written in the format that `path` asks for: a small one is written, elsewhere.
+    ///
+    /// # Errors
+    /// [`VideoError`] where not, with `path` as the file that cannot be written.
+    pub fn check(path: &Path) -> Result<(), VideoError> {
+        let Some(extension) = path.extension() else {
+            return Err(VideoError::NoExtension {
+                path: path.to_owned(),
+            });
+        };
+        let folder = tempfile::tempdir().map_err(|source| OutputError {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let trial = folder.path().join("trial").with_extension(extension);
+        let pending = PendingFile::create(&trial)?;
+        let mut video = Self::open(path, extension, pending, TRIAL_SIZE, 25.0)?;
+        video.push(&RgbImage::new(TRIAL_SIZE.0, TRIAL_SIZE.1))?;
+        video.finish()
+    }
+
+    /// Writes to `pending`; `path` is what messages call it.
+    fn open(
+        path: &Path,
+        extension: &OsStr,
+        pending: PendingFile,
+        (width, height): (u32, u32),
+        frames_per_second: f64,
+    ) -> Result<Self, VideoError> {
+        let sink = if extension.eq_ignore_ascii_case("gif") {
+            Sink::Gif(GifSink::open(
+                path,
+                pending.path(),
+                (width, height),
+                frames_per_second,
+            )?)
+        } else {
+            Sink::Ffmpeg(Ffmpeg::start(
+                path,
+                pending.path(),
+                (width, height),
+                frames_per_second,
+            )?)
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            size: (width, height),
+            pending,
+            sink,
+        })
+    }
+
+    /// Adds one picture, of the size given to [`VideoWriter::create`].
+    pub fn push(&mut self, picture: &RgbImage) -> Result<(), VideoError> {
+        if picture.dimensions() != self.size {
+            return Err(VideoError::SizeChanged {
+                expected_width: self.size.0,
+                expected_height: self.size.1,
+                width: picture.width(),
+                height: picture.height(),
+            });
+        }
+        match &mut self.sink {
+            Sink::Gif(gif) => gif.push(&self.path, picture),
+            Sink::Ffmpeg(ffmpeg) => ffmpeg.push(&self.path, picture),
+        }
+    }
+
+    /// Completes the file and puts it in its place.
+    pub fn finish(self) -> Result<(), VideoError> {
+        match self.sink {
+            Sink::Gif(gif) => gif.finish(&self.path)?,
+            Sink::Ffmpeg(ffmpeg) => ffmpeg.finish(&self.path)?,
+        }
+        Ok(self.pending.commit()?)
+    }
+}
+
+struct GifSink {
+    encoder: GifEncoder<BufWriter<File>>,
+    temporary: PathBuf,
+    size: (u32, u32),
+    seconds_per_picture: f64,
+    pushed: u64,
+    kept: u64,
+    /// When the last picture ends, hundredths of a second: the format counts in these.
+    end: f64,
+}
+
+impl std::fmt::Debug for GifSink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("GifSink")
+            .field("size", &self.size)
+            .field("pushed", &self.pushed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GifSink {
+    fn open(
+        path: &Path,
+        temporary: &Path,
+        (width, height): (u32, u32),
+        rate: f64,
+    ) -> Result<Self, VideoError> {
+        let file = File::create(temporary).map_err(|source| OutputError {
+            path: path.to_owned(),
+            source,
+        })?;
+        // 30 is the fastest palette search; the difference is not seen beside the 256 colours.
+        let mut encoder = GifEncoder::new_with_speed(BufWriter::new(file), 30);
+        encoder
+            .set_repeat(Repeat::Infinite)
+            .map_err(|source| VideoError::Gif {
+                path: path.to_owned(),
+                source,
+            })?;
+        let size = if width > GIF_WIDTH {
+            let scaled = f64::from(height) * f64::from(GIF_WIDTH) / f64::from(width);
+            (GIF_WIDTH, scaled.round().max(1.0) as u32)
+        } else {
+            (width, height)
+        };
+        Ok(Self {
+            encoder,
+            temporary: temporary.to_owned(),
+            size,
+            seconds_per_picture: 1.0 / rate,
+            pushed: 0,
+            kept: 0,
+            end: 0.0,
+        })
+    }
+
+    fn push(&mut self, path: &Path, picture: &RgbImage) -> Result<(), VideoError> {
+        let now = self.pushed as f64 * self.seconds_per_picture;
+        self.pushed += 1;
+        // Half a picture of slack, so that rounding does not drop every second one at exactly the rate.
+        if now + 0.5 * self.seconds_per_picture < self.kept as f64 / GIF_RATE {
+            return Ok(());
+        }
+        self.kept += 1;
+        // Between rounded times, so that what rounding takes from one picture the next one gets.
+        let seconds = self.kept as f64 * self.seconds_per_picture.max(1.0 / GIF_RATE);
+        let end = (seconds * 100.0).round();
+        let delay = (end - self.end) * 10.0;
+        self.end = end;
+        let small = if picture.dimensions() == self.size {
+            picture.clone()
+        } else {
+            image::imageops::resize(picture, self.size.0, self.size.1, FilterType::Triangle)
+        };
+        let rgba = image::DynamicImage::ImageRgb8(small).into_rgba8();
+        let delay = Delay::from_numer_denom_ms(delay.round() as u32, 1);
+        self.encoder
+            .encode_frame(GifFrame::from_parts(rgba, 0, 0, delay))
+            .map_err(|source| VideoError::Gif {
+                path: path.to_owned(),
+                source,
+            })
+    }
+
+    fn finish(self, path: &Path) -> Result<(), VideoError> {
+        // The encoder writes its end mark and flushes when dropped, where errors are lost: look at the file.
+        drop(self.encoder);
+        let failed = |source| OutputError {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = File::open(&self.temporary).map_err(failed)?;
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))
+            .and_then(|_| file.read_exact(&mut last))
+            .map_err(failed)?;
+        if last[0] == GIF_END {
+            Ok(())
+        } else {
+            Err(failed(std::io::ErrorKind::WriteZero.into()).into())
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ffmpeg {
+    child: Child,
+    input: Option<ChildStdin>,
+    words: Option<LastWords>,
+}
+
+impl Ffmpeg {
+    fn start(
+        path: &Path,
+        temporary: &Path,
+        (width, height): (u32, u32),
+        rate: f64,
+    ) -> Result<Self, VideoError> {
+        let mut child = Command::new("ffmpeg")
+            .args([
+                "-nostdin",
+                "-loglevel",
+                "error",
+                "-y",
+                "-f",
+                "rawvideo",
+                "-pix_fmt",
+                "rgb24",
+            ])
+            .args(["-video_size", &format!("{width}x{height}")])
+            .args(["-framerate", &rate.to_string(), "-i", "pipe:0"])
+            // Most players want 4:2:0, which wants even sides.
+            .args([
+                "-vf",
+                "pad=ceil(iw/2)*2:ceil(ih/2)*2",
+                "-pix_fmt",
+                "yuv420p",
+            ])
+            .arg(temporary)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for this process, which then ends ffmpeg in its own way.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| VideoError::NoFfmpeg {
+                path: path.to_owned(),
+                source,
+            })?;
+        let input = child.stdin.take();
+        let words = child.stderr.take().map(LastWords::of).transpose();
+        let words = words.map_err(|source| VideoError::NoFfmpeg {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            child,
+            input,
+            words,
+        })
+    }
+
+    fn push(&mut self, path: &Path, picture: &RgbImage) -> Result<(), VideoError> {
+        let written = match &mut self.input {
+            Some(input) => input.write_all(picture.as_raw()),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        written.map_err(|error| {
+            // ffmpeg has gone: what it said tells more than the broken pipe.
+            self.input = None;
+            let said = self.said();
+            VideoError::Ffmpeg {
+                path: path.to_owned(),
+                message: if said.is_empty() {
+                    error.to_string()
+                } else {
+                    said
+                },
+            }
+        })
+    }
+
+    fn said(&self) -> String {
+        let words = self.words.as_ref();
+        words.map(LastWords::so_far).unwrap_or_default()
+    }
+
+    fn finish(mut self, path: &Path) -> Result<(), VideoError> {
+        drop(self.input.take());
+        let ended = self.child.wait();
+        let said = self.said();
+        match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(VideoError::Ffmpeg {
+                path: path.to_owned(),
+                message: if said.is_empty() {
+                    status.to_string()
+                } else {
+                    said
+                },
+            }),
+            Err(error) => Err(VideoError::Ffmpeg {
+                path: path.to_owned(),
+                message: error.to_string(),
+            }),
+        }
+    }
+}
+
+impl Drop for Ffmpeg {
+    fn drop(&mut self) {
+        // Reached with the process alive only when the writer was given up half way.
+        drop(self.input.take());
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::AnimationDecoder;
+
+    fn picture(index: u32, width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([(x + index) as u8, y as u8, (index * 20) as u8])
+        })
+    }
+
+    #[test]
+    fn a_gif_keeps_its_pace_and_is_scaled_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gif");
+        let mut video = VideoWriter::create(&path, 960, 100, 30.0).unwrap();
+        for index in 0..10 {
+            video.push(&picture(index, 960, 100)).unwrap();
+        }
+        assert!(!path.exists());
+        video.finish().unwrap();
+        let file = std::io::BufReader::new(File::open(&path).unwrap());
+        let frames: Vec<_> = image::codecs::gif::GifDecoder::new(file)
+            .unwrap()
+            .into_frames()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(frames.len(), 5);
+        // A third of a second, to the next hundredth.
+        let milliseconds: u32 = frames
+            .iter()
+            .map(|frame| frame.delay().numer_denom_ms())
+            .map(|(numerator, denominator)| numerator / denominator)
+            .sum();
+        assert_eq!(milliseconds, 330);
+        assert_eq!(frames[0].buffer().dimensions(), (480, 50));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gif");
+        assert!(matches!(
+            VideoWriter::create(&path, 0, 10, 30.0),
+            Err(VideoError::Shape { .. })
+        ));
+        assert!(matches!(
+            VideoWriter::create(&folder.path().join("a"), 10, 10, 30.0),
+            Err(VideoError::NoExtension { .. })
+        ));
+        let mut video = VideoWriter::create(&path, 10, 10, 30.0).unwrap();
+        assert!(matches!(
+            video.push(&picture(0, 11, 10)),
+            Err(VideoError::SizeChanged { .. })
+        ));
+        drop(video);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn ffmpeg_writes_a_video_of_odd_size_and_explains_refusals() {
+        if Command::new("ffmpeg").arg("-version").output().is_err() {
+            // Past the harness, which keeps what a test that passes prints.
+            let _ = writeln!(
+                std::io::stderr(),
+                "not tested: videos: ffmpeg is not installed"
+            );
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        let mut video = VideoWriter::create(&path, 63, 41, 10.0).unwrap();
+        for index in 0..5 {
+            video.push(&picture(index, 63, 41)).unwrap();
+        }
+        video.finish().unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() > 500);
+
+        let strange = folder.path().join("b.nosuchformat");
+        let mut video = VideoWriter::create(&strange, 64, 64, 10.0).unwrap();
+        let mut outcome = Ok(());
+        for index in 0..200 {
+            outcome = video.push(&picture(index, 64, 64));
+            if outcome.is_err() {
+                break;
+            }
+        }
+        let error = outcome.and_then(|()| video.finish()).unwrap_err();
+        assert!(matches!(error, VideoError::Ffmpeg { .. }), "{error}");
+        assert!(!strange.exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Image messages as they come from a middleware or a bag, and the pixels in them.
+
+use std::fmt;
+
+use ettrack::frame::{Frame, FrameError, ImageBuffer};
+use ettrack_picture::PictureError;
+
+use crate::{CdrError, CompressedImage, FromCdr, Header, Image, Message};
+
+/// How images are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `sensor_msgs/msg/Image`.
+    Raw,
+    /// `sensor_msgs/msg/CompressedImage`.
+    Compressed,
+}
+
+impl Transport {
+    /// The transport whose messages have this ROS type.
+    pub fn of_type(type_name: &str) -> Option<Self> {
+        match type_name {
+            Image::TYPE => Some(Self::Raw),
+            CompressedImage::TYPE => Some(Self::Compressed),
+            _ => None,
+        }
+    }
+
+    /// The ROS type of its messages.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Raw => Image::TYPE,
+            Self::Compressed => CompressedImage::TYPE,
+        }
+    }
+}
+
+/// Why an image message has no usable pixels.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The bytes are not the message that the topic's type names.
+    #[error(transparent)]
+    Message(#[from] CdrError),
+    /// The compressed picture is damaged or of an unknown format.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// The pixels do not fit the size or the encoding.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// An image as it came. Whoever holds it keeps its memory; the pixels are never copied.
+pub enum ImageMessage {
+    /// As CDR, from a bag or a middleware that hands out bytes.
+    Cdr {
+        /// Which message it is.
+        transport: Transport,
+        /// The whole message.
+        bytes: Vec<u8>,
+    },
+    /// A raw image where the middleware has laid it.
+    Held(Box<dyn HeldImage>),
+}
+
+/// A raw image in memory that somebody else manages, until it is dropped.
+pub trait HeldImage: Send {
+    /// The message, borrowed from that memory.
+    fn image(&self) -> Image<'_>;
+}
+
+impl ImageMessage {
+    /// Bytes of memory that the message holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Cdr { bytes, .. } => bytes.len(),
+            Self::Held(held) => held.image().data.len(),
+        }
+    }
+
+    /// Header and pixels: borrowed from a raw message, decoded into `picture` from a compressed one.
+    ///
+    /// # Errors
+    /// [`ImageError`] where the message is malformed or its pixels cannot be used.
+    pub fn read<'a>(
+        &'a self,
+        picture: &'a mut ImageBuffer,
+    ) -> Result<(Header, Frame<'a>), ImageError> {
+        let image = match self {
+            Self::Held(held) => held.image(),
+            Self::Cdr {
+                transport: Transport::Raw,
+                bytes,
+            } => Image::from_cdr(bytes)?,
+            Self::Cdr {
+                transport: Transport::Compressed,
+                bytes,
+            } => {
+                let image = CompressedImage::from_cdr(bytes)?;
+                image.decode_into(picture)?;
+                return Ok((image.header, picture.frame()?));
+            }
+        };
+        let frame = image.frame()?;
+        Ok((image.header, frame))
+    }
+
+    /// The header alone, which costs nothing. Whether the pixels are good is not looked at.
+    ///
+    /// # Errors
+    /// [`CdrError`] where the message is malformed.
+    pub fn header(&self) -> Result<Header, CdrError> {
+        Ok(match self {
+            Self::Held(held) => held.image().header,
+            Self::Cdr {
+                transport: Transport::Raw,
+                bytes,
+            } => Image::from_cdr(bytes)?.header,
+            Self::Cdr {
+                transport: Transport::Compressed,
+                bytes,
+            } => CompressedImage::from_cdr(bytes)?.header,
+        })
+    }
+}
+
+impl fmt::Debug for ImageMessage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.header() {
+            Ok(Header { stamp, .. }) => {
+                write!(formatter, "image of {stamp:?}, {} bytes", self.size())
+            }
+            Err(error) => write!(formatter, "image, {error}"),
+        }
+    }
+}
+
+/// Decodes or copies the pixels of a CDR message into `image`, whose memory is reused.
+///
+/// # Errors
+/// [`ImageError`] where the message is malformed or its pixels cannot be used.
+pub fn read_image(
+    transport: Transport,
+    bytes: &[u8],
+    image: &mut ImageBuffer,
+) -> Result<Header, ImageError> {
+    match transport {
+        Transport::Compressed => {
+            let message = CompressedImage::from_cdr(bytes)?;
+            message.decode_into(image)?;
+            Ok(message.header)
+        }
+        Transport::Raw => {
+            let message = Image::from_cdr(bytes)?;
+            let frame = message.frame()?;
+            image.data.clear();
+            image.data.extend_from_slice(frame.data());
+            image.width = frame.width();
+            image.height = frame.height();
+            image.stride = frame.stride();
+            image.encoding = frame.encoding();
+            image.big_endian = message.is_bigendian;
+            Ok(message.header)
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `sensor_msgs`.
+
+use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer};
+use ettrack_picture::PictureError;
+
+use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
+
+/// `sensor_msgs/msg/Image`, with the pixels borrowed from the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// Stamp and optical frame.
+    pub header: Header,
+    /// Rows.
+    pub height: u32,
+    /// Pixels per row.
+    pub width: u32,
+    /// Layout of the pixels, such as `bgr8`.
+    pub encoding: &'a str,
+    /// Byte order of 16-bit encodings.
+    pub is_bigendian: bool,
+    /// Bytes from one row to the next.
+    pub step: u32,
+    /// The pixels.
+    pub data: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    /// The pixels as a frame, checked against width, height, step and encoding.
+    pub fn frame(&self) -> Result<Frame<'a>, FrameError> {
+        let encoding = Encoding::from_ros_name(self.encoding)?;
+        let frame = Frame::new(
+            self.data,
+            self.width,
+            self.height,
+            self.step as usize,
+            encoding,
+        )?;
+        Ok(frame.with_big_endian(self.is_bigendian))
+    }
+}
+
+impl Message for Image<'_> {
+    const TYPE: &'static str = "sensor_msgs/msg/Image";
+}
+
+impl<'a> FromCdr<'a> for Image<'a> {
+    fn read(reader: &mut CdrReader<'a>) -> Result<Self, CdrError> {
+        Ok(Self {
+            header: Header::read(reader)?,
+            height: reader.u32("height")?,
+            width: reader.u32("width")?,
+            encoding: reader.string("encoding")?,
+            is_bigendian: reader.bool("is_bigendian")?,
+            step: reader.u32("step")?,
+            data: reader.bytes("data")?,
+        })
+    }
+}
+
+impl ToCdr for Image<'_> {
+    fn write(&self, writer: &mut CdrWriter) {
+        self.header.write(writer);
+        writer.u32(self.height);
+        writer.u32(self.width);
+        writer.string(self.encoding);
+        writer.bool(self.is_bigendian);
+        writer.u32(self.step);
+        writer.bytes(self.data);
+    }
+}
+
+/// `sensor_msgs/msg/CompressedImage`, with the file's bytes borrowed from the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompressedImage<'a> {
+    /// Stamp and optical frame.
+    pub header: Header,
+    /// How the image is compressed, in several dialects: `jpeg`, `png`, `bgr8; jpeg compressed bgr8`.
+    pub format: &'a str,
+    /// A whole JPEG or PNG file.
+    pub data: &'a [u8],
+}
+
+impl CompressedImage<'_> {
+    /// Decodes the picture into `image`, whose memory is reused.
+    ///
+    /// What the data are, they say themselves: the dialects of `format` differ. It is looked at only for a
+    /// Bayer mosaic, which is compressed as if it were grey.
+    pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), PictureError> {
+        if !ettrack_picture::is_known(self.data) {
+            return Err(PictureError::Format {
+                name: self.format.to_owned(),
+                start: ettrack_picture::first_bytes(self.data),
+            });
+        }
+        ettrack_picture::decode_into(self.data, image)?;
+        let original = self.format.split(';').next().unwrap_or_default().trim();
+        if image.encoding == Encoding::Mono8
+            && original.starts_with("bayer_")
+            && let Ok(mosaic) = Encoding::from_ros_name(original)
+        {
+            image.encoding = mosaic;
+        }
+        Ok(())
+    }
+}
+
+impl Message for CompressedImage<'_> {
+    const TYPE: &'static str = "sensor_msgs/msg/CompressedImage";
+}
+
+impl<'a> FromCdr<'a> for CompressedImage<'a> {
+    fn read(reader: &mut CdrReader<'a>) -> Result<Self, CdrError> {
+        Ok(Self {
+            header: Header::read(reader)?,
+            format: reader.string("format")?,
+            data: reader.bytes("data")?,
+        })
+    }
+}
+
+impl ToCdr for CompressedImage<'_> {
+    fn write(&self, writer: &mut CdrWriter) {
+        self.header.write(writer);
+        writer.string(self.format);
+        writer.bytes(self.data);
+    }
+}
+
+/// `sensor_msgs/msg/RegionOfInterest`: a rectangle of whole pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RegionOfInterest {
+    /// Left column.
+    pub x_offset: u32,
+    /// Upper row.
+    pub y_offset: u32,
+    /// Rows; 0 stands for the whole image where a `CameraInfo` holds this message.
+    pub height: u32,
+    /// Columns; 0 stands for the whole image where a `CameraInfo` holds this message.
+    pub width: u32,
+    /// Whether the region is meant in the rectified image.
+    pub do_rectify: bool,
+}
+
+impl Message for RegionOfInterest {
+    const TYPE: &'static str = "sensor_msgs/msg/RegionOfInterest";
+}
+
+impl<'a> FromCdr<'a> for RegionOfInterest {
+    fn read(reader: &mut CdrReader<'a>) -> Result<Self, CdrError> {
+        Ok(Self {
+            x_offset: reader.u32("x_offset")?,
+            y_offset: reader.u32("y_offset")?,
+            height: reader.u32("height")?,
+            width: reader.u32("width")?,
+            do_rectify: reader.bool("do_rectify")?,
+        })
+    }
+}
+
+impl ToCdr for RegionOfInterest {
+    fn write(&self, writer: &mut CdrWriter) {
+        writer.u32(self.x_offset);
+        writer.u32(self.y_offset);
+        writer.u32(self.height);
+        writer.u32(self.width);
+        writer.bool(self.do_rectify);
+    }
+}
+
+/// `sensor_msgs/msg/CameraInfo`: what a direction needs of a calibration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CameraInfo {
+    /// Stamp and optical frame.
+    pub header: Header,
+    /// Rows of the full sensor image.
+    pub height: u32,
+    /// Columns of the full sensor image.
+    pub width: u32,
+    /// `plumb_bob`, `rational_polynomial`, `equidistant`, or empty.
+    pub distortion_model: String,
+    /// Distortion coefficients.
+    pub d: Vec<f64>,
+    /// Intrinsics of the raw image, row by row: fx 0 cx, 0 fy cy, 0 0 1. All zero: uncalibrated.
+    pub k: [f64; 9],
+    /// Rotation from the raw to the rectified camera.
+    pub r: [f64; 9],
+    /// Projection of the rectified camera, 3 rows of 4.
+    pub p: [f64; 12],
+    /// Sensor columns per image column; 0 and 1 are both "all".
+    pub binning_x: u32,
+    /// Sensor rows per image row; 0 and 1 are both "all".
+    pub binning_y: u32,
+    /// The part of the sensor that the image shows, before binning.
+    pub roi: RegionOfInterest,
+}
+
+impl Message for CameraInfo {
+    const TYPE: &'static str = "sensor_msgs/msg/CameraInfo";
+}
+
+impl<'a> FromCdr<'a> for CameraInfo {
+    fn read(reader: &mut CdrReader<'a>) -> Result<Self, CdrError> {
+        Ok(Self {
+            header: Header::read(reader)?,
+            height: reader.u32("height")?,
+            width: reader.u32("width")?,
+            distortion_model: reader.string("distortion_model")?.to_owned(),
+            d: reader.f64_sequence("d")?,
+            k: reader.f64_array("k")?,
+            r: reader.f64_array("r")?,
+            p: reader.f64_array("p")?,
+            binning_x: reader.u32("binning_x")?,
+            binning_y: reader.u32("binning_y")?,
+            roi: RegionOfInterest::read(reader)?,
+        })
+    }
+}
+
+impl ToCdr for CameraInfo {
+    fn write(&self, writer: &mut CdrWriter) {
+        self.header.write(writer);
+        writer.u32(self.height);
+        writer.u32(self.width);
+        writer.string(&self.distortion_model);
+        writer.length(self.d.len());
+        writer.f64_array(&self.d);
+        writer.f64_array(&self.k);
+        writer.f64_array(&self.r);
+        writer.f64_array(&self.p);
+        writer.u32(self.binning_x);
+        writer.u32(self.binning_y);
+        self.roi.write(writer);
+    }
+}

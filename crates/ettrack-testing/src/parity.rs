@@ -1,0 +1,162 @@
+//! What the parity tests share.
+
+use std::path::{Path, PathBuf};
+
+use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::frame::{Encoding, Frame};
+use ettrack::geometry::BoundingBox;
+use ettrack::model::network::WantedOutput;
+use ettrack::model::{ModelFolder, Network, NetworkOptions};
+use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
+use ndarray::{Array, Array3, ArrayView1, Dimension};
+use ndarray_npy::NpzReader;
+
+pub type Npz = NpzReader<std::fs::File>;
+
+const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
+
+/// The folder of a parity model; where none are given, nothing and a line that says so.
+pub fn model(name: &str) -> Option<PathBuf> {
+    let Some(root) = std::env::var_os(VARIABLE) else {
+        crate::not_run(
+            &format!("parity of {name}"),
+            &format!("{VARIABLE} is not set; run `make parity`"),
+        );
+        return None;
+    };
+    let folder = Path::new(&root).join(name);
+    assert!(
+        folder.join("model.yaml").is_file(),
+        "{VARIABLE} names a folder without {name}; run `make parity`"
+    );
+    Some(folder)
+}
+
+/// Pixels (rows, columns, R G B) as a frame.
+pub fn frame_of(pixels: &Array3<u8>) -> Frame<'_> {
+    let (height, width, _) = pixels.dim();
+    Frame::packed(
+        pixels.as_slice().expect("standard layout"),
+        width as u32,
+        height as u32,
+        Encoding::Rgb8,
+    )
+    .expect("it fits")
+}
+
+/// A picture of the repository.
+pub fn picture(path: &Path) -> Array3<u8> {
+    let image = image::open(path)
+        .expect("the fixture is part of the repository")
+        .into_rgb8();
+    let (width, height) = image.dimensions();
+    Array3::from_shape_vec((height as usize, width as usize, 3), image.into_raw())
+        .expect("its size")
+}
+
+/// Recorded arrays.
+pub fn goldens(path: &Path) -> Npz {
+    let file = std::fs::File::open(path).expect("the fixture is part of the repository");
+    NpzReader::new(file).expect("an npz file")
+}
+
+/// A network that is fed with pictures of its own input sizes.
+pub struct FedNetwork {
+    pub network: Network,
+    cropper: Cropper,
+    normalization: Normalization,
+}
+
+impl FedNetwork {
+    pub fn open(folder: &ModelFolder, outputs: &[WantedOutput<'_>]) -> Self {
+        let options = NetworkOptions {
+            threads: 1,
+            ..NetworkOptions::default()
+        };
+        let input = &folder.manifest.input;
+        Self {
+            network: Network::open(folder, outputs, &options)
+                .expect("a model that fits its manifest"),
+            cropper: Cropper::new(),
+            normalization: Normalization::new(false, input.scale, input.mean, input.std),
+        }
+    }
+
+    pub fn set_template(&mut self, pixels: &Array3<u8>) {
+        let (cropper, normalization) = (&mut self.cropper, &self.normalization);
+        self.network
+            .set_template(|tensor| whole(cropper, normalization, pixels, tensor))
+            .expect("it runs");
+    }
+
+    pub fn search(&mut self, pixels: &Array3<u8>) {
+        let (cropper, normalization) = (&mut self.cropper, &self.normalization);
+        self.network
+            .fill_search(|tensor| whole(cropper, normalization, pixels, tensor));
+        self.network.infer().expect("it runs");
+    }
+}
+
+/// A picture, normalised.
+fn whole(
+    cropper: &mut Cropper,
+    normalization: &Normalization,
+    pixels: &Array3<u8>,
+    tensor: &mut [f32],
+) {
+    let side = pixels.dim().0;
+    let window = SearchWindow {
+        x: 0,
+        y: 0,
+        side: side as u32,
+    };
+    let padding = Padding::new([0; 3]);
+    cropper.crop_tensor(
+        &frame_of(pixels),
+        window,
+        &padding,
+        side,
+        normalization,
+        tensor,
+    );
+}
+
+/// A tracker that runs the authors' loop alone.
+pub fn follower(folder: &Path) -> Tracker {
+    let options = TrackerOptions {
+        threads: 1,
+        lost: LostMode::Off,
+        ..TrackerOptions::default()
+    };
+    Tracker::open(folder, &options).expect("a model that fits its manifest")
+}
+
+/// What the tracker's last view shows, as the pixels that go into the tensor.
+pub fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8> {
+    let seen = tracker.inspect();
+    let mut crop = Array3::zeros((size, size, 3));
+    Cropper::new().crop_rgb8(
+        &frame_of(pixels),
+        seen.view,
+        &seen.padding,
+        size,
+        crop.as_slice_mut().expect("standard layout"),
+    );
+    crop
+}
+
+/// Between numbers of equal count.
+pub fn largest_difference<D: Dimension>(ours: &[f32], theirs: &Array<f32, D>) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter()
+        .zip(theirs)
+        .fold(0.0, |worst, (a, b)| worst.max((a - b).abs()))
+}
+
+/// Between a box and a recorded x, y, width, height, pixels.
+pub fn distance(ours: &BoundingBox, theirs: ArrayView1<'_, f64>) -> f64 {
+    [ours.x, ours.y, ours.width, ours.height]
+        .iter()
+        .zip(theirs)
+        .fold(0.0, |worst, (a, b)| worst.max((a - b).abs()))
+}

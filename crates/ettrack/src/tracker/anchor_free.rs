@@ -1,0 +1,616 @@
+//! The loop of E.T.Track (Blatter et al., "Efficient Visual Tracking with Exemplar Transformers", WACV 2023) and
+//! LightTrack (Yan et al., CVPR 2021): a grid of scores, each with the distances to the box's four sides.
+//!
+//! Formulas, constants and roundings are those of the authors' code, in its precision: scores in `f32`, all else in
+//! `f64`. Where that code would carry a NaN on, the cell is passed over here.
+
+use super::choice::{Choice, hann};
+use super::engine::{Engine, Loop, Search, activate};
+use super::evidence::Evidence;
+use super::siamese::{self, Parameters};
+use super::{Pose, Sighting};
+use crate::crop::{Padding, SearchWindow, SubPixelWindow, View};
+use crate::frame::Frame;
+use crate::geometry::BoundingBox;
+use crate::model::manifest::{Constants, WindowShape};
+use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
+
+/// The authors never let a side fall below this, pixels.
+const SMALLEST_SIDE: f64 = 10.0;
+
+/// Opens a model of the family.
+///
+/// # Errors
+/// [`ModelError`], for a manifest without what the family needs too.
+pub(super) fn open(
+    folder: &ModelFolder,
+    constants: Constants,
+    options: &NetworkOptions,
+) -> Result<Engine<AnchorFree>, ModelError> {
+    let shapes: [fn(i64) -> Vec<i64>; 2] = [|n| vec![1, 1, n, n], |n| vec![1, 4, n, n]];
+    siamese::open(folder, constants, options, shapes, AnchorFree::new)
+}
+
+/// The loop at one search size.
+#[derive(Debug)]
+pub(super) struct AnchorFree {
+    parameters: Parameters,
+    /// Search pixels a side.
+    size: f64,
+    /// Cells a side.
+    side: usize,
+    /// Cosine window, row-major.
+    cosine: Vec<f64>,
+    /// Scores of the last look, 0..=1.
+    scores: Vec<f32>,
+    /// Frame size, pixels.
+    image: (f64, f64),
+    /// Width over height of the first box.
+    first_aspect: f64,
+    /// Centre and size of the target; unlike the box that is given out, it may reach out of the image.
+    pose: Pose,
+}
+
+impl AnchorFree {
+    fn new(parameters: Parameters, size: usize, side: usize) -> Self {
+        Self {
+            parameters,
+            size: size as f64,
+            side,
+            cosine: hann(side),
+            scores: vec![0.0; side * side],
+            image: (1.0, 1.0),
+            first_aspect: 1.0,
+            pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
+        }
+    }
+
+    /// Corners of a cell's box in search pixels.
+    fn corners(&self, distances: &[f32], cell: usize) -> [f64; 4] {
+        let cells = self.side * self.side;
+        let place = |i: usize| {
+            (i as f64 - (self.side / 2) as f64) * self.parameters.stride + (self.size / 2.0).floor()
+        };
+        let (x, y) = (place(cell % self.side), place(cell / self.side));
+        let distance = |side: usize| f64::from(distances[side * cells + cell]);
+        [
+            x - distance(0),
+            y - distance(1),
+            x + distance(2),
+            y + distance(3),
+        ]
+    }
+
+    /// The authors' window, a square on whole pixels; the scale is that before rounding, as theirs is.
+    fn square_search(&self, reach: f64) -> Search {
+        let exemplar = self.parameters.exemplar;
+        let side = self.parameters.context_side(&self.pose);
+        let scale = exemplar / side;
+        let margin = (self.size - exemplar) / 2.0 / scale;
+        let window = SearchWindow::centered(
+            self.pose.center,
+            ((side + 2.0 * margin) * reach).round() as u32,
+        );
+        Search::even(window, scale / reach)
+    }
+
+    /// A window of the target's shape, between pixels. Where part of the first box's shape is kept (in the logarithm,
+    /// at the same area), an error of the shape cannot feed on itself: a wrong window looks wrong in the same way to a
+    /// network that sees every target square.
+    fn box_search(&self, reach: f64) -> Search {
+        let Pose { width, height, .. } = self.pose;
+        let turned = (self.first_aspect * height / width).powf(self.parameters.kept_shape / 2.0);
+        let shape = Pose {
+            width: width * turned,
+            height: height / turned,
+            ..self.pose
+        };
+        let times = reach * self.size / self.parameters.exemplar;
+        let (width, height) = self.parameters.box_window(&shape);
+        let span = (width * times, height * times);
+        Search {
+            view: SubPixelWindow::covering(self.pose.center, span, self.size as usize).into(),
+            scale: (self.size / span.0, self.size / span.1),
+        }
+    }
+
+    /// Chooses among the cells by score, change of size and aspect, and distance from the window's centre.
+    fn decode_maps(
+        &mut self,
+        scores: &[f32],
+        distances: &[f32],
+        search: &Search,
+        prefer_center: bool,
+    ) -> Sighting {
+        let Parameters {
+            penalty, sigmoid, ..
+        } = self.parameters;
+        activate(scores, sigmoid, &mut self.scores);
+        let (along_x, along_y) = search.scale;
+        let (target_width, target_height) = (self.pose.width * along_x, self.pose.height * along_y);
+        let choice = penalty.choose(
+            &self.scores,
+            &self.cosine,
+            (target_width, target_height),
+            |cell| {
+                let [left, top, right, bottom] = self.corners(distances, cell);
+                (right - left, bottom - top)
+            },
+            prefer_center,
+        );
+        let Some(Choice {
+            cell,
+            penalty: factor,
+            change,
+        }) = choice
+        else {
+            return Sighting::nothing(self.pose);
+        };
+        let [left, top, right, bottom] = self.corners(distances, cell);
+        let half = (self.size / 2.0).floor();
+        let (dx, dy) = (
+            ((left + right) / 2.0 - half) / along_x,
+            ((top + bottom) / 2.0 - half) / along_y,
+        );
+        let (x, y) = self.pose.center;
+        let candidate = Pose {
+            center: (x + dx, y + dy),
+            width: (right - left) / along_x,
+            height: (bottom - top) / along_y,
+        };
+        let extent = (
+            target_width / self.parameters.stride,
+            target_height / self.parameters.stride,
+        );
+        let mut evidence = Evidence::of_peak(&self.scores, self.side, cell, extent, |cell| {
+            self.corners(distances, cell)
+        });
+        evidence.change = change.ln() as f32;
+        evidence.displacement = self.pose.displacement_of(&candidate);
+        let rate = factor * f64::from(self.scores[cell]) * penalty.learning_rate;
+        Sighting {
+            best: Some(cell),
+            candidate,
+            rate,
+            evidence,
+        }
+    }
+}
+
+impl Loop for AnchorFree {
+    fn padding(frame: &Frame<'_>) -> Padding {
+        Padding::mean_of(frame)
+    }
+
+    fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
+        self.image = (f64::from(image.0), f64::from(image.1));
+        self.pose = target.into();
+        self.first_aspect = target.width / target.height;
+        let parameters = &self.parameters;
+        match parameters.window {
+            WindowShape::Square => {
+                let side = parameters.context_side(&self.pose).round_ties_even() as u32;
+                SearchWindow::centered(target.center(), side).into()
+            }
+            WindowShape::Box => {
+                let span = parameters.box_window(&self.pose);
+                SubPixelWindow::covering(target.center(), span, parameters.template).into()
+            }
+        }
+    }
+
+    fn search(&self, reach: f64) -> Search {
+        match self.parameters.window {
+            WindowShape::Square => self.square_search(reach),
+            WindowShape::Box => self.box_search(reach),
+        }
+    }
+    fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
+        self.decode_maps(network.output(0), network.output(1), search, prefer_center)
+    }
+
+    /// Moves to the candidate and takes part of its size. The rate enters twice, as in the authors' code.
+    fn follow(&mut self, sighting: &Sighting) {
+        let Sighting {
+            candidate, rate, ..
+        } = *sighting;
+        let smooth = |seen: f64, before: f64| {
+            let mixed = seen * rate + (1.0 - rate) * before;
+            before * (1.0 - rate) + rate * mixed
+        };
+        let (x, y) = candidate.center;
+        let (width, height) = self.image;
+        // Not clamp(10, width): an image may be smaller than the smallest side.
+        let side = |value: f64, most: f64| value.min(most).max(SMALLEST_SIDE);
+        self.pose = Pose {
+            center: (x.min(width).max(0.0), y.min(height).max(0.0)),
+            width: side(smooth(candidate.width, self.pose.width), width),
+            height: side(smooth(candidate.height, self.pose.height), height),
+        };
+    }
+
+    fn pose(&self) -> Pose {
+        self.pose
+    }
+
+    fn place(&mut self, pose: Pose) {
+        self.pose = pose;
+    }
+
+    fn reported(pose: Pose) -> BoundingBox {
+        pose.bounding_box()
+    }
+
+    /// With corners cut at zero and the size as it is: a box over the left or upper edge is shifted inwards.
+    fn as_authors_write(bounding_box: BoundingBox) -> BoundingBox {
+        BoundingBox {
+            x: bounding_box.x.max(0.0),
+            y: bounding_box.y.max(0.0),
+            ..bounding_box
+        }
+    }
+
+    fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    fn side(&self) -> usize {
+        self.side
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::choice::Penalty;
+    use super::super::engine::Loop;
+    use super::{AnchorFree, Parameters, Pose, View, WindowShape};
+    use crate::crop::SearchWindow;
+    use crate::geometry::BoundingBox;
+    use ndarray::{Array1, Array2, Array4, Ix0, OwnedRepr};
+    use ndarray_npy::NpzReader;
+
+    type Npz = NpzReader<std::fs::File>;
+
+    fn goldens() -> Npz {
+        let path = ettrack_testing::data("ettrack/tracker.npz");
+        NpzReader::new(std::fs::File::open(path).expect("the fixture is part of the repository"))
+            .expect("an npz file")
+    }
+
+    fn scalar(npz: &mut Npz, name: &str) -> i64 {
+        npz.by_name::<OwnedRepr<i64>, Ix0>(name)
+            .expect(name)
+            .into_scalar()
+    }
+
+    fn vector(npz: &mut Npz, name: &str) -> Vec<f64> {
+        npz.by_name::<OwnedRepr<f64>, ndarray::Ix1>(name)
+            .expect(name)
+            .to_vec()
+    }
+
+    /// The authors' constants.
+    fn parameters() -> Parameters {
+        Parameters {
+            window: WindowShape::Square,
+            context: 0.5,
+            template: 127,
+            exemplar: 127.0,
+            stride: 16.0,
+            penalty: Penalty {
+                window_influence: 0.225,
+                penalty_k: 0.007,
+                learning_rate: 0.616,
+            },
+            kept_shape: 0.0,
+            sigmoid: true,
+        }
+    }
+
+    fn pixels(view: View) -> SearchWindow {
+        match view {
+            View::Pixels(window) => window,
+            View::SubPixel(window) => panic!("{window:?} between pixels"),
+        }
+    }
+
+    fn new_loop(size: usize) -> AnchorFree {
+        let mut state = AnchorFree::new(parameters(), size, size / 16);
+        state.initialize((320, 240), BoundingBox::new(100.0, 80.0, 40.0, 30.0));
+        state
+    }
+
+    /// Position and size before frame `k` (1-based), as the authors' tracker had them.
+    fn pose_before(positions: &Array2<f64>, boxes: &Array2<f64>, k: usize) -> Pose {
+        Pose {
+            center: (positions[[k - 1, 0]], positions[[k - 1, 1]]),
+            width: boxes[[k - 2, 2]],
+            height: boxes[[k - 2, 3]],
+        }
+    }
+
+    #[test]
+    fn windows_equal_the_authors_on_every_frame() {
+        let mut npz = goldens();
+        for run in ["seq_a", "seq_b"] {
+            let size = scalar(&mut npz, &format!("{run}_instance_size")) as usize;
+            let positions: Array2<f64> =
+                npz.by_name(&format!("{run}_crop_pos")).expect("positions");
+            let boxes: Array2<f64> = npz.by_name(&format!("{run}_bbox")).expect("boxes");
+            let sides = vector(&mut npz, &format!("{run}_crop_side"));
+            let scales = vector(&mut npz, &format!("{run}_scale_z"));
+            // Corners in an image that was padded above and to the left.
+            let corners: Array2<i64> = npz
+                .by_name(&format!("{run}_crop_xyxy_padded"))
+                .expect("corners");
+            let padding: Array2<i64> = npz
+                .by_name(&format!("{run}_crop_pad_top_left"))
+                .expect("padding");
+            let mut state = new_loop(size);
+            let init: Array1<f64> = npz.by_name(&format!("{run}_init_bbox")).expect("box");
+            let template = state.initialize(
+                (320, 240),
+                BoundingBox::new(init[0], init[1], init[2], init[3]),
+            );
+            assert_eq!(f64::from(pixels(template).side), sides[0]);
+            for frame in 2..=boxes.nrows() {
+                state.pose = pose_before(&positions, &boxes, frame);
+                let search = state.search(1.0);
+                let row = frame - 1;
+                assert_eq!(
+                    f64::from(pixels(search.view).side),
+                    sides[row],
+                    "{run}, frame {frame}"
+                );
+                assert!(
+                    (search.scale.0 - scales[row]).abs() < 1e-12,
+                    "{run}, frame {frame}"
+                );
+                let expected = (
+                    corners[[row, 0]] - padding[[row, 1]],
+                    corners[[row, 1]] - padding[[row, 0]],
+                );
+                assert_eq!(
+                    (pixels(search.view).x, pixels(search.view).y),
+                    expected,
+                    "{run}, frame {frame}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn decoding_equals_the_authors_on_their_network_outputs() {
+        let mut npz = goldens();
+        for (run, frame) in [("seq_a", 2), ("seq_a", 15), ("seq_a", 30), ("seq_b", 2)] {
+            let scores: Array4<f32> = npz.by_name(&format!("{run}_cls_f{frame}")).expect("scores");
+            let distances: Array4<f32> = npz
+                .by_name(&format!("{run}_reg_f{frame}"))
+                .expect("distances");
+            let positions: Array2<f64> =
+                npz.by_name(&format!("{run}_crop_pos")).expect("positions");
+            let boxes: Array2<f64> = npz.by_name(&format!("{run}_bbox")).expect("boxes");
+            let argmax: Array1<i64> = npz.by_name(&format!("{run}_argmax")).expect("cells");
+            let sides = [
+                vector(&mut npz, &format!("{run}_score")),
+                vector(&mut npz, &format!("{run}_lr")),
+            ];
+            let unclamped: Array2<f64> = npz
+                .by_name(&format!("{run}_pos_unclamped"))
+                .expect("positions");
+
+            let mut state = new_loop(scores.dim().3 * 16);
+            state.pose = pose_before(&positions, &boxes, frame);
+            let search = state.search(1.0);
+            let sighting = state.decode_maps(
+                scores.as_slice().expect("standard layout"),
+                distances.as_slice().expect("standard layout"),
+                &search,
+                true,
+            );
+            let row = frame - 1;
+            assert_eq!(
+                sighting.best,
+                usize::try_from(argmax[row]).ok(),
+                "{run}, frame {frame}"
+            );
+            assert!(
+                (f64::from(sighting.evidence.score) - sides[0][row]).abs() < 1e-6,
+                "{run}, frame {frame}"
+            );
+            assert!(
+                (sighting.rate - sides[1][row]).abs() < 1e-6,
+                "{run}, frame {frame}"
+            );
+            let center = sighting.candidate.center;
+            assert!(
+                (center.0 - unclamped[[row, 0]]).abs() < 1e-9
+                    && (center.1 - unclamped[[row, 1]]).abs() < 1e-9
+            );
+            state.follow(&sighting);
+            let found = state.pose.bounding_box();
+            let expected = boxes.row(row);
+            for (ours, theirs) in [
+                found.x.max(0.0),
+                found.y.max(0.0),
+                found.width,
+                found.height,
+            ]
+            .iter()
+            .zip(expected)
+            {
+                assert!(
+                    (ours - theirs).abs() < 1e-5,
+                    "{run}, frame {frame}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wider_reach_finds_the_same_box_from_maps_in_the_same_place() {
+        // The target fills 48 x 32 search pixels at the window's centre, seen at reach 1 and, from a target half as
+        // large in the map, at reach 2.
+        let mut state = new_loop(256);
+        let cells = 16 * 16;
+        let center = 8 * 16 + 8;
+        let mut scores = vec![-9.0; cells];
+        scores[center] = 5.0;
+        let mut found = Vec::new();
+        for reach in [1.0, 2.0] {
+            let mut distances = vec![20.0 / reach as f32; 4 * cells];
+            distances[center] = 30.0 / reach as f32;
+            let search = state.search(reach);
+            let sighting = state.decode_maps(&scores, &distances, &search, true);
+            assert_eq!(sighting.best, Some(center));
+            found.push(sighting.candidate);
+        }
+        let [near, wide] = found[..] else {
+            panic!("two looks")
+        };
+        assert!(
+            (near.center.0 - wide.center.0).abs() < 1e-6 && (near.width - wide.width).abs() < 1e-6
+        );
+        let ratio = f64::from(pixels(state.search(2.0).view).side)
+            / f64::from(pixels(state.search(1.0).view).side);
+        assert!((ratio - 2.0).abs() < 0.02, "{ratio}");
+    }
+
+    #[test]
+    fn windows_of_the_targets_shape_make_it_square() {
+        let shaped = Parameters {
+            window: WindowShape::Box,
+            context: 0.75,
+            ..parameters()
+        };
+        let target = BoundingBox::new(100.0, 40.0, 20.0, 120.0);
+        let mut state = AnchorFree::new(shaped, 256, 16);
+        let template = state.initialize((640, 480), target);
+        // 2.5 times 20 x 120 around (110, 100), in 127 pixels a side; pixel indices are half a pixel less.
+        let View::SubPixel(window) = template else {
+            panic!("{template:?} on whole pixels")
+        };
+        let half = 126.0 / 127.0 / 2.0;
+        for (end, expected) in [
+            (window.first, (-50.0 * half, -300.0 * half)),
+            (window.last, (50.0 * half, 300.0 * half)),
+        ] {
+            assert!((f64::from(end.0) - (109.5 + expected.0)).abs() < 1e-4);
+            assert!((f64::from(end.1) - (99.5 + expected.1)).abs() < 1e-4);
+        }
+        // As many search pixels as template pixels: 127 for 2.5 sides.
+        let side = 127.0 / 2.5;
+        for reach in [1.0, 1.5] {
+            let search = state.search(reach);
+            let (along_x, along_y) = search.scale;
+            assert!((along_x - side / 20.0 / reach).abs() < 1e-9);
+            assert!((along_y - side / 120.0 / reach).abs() < 1e-9);
+            // A box as large as the target, a cell to the right of it and two below.
+            let cell = 10 * 16 + 9;
+            let mut scores = vec![-9.0; 256];
+            scores[cell] = 5.0;
+            let mut distances = vec![1.0; 4 * 256];
+            for of_side in distances.chunks_exact_mut(256) {
+                of_side[cell] = (side / reach / 2.0) as f32;
+            }
+            let Pose {
+                center,
+                width,
+                height,
+            } = state
+                .decode_maps(&scores, &distances, &search, true)
+                .candidate;
+            let expected = [110.0 + 16.0 / along_x, 100.0 + 32.0 / along_y, 20.0, 120.0];
+            for (ours, expected) in [center.0, center.1, width, height].iter().zip(expected) {
+                assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kept_shape_draws_windows_back_to_the_first_one_and_boxes_stay_as_they_are() {
+        let first = BoundingBox::new(100.0, 40.0, 20.0, 80.0);
+        let grown = Pose {
+            center: (200.0, 100.0),
+            width: 60.0,
+            height: 60.0,
+        };
+        for (kept_shape, width, height) in [
+            (0.0, 60.0, 60.0),
+            (0.5, 60.0 / 2.0_f64.sqrt(), 60.0 * 2.0_f64.sqrt()),
+            (1.0, 30.0, 120.0),
+        ] {
+            let shaped = Parameters {
+                window: WindowShape::Box,
+                context: 0.75,
+                kept_shape,
+                ..parameters()
+            };
+            let mut state = AnchorFree::new(shaped, 256, 16);
+            state.initialize((640, 480), first);
+            state.place(grown);
+            let search = state.search(1.0);
+            let scale = |side: f64| 127.0 / 2.5 / side;
+            assert!((search.scale.0 / scale(width) - 1.0).abs() < 1e-9);
+            assert!((search.scale.1 / scale(height) - 1.0).abs() < 1e-9);
+            // A box of the target's size in this window is one of that size in the frame.
+            let mut scores = vec![-9.0; 256];
+            scores[8 * 16 + 8] = 5.0;
+            let mut distances = vec![30.0 * search.scale.0 as f32; 4 * 256];
+            for of_side in [1, 3] {
+                distances[of_side * 256..][..256].fill(30.0 * search.scale.1 as f32);
+            }
+            let found = state
+                .decode_maps(&scores, &distances, &search, true)
+                .candidate;
+            assert!((found.width - 60.0).abs() < 1e-4 && (found.height - 60.0).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_target_over_an_edge_is_where_it_is_and_written_as_the_authors_write_it() {
+        let mut state = new_loop(256);
+        let center = (5.0, 120.0);
+        state.place(Pose {
+            center,
+            width: 100.0,
+            height: 60.0,
+        });
+        let found = AnchorFree::reported(state.pose());
+        assert_eq!(found, BoundingBox::new(-45.0, 90.0, 100.0, 60.0));
+        assert_eq!(found.center(), center);
+        let written = AnchorFree::as_authors_write(found);
+        assert_eq!(written, BoundingBox::new(0.0, 90.0, 100.0, 60.0));
+    }
+
+    #[test]
+    fn boxes_without_area_and_numbers_that_are_none_are_passed_over() {
+        let mut state = new_loop(256);
+        let cells = 16 * 16;
+        let search = state.search(1.0);
+        // No area anywhere: 0/0 in the aspect.
+        let sighting = state.decode_maps(&vec![3.0; cells], &vec![0.0; 4 * cells], &search, true);
+        assert_eq!(sighting.best, None);
+        assert_eq!(sighting.candidate, state.pose);
+        // Nothing but NaN.
+        let sighting = state.decode_maps(
+            &vec![f32::NAN; cells],
+            &vec![20.0; 4 * cells],
+            &search,
+            true,
+        );
+        assert_eq!(sighting.best, None);
+        // One good cell among bad ones.
+        let mut scores = vec![f32::NAN; cells];
+        scores[40] = 1.0;
+        let sighting = state.decode_maps(&scores, &vec![20.0; 4 * cells], &search, true);
+        assert_eq!(sighting.best, Some(40));
+        // A box without width: its penalty is 0, and what follows stays finite.
+        let mut distances = vec![20.0; 4 * cells];
+        distances[40] = -20.0;
+        let sighting = state.decode_maps(&scores, &distances, &search, true);
+        state.follow(&sighting);
+        let pose = state.pose.bounding_box();
+        assert!(pose.is_valid() && sighting.rate == 0.0, "{pose}");
+    }
+}

@@ -1,0 +1,179 @@
+//! SMAT, CompressTracker and SparseTT against their authors' implementations, like `parity.rs`: networks with
+//! pseudo-random weights on recorded crops, and the closed loop over thirty frames.
+
+use std::path::PathBuf;
+
+use ettrack::geometry::BoundingBox;
+use ettrack::model::ModelFolder;
+use ettrack::model::network::WantedOutput;
+use ettrack::tracker::{SingleObjectTracker, TrackState};
+use ettrack_testing::parity::{
+    FedNetwork, Npz, crop_of, distance, follower, frame_of, largest_difference, model, picture,
+};
+use ndarray::{Array1, Array2, Array3, ArrayD, IxDyn, OwnedRepr, s};
+
+fn data(name: &str) -> PathBuf {
+    ettrack_testing::data("family").join(name)
+}
+
+fn goldens(name: &str) -> Npz {
+    ettrack_testing::parity::goldens(&data(&format!("{name}.npz")))
+}
+
+/// A recorded crop as R, G, B; that of a tracker that reads B, G, R is turned round.
+fn crop(npz: &mut Npz, name: &str) -> Array3<u8> {
+    if let Ok(pixels) = npz.by_name::<OwnedRepr<u8>, ndarray::Ix3>(name) {
+        return pixels;
+    }
+    let pixels: Array3<u8> = npz.by_name(&format!("{name}_bgr")).expect("the crop");
+    pixels
+        .slice(s![.., .., ..;-1])
+        .as_standard_layout()
+        .to_owned()
+}
+
+/// Runs the network of `name` on the recorded crops; `outputs` are golden key, tensor name, shape and gate.
+fn network_equals(name: &str, outputs: &[(&str, WantedOutput<'_>, f32)]) {
+    let Some(folder) = model(name) else { return };
+    let folder = ModelFolder::open(folder).expect("a model folder");
+    let wanted: Vec<_> = outputs.iter().map(|(_, wanted, _)| *wanted).collect();
+    let mut fed = FedNetwork::open(&folder, &wanted);
+    let mut npz = goldens(name);
+    fed.set_template(&crop(&mut npz, "template_crop"));
+    fed.search(&crop(&mut npz, "search_crop"));
+    for (index, (key, _, gate)) in outputs.iter().enumerate() {
+        let expected: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>(key).expect("a map");
+        let worst = largest_difference(fed.network.output(index), &expected);
+        println!("{name}: {key} within {worst:.1e} (gate {gate:.0e})");
+        assert!(worst <= *gate, "{name}: {key} differs by {worst}");
+    }
+}
+
+fn centre_head_network_equals(name: &str) {
+    let plane = |name, shape| WantedOutput { name, shape };
+    network_equals(
+        name,
+        &[
+            ("score_map", plane("score", |n| vec![1, 1, n, n]), 1e-4),
+            ("size_map", plane("size", |n| vec![1, 2, n, n]), 1e-4),
+            ("offset_map", plane("offset", |n| vec![1, 2, n, n]), 1e-4),
+        ],
+    );
+}
+
+/// How far the first step and the whole run may lead from the authors'.
+struct Gates {
+    /// Pixels.
+    boxes: [f64; 2],
+    scores: [f64; 2],
+}
+
+/// Tracks the recorded frames: equal cells and crops, boxes and scores within `gates`.
+fn follows_as_the_authors_do(name: &str, gates: &Gates) {
+    let Some(folder) = model(name) else { return };
+    let mut tracker = follower(&folder);
+    let mut npz = goldens(name);
+    let boxes: Array2<f64> = npz.by_name("boxes").expect("boxes");
+    let cells: Array1<i64> = npz.by_name("argmax").expect("cells");
+    let scores: Array1<f64> = npz.by_name("score_raw").expect("scores");
+    let target: Array1<f64> = npz.by_name("init").expect("box");
+    let target = BoundingBox::new(target[0], target[1], target[2], target[3]);
+    let first = picture(&data("frames/0001.png"));
+    tracker
+        .initialize(&frame_of(&first), target)
+        .expect("a target");
+    assert_eq!(
+        crop_of(&tracker, &first, tracker.manifest().template.size),
+        crop(&mut npz, "template_crop"),
+        "{name}: template crop"
+    );
+    let (mut worst, mut worst_score) = (0.0_f64, 0.0_f64);
+    for row in 1..boxes.nrows() {
+        let pixels = picture(&data(&format!("frames/{:04}.png", row + 1)));
+        let track = tracker.update(&frame_of(&pixels)).expect("a track");
+        let seen = tracker.inspect();
+        assert_eq!(
+            seen.best,
+            usize::try_from(cells[row]).ok(),
+            "{name}, frame {row}: cell"
+        );
+        let score = f64::from(seen.evidence.score);
+        let [gate, score_gate] = [gates.boxes, gates.scores].map(|gates| gates[row.min(2) - 1]);
+        worst_score = worst_score.max((score - scores[row]).abs());
+        assert!(
+            worst_score <= score_gate,
+            "{name}, frame {row}: score {score} against {}, gate {score_gate}",
+            scores[row]
+        );
+        assert_eq!(track.state, TrackState::Tracking);
+        assert!((0.0..=1.0).contains(&track.confidence));
+        let found = tracker.as_authors_write(track.bounding_box);
+        worst = worst.max(distance(&found, boxes.row(row)));
+        assert!(
+            worst <= gate,
+            "{name}, frame {row}: {found} against {}, gate {gate}",
+            boxes.row(row)
+        );
+        if row == 1 {
+            assert_eq!(
+                crop_of(&tracker, &pixels, seen.search_size),
+                crop(&mut npz, "search_crop"),
+                "{name}: search crop"
+            );
+        }
+    }
+    println!(
+        "{name}: {} frames, equal cells, boxes within {worst:.1e} px (gate {}), scores within {worst_score:.1e} (gate {})",
+        boxes.nrows(),
+        gates.boxes[1],
+        gates.scores[1]
+    );
+}
+
+const CENTRE_HEAD: Gates = Gates {
+    boxes: [1e-2; 2],
+    scores: [1e-3; 2],
+};
+
+#[test]
+fn smat_network_equals_the_authors() {
+    centre_head_network_equals("smat");
+}
+
+#[test]
+fn smat_follows_as_the_authors_do() {
+    follows_as_the_authors_do("smat", &CENTRE_HEAD);
+}
+
+#[test]
+fn compresstracker_network_equals_the_authors() {
+    centre_head_network_equals("compresstracker");
+}
+
+#[test]
+fn compresstracker_follows_as_the_authors_do() {
+    follows_as_the_authors_do("compresstracker", &CENTRE_HEAD);
+}
+
+#[test]
+fn sparsett_network_equals_the_authors() {
+    let rows = |name, shape| WantedOutput { name, shape };
+    network_equals(
+        "sparsett",
+        &[
+            ("score", rows("score", |n| vec![1, n * n, 1]), 1e-4),
+            ("box", rows("box", |n| vec![1, n * n, 4]), 1e-3),
+        ],
+    );
+}
+
+#[test]
+fn sparsett_follows_as_the_authors_do() {
+    // Crops between pixels carry each rounding into the next frame, and this network pulls no box back: one step is
+    // held tightly, the whole run loosely.
+    let gates = Gates {
+        boxes: [1e-3, 0.1],
+        scores: [1e-3, 5e-3],
+    };
+    follows_as_the_authors_do("sparsett", &gates);
+}

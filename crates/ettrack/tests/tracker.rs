@@ -1,0 +1,527 @@
+//! The tracker from outside, on a model of some kilobytes: model folders, targets and frames that are wrong, and what
+//! holds whatever the network says.
+
+use std::path::{Path, PathBuf};
+
+use ettrack::frame::{Encoding, Frame};
+use ettrack::geometry::BoundingBox;
+use ettrack::model::manifest::Constants;
+use ettrack::tracker::{
+    LostMode, SingleObjectTracker, TrackError, TrackState, Tracker, TrackerOptions,
+};
+use ettrack_sim::{Simulation, SimulationOptions};
+
+use image::imageops;
+
+fn micro_model() -> PathBuf {
+    ettrack_testing::data("micro_model")
+}
+
+fn open(lost: LostMode) -> Tracker {
+    let options = TrackerOptions {
+        threads: 1,
+        lost,
+        ..TrackerOptions::default()
+    };
+    Tracker::open(micro_model(), &options).expect("the model is part of the repository")
+}
+
+/// A picture with some structure, moved by `shift`.
+fn picture(width: u32, height: u32, shift: u32) -> Vec<u8> {
+    (0..width * height)
+        .flat_map(|i| {
+            let (x, y) = (i % width + shift, i / width);
+            [
+                ((x * 7) ^ (y * 3)) as u8,
+                (x * y / 9) as u8,
+                (x / 5 * 40 + y) as u8,
+            ]
+        })
+        .collect()
+}
+
+const TARGET: BoundingBox = BoundingBox::new(60.0, 40.0, 30.0, 24.0);
+
+#[test]
+fn boxes_stay_valid_and_runs_repeat() {
+    let mut runs = Vec::new();
+    let mut tracker = open(LostMode::FromModel);
+    for _ in 0..2 {
+        let first = picture(160, 120, 0);
+        tracker
+            .initialize(
+                &Frame::packed(&first, 160, 120, Encoding::Rgb8).expect("fits"),
+                TARGET,
+            )
+            .expect("a target");
+        let mut boxes = Vec::new();
+        for shift in 1..20 {
+            let data = picture(160, 120, shift);
+            let track = tracker
+                .update(&Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits"))
+                .expect("a track");
+            assert!(track.bounding_box.is_valid(), "{}", track.bounding_box);
+            assert!(
+                (0.0..=1.0).contains(&track.confidence),
+                "{}",
+                track.confidence
+            );
+            boxes.push((track.bounding_box, track.confidence, track.state));
+        }
+        runs.push(boxes);
+    }
+    assert_eq!(
+        runs[0], runs[1],
+        "the same frames give the same boxes, whatever was tracked before"
+    );
+}
+
+#[test]
+fn the_encoding_of_a_frame_does_not_matter() {
+    let rgb = picture(160, 120, 3);
+    let bgra: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[2], p[1], p[0], 77]).collect();
+    let mut boxes = Vec::new();
+    for (data, encoding) in [(&rgb, Encoding::Rgb8), (&bgra, Encoding::Bgra8)] {
+        let mut tracker = open(LostMode::Off);
+        let frame = Frame::packed(data, 160, 120, encoding).expect("fits");
+        tracker.initialize(&frame, TARGET).expect("a target");
+        boxes.push(tracker.update(&frame).expect("a track").bounding_box);
+    }
+    assert_eq!(boxes[0], boxes[1]);
+}
+
+#[test]
+fn targets_that_are_none_are_refused_and_the_old_one_stays() {
+    let data = picture(160, 120, 0);
+    let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
+    let mut tracker = open(LostMode::Off);
+    assert!(matches!(
+        tracker.update(&frame),
+        Err(TrackError::NotInitialized)
+    ));
+    tracker.initialize(&frame, TARGET).expect("a target");
+    let wrong = [
+        (160.0, 0.0, 10.0, 10.0),
+        (-10.0, 0.0, 10.0, 10.0),
+        (0.0, 120.0, 10.0, 10.0),
+        (10.0, 10.0, 0.0, 10.0),
+        (10.0, 10.0, 10.0, -1.0),
+        (f64::NAN, 10.0, 10.0, 10.0),
+        (10.0, 10.0, f64::INFINITY, 10.0),
+        (0.0, 0.0, 1e9, 1e9),
+    ];
+    for (x, y, width, height) in wrong {
+        let error = tracker
+            .initialize(&frame, BoundingBox::new(x, y, width, height))
+            .expect_err("no target");
+        assert!(matches!(error, TrackError::Target { .. }), "{error}");
+        assert!(error.to_string().contains("160x120"), "{error}");
+    }
+    assert_eq!(
+        tracker.update(&frame).expect("the old target").state,
+        TrackState::Tracking
+    );
+    // Partly outside, tiny, larger than the image: all fine.
+    for (x, y, width, height) in [
+        (-5.0, -5.0, 10.0, 10.0),
+        (80.0, 60.0, 0.01, 0.01),
+        (-50.0, -50.0, 300.0, 300.0),
+    ] {
+        tracker
+            .initialize(&frame, BoundingBox::new(x, y, width, height))
+            .expect("a target");
+        assert!(
+            tracker
+                .update(&frame)
+                .expect("a track")
+                .bounding_box
+                .is_valid()
+        );
+    }
+}
+
+#[test]
+fn frames_of_another_size_are_refused_naming_both() {
+    let data = picture(160, 120, 0);
+    let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
+    let mut tracker = open(LostMode::Off);
+    tracker.initialize(&frame, TARGET).expect("a target");
+    let other = Frame::packed(&data, 120, 160, Encoding::Rgb8).expect("fits");
+    let error = tracker
+        .update(&other)
+        .expect_err("another size")
+        .to_string();
+    assert!(
+        error.contains("120x160") && error.contains("160x120"),
+        "{error}"
+    );
+    tracker.update(&frame).expect("the right size goes on");
+}
+
+#[test]
+fn extreme_frames_are_tracked() {
+    let mut tracker = open(LostMode::FromModel);
+    let one = Frame::packed(&[1, 2, 3], 1, 1, Encoding::Rgb8).expect("fits");
+    tracker
+        .initialize(&one, BoundingBox::new(0.0, 0.0, 1.0, 1.0))
+        .expect("a target");
+    assert!(
+        tracker
+            .update(&one)
+            .expect("a track")
+            .bounding_box
+            .is_valid()
+    );
+    let large = vec![9; 16384 * 16384];
+    let large = Frame::packed(&large, 16384, 16384, Encoding::Mono8).expect("fits");
+    tracker
+        .initialize(&large, BoundingBox::new(100.0, 100.0, 16000.0, 16000.0))
+        .expect("a target");
+    assert!(
+        tracker
+            .update(&large)
+            .expect("a track")
+            .bounding_box
+            .is_valid()
+    );
+}
+
+#[test]
+fn settings_out_of_range_are_refused_with_the_range() {
+    for search_scale in [0.0, 0.9, 9.0, f64::NAN] {
+        let options = TrackerOptions {
+            search_scale,
+            ..TrackerOptions::default()
+        };
+        let error = Tracker::open(micro_model(), &options)
+            .expect_err("out of range")
+            .to_string();
+        assert!(
+            error.contains("search_scale") && error.contains("1..=8"),
+            "{error}"
+        );
+    }
+    let options = TrackerOptions {
+        constants: "vot".to_owned(),
+        ..TrackerOptions::default()
+    };
+    let error = Tracker::open(micro_model(), &options)
+        .expect_err("no such set")
+        .to_string();
+    assert!(
+        error.contains("vot") && error.contains("default"),
+        "{error}"
+    );
+    let mut tracker = open(LostMode::FromModel);
+    tracker.set_search_scale(4.0).expect("in range");
+    let settings = ettrack::tracker::lost::LostSettings {
+        lost_below: 1.5,
+        ..tracker.lost_settings().clone()
+    };
+    let error = tracker
+        .set_lost_mode(&LostMode::Settings(settings))
+        .expect_err("out of range")
+        .to_string();
+    assert!(
+        error.contains("lost_below") && error.contains("1.5"),
+        "{error}"
+    );
+}
+
+#[test]
+fn boxes_stay_valid_in_the_widest_search() {
+    for lost in [LostMode::Off, LostMode::FromModel] {
+        let mut tracker = open(lost);
+        tracker.set_search_scale(8.0).expect("in range");
+        let first = picture(160, 120, 0);
+        let first = Frame::packed(&first, 160, 120, Encoding::Rgb8).expect("fits");
+        tracker.initialize(&first, TARGET).expect("a target");
+        for shift in 1..20 {
+            let data = picture(160, 120, 9 * shift);
+            let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
+            let track = tracker.update(&frame).expect("a track");
+            assert!(track.bounding_box.is_valid(), "{}", track.bounding_box);
+        }
+    }
+}
+
+/// The shipped model, because a network of random weights knows no target when it sees it.
+#[test]
+fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
+    let options = SimulationOptions {
+        seed: 2,
+        ..SimulationOptions::default()
+    };
+    let flight = Simulation::new(options).expect("a flight");
+    let first = flight.frame(0);
+    let target = first.target.expect("the target is in the first frame");
+    // The camera turns between two frames: the target goes farther than half the usual window's side.
+    let (width, height, turn) = (440, first.picture.height(), 140);
+    let seen_from = |x| imageops::crop_imm(&first.picture, x, 0, width, height).to_image();
+    let [before, after] = [0, turn].map(seen_from);
+    let target_after = BoundingBox {
+        x: target.x - f64::from(turn),
+        ..target
+    };
+    let mut overlaps = Vec::new();
+    for search_scale in [1.0, 2.0] {
+        let options = TrackerOptions {
+            threads: 1,
+            lost: LostMode::Off,
+            search_scale,
+            ..TrackerOptions::default()
+        };
+        let model = ettrack_testing::repository("models/ettrack-nano");
+        let mut tracker =
+            Tracker::open(model, &options).expect("the model is part of the repository");
+        let [before, after] = [&before, &after]
+            .map(|picture| Frame::packed(picture, width, height, Encoding::Rgb8).expect("fits"));
+        tracker.initialize(&before, target).expect("a target");
+        // Where the target is in sight, only the authors' window is looked at.
+        let track = tracker.update(&before).expect("a track");
+        let usual = tracker.inspect().window.side;
+        assert!(
+            track.bounding_box.iou(&target) > 0.7,
+            "{}",
+            track.bounding_box
+        );
+        // Boxes wide and high that the model's window is, which has the target's shape.
+        let boxes = (1.0 + 2.0 * 0.6) * 224.0 / 127.0;
+        let side = target.width.max(target.height) * boxes;
+        assert!(
+            (f64::from(usual) / side - 1.0).abs() < 0.1,
+            "{usual}, {side}"
+        );
+        assert!(f64::from(turn) > target.width * boxes / 2.0);
+        let track = tracker.update(&after).expect("a track");
+        overlaps.push(track.bounding_box.iou(&target_after));
+    }
+    assert!(overlaps[0] < 0.1 && overlaps[1] > 0.6, "{overlaps:?}");
+}
+
+/// A copy of the model folder with one file changed.
+fn changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, PathBuf) {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let folder = temporary.path().join("micro_model");
+    std::fs::create_dir(&folder).expect("made");
+    for entry in std::fs::read_dir(micro_model()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("copied");
+    }
+    let path = folder.join(file);
+    let bytes = change(std::fs::read(&path).expect("read"));
+    std::fs::write(&path, bytes).expect("written");
+    (temporary, folder)
+}
+
+fn refusal(folder: &Path) -> String {
+    Tracker::open(folder, &TrackerOptions::default())
+        .expect_err("a wrong model")
+        .to_string()
+}
+
+/// Centre heads choose by the score alone: a constant would be taken and do nothing.
+#[test]
+fn constants_for_a_centre_head_are_refused() {
+    let (_temporary, folder) = changed("model.yaml", |bytes| {
+        let bytes = edit("family: anchor_free", "family: centre_head")(bytes);
+        let bytes = edit("  context: 0.5", "  factor: 2.0")(bytes);
+        let bytes = edit("  exemplar_size: 32", "  factor: 4.0")(bytes);
+        let maps = "  size: {name: size}\n  offset: {name: offset}";
+        let bytes = edit("  boxes: {name: reg}", maps)(bytes);
+        edit(
+            "default: {window_influence: 0.225, penalty_k: 0.007, learning_rate: 0.616}",
+            "default: {}",
+        )(bytes)
+    });
+    // Without constants it comes as far as to its graph, which is another family's.
+    let message = refusal(&folder);
+    assert!(message.contains("track.onnx"), "{message}");
+    let options = TrackerOptions {
+        overrides: Constants {
+            penalty_k: Some(0.5),
+            ..Constants::default()
+        },
+        ..TrackerOptions::default()
+    };
+    let message = Tracker::open(&folder, &options)
+        .expect_err("a constant")
+        .to_string();
+    assert!(
+        message.contains("tracking.*.penalty_k is 0.5, expected nothing"),
+        "{message}"
+    );
+}
+
+fn edit(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
+    move |bytes| {
+        let text = String::from_utf8(bytes).expect("text");
+        assert!(text.contains(from), "{from} is in the manifest");
+        text.replacen(from, to, 1).into_bytes()
+    }
+}
+
+#[test]
+fn wrong_model_folders_are_refused_naming_what_and_both_values() {
+    let missing = refusal(Path::new("no/such/model"));
+    assert!(missing.contains("no/such/model"), "{missing}");
+
+    let cases: [(&'static str, &'static str, &[&str]); 19] = [
+        ("format: 1", "format: 2", &["format", "2", "1"]),
+        (
+            "name: micro_model",
+            "name: other",
+            &["name", "other", "micro_model"],
+        ),
+        (
+            "family: anchor_free",
+            "family: anchor",
+            &["anchor", "anchor_free"],
+        ),
+        (
+            "  context: 0.5\n",
+            "",
+            &["template.context", "missing", "anchor_free"],
+        ),
+        (
+            "family: anchor_free",
+            "family: centre_head",
+            &["template.context", "0.5", "nothing", "centre_head"],
+        ),
+        (
+            "  context: 0.5\n",
+            "  context: 0.5\n  window: round\n",
+            &["round", "square", "box"],
+        ),
+        ("stride: 16", "strid: 16", &["strid", "stride"]),
+        ("stride: 16", "stride: 0", &["search.stride", "0", "1..=64"]),
+        ("stride: 16", "stride: 8", &["cls", "4", "8"]),
+        ("size: 32", "size: 48", &["template", "32", "48"]),
+        ("sizes: [64, 80]", "sizes: []", &["search.sizes", "[]"]),
+        ("sizes: [64, 80]", "sizes: [64]", &["small_target_area"]),
+        ("sizes: [64, 80]", "sizes: [64, 4096]", &["4096", "2048"]),
+        ("{name: cls,", "{name: klass,", &["klass", "cls"]),
+        ("scale: 255.0", "scale: 0", &["input.scale", "0"]),
+        (
+            "path: track.onnx",
+            "path: ../track.onnx",
+            &["../track.onnx"],
+        ),
+        (
+            "window_influence: 0.225",
+            "kept_shape: 0.5, window_influence: 0.225",
+            &["kept_shape", "0.5", "window: box"],
+        ),
+        (
+            "window_influence: 0.225",
+            "kept_shape: 1.5, window_influence: 0.225",
+            &["kept_shape", "1.5", "0..=1"],
+        ),
+        (
+            "window_influence: 0.225",
+            "window_influence: 7",
+            &["window_influence", "7", "0..=1"],
+        ),
+    ];
+    for (from, to, words) in cases {
+        let (_temporary, folder) = changed("model.yaml", edit(from, to));
+        let message = refusal(&folder);
+        for word in words {
+            assert!(
+                message.contains(word),
+                "{to:?} gives {message:?} without {word:?}"
+            );
+        }
+    }
+    let (_temporary, folder) = changed("model.yaml", |bytes| {
+        let box_window = edit("  context: 0.5\n", "  context: 0.5\n  window: box\n")(bytes);
+        edit("family: anchor_free", "family: centre_head")(box_window)
+    });
+    let message = refusal(&folder);
+    assert!(
+        message.contains("template.window") && message.contains("square"),
+        "{message}"
+    );
+    let (_temporary, folder) = changed("model.yaml", |mut bytes| {
+        bytes.truncate(200);
+        bytes
+    });
+    assert!(refusal(&folder).contains("model.yaml"));
+}
+
+#[test]
+fn swapped_and_damaged_files_are_refused_by_checksum() {
+    let template = std::fs::read(micro_model().join("template.onnx")).expect("read");
+    let (_temporary, folder) = changed("track.onnx", |_| template);
+    let message = refusal(&folder);
+    assert!(
+        message.contains("track.onnx") && message.contains("sha256"),
+        "{message}"
+    );
+    let (_temporary, folder) = changed("template.onnx", |mut bytes| {
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    });
+    assert!(refusal(&folder).contains("template.onnx"));
+}
+
+#[test]
+fn swapped_files_with_matching_checksums_are_refused_by_their_tensors() {
+    let (_temporary, folder) = changed("model.yaml", |bytes| {
+        let text = String::from_utf8(bytes).expect("text");
+        text.replace("path: template.onnx", "path: X")
+            .replace("path: track.onnx", "path: template.onnx")
+            .replace("path: X", "path: track.onnx")
+            .into_bytes()
+    });
+    // The checksums still belong to the other names.
+    assert!(refusal(&folder).contains("sha256"));
+    let text = std::fs::read_to_string(folder.join("model.yaml")).expect("read");
+    let sums: Vec<&str> = text
+        .split("sha256: ")
+        .skip(1)
+        .map(|rest| &rest[..64])
+        .collect();
+    let swapped = text
+        .replace(sums[0], "FIRST")
+        .replace(sums[1], sums[0])
+        .replace("FIRST", sums[1]);
+    std::fs::write(folder.join("model.yaml"), swapped).expect("written");
+    let message = refusal(&folder);
+    assert!(
+        message.contains("track.onnx") && message.contains("inputs"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_network_is_refused() {
+    let (_temporary, folder) = changed("track.onnx", |_| b"no network".to_vec());
+    let text = std::fs::read_to_string(folder.join("model.yaml")).expect("read");
+    let sums: Vec<&str> = text
+        .split("sha256: ")
+        .skip(1)
+        .map(|rest| &rest[..64])
+        .collect();
+    let digest = sha256(b"no network");
+    std::fs::write(folder.join("model.yaml"), text.replace(sums[1], &digest)).expect("written");
+    let message = refusal(&folder);
+    assert!(
+        message.contains("track.onnx") && message.contains("ONNX Runtime"),
+        "{message}"
+    );
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[test]
+fn a_tracker_moves_between_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<Tracker>();
+}

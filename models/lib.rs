@@ -1,0 +1,1 @@
+//! The default model of ettrack, carried inside the program.

@@ -1,0 +1,477 @@
+//! The node's core: messages in, messages out, clock given.
+
+mod answers;
+mod catching_up;
+mod settings;
+mod targets;
+
+use std::time::Duration;
+
+use ettrack::frame::ImageBuffer;
+use ettrack::geometry::BoundingBox;
+use ettrack::tracker::{Track, TrackError, TrackState};
+use ettrack_message::{
+    CameraInfo, CdrError, Detection2D, Detection2DArray, DiagnosticArray, FromCdr, Header,
+    RegionOfInterest, Stamp, TargetState, TrackedTarget,
+};
+
+use super::diagnostics::{Situation, Statistics};
+use super::history::History;
+use super::log::{Level, Limiter};
+use super::parameters::{ParameterError, Parameters, Value};
+use super::{ModelInfo, NodeTracker};
+use ettrack_message::ImageMessage;
+
+/// What time it is, for whoever drives the core.
+pub trait Clock {
+    /// Nanoseconds since the epoch of the clock that stamps the images (simulated time counts as such).
+    fn now(&self) -> i64;
+    /// Time that only runs forward, to measure how long a frame took; `None` where nothing is to be measured,
+    /// so that a replay gives the same output every time.
+    fn running(&self) -> Option<Duration> {
+        None
+    }
+    /// Nanoseconds for periods and timeouts: the running time where there is one, because simulated time may
+    /// stand still while people wait for a warning; else the images' clock.
+    fn steady(&self) -> i64 {
+        self.running().map_or_else(
+            || self.now(),
+            |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX),
+        )
+    }
+}
+
+/// What the node publishes and says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// On `tracked_target`: once per tracked image, and at once when a target is chosen or given up.
+    Target(TrackedTarget),
+    /// On `detections`, together with each target.
+    Detections(Detection2DArray),
+    /// On `~/overlay`: a picture in `rgb8` with the box drawn.
+    Overlay {
+        /// The image's header.
+        header: Header,
+        /// Pixels per row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// `width * height * 3` bytes.
+        data: Vec<u8>,
+    },
+    /// On `/diagnostics`.
+    Diagnostics(DiagnosticArray),
+    /// For the log.
+    Log(Level, String),
+    /// No image came for this many seconds: for a warning that names the topic and who publishes on it.
+    NoImages(f64),
+    /// The parameters ask for another model: load it aside, then call [`NodeCore::replace_tracker`] or
+    /// [`NodeCore::refuse_model`].
+    LoadModel,
+    /// Parameters that were set, with the values that hold now, for others who show them.
+    ParametersSet(Vec<(String, Value)>),
+}
+
+/// The target that is followed.
+#[derive(Debug)]
+struct Target {
+    id: String,
+    last: Track,
+    /// The image in which it was last looked for.
+    stamp: Stamp,
+    /// Size of the images it is followed in.
+    image: (u32, u32),
+}
+
+/// A target that was asked for and waits for its image.
+#[derive(Debug)]
+struct Request {
+    bounding_box: BoundingBox,
+    /// Empty: the next number.
+    id: String,
+    /// The image it is meant in; `None` for the next one.
+    stamp: Option<Stamp>,
+    /// Whether a later image will do where that one turns out bad.
+    or_later: bool,
+}
+
+/// Header and size of an image.
+type Seen = (Header, (u32, u32));
+
+/// The node's state and rules.
+pub struct NodeCore {
+    name: String,
+    parameters: Parameters,
+    /// The parameters that the tracker in use was made with, to go back to where a new model is refused.
+    loaded: Parameters,
+    tracker: Box<dyn NodeTracker + Send>,
+    model: ModelInfo,
+    camera: Option<CameraInfo>,
+    history: History,
+    /// Decoded pixels of compressed images; memory is reused.
+    picture: ImageBuffer,
+    target: Option<Target>,
+    request: Option<Request>,
+    /// Whether a newer image has come, which is handed over next.
+    newer_waits: bool,
+    /// While the target was chosen in a kept image and is not yet followed up to the newest one: the image it was
+    /// followed to.
+    behind: Option<Seen>,
+    /// The newest image, which waits until the target is followed up to it.
+    ahead: Option<ImageMessage>,
+    /// Images that came since the last step of that; `None` before the first one.
+    arrived: Option<u64>,
+    targets_so_far: u64,
+    /// The id given last.
+    last_id: String,
+    enabled: bool,
+    /// Whether the newest image was answered and not drawn yet.
+    overlay_due: bool,
+    /// The newest image that was answered.
+    newest: Option<Seen>,
+    statistics: Statistics,
+    started: i64,
+    warned_of_no_images: bool,
+    /// Whether it was said that the calibration is for images of another size.
+    warned_of_calibration: bool,
+    bad_log: Limiter,
+    error_log: Limiter,
+    refusal_log: Limiter,
+}
+
+impl NodeCore {
+    /// A node named `name` with its tracker, made by `parameters`.
+    ///
+    /// # Errors
+    /// [`ParameterError::Tracker`] where the tracker refuses a setting.
+    pub fn new(
+        name: &str,
+        parameters: Parameters,
+        mut tracker: Box<dyn NodeTracker + Send>,
+        model: ModelInfo,
+        clock: &dyn Clock,
+    ) -> Result<Self, ParameterError> {
+        let refused = |error: TrackError| ParameterError::Tracker(error.to_string());
+        tracker
+            .configure(&parameters.tracker_settings())
+            .map_err(refused)?;
+        let now = clock.steady();
+        let statistics = Statistics::new(now)
+            .ok_or_else(|| ParameterError::Tracker("no memory for the statistics".into()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            history: History::new(parameters.history_bounds()),
+            loaded: parameters.clone(),
+            parameters,
+            tracker,
+            model,
+            camera: None,
+            picture: ImageBuffer::empty(),
+            target: None,
+            request: None,
+            newer_waits: false,
+            behind: None,
+            ahead: None,
+            arrived: None,
+            targets_so_far: 0,
+            last_id: String::new(),
+            enabled: true,
+            overlay_due: false,
+            newest: None,
+            statistics,
+            started: now,
+            warned_of_no_images: false,
+            warned_of_calibration: false,
+            bad_log: Limiter::default(),
+            error_log: Limiter::default(),
+            refusal_log: Limiter::default(),
+        })
+    }
+
+    /// The parameters in force.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Idle, tracking or lost.
+    pub fn state(&self) -> TargetState {
+        match &self.target {
+            None => TargetState::Idle,
+            Some(target) => state_of(&target.last),
+        }
+    }
+
+    /// Says whether a newer image has come, which [`NodeCore::on_image`] gets after what is asked for now: that image is the
+    /// newest one.
+    pub fn newer_waits(&mut self, waits: bool) {
+        self.newer_waits = waits;
+    }
+
+    /// An image: tracks the target in it and answers with target and detections; at once, or, while the target is not
+    /// followed up to it, when [`NodeCore::catch_up`] has come there.
+    pub fn on_image(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
+        self.newer_waits = false;
+        self.count_received(1);
+        // One that is not looked at, or refused, is no silence.
+        self.statistics.last_image = Some(clock.steady());
+        self.warned_of_no_images = false;
+        if !self.enabled {
+            return;
+        }
+        if !self.is_behind() {
+            self.answer(message, clock, out);
+        } else if let Some(overtaken) = self.ahead.replace(message) {
+            self.keep_overtaken(overtaken, clock, out);
+        }
+    }
+
+    /// Tracks the target in an image, publishes, and keeps the image.
+    fn answer(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
+        let started = clock.running();
+        // Taken out, so that a frame may borrow from it while the rest of the core changes.
+        let mut picture = std::mem::take(&mut self.picture);
+        let answered = match message.read(&mut picture) {
+            Ok((header, frame)) => {
+                self.track(&header, &frame, clock, out);
+                Some((header, (frame.width(), frame.height())))
+            }
+            Err(reason) => {
+                let reason = format!("image refused: {reason}");
+                if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
+                    out.push(Output::Log(Level::Warn, line));
+                }
+                self.statistics.bad_image(reason);
+                None
+            }
+        };
+        self.picture = picture;
+        let Some((header, size)) = answered else {
+            return;
+        };
+        let latency = clock
+            .running()
+            .zip(started)
+            .map(|(end, start)| end.saturating_sub(start));
+        self.statistics.processed(latency);
+        self.statistics.last_age = Some(clock.now().saturating_sub(header.stamp.as_nanoseconds()));
+        self.history.push(header.stamp, message);
+        self.newest = Some((header, size));
+    }
+
+    /// An image that was overtaken by a newer one before it could be tracked: kept for stamped detections,
+    /// counted as dropped.
+    pub fn on_overtaken_image(
+        &mut self,
+        message: ImageMessage,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        self.count_received(1);
+        if !self.enabled {
+            self.statistics.dropped += 1;
+            return;
+        }
+        if let Some(older) = self.ahead.take() {
+            self.keep_overtaken(older, clock, out);
+        }
+        self.keep_overtaken(message, clock, out);
+    }
+
+    fn keep_overtaken(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
+        self.statistics.dropped += 1;
+        // Only the header is read here; whether the pixels are good shows when they are needed.
+        let Ok(Header { stamp, .. }) = message.header() else {
+            return;
+        };
+        self.refuse_what_waits_in_vain(stamp, clock, out);
+        self.history.push(stamp, message);
+        // A region that waits for the next image means this one, though it is not answered.
+        let meant = |request: &mut Request| request.stamp.is_none_or(|waited| waited == stamp);
+        if let Some(request) = self.request.take_if(meant)
+            && let Some(position) = self.history.newest()
+        {
+            self.begin(request, position, clock, out);
+        }
+    }
+
+    /// Counts images that were overtaken and are gone.
+    pub fn count_dropped(&mut self, images: u64) {
+        self.count_received(images);
+        self.statistics.dropped += images;
+    }
+
+    fn count_received(&mut self, images: u64) {
+        self.statistics.received += images;
+        if let Some(arrived) = &mut self.arrived {
+            *arrived += images;
+        }
+    }
+
+    /// A calibration, from then on used for directions.
+    pub fn on_camera_info(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
+        match CameraInfo::from_cdr(bytes) {
+            Ok(camera) => self.camera = Some(camera),
+            Err(error) => self.bad_message("camera_info", &error, clock, out),
+        }
+    }
+
+    /// A region of interest: the target in the newest image, or in the next one where there is none yet.
+    pub fn on_roi(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
+        match RegionOfInterest::from_cdr(bytes) {
+            Ok(roi) => {
+                let [x, y, width, height] =
+                    [roi.x_offset, roi.y_offset, roi.width, roi.height].map(f64::from);
+                self.choose_target(BoundingBox::new(x, y, width, height), clock, out);
+            }
+            Err(error) => self.bad_message("initial_roi", &error, clock, out),
+        }
+    }
+
+    /// A detection: the target in the image with its stamp, caught up with to the newest image. Without a stamp
+    /// it is meant in the newest image.
+    pub fn on_detection(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
+        match Detection2D::from_cdr(bytes) {
+            Ok(detection) => {
+                let stamp = detection.header.stamp;
+                let stamp = (stamp != Stamp::default()).then_some(stamp);
+                let bounding_box = detection.bbox.into();
+                self.choose(
+                    Request {
+                        bounding_box,
+                        id: detection.id,
+                        stamp,
+                        or_later: stamp.is_none(),
+                    },
+                    clock,
+                    out,
+                );
+            }
+            Err(error) => self.bad_message("initial_detection", &error, clock, out),
+        }
+    }
+
+    /// Chooses a target by a box in pixels, as [`NodeCore::on_roi`] does, with fractions of pixels.
+    pub fn choose_target(
+        &mut self,
+        bounding_box: BoundingBox,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        self.choose(
+            Request {
+                bounding_box,
+                id: String::new(),
+                stamp: None,
+                or_later: true,
+            },
+            clock,
+            out,
+        );
+    }
+
+    /// Gives the target up. Says what was done.
+    pub fn stop(&mut self, out: &mut Vec<Output>) -> String {
+        let waiting = self.request.take().is_some();
+        self.behind = None;
+        let Some(target) = self.target.take() else {
+            return if waiting {
+                "the waiting request was dropped".into()
+            } else {
+                "no target to stop".into()
+            };
+        };
+        self.publish_newest(out);
+        format!("stopped following target {}", target.id)
+    }
+
+    /// Switches tracking off, which drops target and images, or on again. Says what was done.
+    pub fn enable(&mut self, enabled: bool, out: &mut Vec<Output>) -> String {
+        if self.enabled == enabled {
+            return format!(
+                "was {} already",
+                if enabled { "enabled" } else { "disabled" }
+            );
+        }
+        if !enabled {
+            self.stop(out);
+            self.ahead = None;
+            self.history.clear();
+            self.newest = None;
+        }
+        self.enabled = enabled;
+        (if enabled {
+            "enabled"
+        } else {
+            "disabled: images are not looked at"
+        })
+        .into()
+    }
+
+    /// To be called several times a second: diagnostics, and a word where no images come.
+    pub fn tick(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
+        let now = clock.steady();
+        let silent = self.statistics.silence(now, self.started);
+        let timeout = self.parameters.no_image_timeout;
+        if self.enabled && timeout > 0.0 && silent >= timeout && !self.warned_of_no_images {
+            self.warned_of_no_images = true;
+            out.push(Output::NoImages(silent));
+        }
+        let period = self.statistics.period_length(now);
+        // A clock that was set back (a bag that starts anew) starts the period anew.
+        if period < 0 || period as f64 * 1e-9 >= self.parameters.diagnostics_period {
+            let situation = Situation {
+                node_name: &self.name,
+                enabled: self.enabled,
+                state: self.state(),
+                target_id: self.target.as_ref().map_or("", |target| &target.id),
+                confidence: self
+                    .target
+                    .as_ref()
+                    .map_or(0.0, |target| target.last.confidence),
+                frame_id: self
+                    .newest
+                    .as_ref()
+                    .map_or("", |(header, _)| &header.frame_id),
+                image: self.newest.as_ref().map(|(_, size)| *size),
+                bearing: self.bearing_status(),
+                waiting: self.request.as_ref().map(|request| request.stamp),
+                model: &self.model,
+                search_scale: self.parameters.search_scale,
+                no_image_timeout: timeout,
+            };
+            out.push(Output::Diagnostics(self.statistics.report(
+                now,
+                clock.now(),
+                &situation,
+            )));
+        }
+    }
+
+    fn refuse(&mut self, reason: String, clock: &dyn Clock, out: &mut Vec<Output>) {
+        if let Some(line) = self.refusal_log.pass(clock.steady(), || reason.clone()) {
+            out.push(Output::Log(Level::Warn, line));
+        }
+        self.statistics.last_refused = Some(reason);
+    }
+
+    fn bad_message(
+        &mut self,
+        topic: &str,
+        error: &CdrError,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let reason = format!("message on {topic} refused: {error}");
+        if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
+            out.push(Output::Log(Level::Warn, line));
+        }
+        self.statistics.bad(reason);
+    }
+}
+
+fn state_of(track: &Track) -> TargetState {
+    match track.state {
+        TrackState::Tracking => TargetState::Tracking,
+        TrackState::Lost => TargetState::Lost,
+    }
+}

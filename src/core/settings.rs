@@ -1,0 +1,148 @@
+//! Parameters that change while the node runs, and another model.
+
+use super::{Clock, NodeCore, Output, Request};
+use crate::log::Level;
+use crate::parameters::{Change, ParameterError, Value, descriptors};
+use crate::{ModelInfo, NodeTracker};
+use ettrack::tracker::TrackState;
+
+impl NodeCore {
+    /// Changes a parameter while the node runs.
+    ///
+    /// # Errors
+    /// Where the name, type or range is wrong, the tracker refuses it, or it is only read at the start. The old
+    /// value then stays.
+    pub fn set_parameter(
+        &mut self,
+        name: &str,
+        value: &Value,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ParameterError> {
+        let mut changed = self.parameters.clone();
+        match changed.set(name, value)? {
+            Change::Start => {
+                // Set to what it is, as tools do that write all parameters back, changes nothing.
+                if changed != self.parameters {
+                    let known = descriptors().into_iter().find(|known| known.name == name);
+                    return Err(ParameterError::StartOnly {
+                        name: known.map_or("parameter", |known| known.name),
+                    });
+                }
+                return Ok(());
+            }
+            Change::Model => {
+                if changed != self.parameters {
+                    out.push(Output::LoadModel);
+                }
+            }
+            Change::Live => {
+                let settings = changed.tracker_settings();
+                if settings != self.parameters.tracker_settings() {
+                    self.tracker
+                        .configure(&settings)
+                        .map_err(|error| ParameterError::Tracker(error.to_string()))?;
+                }
+                self.history.resize(changed.history_bounds());
+            }
+        }
+        self.parameters = changed;
+        Ok(())
+    }
+
+    /// Changes several parameters, or none of them.
+    ///
+    /// # Errors
+    /// That of the first one that [`NodeCore::set_parameter`] refuses.
+    pub fn set_parameters(
+        &mut self,
+        changes: &[(&str, Value)],
+        out: &mut Vec<Output>,
+    ) -> Result<(), ParameterError> {
+        let (before, said) = (self.parameters.clone(), out.len());
+        for (done, (name, value)) in changes.iter().enumerate() {
+            if let Err(error) = self.set_parameter(name, value, out) {
+                for (undone, _) in &changes[..done] {
+                    if let Some(old) = before.get(undone) {
+                        // It was accepted once.
+                        let _ = self.set_parameter(undone, &old, out);
+                    }
+                }
+                // A model that was asked for on the way is not wanted anymore, nor the old one anew.
+                out.truncate(said);
+                return Err(error);
+            }
+        }
+        self.tell_of(changes.iter().map(|(name, _)| *name), out);
+        Ok(())
+    }
+
+    /// Tells of the values that these parameters have now, which may be of another type than was sent.
+    fn tell_of<'a>(&self, names: impl Iterator<Item = &'a str>, out: &mut Vec<Output>) {
+        let set: Vec<_> = names
+            .filter_map(|name| Some((name.to_owned(), self.parameters.get(name)?)))
+            .collect();
+        if !set.is_empty() {
+            out.push(Output::ParametersSet(set));
+        }
+    }
+
+    /// Puts a newly loaded model in place of the old one. A target that is being tracked is taken over at its
+    /// last box, in the image that this box is of; one that is lost is given up, because its looks are not known
+    /// anymore.
+    ///
+    /// # Errors
+    /// [`ParameterError::Tracker`] where the new tracker refuses the settings; the old one goes on.
+    pub fn replace_tracker(
+        &mut self,
+        mut tracker: Box<dyn NodeTracker + Send>,
+        model: ModelInfo,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ParameterError> {
+        if let Err(error) = tracker.configure(&self.parameters.tracker_settings()) {
+            let error = error.to_string();
+            self.refuse_model(&error, out);
+            return Err(ParameterError::Tracker(error));
+        }
+        self.tracker = tracker;
+        self.model = model;
+        self.loaded = self.parameters.clone();
+        out.push(Output::Log(
+            Level::Info,
+            format!("model {} is in use", self.model.name),
+        ));
+        if let Some(target) = self.target.take() {
+            if target.last.state == TrackState::Tracking {
+                let request = Request {
+                    bounding_box: target.last.bounding_box,
+                    id: target.id,
+                    stamp: None,
+                    or_later: true,
+                };
+                let Some(position) = self.kept(target.stamp) else {
+                    // What waits already was asked for later than this target.
+                    self.request.get_or_insert(request);
+                    return Ok(());
+                };
+                self.take_over(request, position, clock, out);
+            }
+            if !self.is_behind() {
+                self.publish_newest(out);
+            }
+        }
+        Ok(())
+    }
+
+    /// A model that was asked for cannot be loaded: the old one goes on, and the parameters say so.
+    pub fn refuse_model(&mut self, reason: &str, out: &mut Vec<Output>) {
+        self.parameters
+            .model_path
+            .clone_from(&self.loaded.model_path);
+        self.parameters.constants.clone_from(&self.loaded.constants);
+        self.parameters.num_threads = self.loaded.num_threads;
+        self.tell_of(["model_path", "constants", "num_threads"].into_iter(), out);
+        self.statistics.last_refused = Some(reason.to_owned());
+        let line = format!("model refused, {} stays in use: {reason}", self.model.name);
+        out.push(Output::Log(Level::Error, line));
+    }
+}

@@ -1,0 +1,287 @@
+//! Targets: chosen by a region or a detection, now or when their image comes, and followed.
+
+use super::{Clock, NodeCore, Output, Request, Seen, Target};
+use crate::history::{Bounds, Found, History};
+use crate::log::Level;
+use ettrack::frame::Frame;
+use ettrack::geometry::BoundingBox;
+use ettrack::tracker::{StageTimings, Track, TrackState};
+use ettrack_message::{Header, Stamp};
+
+impl NodeCore {
+    /// Follows the target into `frame`, or chooses the one that was asked for in it, and publishes.
+    pub(super) fn track(
+        &mut self,
+        header: &Header,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        self.refuse_what_waits_in_vain(header.stamp, clock, out);
+        let due = |request: &mut Request| request.stamp.is_none_or(|stamp| stamp <= header.stamp);
+        match self.request.take_if(due) {
+            None => self.follow(header.stamp, frame, clock, out),
+            Some(request) if request.stamp.is_none_or(|stamp| stamp == header.stamp) => {
+                self.take_up(request, header.stamp, frame, clock, out);
+            }
+            Some(_) => {
+                let reason = "no image with the stamp of the detection came".into();
+                self.refuse(reason, clock, out);
+                self.follow(header.stamp, frame, clock, out);
+            }
+        }
+        self.publish_state(header, (frame.width(), frame.height()), out);
+    }
+
+    /// Takes the requested target in `frame`; where it is refused, the old one is followed there.
+    fn take_up(
+        &mut self,
+        request: Request,
+        stamp: Stamp,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.initialize(request, stamp, frame, clock, out) {
+            self.follow(stamp, frame, clock, out);
+        }
+    }
+
+    /// Refuses the request for an image that cannot come, because images begin anew with `stamp`: a bag that is played
+    /// again, a simulation that was set back. Else it would replace the target when the time comes round again.
+    pub(super) fn refuse_what_waits_in_vain(
+        &mut self,
+        stamp: Stamp,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let is_set_back = self
+            .history
+            .span()
+            .is_some_and(|(_, newest)| stamp < newest);
+        let waits = |request: &mut Request| is_set_back && request.stamp.is_some();
+        if self.request.take_if(waits).is_some() {
+            let reason = "detection refused: the time of the images was set back while it waited";
+            self.refuse(reason.into(), clock, out);
+        }
+    }
+
+    /// Takes the requested target in `frame`. Gives whether it did: on an error the old target stays.
+    fn initialize(
+        &mut self,
+        request: Request,
+        stamp: Stamp,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if let Err(error) = self.tracker.initialize(frame, request.bounding_box) {
+            self.refuse(format!("target refused: {error}"), clock, out);
+            return false;
+        }
+        let id = if request.id.is_empty() {
+            self.next_id()
+        } else {
+            request.id
+        };
+        self.last_id.clone_from(&id);
+        let last = Track {
+            bounding_box: request.bounding_box,
+            confidence: 1.0,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
+        };
+        self.target = Some(Target {
+            id,
+            last,
+            stamp,
+            image: (frame.width(), frame.height()),
+        });
+        true
+    }
+
+    /// The next number that is not the id given last: detectors number what they see, too.
+    fn next_id(&mut self) -> String {
+        loop {
+            self.targets_so_far += 1;
+            let id = self.targets_so_far.to_string();
+            if id != self.last_id {
+                return id;
+            }
+        }
+    }
+
+    /// One step of the tracker.
+    pub(super) fn follow(
+        &mut self,
+        stamp: Stamp,
+        frame: &Frame<'_>,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(target) = &mut self.target else {
+            return;
+        };
+        target.stamp = stamp;
+        let size = (frame.width(), frame.height());
+        if target.image != size {
+            // A box in pixels of one size means nothing in another.
+            let line = format!(
+                "images changed from {}x{} to {}x{} pixels: target {} is given up, choose it anew",
+                target.image.0, target.image.1, size.0, size.1, target.id
+            );
+            self.target = None;
+            out.push(Output::Log(Level::Warn, line));
+            return;
+        }
+        match self.tracker.update(frame) {
+            Ok(track) => target.last = track,
+            Err(error) => {
+                // Nothing is known of this frame: the target is not seen in it.
+                (target.last.state, target.last.confidence) = (TrackState::Lost, 0.0);
+                self.statistics.tracking_errors += 1;
+                if let Some(line) = self
+                    .error_log
+                    .pass(clock.steady(), || format!("tracking failed: {error}"))
+                {
+                    out.push(Output::Log(Level::Error, line));
+                }
+            }
+        }
+    }
+
+    /// Applies a request to its image, now or when it comes.
+    pub(super) fn choose(&mut self, request: Request, clock: &dyn Clock, out: &mut Vec<Output>) {
+        let BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        } = request.bounding_box;
+        if !self.enabled {
+            return self.refuse("target refused: the node is disabled".into(), clock, out);
+        }
+        if !([x, y].iter().all(|v| v.is_finite())
+            && [width, height].iter().all(|v| v.is_finite() && *v > 0.0))
+        {
+            let reason = format!(
+                "target refused: expected a box of positive width and height, got x {x}, y {y}, width {width}, height {height}"
+            );
+            return self.refuse(reason, clock, out);
+        }
+        let position = match request.stamp {
+            None if self.newer_waits || self.ahead.is_some() => None,
+            None => self.history.newest(),
+            Some(stamp) => match self.history.find(stamp) {
+                Found::At(position) => Some(position),
+                Found::Ahead => None,
+                Found::TooOld | Found::Missing => {
+                    let reason = self.missing_frame(stamp);
+                    return self.refuse(reason, clock, out);
+                }
+            },
+        };
+        // The newest choice counts: what was asked for before waits no longer.
+        self.request = None;
+        match position {
+            Some(position) => self.begin(request, position, clock, out),
+            None => {
+                if request.stamp.is_none() {
+                    // Taken in the very next image: the old target need not be followed up to it.
+                    self.behind = None;
+                }
+                self.request = Some(request);
+            }
+        }
+    }
+
+    /// Why there is no frame for a stamp, and what helps.
+    fn missing_frame(&self, stamp: Stamp) -> String {
+        let seconds = |stamp: Stamp| stamp.as_nanoseconds() as f64 * 1e-9;
+        let (oldest, newest) = self.history.span().unwrap_or_default();
+        format!(
+            "detection refused: no image with its stamp {:.3} is kept, those kept are from {:.3} to {:.3}; \
+             raise history_frames where detections take longer, and give the detection the image's stamp",
+            seconds(stamp),
+            seconds(oldest),
+            seconds(newest)
+        )
+    }
+
+    /// Where the image with this stamp is kept.
+    pub(super) fn kept(&self, stamp: Stamp) -> Option<usize> {
+        match self.history.find(stamp) {
+            Found::At(position) => Some(position),
+            Found::Ahead | Found::TooOld | Found::Missing => None,
+        }
+    }
+
+    /// Does `work` on the kept image at `position`. Overtaken images may turn out bad only now.
+    pub(super) fn with_kept<R>(
+        &mut self,
+        position: usize,
+        work: impl FnOnce(&mut Self, &Header, &Frame<'_>) -> R,
+    ) -> Result<(R, Seen), String> {
+        // Taken out, so that a frame may borrow from them while the rest of the core changes.
+        let history = std::mem::replace(&mut self.history, History::new(Bounds::default()));
+        let mut picture = std::mem::take(&mut self.picture);
+        let done = match history.get(position) {
+            None => Err("it is not kept".to_owned()),
+            Some(message) => match message.read(&mut picture) {
+                Ok((header, frame)) => {
+                    let done = work(self, &header, &frame);
+                    Ok((done, (header, (frame.width(), frame.height()))))
+                }
+                Err(reason) => Err(reason.to_string()),
+            },
+        };
+        self.history = history;
+        self.picture = picture;
+        done
+    }
+
+    /// Takes the requested target in the kept image at `position`, from where [`NodeCore::catch_up`] follows it. Where it is
+    /// refused, the old one goes on undisturbed.
+    pub(super) fn begin(
+        &mut self,
+        request: Request,
+        position: usize,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let mut request = Some(request);
+        let taken = self.with_kept(position, |core, header, frame| {
+            request
+                .take()
+                .is_some_and(|request| core.initialize(request, header.stamp, frame, clock, out))
+        });
+        match taken {
+            Ok((false, _)) => {}
+            Ok((true, seen)) => {
+                self.behind = Some(seen);
+                self.arrived = None;
+            }
+            Err(_) if request.as_ref().is_some_and(|request| request.or_later) => {
+                self.request = request.map(|request| Request {
+                    stamp: None,
+                    ..request
+                });
+            }
+            Err(reason) => self.refuse(format!("target refused: its image: {reason}"), clock, out),
+        }
+    }
+
+    /// Hands the target over to a new tracker in the image that its box is of.
+    pub(super) fn take_over(
+        &mut self,
+        request: Request,
+        position: usize,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        // Where the new tracker refuses it, it is given up.
+        let _ = self.with_kept(position, |core, header, frame| {
+            core.initialize(request, header.stamp, frame, clock, out)
+        });
+    }
+}

@@ -1,0 +1,508 @@
+//! The node's parameters: names, types, ranges, defaults and descriptions in one list.
+//!
+//! `config/tracker.yaml` shows the same defaults to users; a test holds it to this list.
+
+use std::fmt;
+
+use super::{Bounds, TrackerSettings};
+
+/// The value of a parameter, in ROS's types.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `bool`.
+    Bool(bool),
+    /// `integer`.
+    Integer(i64),
+    /// `double`.
+    Float(f64),
+    /// `string`.
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(formatter),
+            Self::Integer(value) => value.fmt(formatter),
+            // 4.0 and not 4, so that it reads as what it is.
+            Self::Float(value) => write!(formatter, "{value:?}"),
+            Self::Text(value) => write!(formatter, "{value:?}"),
+        }
+    }
+}
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    /// All of its type.
+    Any,
+    /// Numbers from the first to the second, both included.
+    Between(f64, f64),
+    /// The first number, which stands for none given, or one from the second to the third, both included.
+    NoneOr(f64, f64, f64),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("any"),
+            Self::Between(low, high) => write!(formatter, "{low} to {high}"),
+            Self::NoneOr(none, low, high) => write!(formatter, "{none}, or {low} to {high}"),
+            Self::OneOf(words) => formatter.write_str(&words.join(" or ")),
+        }
+    }
+}
+
+/// When a change takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// With the next frame.
+    Live,
+    /// The new model is loaded aside and swapped in between frames.
+    Model,
+    /// Only when the node starts.
+    Start,
+}
+
+/// All about one parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Descriptor {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub description: String,
+    /// What values it takes.
+    pub range: Range,
+    /// When a change takes effect.
+    pub change: Change,
+    /// The value without a file.
+    pub default: Value,
+}
+
+/// Why a parameter was refused; the old value stays.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ParameterError {
+    /// No parameter of that name.
+    #[error("there is no parameter {name:?}; known: {known}")]
+    Unknown {
+        /// What came.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A value of another type.
+    #[error("{name} is {got}, expected {expected}")]
+    Type {
+        /// The parameter.
+        name: &'static str,
+        /// What came.
+        got: String,
+        /// The type.
+        expected: &'static str,
+    },
+    /// A value out of range.
+    #[error("{name} is {got}, expected {expected}")]
+    Range {
+        /// The parameter.
+        name: &'static str,
+        /// What came.
+        got: String,
+        /// The range.
+        expected: String,
+    },
+    /// A parameter that is only read when the node starts.
+    #[error("{name} is read when the node starts; restart it with the new value")]
+    StartOnly {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// Refused by the tracker.
+    #[error("{0}")]
+    Tracker(String),
+    /// A parameter file that is none.
+    #[error("parameter file: {0}")]
+    File(String),
+}
+
+/// Conversion from a ROS value; integers do for floating-point parameters, as people write `search_scale: 4`.
+trait FromValue: Sized {
+    const TYPE: &'static str;
+    fn from_value(value: &Value) -> Option<Self>;
+    /// As a number, where it is one.
+    fn number(&self) -> Option<f64> {
+        None
+    }
+    /// As a word, where it is one.
+    fn word(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl FromValue for bool {
+    const TYPE: &'static str = "true or false";
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Bool(value) = value {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+}
+
+impl FromValue for i64 {
+    const TYPE: &'static str = "a whole number";
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Integer(value) = value {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+    fn number(&self) -> Option<f64> {
+        Some(*self as f64)
+    }
+}
+
+impl FromValue for f64 {
+    const TYPE: &'static str = "a number";
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Float(value) => Some(*value),
+            Value::Integer(value) => Some(*value as f64),
+            Value::Bool(_) | Value::Text(_) => None,
+        }
+    }
+    fn number(&self) -> Option<f64> {
+        Some(*self)
+    }
+}
+
+impl FromValue for String {
+    const TYPE: &'static str = "text";
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(value) = value {
+            Some(value.clone())
+        } else {
+            None
+        }
+    }
+    fn word(&self) -> Option<&str> {
+        Some(self)
+    }
+}
+
+macro_rules! into_value {
+    ($($type:ty => $variant:ident),+) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )+};
+}
+into_value!(bool => Bool, i64 => Integer, f64 => Float, String => Text);
+
+/// Converts and checks a value.
+fn accept<T: FromValue>(
+    name: &'static str,
+    range: Range,
+    value: &Value,
+) -> Result<T, ParameterError> {
+    let converted = T::from_value(value).ok_or_else(|| ParameterError::Type {
+        name,
+        got: value.to_string(),
+        expected: T::TYPE,
+    })?;
+    let fits = match range {
+        Range::Any => true,
+        // Not a number is in no range.
+        Range::Between(low, high) => converted
+            .number()
+            .is_some_and(|number| (low..=high).contains(&number)),
+        Range::NoneOr(none, low, high) => converted
+            .number()
+            .is_some_and(|number| number == none || (low..=high).contains(&number)),
+        Range::OneOf(words) => converted.word().is_some_and(|word| words.contains(&word)),
+    };
+    if fits {
+        Ok(converted)
+    } else {
+        Err(ParameterError::Range {
+            name,
+            got: value.to_string(),
+            expected: range.to_string(),
+        })
+    }
+}
+
+/// Declares the struct and all that goes by names from one list.
+macro_rules! parameters {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $range:expr, $change:ident;)+) => {
+        /// The values of all parameters.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Parameters {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Parameters {
+            fn default() -> Self {
+                Self { $($name: $default.into(),)+ }
+            }
+        }
+
+        /// All parameters in the order of `config/tracker.yaml`.
+        pub fn descriptors() -> Vec<Descriptor> {
+            let defaults = Parameters::default();
+            vec![$(Descriptor {
+                name: stringify!($name),
+                description: concat!($($doc),+).trim().to_owned(),
+                range: $range,
+                change: Change::$change,
+                default: defaults.$name.into(),
+            }),+]
+        }
+
+        impl Parameters {
+            /// The value of the parameter `name`.
+            pub fn get(&self, name: &str) -> Option<Value> {
+                match name {
+                    $(stringify!($name) => Some(self.$name.clone().into()),)+
+                    _ => None,
+                }
+            }
+
+            /// Sets the parameter `name`, and says when that takes effect.
+            ///
+            /// # Errors
+            /// Where there is none of that name, or the value is of another type or out of range; the old value
+            /// stays.
+            pub fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError> {
+                match name {
+                    $(stringify!($name) => {
+                        self.$name = accept(stringify!($name), $range, value)?;
+                        Ok(Change::$change)
+                    })+
+                    _ => Err(ParameterError::Unknown {
+                        name: name.to_owned(),
+                        known: [$(stringify!($name)),+].join(", "),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share folder of ettrack.
+    model_path: String = "models/ettrack-nano", Range::Any, Model;
+    /// Which of the model's sets of constants to use.
+    constants: String = "default", Range::Any, Model;
+    /// Threads within an operator of the network; 0 takes the processors there are, at most four.
+    num_threads: i64 = 0, Range::Between(0.0, 64.0), Model;
+    /// The ONNX Runtime library or its folder; empty: searched for.
+    onnxruntime_library: String = "", Range::Any, Start;
+    /// Side of the widest window that is searched, against the authors'; above 1, a frame that does not show the target in
+    /// the usual window is looked at again this much wider, in up to three runs of the network.
+    /// 2 is for fast targets and cameras, or few frames a second.
+    search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
+
+    /// How images arrive: raw (sensor_msgs/Image) or compressed (sensor_msgs/CompressedImage, topic + /compressed).
+    image_transport: String = "raw", Range::OneOf(&["raw", "compressed"]), Start;
+    /// Reliability of the image subscription; best_effort receives from every publisher.
+    image_reliability: String = "best_effort", Range::OneOf(&["best_effort", "reliable"]), Start;
+    /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped detections.
+    image_queue_depth: i64 = 5, Range::Between(1.0, 100.0), Start;
+    /// Seconds without an image before a warning; 0: never.
+    no_image_timeout: f64 = 3.0, Range::Between(0.0, 3600.0), Live;
+    /// Whether the images are rectified: directions then follow the projection P of camera_info instead of K and D.
+    image_rectified: bool = false, Range::Any, Live;
+
+    /// Whether a target that is no longer seen is called LOST; false is the authors' loop.
+    lost_detection: bool = true, Range::Any, Live;
+    /// Evidence of one frame, the confidence before it is smoothed, below which it counts as without the target; -1: as the model says.
+    confidence_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
+    /// Evidence of one frame above which a lost target may be back; -1: as the model says.
+    recovery_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
+    /// Frames in a row without the target that make it lost; 0: as the model says.
+    lost_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
+    /// Frames in a row with the target that bring it back; 0: as the model says.
+    found_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
+    /// The widest search for a lost target against the usual one; 0: as the model says.
+    widest_search: f64 = 0.0, Range::NoneOr(0.0, 1.0, 8.0), Live;
+
+    /// Frames kept so that a stamped detection finds its frame.
+    history_frames: i64 = 30, Range::Between(1.0, 1000.0), Live;
+    /// Megabytes that the kept frames may take; while the tracker is busy, as many more may wait to be kept.
+    history_megabytes: i64 = 128, Range::Between(1.0, 16384.0), Live;
+
+    /// What the target is called in the hypothesis of the detections.
+    class_id: String = "target", Range::Any, Live;
+    /// Whether the image with the box is published on ~/overlay; it is drawn only while someone subscribes.
+    publish_overlay: bool = true, Range::Any, Live;
+    /// Seconds between diagnostics.
+    diagnostics_period: f64 = 1.0, Range::Between(0.1, 60.0), Live;
+}
+
+/// `None` for a number that stands for "as the model says".
+fn above<T: PartialOrd>(value: T, none: T) -> Option<T> {
+    (value > none).then_some(value)
+}
+
+impl Parameters {
+    /// Whether `other` asks for the same model, opened in the same way.
+    pub fn same_model(&self, other: &Self) -> bool {
+        (&self.model_path, &self.constants, self.num_threads)
+            == (&other.model_path, &other.constants, other.num_threads)
+    }
+
+    /// How many frames are kept, and bytes of them.
+    pub fn history_bounds(&self) -> Bounds {
+        let count = |value: i64| usize::try_from(value).unwrap_or(1);
+        Bounds {
+            images: count(self.history_frames),
+            bytes: count(self.history_megabytes).saturating_mul(1_000_000),
+        }
+    }
+
+    /// The settings of the tracker among the parameters.
+    pub fn tracker_settings(&self) -> TrackerSettings {
+        let frames = |count: i64| above(count, 0).and_then(|count| u32::try_from(count).ok());
+        let threshold = |value: f64| (value >= 0.0).then_some(value);
+        TrackerSettings {
+            search_scale: self.search_scale,
+            lost_detection: self.lost_detection,
+            confidence_threshold: threshold(self.confidence_threshold),
+            recovery_threshold: threshold(self.recovery_threshold),
+            lost_after_frames: frames(self.lost_after_frames),
+            found_after_frames: frames(self.found_after_frames),
+            widest_search: above(self.widest_search, 0.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Value as Yaml;
+
+    use super::*;
+    use crate::overrides::{Applied, Overrides, scalar_of};
+
+    #[test]
+    fn the_file_of_defaults_holds_exactly_the_defaults() {
+        let text = include_str!("../config/tracker.yaml");
+        let document: Yaml = serde_yaml::from_str(text).unwrap();
+        let Yaml::Mapping(values) = &document["/**"]["ros__parameters"] else {
+            panic!("no parameters")
+        };
+        let shown: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (name.as_str().unwrap().to_owned(), scalar_of(value).unwrap()))
+            .collect();
+        let known: Vec<_> = descriptors()
+            .into_iter()
+            .map(|known| (known.name.to_owned(), known.default))
+            .collect();
+        assert_eq!(
+            shown, known,
+            "the same names in the same order with the same values and types"
+        );
+        // Each with its description and range above it.
+        let words = text.replace("\n    # ", " ");
+        for known in descriptors() {
+            assert!(
+                words.contains(&known.description),
+                "{}: {}",
+                known.name,
+                known.description
+            );
+            if known.range != Range::Any {
+                let range = format!("[{}]", known.range);
+                assert!(
+                    words.contains(&format!("{} {range}", known.description)),
+                    "{}: {range}",
+                    known.name
+                );
+            }
+        }
+        let overrides = Overrides::from_text(text).unwrap();
+        let applied = overrides.apply(&mut Parameters::default(), "/tracker");
+        assert_eq!(applied, Ok(Applied::default()));
+    }
+
+    #[test]
+    fn defaults_are_in_their_own_ranges() {
+        let mut parameters = Parameters::default();
+        for known in descriptors() {
+            assert_eq!(
+                parameters.set(known.name, &known.default),
+                Ok(known.change),
+                "{}",
+                known.name
+            );
+        }
+        assert_eq!(parameters, Parameters::default());
+    }
+
+    #[test]
+    fn values_are_checked_and_the_old_one_stays() {
+        let mut parameters = Parameters::default();
+        assert_eq!(
+            parameters.set("search_scale", &Value::Integer(4)),
+            Ok(Change::Live)
+        );
+        assert_eq!(parameters.search_scale, 4.0);
+        for (name, value, words) in [
+            (
+                "search_scale",
+                Value::Float(0.1),
+                "search_scale is 0.1, expected 1 to 8",
+            ),
+            (
+                "search_scale",
+                Value::Float(f64::NAN),
+                "search_scale is NaN, expected 1 to 8",
+            ),
+            (
+                "search_scale",
+                Value::Text("4".into()),
+                "search_scale is \"4\", expected a number",
+            ),
+            (
+                "widest_search",
+                Value::Float(0.5),
+                "widest_search is 0.5, expected 0, or 1 to 8",
+            ),
+            (
+                "confidence_threshold",
+                Value::Float(-0.5),
+                "confidence_threshold is -0.5, expected -1, or 0 to 1",
+            ),
+            (
+                "num_threads",
+                Value::Float(2.0),
+                "num_threads is 2.0, expected a whole number",
+            ),
+            (
+                "image_transport",
+                Value::Text("theora".into()),
+                "expected raw or compressed",
+            ),
+            (
+                "publish_overlay",
+                Value::Integer(1),
+                "expected true or false",
+            ),
+            (
+                "serch_scale",
+                Value::Integer(1),
+                "no parameter \"serch_scale\"; known: model_path",
+            ),
+        ] {
+            let error = parameters.set(name, &value).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert_eq!(parameters.get("search_scale"), Some(Value::Float(4.0)));
+    }
+}

@@ -1,0 +1,315 @@
+//! Parameters on the graph: those given at the start, and the six services of every ROS 2 node.
+//!
+//! r2r's own parameter handler knows neither ranges nor read-only parameters and takes an integer for a
+//! floating-point parameter for an error, so the services are offered here.
+
+use std::sync::Arc;
+
+use r2r::builtin_interfaces::msg::Time;
+use r2r::rcl_interfaces::msg::{
+    FloatingPointRange, IntegerRange, ListParametersResult, Parameter, ParameterDescriptor,
+    ParameterEvent, ParameterValue, SetParametersResult,
+};
+use r2r::rcl_interfaces::srv::{
+    DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters,
+    SetParametersAtomically,
+};
+use r2r::{QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+
+use super::log::Log;
+use super::{Doing, Inputs, NodeError};
+use crate::overrides::{Overrides, USE_SIM_TIME};
+use crate::parameters::{
+    Change, Descriptor, ParameterError, Parameters, Range, Value, descriptors,
+};
+use crate::{Clock, Level, NodeCore, Output};
+
+/// Type numbers of `rcl_interfaces/msg/ParameterType`.
+mod kind {
+    pub const NOT_SET: u8 = 0;
+    pub const BOOL: u8 = 1;
+    pub const INTEGER: u8 = 2;
+    pub const DOUBLE: u8 = 3;
+    pub const STRING: u8 = 4;
+}
+
+/// The parameters from files and command line over the defaults, and whether simulated time is wanted. Names that
+/// mean nothing are warned of.
+///
+/// # Errors
+/// Where a value is of the wrong type or out of range.
+pub fn at_start(node: &r2r::Node, log: &Log) -> Result<(Parameters, bool), NodeError> {
+    let full_name = node
+        .fully_qualified_name()
+        .doing("cannot tell the node's name")?;
+    let mut parameters = Parameters::default();
+    let overrides = Overrides::from_arguments(std::env::args())?;
+    let applied = overrides.apply(&mut parameters, &full_name)?;
+    for warning in applied.warnings {
+        log.say(Level::Warn, &warning);
+    }
+    Ok((parameters, applied.use_sim_time))
+}
+
+/// Offers the services.
+pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Result<(), NodeError> {
+    answer::<GetParameters::Service>(
+        node,
+        inputs,
+        "get_parameters",
+        move |core, _, _, request| {
+            let value = |name: &String| get(core, use_sim_time, name).unwrap_or_default();
+            GetParameters::Response {
+                values: request.names.iter().map(value).collect(),
+            }
+        },
+    )?;
+    answer::<GetParameterTypes::Service>(
+        node,
+        inputs,
+        "get_parameter_types",
+        move |core, _, _, request| {
+            let kind = |name: &String| {
+                get(core, use_sim_time, name).map_or(kind::NOT_SET, |value| value.type_)
+            };
+            GetParameterTypes::Response {
+                types: request.names.iter().map(kind).collect(),
+            }
+        },
+    )?;
+    answer::<ListParameters::Service>(node, inputs, "list_parameters", |_, _, _, request| {
+        ListParameters::Response {
+            result: list(&request.prefixes),
+        }
+    })?;
+    answer::<DescribeParameters::Service>(
+        node,
+        inputs,
+        "describe_parameters",
+        |_, _, _, request| DescribeParameters::Response {
+            descriptors: request.names.iter().map(|name| describe(name)).collect(),
+        },
+    )?;
+    answer::<SetParameters::Service>(
+        node,
+        inputs,
+        "set_parameters",
+        move |core, _, out, request| SetParameters::Response {
+            results: request
+                .parameters
+                .iter()
+                .map(|parameter| {
+                    result(set_all(
+                        core,
+                        use_sim_time,
+                        std::slice::from_ref(parameter),
+                        out,
+                    ))
+                })
+                .collect(),
+        },
+    )?;
+    answer::<SetParametersAtomically::Service>(
+        node,
+        inputs,
+        "set_parameters_atomically",
+        move |core, _, out, request| SetParametersAtomically::Response {
+            result: result(set_all(core, use_sim_time, &request.parameters, out)),
+        },
+    )
+}
+
+/// Offers the service `~/NAME`, answered on the tracking thread.
+fn answer<S>(
+    node: &mut r2r::Node,
+    inputs: &Inputs,
+    name: &str,
+    reply: impl Fn(&mut NodeCore, &dyn Clock, &mut Vec<Output>, &S::Request) -> S::Response
+    + Send
+    + Sync
+    + 'static,
+) -> Result<(), NodeError>
+where
+    S: WrappedServiceTypeSupport + 'static,
+{
+    let requests = node
+        .create_service::<S>(&format!("~/{name}"), QosProfile::parameters())
+        .doing(format!("cannot offer ~/{name}"))?;
+    let reply = Arc::new(reply);
+    inputs.on_each(requests, move |inbox, request: ServiceRequest<S>| {
+        let reply = Arc::clone(&reply);
+        inbox.put_request(
+            None,
+            Box::new(move |core, clock, out| {
+                let response = reply(core, clock, out, &request.message);
+                // A caller that has gone needs no answer.
+                let _ = request.respond(response);
+            }),
+        );
+    })
+}
+
+fn get(core: &NodeCore, use_sim_time: bool, name: &str) -> Option<ParameterValue> {
+    let value = if name == USE_SIM_TIME {
+        Value::Bool(use_sim_time)
+    } else {
+        core.parameters().get(name)?
+    };
+    Some(to_message(value))
+}
+
+fn list(prefixes: &[String]) -> ListParametersResult {
+    // No name has a dot, so a prefix is a whole name or nothing.
+    let wanted = |name: &str| prefixes.is_empty() || prefixes.iter().any(|prefix| prefix == name);
+    ListParametersResult {
+        names: descriptors()
+            .iter()
+            .map(|known| known.name)
+            .chain([USE_SIM_TIME])
+            .filter(|name| wanted(name))
+            .map(str::to_owned)
+            .collect(),
+        prefixes: Vec::new(),
+    }
+}
+
+fn describe(name: &str) -> ParameterDescriptor {
+    if name == USE_SIM_TIME {
+        return ParameterDescriptor {
+            name: name.to_owned(),
+            type_: kind::BOOL,
+            description: "Whether time comes from /clock.".into(),
+            additional_constraints: "read when the node starts".into(),
+            read_only: true,
+            ..ParameterDescriptor::default()
+        };
+    }
+    let Some(known) = descriptors().into_iter().find(|known| known.name == name) else {
+        return ParameterDescriptor {
+            name: name.to_owned(),
+            ..ParameterDescriptor::default()
+        };
+    };
+    let Descriptor {
+        description,
+        range,
+        change,
+        default,
+        ..
+    } = known;
+    let type_ = to_message(default).type_;
+    let mut descriptor = ParameterDescriptor {
+        name: name.to_owned(),
+        type_,
+        description,
+        read_only: change == Change::Start,
+        ..ParameterDescriptor::default()
+    };
+    match range {
+        Range::Any => {}
+        Range::Between(low, high) if type_ == kind::INTEGER => {
+            descriptor.integer_range = vec![IntegerRange {
+                from_value: low as i64,
+                to_value: high as i64,
+                step: 0,
+            }];
+        }
+        Range::Between(low, high) => {
+            descriptor.floating_point_range = vec![FloatingPointRange {
+                from_value: low,
+                to_value: high,
+                step: 0.0,
+            }];
+        }
+        Range::NoneOr(none, low, high) => {
+            descriptor.floating_point_range = vec![FloatingPointRange {
+                from_value: none.min(low),
+                to_value: high,
+                step: 0.0,
+            }];
+            descriptor.additional_constraints = range.to_string();
+        }
+        Range::OneOf(_) => descriptor.additional_constraints = range.to_string(),
+    }
+    descriptor
+}
+
+/// Sets all parameters or none.
+fn set_all(
+    core: &mut NodeCore,
+    use_sim_time: bool,
+    parameters: &[Parameter],
+    out: &mut Vec<Output>,
+) -> Result<(), String> {
+    let mut changes = Vec::new();
+    for Parameter { name, value } in parameters {
+        let value = from_message(name, value)?;
+        if name != USE_SIM_TIME {
+            changes.push((name.as_str(), value));
+        } else if value != Value::Bool(use_sim_time) {
+            // As it is it may be set: whoever loads a dump of all parameters does that.
+            let name = USE_SIM_TIME;
+            return Err(ParameterError::StartOnly { name }.to_string());
+        }
+    }
+    core.set_parameters(&changes, out)
+        .map_err(|error| error.to_string())
+}
+
+fn result(outcome: Result<(), String>) -> SetParametersResult {
+    SetParametersResult {
+        successful: outcome.is_ok(),
+        reason: outcome.err().unwrap_or_default(),
+    }
+}
+
+/// The notice that parameters of `node` have these values since `now`, in nanoseconds.
+pub fn event(node: &str, now: i64, values: Vec<(String, Value)>) -> ParameterEvent {
+    let parameter = |(name, value)| Parameter {
+        name,
+        value: to_message(value),
+    };
+    ParameterEvent {
+        stamp: Time {
+            sec: i32::try_from(now.div_euclid(1_000_000_000)).unwrap_or(i32::MAX),
+            nanosec: u32::try_from(now.rem_euclid(1_000_000_000)).unwrap_or(0),
+        },
+        node: node.to_owned(),
+        changed_parameters: values.into_iter().map(parameter).collect(),
+        ..ParameterEvent::default()
+    }
+}
+
+fn to_message(value: Value) -> ParameterValue {
+    let mut message = ParameterValue::default();
+    match value {
+        Value::Bool(value) => {
+            message.type_ = kind::BOOL;
+            message.bool_value = value;
+        }
+        Value::Integer(value) => {
+            message.type_ = kind::INTEGER;
+            message.integer_value = value;
+        }
+        Value::Float(value) => {
+            message.type_ = kind::DOUBLE;
+            message.double_value = value;
+        }
+        Value::Text(value) => {
+            message.type_ = kind::STRING;
+            message.string_value = value;
+        }
+    }
+    message
+}
+
+fn from_message(name: &str, message: &ParameterValue) -> Result<Value, String> {
+    match message.type_ {
+        kind::BOOL => Ok(Value::Bool(message.bool_value)),
+        kind::INTEGER => Ok(Value::Integer(message.integer_value)),
+        kind::DOUBLE => Ok(Value::Float(message.double_value)),
+        kind::STRING => Ok(Value::Text(message.string_value.clone())),
+        kind::NOT_SET => Err(format!("{name} cannot be unset, give a value")),
+        _ => Err(format!("{name}: expected one value, got a list")),
+    }
+}

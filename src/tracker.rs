@@ -1,0 +1,110 @@
+//! The tracker as the node opens and sets it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ettrack::tracker::lost::LostSettings;
+use ettrack::tracker::{LostMode, TrackError, Tracker, TrackerOptions};
+
+use super::parameters::Parameters;
+use super::{ModelInfo, NodeTracker, TrackerSettings};
+
+/// Opens the model that the parameters name, with their settings.
+///
+/// # Errors
+/// As [`Tracker::open`].
+pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), TrackError> {
+    let library = &parameters.onnxruntime_library;
+    let options = TrackerOptions {
+        threads: usize::try_from(parameters.num_threads).unwrap_or(0),
+        library: (!library.is_empty()).then(|| library.into()),
+        constants: parameters.constants.clone(),
+        overrides: Default::default(),
+        search_scale: parameters.search_scale,
+        lost: LostMode::FromModel,
+    };
+    let path = find_model(
+        &parameters.model_path,
+        std::env::var_os("AMENT_PREFIX_PATH"),
+    );
+    let tracker = Tracker::open(path, &options)?;
+    let model = ModelInfo {
+        name: tracker.manifest().name.clone(),
+        runtime: tracker.runtime().version.clone(),
+    };
+    Ok((tracker, model))
+}
+
+/// Where a `model_path` lies: `package://PACKAGE/PATH` in that package's share folder, a relative path in the
+/// working directory, else in the share folder of `ettrack`. `prefixes` is the value of `AMENT_PREFIX_PATH`.
+/// What is found nowhere stays as it was written, for the error that follows.
+fn find_model(written: &str, prefixes: Option<OsString>) -> PathBuf {
+    let prefixes = prefixes.unwrap_or_default();
+    let in_share = |package: &str, rest: &str| {
+        std::env::split_paths(&prefixes)
+            .map(|prefix| prefix.join("share").join(package).join(rest))
+            .find(|path| path.exists())
+    };
+    let found = match written.strip_prefix("package://") {
+        Some(uri) => uri
+            .split_once('/')
+            .and_then(|(package, rest)| in_share(package, rest)),
+        None if Path::new(written).exists() => None,
+        None => in_share("ettrack", written),
+    };
+    found.unwrap_or_else(|| written.into())
+}
+
+impl NodeTracker for Tracker {
+    fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError> {
+        let old = self.lost_settings().clone();
+        let lost = settings.over(&self.manifest().lost);
+        self.set_lost_mode(&LostMode::Settings(lost))?;
+        self.set_search_scale(settings.search_scale)
+            .or_else(|error| {
+                self.set_lost_mode(&LostMode::Settings(old))?;
+                Err(error)
+            })
+    }
+}
+
+impl TrackerSettings {
+    /// The model's settings with those put over them that are given here.
+    pub fn over(&self, model: &LostSettings) -> LostSettings {
+        LostSettings {
+            enabled: self.lost_detection,
+            lost_below: self.confidence_threshold.unwrap_or(model.lost_below),
+            found_above: self.recovery_threshold.unwrap_or(model.found_above),
+            lost_after: self.lost_after_frames.unwrap_or(model.lost_after),
+            found_after: self.found_after_frames.unwrap_or(model.found_after),
+            widen_most: self.widest_search.unwrap_or(model.widen_most),
+            ..model.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_found_in_share_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let share = root.path().join("second/share/ettrack/models/a");
+        std::fs::create_dir_all(&share).unwrap();
+        let prefixes =
+            std::env::join_paths([root.path().join("first"), root.path().join("second")]).unwrap();
+        let find = |written: &str| find_model(written, Some(prefixes.clone()));
+        assert_eq!(find("models/a"), share);
+        assert_eq!(find("package://ettrack/models/a"), share);
+        assert_eq!(find("models/b"), PathBuf::from("models/b"));
+        assert_eq!(
+            find("package://other/models/a"),
+            PathBuf::from("package://other/models/a")
+        );
+        // A folder that is there as written comes first.
+        assert_eq!(find("src"), PathBuf::from("src"));
+        let absolute = share.to_string_lossy().into_owned();
+        assert_eq!(find_model(&absolute, None), share);
+    }
+}

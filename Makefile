@@ -27,7 +27,8 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build onnxruntime test test-rust test-training test-ros parity parity-models fuzz train-smoke lint lint-rust lint-training format workshop
+.PHONY: help demo build onnxruntime test test-rust test-training test-ros parity parity-models fuzz fuzz-check train-smoke lint \
+	lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,11 +98,50 @@ fuzz: ## Fuzz message decoders, bag readers and manifests (wants cargo-fuzz and 
 
 lint: lint-rust lint-training ## Check formatting, clippy and documentation; warnings are errors.
 
-lint-rust:
+lint-rust: workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release -p ettrack-node --features ros-check --bin ettrack_node --bench ros_latency -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+
+workspace: ## Check the shape of the workspace: one way, few packages, licences, no package twice.
+	@$(PYTHON) scripts/check_workspace.py
+
+# Features are additive: each alone, none, and all of a crate.
+features: ## Check every crate with each of its features alone, the oldest supported Rust, and the fuzz targets.
+	$(CARGO) check -p ettrack --no-default-features
+	$(CARGO) check -p ettrack --all-features
+	for features in "" mcap sqlite mcap,sqlite; do \
+		$(CARGO) check -p ettrack-bag --no-default-features --features "$$features" || exit 1; done
+	for features in "" replay; do \
+		$(CARGO) check -p ettrack-node --no-default-features --features "$$features" || exit 1; done
+	$(CARGO) check -p ettrack-media --examples
+	@$(MAKE) --no-print-directory msrv fuzz-check
+
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	@if rustup toolchain list 2>/dev/null | grep -q '^$(MSRV)'; then $(CARGO) +$(MSRV) check --workspace; \
+	else echo "the oldest supported Rust, $(MSRV), was not tried: rustup has no such toolchain;" \
+		"clippy's incompatible_msrv warns of what is newer"; fi
+
+fuzz-check:
+	@if command -v c++ >/dev/null; then $(CARGO) check --manifest-path fuzz/Cargo.toml --locked; \
+	else echo "the fuzz targets were not compiled: there is no C++ compiler"; fi
+
+package: ## Package every published crate as for crates.io and build it from the package.
+	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	else echo "cargo deny was not run: it is not installed; make workspace checks licences and double versions," \
+		"advisories are not checked"; fi
+	@if ! cargo semver-checks --version >/dev/null 2>&1; then echo "cargo semver-checks was not run: it is not installed"; \
+	elif ! cargo info --registry crates-io ettrack >/dev/null 2>&1; then echo "cargo semver-checks was not run: no version is released"; \
+	else cargo semver-checks --workspace --exclude ettrack-testing; fi
+
+MDBOOK_VERSION := 0.5.4
+book: ## Build the documentation as a site (out/book) and check its links.
+	@if command -v mdbook >/dev/null; then scripts/book.sh; else \
+		[ -x .tools/bin/mdbook ] || $(CARGO) install --quiet --locked --root .tools --no-default-features --features search mdbook@$(MDBOOK_VERSION); \
+		MDBOOK=.tools/bin/mdbook scripts/book.sh; fi
 
 lint-training: $(WORKSHOP)
 	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch

@@ -20,7 +20,10 @@ pub const DEFAULT: BundledModel = BundledModel {
     name: "ettrack-nano",
     files: &[
         ("model.yaml", include_bytes!("ettrack-nano/model.yaml")),
-        ("template.onnx", include_bytes!("ettrack-nano/template.onnx")),
+        (
+            "template.onnx",
+            include_bytes!("ettrack-nano/template.onnx"),
+        ),
         ("track.onnx", include_bytes!("ettrack-nano/track.onnx")),
     ],
 };

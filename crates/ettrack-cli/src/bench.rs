@@ -16,11 +16,11 @@ use crate::console::{self, BadInput};
 
 /// Measure the time per frame and stage: crop, network, decode.
 ///
-/// Frames are rendered in memory before the clock runs. With several models each frame goes through all of
-/// them, so that what else the machine does disturbs all alike; compare ratios rather than times.
+/// Frames are rendered in memory before the measurement starts. With several models, each frame goes through all of
+/// them, so that other work of the machine disturbs all alike. Compare ratios rather than times.
 ///
-/// Memory is what opening a model and its first frame add to the process. All models share one arena for what they
-/// compute, so a later model may find room that an earlier one made: to compare memory, measure one model at a time.
+/// Memory is what opening a model and its first frame add to the process. All models share one memory arena, so a later
+/// model may use room that an earlier one left. To compare memory, measure one model at a time.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Model folder; may be given several times.
@@ -43,7 +43,7 @@ pub struct Bench {
     json: bool,
 }
 
-/// Frames before the clock runs: the first ones fill caches.
+/// Frames before the measurement starts: the first ones fill caches.
 const WARM_UP: u32 = 10;
 
 /// Frames between two starts with the same target.
@@ -80,7 +80,7 @@ struct Row {
     network: Stage,
     decode: Stage,
     total: Stage,
-    /// From the median of the total.
+    /// Computed from the median of the total time.
     fps: f64,
     /// Crop and decode as a share of the network, medians.
     overhead: f64,
@@ -118,7 +118,7 @@ impl Bench {
             side,
             side,
         );
-        // Before the first measurement: the library's own memory is no model's.
+        // Before the first measurement, so that the library's own memory is not counted as a model's.
         Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput(error.to_string()))?;
         let mut runners = Vec::with_capacity(self.models.len());
         for path in &self.models {
@@ -147,7 +147,7 @@ impl Bench {
         for step in 0..WARM_UP + self.frames {
             let frame = frames[step as usize % frames.len()].frame()?;
             for runner in &mut runners {
-                // The network may lead anywhere; starting in the middle keeps the windows alike.
+                // The network may drift away. Starting in the middle again keeps the windows comparable.
                 if step % RESTART == 0 {
                     runner.tracker.initialize(&frame, target)?;
                 }
@@ -302,7 +302,7 @@ fn render(width: u32, height: u32, step: u32) -> ImageBuffer {
     }
 }
 
-/// Resident memory of this process, where the system tells.
+/// Resident memory of this process, on systems that tell it.
 fn resident_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

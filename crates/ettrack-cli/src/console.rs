@@ -1,4 +1,4 @@
-//! What all subcommands share: the log, standard output that may be closed early, exit codes.
+//! Shared by all subcommands: the log, standard output that may be closed early, exit codes.
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -20,7 +20,7 @@ impl fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
-/// Code 2 where the chain holds a [`BadInput`], else 1.
+/// 2 where the chain of causes holds a [`BadInput`], else 1.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<BadInput>().is_some()
         || error.chain().any(|cause| cause.is::<BadInput>())
@@ -49,7 +49,7 @@ pub fn start_log(verbose: u8) {
         .init();
 }
 
-/// Says that the reader of standard output has gone.
+/// The reader of standard output has closed it.
 #[derive(Debug)]
 struct StdoutClosed;
 
@@ -61,9 +61,10 @@ impl fmt::Display for StdoutClosed {
 
 impl std::error::Error for StdoutClosed {}
 
-/// Standard output for data: buffered, and with a closed pipe told apart from all other broken pipes.
+/// Standard output for data: buffered. A closed pipe is a `StdoutClosed` error, which
+/// [`is_closed_stdout`] tells from other broken pipes.
 ///
-/// Call `flush` at the end, so that a full disk is noticed.
+/// Call `flush` at the end, else a full disk goes unnoticed.
 pub fn stdout() -> impl Write {
     BufWriter::new(Stdout(io::stdout()))
 }
@@ -88,7 +89,7 @@ impl Write for Stdout {
     }
 }
 
-/// Whether the error is only that standard output's reader has gone.
+/// Whether the error is only that the reader of standard output has closed it.
 pub fn is_closed_stdout(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -1,4 +1,4 @@
-//! Which runs of which benchmark: what `eval` and `sequences` are told alike.
+//! The arguments of `eval` and `sequences` that choose a benchmark and its runs.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use ettrack_eval::dataset::{
 
 use crate::console::BadInput;
 
-/// A benchmark's runs.
+/// A benchmark and the runs of it.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
     /// otb100, uav123, uav123_10fps, nfs, lasot, trackingnet, got10k, vot or simulated.
@@ -21,14 +21,14 @@ pub struct DatasetArgs {
     /// Only this sequence. May be repeated.
     #[arg(long, value_name = "NAME")]
     sequence: Vec<String>,
-    /// How often each sequence is run, from which start: ope, one-pass evaluation; tre, temporal robustness, from 20 frames
-    /// along it; sre, spatial robustness, from 12 boxes beside the first one. NAME@START names a run.
+    /// The starts of each sequence. ope: one-pass evaluation, from the first frame. tre: temporal robustness, from 20 frames
+    /// of it. sre: spatial robustness, from 12 boxes beside the first one. A run is named NAME@START.
     #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass)]
     pub evaluation: Evaluation,
     /// Part of the benchmark: got10k has val and test, lasot test and all.
     #[arg(long, value_enum, default_value_t = SubsetArg::Usual)]
     subset: SubsetArg,
-    /// Need for Speed: frames a second, 30 or 240.
+    /// Need for Speed: frames per second, 30 or 240.
     #[arg(long, value_name = "HZ", default_value = "30", value_parser = ["30", "240"])]
     nfs_rate: String,
 }

@@ -27,7 +27,7 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Evaluate a model on a benchmark: boxes, summary.json, report.html.
 ///
-/// Sequences that an earlier run into the same folder finished with the same model and settings are not run again.
+/// A sequence that an earlier run into the same folder finished, with the same model and settings, is not run again.
 /// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -45,7 +45,7 @@ pub struct EvalArgs {
     /// instead of running a model.
     #[arg(long, value_name = "DIR")]
     boxes: Option<PathBuf>,
-    /// Where boxes, times, summary.json and report.html go.
+    /// Folder for boxes, times, summary.json and report.html.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Sequences at a time, each with a tracker of its own.
@@ -57,7 +57,7 @@ pub struct EvalArgs {
     /// Show another tracker's result folder in the report. May be repeated.
     #[arg(long, value_name = "[LABEL=]DIR")]
     compare: Vec<String>,
-    /// Write the boxes once more for other tools, below OUTPUT/pysot, pytracking or got10k.
+    /// Also write the boxes for other tools, into OUTPUT/pysot, pytracking or got10k.
     #[arg(long, value_enum)]
     layout: Vec<LayoutArg>,
     /// Name in tables and plots; the model's name if not given.
@@ -66,10 +66,10 @@ pub struct EvalArgs {
     /// Run finished sequences again.
     #[arg(long)]
     fresh: bool,
-    /// No sample frames in the report (faster, and a small file).
+    /// Leave sample frames out of the report: faster, and a smaller file.
     #[arg(long)]
     no_samples: bool,
-    /// Target-lost logic. Benchmarks score the authors' loop, so it is off unless asked for.
+    /// Whether the lost state acts. Benchmarks score the authors' loop, so it is off by default.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
     #[command(flatten)]
@@ -93,7 +93,7 @@ impl LayoutArg {
     }
 }
 
-/// A `--compare`: a folder of result files, and what its tracker is called.
+/// A `--compare`: a folder of result files and the name of their tracker.
 struct Compared {
     label: String,
     folder: PathBuf,
@@ -114,7 +114,7 @@ impl Compared {
     }
 }
 
-/// One tracker's boxes on the benchmark.
+/// The boxes of one tracker on the benchmark.
 struct Boxes {
     tracked: Vec<Tracked>,
     /// Sequences without a result, and why.
@@ -123,7 +123,7 @@ struct Boxes {
     settings: serde_json::Value,
 }
 
-/// A sequence with somebody's boxes.
+/// A sequence with the boxes of a tracker.
 struct Tracked {
     sequence: Sequence,
     result: SequenceResult,
@@ -135,7 +135,7 @@ impl EvalArgs {
         let mut protocol = Protocol::of(self.dataset.kind);
         protocol.exclude_absent |= self.exclude_absent;
         let entries = self.dataset.entries()?;
-        // Refused before the work, not after it.
+        // Checked before the evaluation, not after it.
         let compared = self
             .compare
             .iter()
@@ -357,7 +357,7 @@ impl EvalArgs {
                     protocol, sequence, boxes, confidence, &seconds, size,
                 )?)
             };
-            // Its own results are worth more than what they are compared with.
+            // A results folder that cannot be read must not cost the results of this run.
             match score() {
                 Ok(score) => scores.push(score),
                 Err(error) => eprintln!("warning: {label}: {}: {error:#}", one.sequence.name),
@@ -458,7 +458,7 @@ fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Res
     Ok(())
 }
 
-/// One bar for the sequences, one for the frames of those that are running.
+/// One progress bar for the sequences, one for the frames of the running ones.
 struct Bars {
     all: MultiProgress,
     sequences: ProgressBar,
@@ -514,7 +514,7 @@ impl Bars {
     fn clear(&self) {
         self.sequences.finish_and_clear();
         self.frames.finish_and_clear();
-        // A terminal that cannot be cleared is no failure of the evaluation.
+        // The evaluation is good even where the terminal cannot be cleared.
         let _ = self.all.clear();
     }
 }

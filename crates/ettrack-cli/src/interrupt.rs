@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run as if the source had ended: what was tracked is kept.
+//! Ctrl-C ends a run as the end of the source does, so that what was tracked is kept.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use anyhow::Context;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on SIGINT and SIGTERM only set a flag; the second one ends the process.
+/// From now on the first SIGINT or SIGTERM sets a flag, and the second one ends the process.
 pub fn watch() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
@@ -17,7 +17,7 @@ pub fn watch() -> anyhow::Result<()> {
     .context("cannot watch for Ctrl-C")
 }
 
-/// [`came`], for those who ask whether to go on.
+/// The opposite of [`came`], for callers that ask whether to go on.
 pub fn go_on() -> ControlFlow<()> {
     if came() {
         ControlFlow::Break(())
@@ -26,7 +26,7 @@ pub fn go_on() -> ControlFlow<()> {
     }
 }
 
-/// Whether a signal came.
+/// Whether a signal has come.
 pub fn came() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

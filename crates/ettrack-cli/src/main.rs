@@ -1,4 +1,4 @@
-//! The command line: parse, call, print. One file per subcommand.
+//! The command line: it parses, calls the libraries and prints. One file per subcommand.
 
 mod bench;
 mod console;
@@ -22,15 +22,15 @@ use clap::{ArgAction, Parser, Subcommand};
 
 /// Keep a camera on one chosen target, on the CPU, without ROS.
 ///
-/// Data go to standard output, messages to standard error.
+/// Data are written to standard output, messages to standard error.
 ///
 /// Exit codes: 0 done; 1 failed while working; 2 wrong usage or bad input (arguments, files, models,
-/// boxes that cannot be used).
+/// or boxes that cannot be used).
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// Say more on standard error: -v steps and libraries found, -vv details, -vvv everything.
-    /// The variable RUST_LOG overrides it.
+    /// Print more on standard error: -v steps and libraries found, -vv details, -vvv everything.
+    /// The environment variable RUST_LOG overrides it.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     console::start_log(cli.verbose);
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
-        // `ettrack … | head` is no failure: the reader has what it wanted.
+        // `ettrack … | head` is not a failure: the reader has read what it wanted.
         Err(error) if console::is_closed_stdout(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -12,10 +12,10 @@ use crate::console::{self, BadInput};
 
 /// List model folders and check them: manifest, checksums, tensors, one run of each graph.
 ///
-/// Fails where a model does, after all have been checked.
+/// All are checked. The exit code is 1 where one of them fails.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Model folders, or folders that hold some.
+    /// Model folders, or folders that hold model folders.
     #[arg(default_value = "models")]
     folders: Vec<PathBuf>,
     /// The ONNX Runtime library or its folder.
@@ -26,7 +26,7 @@ pub struct Models {
     json: bool,
 }
 
-/// What is said of a model.
+/// One line of the list.
 #[derive(Debug, serde::Serialize)]
 struct Entry {
     path: PathBuf,
@@ -85,7 +85,7 @@ impl Models {
     }
 }
 
-/// Adds `folder`, or the model folders in it.
+/// Adds `folder` itself, or the model folders in it.
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if folder.join("model.yaml").is_file() || folder.is_file() {
         found.push(folder.to_path_buf());

@@ -1,4 +1,4 @@
-//! `ettrack presence`: how often LOST and found are right.
+//! `ettrack presence`: how often the states LOST and TRACKING are right.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,9 +17,9 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Measure how often the states LOST and TRACKING are right, on sequences whose target disappears.
 ///
-/// Disappearances are made from real sequences, the same every time: frames are cut out for those of another place,
-/// the target is painted over with what lies beside it, or a board slides over it. Sequences that have disappearances
-/// of their own (simulated ones, marked ones) are used as they are with --edit none.
+/// The disappearances are edited into real sequences, the same every time: frames of another place are put in,
+/// the target is painted over with the background beside it, or a board slides over it. With --edit none, sequences whose
+/// truth says that the target is out of sight (simulated ones, for example) are used as they are.
 #[derive(Debug, Args)]
 pub struct PresenceArgs {
     /// otb100, uav123, uav123_10fps, nfs, lasot, got10k, vot or simulated.
@@ -37,14 +37,14 @@ pub struct PresenceArgs {
     /// How targets disappear; all three if not given (none for simulated sequences).
     #[arg(long, value_enum, value_delimiter = ',')]
     edit: Vec<EditArg>,
-    /// Write what the confidence is made of to this CSV file, a line per frame, to fit its weights to
-    /// (docs/lost.md).
+    /// Write the features that the confidence is computed from into this CSV file, one line per frame, so that its
+    /// weights can be fitted (docs/lost.md).
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Target-lost logic; off measures the confidence alone.
+    /// Whether the lost state acts. With off, only the confidence is measured.
     #[arg(long, value_enum, default_value_t = Lost::On)]
     lost: Lost,
     #[command(flatten)]
@@ -86,7 +86,7 @@ impl PresenceArgs {
             &self.sequence,
         )
         .map_err(|error| BadInput(error.to_string()))?;
-        // Refused before the work, not after it.
+        // Checked before the work, not after it.
         let features_file = self
             .features
             .as_deref()
@@ -156,7 +156,7 @@ impl PresenceArgs {
             bar.inc(sequence.len() as u64);
         }
         bar.finish_and_clear();
-        // Neither is lost to what happens to the other.
+        // Where one of the two outputs fails, the other is still written.
         let printed = self.print(&rows, &edits);
         if let Some(file) = features_file {
             file.write(features.as_str())?;

@@ -1,4 +1,4 @@
-//! The progress bar on standard error; it hides where that is no terminal.
+//! The progress bar on standard error. It is hidden where that is not a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +14,7 @@ pub fn bar(total: Option<u64>) -> ProgressBar {
             "{spinner} {pos} frames in {elapsed}",
         ),
     };
-    // A template that is none would only cost the words beside the bar.
+    // A template that cannot be parsed only costs the text beside the bar.
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

@@ -1,4 +1,4 @@
-//! `ettrack replay`: a bag through the node, without ROS.
+//! `ettrack replay`: runs a bag through the node, without ROS.
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub struct ReplayArgs {
     /// The bag to write: a folder that is not there yet.
     #[arg(long, value_name = "BAG")]
     output: PathBuf,
-    /// Write the images with the box drawn as well, on /tracker/overlay.
+    /// Also write the images with the box drawn, on /tracker/overlay.
     #[arg(long)]
     overlay: bool,
     /// The node's parameters, as config/tracker.yaml.
@@ -50,7 +50,7 @@ pub struct ReplayArgs {
     /// Threads of the network, instead of the parameters' num_threads.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=64))]
     threads: Option<u16>,
-    /// Side of the widest window that is searched, instead of the parameters' search_scale.
+    /// Scale of the widest search region, instead of the parameters' search_scale.
     #[arg(long, value_name = "X")]
     search_scale: Option<f64>,
     /// The ONNX Runtime library or its folder.
@@ -145,7 +145,7 @@ impl ReplayArgs {
     }
 }
 
-/// All but a failure to write is the caller's: a bag that is none, a topic that is not there, a taken name.
+/// Every error but a failure to write is bad input: not a bag, a missing topic, an output that exists.
 fn whose_error(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ReplayError>() {
         None => error,

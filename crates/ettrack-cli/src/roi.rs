@@ -1,4 +1,4 @@
-//! A target on the command line: `X,Y,W,H`.
+//! A target box on the command line: `X,Y,W,H`.
 
 use ettrack::geometry::BoundingBox;
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boxes_are_read_and_others_refused_with_what_is_wrong() {
+    fn reads_boxes_and_refuses_other_text_with_the_reason() {
         assert_eq!(
             parse_roi("1,2.5, 3,4"),
             Ok(BoundingBox::new(1.0, 2.5, 3.0, 4.0))

@@ -1,4 +1,4 @@
-//! `ettrack score`: what a node published, against the truth.
+//! `ettrack score`: the accuracy of what a node published.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use ettrack_eval::recording::{Truth, score_recording};
 
 use crate::console::{BadInput, stdout};
 
-/// Judge a recorded node: the answers in the bag ANSWERS against the truth for the images of another bag.
+/// Measure the accuracy of a recorded node: the answers in the bag ANSWERS against the truth for the images of another bag.
 ///
-/// Answers and images belong together by their stamps. Images count from the one on in which the target was chosen;
-/// one that was not answered is judged by the answer before it, which is what a follower had. Prints how many images
-/// there were, how many were answered, and the measures of one-pass evaluation.
+/// Answers and images are matched by their stamps. Images count from the one in which the target was chosen. An image
+/// without an answer is scored by the answer before it, because a follower would have used that one. Prints the number of
+/// images, the number of answers, and the measures of one-pass evaluation.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
     /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it.
@@ -20,10 +20,10 @@ pub struct ScoreArgs {
     /// The bag that was played.
     #[arg(long, value_name = "BAG")]
     bag: PathBuf,
-    /// Topic of vision_msgs/msg/Detection2DArray with the true boxes; none in it: not in sight.
+    /// Topic of vision_msgs/msg/Detection2DArray with the true boxes. An empty array says that the target is out of sight.
     #[arg(long, value_name = "TOPIC", required_unless_present = "truth")]
     truth_topic: Option<String>,
-    /// Text file with x,y,width,height of the target in each image of the bag; NaN where it is not in sight.
+    /// Text file with x,y,width,height of the target in each image of the bag; NaN where it is out of sight.
     #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
     truth: Option<PathBuf>,
     /// Topic of images, for a bag with several.

@@ -1,4 +1,4 @@
-//! `ettrack sequences`: a benchmark's sequences for other programs.
+//! `ettrack sequences`: lists a benchmark's sequences for other programs.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use clap::Args;
 use crate::console::stdout;
 use crate::dataset_args::DatasetArgs;
 
-/// List a benchmark's sequences for another tracker to run on: a line of JSON each.
+/// List a benchmark's sequences for another tracker to run on, one line of JSON each.
 ///
-/// Its boxes are then scored by `ettrack eval --boxes`. A sequence that cannot be read is reported and does not stop the
-/// others; the exit code is then 1.
+/// `ettrack eval --boxes` scores the boxes of that tracker. A sequence that cannot be read is reported and does not stop
+/// the others; the exit code is then 1.
 #[derive(Debug, Args)]
 pub struct SequencesArgs {
     #[command(flatten)]
@@ -22,9 +22,9 @@ pub struct SequencesArgs {
 /// One line.
 #[derive(serde::Serialize)]
 struct Line {
-    /// Name of the run; its boxes belong in NAME.txt.
+    /// Name of the run; its boxes are expected in NAME.txt.
     name: String,
-    /// What the benchmark calls the upper-left pixel, 0 or 1: to be added to x and y of boxes that are written.
+    /// The benchmark's coordinate of the upper-left pixel, 0 or 1. Add it to x and y of the boxes that you write.
     first_pixel: f64,
     /// x, y, width and height of the target in the first frame, 0-based.
     first_box: [f64; 4],

@@ -1,4 +1,4 @@
-//! `ettrack simulate`: a rendered flight with truth.
+//! `ettrack simulate`: renders a flight with its true boxes.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::console::BadInput;
 use crate::interrupt;
 
-/// Render a drone's flight behind a car, with truth: input for trackers that anyone can make.
+/// Render a drone's flight behind a car, with the true boxes: a test sequence that anyone can make.
 ///
-/// The target is followed in the open, passed by look-alikes, shaken and blurred, hidden under a bridge and left out
-/// of the picture for a while. The same options give the same frames. A folder is in OTB's layout (img,
+/// The target is seen in the open, is passed by look-alikes, is shaken and blurred, is hidden under a bridge, and leaves
+/// the picture for a while. The same options give the same frames. A folder is in OTB's layout (img,
 /// groundtruth_rect.txt, and visibility.txt beside it) and can be given to `ettrack eval --dataset simulated`, a bag to
 /// `ettrack replay` or `ros2 bag play`.
 #[derive(Debug, Args)]
@@ -26,13 +26,13 @@ pub struct SimulateArgs {
     /// Pictures in a folder, or a rosbag2 bag (mcap).
     #[arg(long, value_enum, default_value_t = Format::Folder)]
     format: Format,
-    /// Chooses place, cars and flight.
+    /// Seed of the random numbers that choose place, cars and flight.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Frames to render.
     #[arg(long, value_name = "N", default_value_t = 300)]
     frames: u32,
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, value_name = "HZ", default_value_t = 30.0)]
     rate: f64,
     /// Pixels per row.

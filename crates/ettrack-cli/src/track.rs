@@ -1,4 +1,4 @@
-//! `ettrack track`: one target through a folder, video, camera or bag.
+//! `ettrack track`: tracks one target through a folder, video, camera or bag.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -28,8 +28,8 @@ use crate::tracker_args::{Lost, TrackerArgs};
 /// SOURCE is a folder of pictures (in natural order), a video file or a camera such as /dev/video0 (both through
 /// ffmpeg), or a ROS 2 bag (folder or file; sqlite3 or mcap). Ctrl-C ends the run and keeps what was tracked.
 ///
-/// A frame that cannot be read is said and counted, and the target counts as lost in it. A source whose frames
-/// change their size ends with an error.
+/// A frame that cannot be read is reported and counted, and the target counts as lost in it. Frames that change
+/// their size end the run with an error.
 #[derive(Debug, Args)]
 pub struct TrackArgs {
     /// Folder of pictures, video, camera (/dev/videoN) or bag.
@@ -40,28 +40,28 @@ pub struct TrackArgs {
     /// Model folder.
     #[arg(long, value_name = "DIR", default_value = "models/ettrack-nano")]
     model: PathBuf,
-    /// Where the boxes go; standard output if not given.
+    /// File for the boxes; standard output if not given.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How the boxes are written.
+    /// Layout of the boxes.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// Write the frames with the box drawn: .gif, or a video that ffmpeg knows (.mp4, .mkv, .webm, .avi).
+    /// Write the frames with the box drawn, as .gif or as a video that ffmpeg writes (.mp4, .mkv, .webm, .avi).
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Pictures a second of the saved video; the source's where it is known, else 30.
+    /// Frames per second of the saved video; the source's rate where it is known, else 30.
     #[arg(long, value_name = "N", value_parser = parse_rate, requires = "save")]
     rate: Option<f64>,
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
     image_topic: Option<String>,
-    /// Leave out so many frames at the beginning.
+    /// Skip this many frames at the beginning.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
-    /// Stop after so many frames.
+    /// Stop after this many frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Target-lost logic.
+    /// Whether the lost state acts.
     #[arg(long, value_enum, default_value_t = Lost::Model)]
     lost: Lost,
     #[command(flatten)]
@@ -98,7 +98,7 @@ impl Format {
         }
     }
 
-    /// Layouts that toolkits judge hold boxes as the authors write them; the others are for those who steer by them.
+    /// Layouts of evaluation toolkits hold boxes as the tracker's authors write them; the csv layout holds them as they are.
     fn track_to_write(self, tracker: &Tracker, track: &Track) -> Track {
         let bounding_box = match self {
             Self::Csv => track.bounding_box,
@@ -137,7 +137,7 @@ impl Format {
     }
 }
 
-/// Where the rows go.
+/// The output of the rows.
 enum Rows {
     Stdout(Box<dyn Write>),
     File(BufWriter<File>, PendingFile, PathBuf),
@@ -154,7 +154,7 @@ impl Rows {
         Ok(Self::File(BufWriter::new(file), pending, path.to_owned()))
     }
 
-    /// Writes by `write`; standard output is handed on at once, for those who read along.
+    /// Writes a row by `write`. Standard output is flushed at once, for programs that read along.
     fn write(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
@@ -181,13 +181,13 @@ impl Rows {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 struct Summary {
     frames: u64,
     lost: u64,
     unreadable: u64,
-    /// Frames of a camera that nobody had time for.
+    /// Frames of a camera that were dropped because the tracker was busy.
     overtaken: u64,
     updates: u32,
     time: Duration,
@@ -240,7 +240,7 @@ impl TrackArgs {
         if let Some(video) = &mut video {
             video.push(&frame, &track)?;
         }
-        // What was tracked until something fails is kept.
+        // Rows that were written before a failure are kept.
         let mut failure = rows
             .write(|mut out| self.format.heading(&mut out))
             .and_then(|()| rows.write(|mut out| self.format.row(&mut out, first.index, &track)))
@@ -281,7 +281,7 @@ impl TrackArgs {
                     bar.suspend(|| tracing::warn!("{error}"));
                     (track.state, track.confidence) = (TrackState::Lost, 0.0);
                     summary.unreadable += 1;
-                    // The video has a picture for every row.
+                    // The video has one picture per row.
                     let repeated = video.as_mut().map_or(Ok(()), |video| video.repeat(&track));
                     repeated.map_err(Into::into)
                 }
@@ -307,7 +307,7 @@ impl TrackArgs {
         Ok(video?)
     }
 
-    /// The files to write must be two, and the video one that can be written.
+    /// The two output files must differ, and the video must be of a kind that can be written.
     fn check_outputs(&self) -> anyhow::Result<()> {
         if let (Some(rows), Some(video)) = (&self.output, &self.save) {
             ensure!(
@@ -325,7 +325,7 @@ impl TrackArgs {
         }
     }
 
-    /// What is written must not replace what is `read`.
+    /// No output may replace a file of the source (`read`).
     fn check_source(&self, read: &[PathBuf]) -> anyhow::Result<()> {
         for (option, path) in [("--output", &self.output), ("--save", &self.save)] {
             let Some(path) = path else { continue };
@@ -371,7 +371,7 @@ impl TrackArgs {
     }
 }
 
-/// One step of the tracker, and the frame that it was.
+/// Tracks one frame and returns the frame with its track.
 fn follow<'a>(
     tracker: &mut Tracker,
     image: &'a ImageBuffer,
@@ -387,7 +387,7 @@ fn follow<'a>(
 /// The video that is written.
 struct Annotated {
     writer: VideoWriter,
-    /// The last frame that could be read, as it came.
+    /// The last frame that could be read, without drawing.
     last: RgbImage,
 }
 
@@ -398,7 +398,7 @@ impl Annotated {
         Ok(self.repeat(track)?)
     }
 
-    /// Adds the last frame once more, in place of one that cannot be read.
+    /// Adds the last frame again, in place of one that cannot be read.
     fn repeat(&mut self, track: &Track) -> Result<(), VideoError> {
         let mut picture = self.last.clone();
         ettrack_picture::draw_track(&mut picture, track);

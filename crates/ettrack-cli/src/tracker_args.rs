@@ -1,4 +1,4 @@
-//! The arguments that say which tracker runs and how, shared by the subcommands that track.
+//! The arguments that choose the tracker and its settings, shared by the subcommands that track.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
 
 use crate::console::BadInput;
 
-/// Whether the target-lost logic acts.
+/// Whether the lost state acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lost {
-    /// Never: the authors' loop, exactly.
+    /// Never: exactly the authors' loop.
     Off,
     /// As the model's folder says.
     Model,
@@ -26,7 +26,7 @@ pub enum Lost {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tracker")]
 pub struct TrackerArgs {
-    /// Threads of the network; 0 takes the processors there are, at most four.
+    /// Threads of the network; 0 takes one per processor, at most four.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=64))]
     pub threads: u16,
     /// The ONNX Runtime library or its folder.
@@ -35,12 +35,12 @@ pub struct TrackerArgs {
     /// Which of the model's sets of constants to use.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub constants: String,
-    /// Side of the widest window that is searched, against the authors' (1 to 8): a frame that does not show the target in
-    /// the usual window is looked at again this much wider.
+    /// Scale of the widest search region against the authors' (1 to 8). A frame whose usual search region does not show
+    /// the target is searched again in one that is this much wider.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub search_scale: f64,
-    /// Replace a constant: window_influence, penalty_k, learning_rate, kept_shape, or a setting of the target-lost logic
-    /// such as lost.lost_below. May be repeated.
+    /// Replace a constant of the model (window_influence, penalty_k, …) or a setting of the lost state such as
+    /// lost.lost_below. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl TrackerArgs {
         let mut settings: LostSettings = serde_json::from_value(settings)
             .map_err(|error| BadInput(format!("--set lost.…: {error}")))?;
         let lost = match lost {
-            // Not `LostMode::Off`: what makes the confidence can be set all the same.
+            // Not `LostMode::Off`: the weights of the confidence can still be set.
             Lost::Off => {
                 settings.enabled = false;
                 LostMode::Settings(settings)
@@ -130,7 +130,7 @@ fn set_constant(
     Ok(())
 }
 
-/// Sets `key` (dots lead into inner settings) to a value of the type that is there.
+/// Sets `key` (dots lead into inner settings) to a value of the same type as the present one.
 fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow::Result<()> {
     let unknown = |at: &serde_json::Value| {
         let known = at
@@ -161,7 +161,7 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
     Ok(())
 }
 
-/// Opens the model once more than needed, so that a wrong model is refused before any work begins.
+/// Opens the model once before the work, so that a wrong model is refused early.
 pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
     let tracker = Tracker::open(&model.path, options)
         .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;

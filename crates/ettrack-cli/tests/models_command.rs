@@ -13,7 +13,7 @@ fn ettrack(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn models_lists_what_works_and_fails_where_one_does_not() {
+fn lists_all_models_and_fails_when_one_of_them_is_unusable() {
     let output = ettrack(&["models", MODEL]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
@@ -46,10 +46,10 @@ fn models_lists_what_works_and_fails_where_one_does_not() {
     assert_eq!(output.status.code(), Some(2), "no model is bad input");
 }
 
-/// As caches of models, Nix and stow lay them out.
+/// Caches of models, Nix and stow make such folders.
 #[cfg(unix)]
 #[test]
-fn a_model_whose_files_are_links_is_a_model() {
+fn opens_a_model_folder_whose_files_are_links() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (blobs, model) = (
         folder.path().join("blobs"),
@@ -73,14 +73,14 @@ fn a_model_whose_files_are_links_is_a_model() {
 }
 
 #[test]
-fn weights_in_a_file_of_their_own_are_refused_as_that() {
+fn refuses_an_onnx_file_with_external_data_by_that_reason() {
     use sha2::{Digest, Sha256};
     let folder = tempfile::tempdir().expect("a temporary folder");
     let model = folder.path().join("micro_model");
     std::fs::create_dir(&model).expect("made");
     let source = ettrack_testing::repository(MODEL);
     std::fs::copy(source.join("template.onnx"), model.join("template.onnx")).expect("copied");
-    // What a tensor holds that names its file.
+    // The bytes of a tensor whose data lie in another file.
     let graph = b"\x0a\x08location\x12\x0ctrack.data\0\0";
     std::fs::write(model.join("track.onnx"), graph).expect("written");
     let manifest = std::fs::read_to_string(source.join("model.yaml")).expect("read");
@@ -103,7 +103,7 @@ fn weights_in_a_file_of_their_own_are_refused_as_that() {
 }
 
 #[test]
-fn bench_measures_every_model() {
+fn bench_measures_every_model_in_the_list() {
     let output = ettrack(&[
         "bench", "--model", MODEL, "--model", MODEL, "--frames", "5", "--size", "64x48", "--json",
     ]);

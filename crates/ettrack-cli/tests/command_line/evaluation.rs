@@ -1,0 +1,190 @@
+//! `ettrack eval`, `sequences` and `presence`.
+
+use super::*;
+
+/// A sequence in OTB's layout below `root` with the frames of `pictures`.
+fn sequence(root: &Path, name: &str, count: usize) {
+    pictures(&root.join(name).join("img"), count);
+    let truth: String = (0..count)
+        .map(|k| format!("{},20,22,22\n", 20 + 2 * k))
+        .collect();
+    fs::write(root.join(name).join("groundtruth_rect.txt"), truth).unwrap();
+}
+
+#[test]
+fn an_evaluation_reports_what_it_ran_and_continues_after_a_failed_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("otb"), folder.path().join("out"));
+    sequence(&root, "Couple", 4);
+    sequence(&root, "Deer", 4);
+    fs::write(root.join("Deer/img/2.png"), "no picture").unwrap();
+    let model = model();
+    let eval = |arguments: &[&str]| {
+        let paths = [root.to_str().unwrap(), "--output", out.to_str().unwrap()];
+        let all = ["eval", "--dataset=otb100", "--model", &model, "--root"];
+        ettrack(&[&all[..], &paths, arguments].concat())
+    };
+    let report = || fs::read_to_string(out.join("report.html")).unwrap();
+
+    let (table, errors) = expect(&eval(&[]), 1);
+    assert!(table.contains("Couple"), "{table}");
+    assert!(
+        errors.contains("Deer") && errors.contains("1 of 2 sequences have no result"),
+        "{errors}"
+    );
+    for text in [
+        "One-pass evaluation, 1 sequences, 4 frames",
+        "Sequences without a result: 1",
+        "<th>sequence</th>",
+        "mean over the sequences",
+    ] {
+        assert!(report().contains(text), "{text}");
+    }
+
+    let spatial = ["--evaluation=sre", "--sequence=Couple"];
+    expect(&eval(&spatial), 0);
+    for text in [
+        "Spatial robustness evaluation, 12 runs, 48 frames",
+        "<h2>Runs</h2>",
+        "<td>Couple@scale_8</td>",
+        "of all frames of its runs, the benchmark's is the mean over the sequences",
+    ] {
+        assert!(report().contains(text), "{text}");
+    }
+    let (_, errors) = expect(&eval(&spatial), 0);
+    assert!(
+        errors.contains("12 of 12 runs were already done"),
+        "{errors}"
+    );
+
+    // Results of other sequences are kept.
+    let (_, errors) = expect(&eval(&["--sequence=Couple", "--fresh"]), 0);
+    assert!(!errors.contains("already done"), "{errors}");
+    let (_, errors) = expect(&eval(&spatial), 0);
+    assert!(errors.contains("12 of 12 runs"), "{errors}");
+
+    // Results to compare with may be damaged.
+    let theirs = folder.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("Couple.txt"), "1,2,3,NaN\n").unwrap();
+    let compare = format!("--compare=Theirs={}", theirs.display());
+    let (_, errors) = expect(&eval(&["--sequence=Couple", &compare]), 0);
+    assert!(errors.contains("warning: Theirs: Couple: "), "{errors}");
+    assert!(out.join("summary.json").is_file());
+
+    let (_, errors) = expect(&eval(&["--subset=test"]), 2);
+    assert!(errors.contains("otb100 has no subset"), "{errors}");
+}
+
+#[test]
+fn scores_the_boxes_and_times_of_another_tracker_on_the_listed_sequences() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, theirs) = (folder.path().join("otb"), folder.path().join("theirs"));
+    sequence(&root, "Couple", 4);
+    sequence(&root, "Deer", 4);
+    fs::write(root.join("Deer/groundtruth_rect.txt"), "1,2,3\n").unwrap();
+    let root = root.to_str().unwrap();
+    let list = |arguments: &[&str]| {
+        ettrack(
+            &[
+                &["sequences", "--dataset=otb100", "--root", root],
+                arguments,
+            ]
+            .concat(),
+        )
+    };
+
+    let (lines, errors) = expect(&list(&[]), 1);
+    assert!(
+        errors.contains("Deer") && errors.contains("1 of 2 sequences cannot be read"),
+        "{errors}"
+    );
+    let line: serde_json::Value = serde_json::from_str(lines.trim()).unwrap();
+    assert_eq!(
+        (&line["name"], &line["first_pixel"]),
+        (&"Couple".into(), &1.0.into())
+    );
+    assert_same(&line["first_box"], &[19.0, 19.0, 22.0, 22.0]);
+    let frames: Vec<PathBuf> = serde_json::from_value(line["frames"].clone()).unwrap();
+    assert!(frames.len() == 4 && frames.iter().all(|frame| frame.is_file()));
+    let (lines, _) = expect(&list(&["--evaluation=sre", "--sequence=Couple"]), 0);
+    assert!(lines.lines().count() == 12 && lines.contains("Couple@scale_8"));
+
+    // A perfect tracker at two frames per second.
+    fs::create_dir_all(theirs.join("boxes")).unwrap();
+    fs::create_dir_all(theirs.join("times")).unwrap();
+    let truth = Path::new(root).join("Couple/groundtruth_rect.txt");
+    fs::copy(truth, theirs.join("boxes/Couple.txt")).unwrap();
+    fs::write(theirs.join("times/Couple_time.txt"), "9\n0.5\n0.5\n0.5\n").unwrap();
+    let out = folder.path().join("out");
+    let theirs = theirs.to_str().unwrap();
+    let paths = ["--boxes", theirs, "--output", out.to_str().unwrap()];
+    let eval = [
+        "eval",
+        "--dataset=otb100",
+        "--sequence=Couple",
+        "--root",
+        root,
+    ];
+    let (table, _) = expect(&ettrack(&[&eval[..], &paths].concat()), 0);
+    let row = table.lines().find(|row| row.starts_with("Couple")).unwrap();
+    assert!(row.contains("0.952") && row.ends_with(" 2.0"), "{row}");
+
+    fs::write(Path::new(theirs).join("times/Couple_time.txt"), "soon").unwrap();
+    let (_, errors) = expect(&ettrack(&[&eval[..], &paths].concat()), 1);
+    assert!(
+        errors.contains("Couple_time.txt:1: expected a number"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn presence_records_the_features_behind_the_confidence_of_each_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    sequence(&folder.path().join("otb"), "Couple", 45);
+    let table = folder.path().join("features.csv");
+    let model = model();
+    let output = ettrack(&[
+        "presence",
+        "--dataset=otb100",
+        "--root",
+        folder.path().join("otb").to_str().unwrap(),
+        "--model",
+        &model,
+        "--edit=board,paint",
+        "--features",
+        table.to_str().unwrap(),
+    ]);
+    expect(&output, 0);
+    let table = fs::read_to_string(table).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    let of = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
+    // All frames except the first, for both edits. The board covers and uncovers the target over two frames in the middle.
+    assert_eq!(rows.len(), 1 + 2 * 44);
+    let count = |name: &str, value: &str| {
+        rows[1..]
+            .iter()
+            .filter(|row| row[of(name)] == value)
+            .count()
+    };
+    assert_eq!((count("edit", "board"), count("edit", "paint")), (44, 44));
+    assert_eq!(
+        (count("sight", "absent"), count("sight", "partly")),
+        (2 * 16, 18)
+    );
+    for row in &rows[1..] {
+        assert_eq!(row.len(), rows[0].len());
+        let number = |name: &str| row[of(name)].parse::<f64>().unwrap();
+        assert!((-6.0..=6.0).contains(&number("score")), "{row:?}");
+        for share in ["overlap", "confidence", "second", "spread", "agreement"] {
+            assert!((0.0..=1.0).contains(&number(share)), "{share}: {row:?}");
+        }
+    }
+    // The features differ from frame to frame.
+    let scores: std::collections::BTreeSet<_> =
+        rows[1..].iter().map(|row| row[of("score")]).collect();
+    assert!(scores.len() > 10, "{scores:?}");
+}

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ettrack::tracker::lost::LostSettings;
-use ettrack::tracker::{LostMode, TrackError, Tracker, TrackerOptions};
+use ettrack::{LostMode, LostSettings, TrackError, Tracker, TrackerOptions};
 
 use super::parameters::Parameters;
 use super::{ModelInfo, NodeTracker, TrackerSettings};
@@ -15,14 +14,11 @@ use super::{ModelInfo, NodeTracker, TrackerSettings};
 /// As [`Tracker::open`].
 pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), TrackError> {
     let library = &parameters.onnxruntime_library;
-    let options = TrackerOptions {
-        threads: usize::try_from(parameters.num_threads).unwrap_or(0),
-        library: (!library.is_empty()).then(|| library.into()),
-        constants: parameters.constants.clone(),
-        overrides: Default::default(),
-        search_scale: parameters.search_scale,
-        lost: LostMode::FromModel,
-    };
+    let options = TrackerOptions::default()
+        .with_threads(usize::try_from(parameters.num_threads).unwrap_or(0))
+        .with_library((!library.is_empty()).then(|| library.into()))
+        .with_constants(&parameters.constants)
+        .with_search_scale(parameters.search_scale);
     let path = find_model(
         &parameters.model_path,
         std::env::var_os("AMENT_PREFIX_PATH"),
@@ -71,15 +67,14 @@ impl NodeTracker for Tracker {
 impl TrackerSettings {
     /// The model's settings with those put over them that are given here.
     pub fn over(&self, model: &LostSettings) -> LostSettings {
-        LostSettings {
-            enabled: self.lost_detection,
-            lost_below: self.confidence_threshold.unwrap_or(model.lost_below),
-            found_above: self.recovery_threshold.unwrap_or(model.found_above),
-            lost_after: self.lost_after_frames.unwrap_or(model.lost_after),
-            found_after: self.found_after_frames.unwrap_or(model.found_after),
-            widen_most: self.widest_search.unwrap_or(model.widen_most),
-            ..model.clone()
-        }
+        let mut settings = model.clone();
+        settings.enabled = self.lost_detection;
+        settings.lost_below = self.confidence_threshold.unwrap_or(model.lost_below);
+        settings.found_above = self.recovery_threshold.unwrap_or(model.found_above);
+        settings.lost_after = self.lost_after_frames.unwrap_or(model.lost_after);
+        settings.found_after = self.found_after_frames.unwrap_or(model.found_after);
+        settings.widen_most = self.widest_search.unwrap_or(model.widen_most);
+        settings
     }
 }
 

@@ -75,6 +75,9 @@ def test_the_known_settings_are_the_runtimes() -> None:
         body = (source / file).read_text().split(f"pub struct {struct} {{")[1].split("\n}")[0]
         return set(re.findall(r"^    pub (\w+):", body, re.MULTILINE))
 
-    assert fields("model/manifest.rs", "Constants") == set(CONSTANTS)
-    assert fields("tracker/lost.rs", "LostSettings") == set(LOST)
-    assert fields("tracker/lost.rs", "Weights") == set(WEIGHTS)
+    lost = (source / "model/lost.rs").read_text()
+    weights = lost.split("\nweights_and_features! {")[1].split("\n}")[0]
+    constants = "".join(path.read_text() for path in (source / "families").glob("*.rs"))
+    assert set(re.findall(r'Constant::(?:needed|optional)\(\s*"(\w+)"', constants)) == set(CONSTANTS)
+    assert fields("model/lost.rs", "LostSettings") == set(LOST)
+    assert {"bias", *re.findall(r"^    (\w+) = ", weights, re.MULTILINE)} == set(WEIGHTS)

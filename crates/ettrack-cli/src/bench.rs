@@ -9,7 +9,7 @@ use clap::Args;
 use ettrack::frame::{Encoding, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::model::runtime::Runtime;
-use ettrack::tracker::{LostMode, SingleObjectTracker, StageTimings, Tracker, TrackerOptions};
+use ettrack::tracker::{LostMode, StageTimings, Tracker, TrackerOptions};
 use serde::Serialize;
 
 use crate::console::{self, BadInput};
@@ -122,13 +122,11 @@ impl Bench {
         Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput(error.to_string()))?;
         let mut runners = Vec::with_capacity(self.models.len());
         for path in &self.models {
-            let options = TrackerOptions {
-                threads: usize::from(self.threads),
-                library: self.onnxruntime.clone(),
+            let options = TrackerOptions::default()
+                .with_threads(usize::from(self.threads))
+                .with_library(self.onnxruntime.clone())
                 // The authors' loop: a lost target would change the window's size.
-                lost: LostMode::Off,
-                ..TrackerOptions::default()
-            };
+                .with_lost(LostMode::Off);
             let before = resident_mib();
             let mut tracker = Tracker::open(path, &options)
                 .with_context(|| BadInput(format!("model {} cannot be used", path.display())))?;

@@ -1,13 +1,11 @@
 //! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use ettrack::model::ModelFolder;
-use ettrack::tracker::Tracker;
+use ettrack::{ModelFolder, Tracker};
 use ettrack_eval::archive::{has_server, write_archive};
 use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
@@ -19,7 +17,6 @@ use ettrack_eval::runner::{Outcome, Progress, run};
 use ettrack_eval::score::{SequenceScore, Summary, TrackerScore, score_sequence};
 use ettrack_files::write_file;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 
 use crate::console::{BadInput, stdout};
 use crate::dataset_args::DatasetArgs;
@@ -190,16 +187,9 @@ impl EvalArgs {
             .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
-        // The manifest holds the checksums of the graphs, and opening the model has checked them.
-        let manifest = fs::read(model.manifest_path())
-            .with_context(|| format!("cannot read {}", model.manifest_path().display()))?;
-        let checksum: String = Sha256::digest(&manifest)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let settings = serde_json::json!({
             "model": model.manifest.name,
-            "model_yaml_sha256": checksum,
+            "model_yaml_sha256": model.checksum(),
             "constants": self.tracker.constants,
             "set": self.tracker.set,
             "search_scale": self.tracker.search_scale,
@@ -215,7 +205,7 @@ impl EvalArgs {
         let bars = Bars::new(entries.len());
         let outcomes = run(
             entries,
-            &|| Ok(Box::new(Tracker::open(&model.path, &options)?)),
+            &|| Ok(Box::new(Tracker::from_model(model.clone(), &options)?)),
             &results,
             &fingerprint,
             usize::from(self.jobs),

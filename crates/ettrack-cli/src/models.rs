@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use ettrack::model::ModelFolder;
-use ettrack::tracker::{Tracker, TrackerOptions};
+use ettrack::{ModelFolder, Tracker, TrackerOptions};
 
 use crate::console::{self, BadInput};
 
@@ -57,11 +56,9 @@ impl Models {
                 "no model folder (one with a model.yaml) in {searched}"
             )));
         }
-        let options = TrackerOptions {
-            threads: 1,
-            library: self.onnxruntime.clone(),
-            ..TrackerOptions::default()
-        };
+        let options = TrackerOptions::default()
+            .with_threads(1)
+            .with_library(self.onnxruntime.clone());
         let entries: Vec<Entry> = folders
             .iter()
             .map(|folder| check(folder, &options))
@@ -113,9 +110,7 @@ fn check(path: &Path, options: &TrackerOptions) -> Entry {
     Entry {
         path: path.to_path_buf(),
         name: manifest.as_ref().map(|manifest| manifest.name.clone()),
-        family: manifest
-            .as_ref()
-            .map(|manifest| manifest.family.to_string()),
+        family: manifest.as_ref().map(|manifest| manifest.family.clone()),
         description: manifest.map(|manifest| manifest.description),
         parameters: cost.map(|cost| cost.parameters),
         macs_track: cost.map(|cost| cost.macs_track),

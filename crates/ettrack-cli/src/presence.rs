@@ -119,7 +119,7 @@ impl PresenceArgs {
             .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
-        let mut tracker = Tracker::open(&model.path, &options)?;
+        let mut tracker = Tracker::from_model(model.clone(), &options)?;
         let bar = ProgressBar::new(made.iter().map(|one| one.len() as u64).sum());
         let style = ProgressStyle::with_template(
             "frames {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",

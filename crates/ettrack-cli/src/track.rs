@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::model::ModelFolder;
-use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackState, Tracker};
+use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource};
 use ettrack_media::video::{VideoError, VideoWriter};
@@ -345,7 +345,7 @@ impl TrackArgs {
         let bad = |error: &dyn std::fmt::Display| BadInput(error.to_string());
         let folder = ModelFolder::open(&self.model).map_err(|error| bad(&error))?;
         let options = self.tracker.options(&folder, self.lost)?;
-        let tracker = Tracker::open(&self.model, &options).map_err(|error| bad(&error))?;
+        let tracker = Tracker::from_model(folder, &options).map_err(|error| bad(&error))?;
         tracing::info!(
             "model {}, ONNX Runtime {} ({})",
             tracker.manifest().name,

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use ettrack::model::ModelFolder;
-use ettrack::model::manifest::{Constants, Manifest};
-use ettrack::tracker::lost::LostSettings;
-use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
+use ettrack::families;
+use ettrack::model::Constants;
+use ettrack::{LostMode, LostSettings, ModelFolder, Tracker, TrackerOptions};
 
 use crate::console::BadInput;
 
@@ -59,7 +58,7 @@ impl TrackerArgs {
             if let Some(key) = key.strip_prefix("lost.") {
                 set_lost(&mut settings, key, value)?;
             } else {
-                set_constant(&mut overrides, &model.manifest, key, value)?;
+                set_constant(&mut overrides, model, key, value)?;
             }
         }
         let mut settings: LostSettings = serde_json::from_value(settings)
@@ -76,57 +75,50 @@ impl TrackerArgs {
                 LostMode::Settings(settings)
             }
         };
-        Ok(TrackerOptions {
-            threads: self.threads.into(),
-            library: self.onnxruntime.clone(),
-            constants: self.constants.clone(),
-            overrides,
-            search_scale: self.search_scale,
-            lost,
-        })
+        Ok(TrackerOptions::default()
+            .with_threads(self.threads.into())
+            .with_library(self.onnxruntime.clone())
+            .with_constants(&self.constants)
+            .with_overrides(overrides)
+            .with_search_scale(self.search_scale)
+            .with_lost(lost))
     }
 }
 
 fn set_constant(
     constants: &mut Constants,
-    model: &Manifest,
+    model: &ModelFolder,
     key: &str,
     value: &str,
 ) -> anyhow::Result<()> {
-    let unknown = || {
-        let known: String = model
-            .constant_names()
-            .map(|name| format!("{name}, "))
-            .collect();
-        BadInput(format!(
-            "--set {key}: expected {known}lost.NAME for {} (family {})",
-            model.name, model.family
-        ))
+    let family = families::family_of(model).map_err(|error| BadInput(error.to_string()))?;
+    let known = || {
+        let constants = family.constants().iter();
+        constants.filter(|constant| constant.applies_to(&model.manifest))
     };
-    if !model.constant_names().any(|name| name == key) {
-        return Err(unknown().into());
-    }
-    let (slot, range) = match key {
-        "window_influence" => (&mut constants.window_influence, 0.0..=1.0),
-        "penalty_k" => (&mut constants.penalty_k, 0.0..=f64::MAX),
-        "learning_rate" => (&mut constants.learning_rate, 0.0..=1.0),
-        "kept_shape" => (&mut constants.kept_shape, 0.0..=1.0),
-        _ => return Err(unknown().into()),
-    };
-    let number: f64 = value
-        .parse()
-        .ok()
-        .filter(|number| range.contains(number))
+    let constant = known()
+        .find(|constant| constant.name == key)
         .ok_or_else(|| {
+            let names: String = known()
+                .map(|constant| format!("{}, ", constant.name))
+                .collect();
             BadInput(format!(
-                "--set {key}={value}: expected {}",
-                match *range.end() {
-                    f64::MAX => "a number of 0 or more".to_owned(),
-                    end => format!("a number from {} to {end}", range.start()),
-                }
+                "--set {key}: expected {names}lost.NAME for {} (family {})",
+                model.manifest.name, model.manifest.family
             ))
         })?;
-    *slot = Some(number);
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| constant.range.contains(number))
+        .ok_or_else(|| {
+            BadInput(format!(
+                "--set {key}={value}: expected {} ({})",
+                constant.expected(),
+                constant.description
+            ))
+        })?;
+    constants.set(key, number);
     Ok(())
 }
 
@@ -163,7 +155,7 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
 
 /// Opens the model once before the work, so that a wrong model is refused early.
 pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
-    let tracker = Tracker::open(&model.path, options)
+    let tracker = Tracker::from_model(model.clone(), options)
         .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
     tracing::info!(
         "model {}, ONNX Runtime {} at {}",

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
+use ettrack::families::family_of;
 use ettrack::frame::{Encoding, Frame};
 use ettrack::geometry::BoundingBox;
-use ettrack::model::network::WantedOutput;
 use ettrack::model::{ModelFolder, Network, NetworkOptions};
 use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
 use ndarray::{Array, Array3, ArrayView1, Dimension};
@@ -68,15 +68,20 @@ pub struct FedNetwork {
 }
 
 impl FedNetwork {
-    pub fn open(folder: &ModelFolder, outputs: &[WantedOutput<'_>]) -> Self {
+    /// With the outputs that the model's family reads.
+    pub fn open(folder: &ModelFolder) -> Self {
         let options = NetworkOptions {
             threads: 1,
             ..NetworkOptions::default()
         };
+        let family = family_of(folder).expect("a known family");
         let input = &folder.manifest.input;
         Self {
-            network: Network::open(folder, outputs, &options)
-                .expect("a model that fits its manifest"),
+            network: Network::open(folder, &options, |size| {
+                let outputs = family.outputs(&folder.manifest, size);
+                Ok(outputs.expect("the outputs of its family"))
+            })
+            .expect("a model that fits its manifest"),
             cropper: Cropper::new(),
             normalization: Normalization::new(false, input.scale, input.mean, input.std),
         }
@@ -123,11 +128,9 @@ fn whole(
 
 /// A tracker that runs the authors' loop alone.
 pub fn follower(folder: &Path) -> Tracker {
-    let options = TrackerOptions {
-        threads: 1,
-        lost: LostMode::Off,
-        ..TrackerOptions::default()
-    };
+    let options = TrackerOptions::default()
+        .with_threads(1)
+        .with_lost(LostMode::Off);
     Tracker::open(folder, &options).expect("a model that fits its manifest")
 }
 

@@ -5,9 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use ettrack::frame::{Encoding, Frame};
-use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{LostMode, SingleObjectTracker, Tracker, TrackerOptions};
+use ettrack::{BoundingBox, Encoding, Frame, LostMode, Tracker, TrackerOptions};
 
 thread_local! {
     /// Allocations of this thread; other tests run on other threads.
@@ -17,11 +15,11 @@ thread_local! {
 struct Counting;
 
 fn count() {
-    // A thread that ends has no counter any more, and nobody who reads it.
+    // The counter of a thread that ends is gone, and no test reads it.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: all is handed to the system's allocator unchanged; counting allocates nothing.
+// SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -52,11 +50,7 @@ fn frames_after_the_second_allocate_nothing() {
         (Encoding::Nv12, LostMode::FromModel),
         (Encoding::BayerRggb8, LostMode::FromModel),
     ] {
-        let options = TrackerOptions {
-            threads: 1,
-            lost,
-            ..TrackerOptions::default()
-        };
+        let options = TrackerOptions::default().with_threads(1).with_lost(lost);
         let model = ettrack_testing::data("micro_model");
         let mut tracker =
             Tracker::open(model, &options).expect("the model is part of the repository");

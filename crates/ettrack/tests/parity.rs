@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use ettrack::geometry::BoundingBox;
 use ettrack::model::ModelFolder;
-use ettrack::model::network::WantedOutput;
-use ettrack::tracker::{SingleObjectTracker, TrackState};
+use ettrack::tracker::TrackState;
 use ettrack_testing::parity::{
     FedNetwork, Npz, crop_of, distance, follower, frame_of, largest_difference, model, picture,
 };
@@ -56,17 +55,7 @@ fn recorded_frame(number: usize) -> Array3<u8> {
 fn network_equals(name: &str, prefix: &str) {
     let Some(folder) = model(name) else { return };
     let folder = ModelFolder::open(folder).expect("a model folder");
-    let outputs = [
-        WantedOutput {
-            name: &folder.manifest.outputs.score.name,
-            shape: |n| vec![1, 1, n, n],
-        },
-        WantedOutput {
-            name: &folder.manifest.outputs.boxes.as_ref().expect("boxes").name,
-            shape: |n| vec![1, 4, n, n],
-        },
-    ];
-    let mut fed = FedNetwork::open(&folder, &outputs);
+    let mut fed = FedNetwork::open(&folder);
     let mut goldens = Goldens::open("network.npz");
     fed.set_template(&goldens.get("z_crop"));
     for (index, size) in ["", "x288_"].into_iter().enumerate() {
@@ -152,12 +141,12 @@ fn et_track_follows_as_the_authors_do() {
             if let Ok(expected) = goldens.find::<f32, ndarray::Ix4>(&format!("{run}_cls_f{number}"))
             {
                 assert!(
-                    largest_difference(seen.raw_scores, &expected) <= LOGITS,
+                    largest_difference(&seen.outputs[0], &expected) <= LOGITS,
                     "{run}, frame {number}: cls"
                 );
                 let expected: Array4<f32> = goldens.get(&format!("{run}_reg_f{number}"));
                 assert!(
-                    largest_difference(seen.raw_boxes, &expected) <= DISTANCES,
+                    largest_difference(&seen.outputs[1], &expected) <= DISTANCES,
                     "{run}, frame {number}: reg"
                 );
                 let crop = crop_of(&tracker, &pixels, seen.search_size);

@@ -20,7 +20,7 @@ from ..trackers import TRACKERS
 from ..train.start import backbone_state, load_into
 from ..train.state import CheckpointFile, config_of, trained_weights
 
-# What a manifest's sections hold (model/manifest.rs and tracker/lost.rs in crates/ettrack/src).
+# What a manifest's sections hold (model/lost.rs and families/ in crates/ettrack/src).
 SECTIONS = ("tracking", "lost")
 CONSTANTS = ("window_influence", "penalty_k", "learning_rate", "kept_shape")
 LOST = (

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::edit::{EditedSequence, Sight};
 use crate::metrics::overlap;
-use ettrack::tracker::lost::Features;
+use ettrack::model::lost::Features;
 use ettrack::tracker::{Track, TrackState, Tracker};
 
 /// A CSV table of features: a header, then a line per frame that a tracker was run on.

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
-use crate::tracker::lost::LostSettings;
+use super::constants::Constants;
+use super::lost::LostSettings;
+use super::{ModelError, Refusal};
 
 /// The version of the layout that this crate reads.
 const FORMAT: u32 = 1;
@@ -19,8 +20,8 @@ pub struct Manifest {
     pub format: u32,
     /// The model's name, equal to its folder's.
     pub name: String,
-    /// How its outputs are decoded.
-    pub family: Family,
+    /// The tracker family, which decodes the outputs: a name in [`crate::families::FAMILIES`].
+    pub family: String,
     /// One line.
     pub description: String,
     /// The graphs.
@@ -28,12 +29,12 @@ pub struct Manifest {
     /// How pixels become numbers.
     pub input: Input,
     /// The template side.
-    pub template: Template,
+    pub template: TemplateSettings,
     /// The search side.
-    pub search: Search,
+    pub search: SearchSettings,
     /// What `track` gives.
     pub outputs: Outputs,
-    /// Named sets of the loop's constants; `default` is always there.
+    /// Named sets of the family's constants; `default` is always there.
     pub tracking: BTreeMap<String, Constants>,
     /// Thresholds of the target-lost logic.
     #[serde(default)]
@@ -43,30 +44,27 @@ pub struct Manifest {
     pub cost: Option<Cost>,
     /// Where the weights come from.
     #[serde(default)]
-    pub provenance: BTreeMap<String, serde_yaml::Value>,
+    pub provenance: BTreeMap<String, ProvenanceValue>,
 }
 
-/// How a network's outputs become boxes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// A grid of scores and of distances to the four sides: E.T.Track, LightTrack.
-    AnchorFree,
-    /// A score map, offsets and sizes: SMAT, CompressTracker.
-    CentreHead,
-    /// The SiamFC++ manner: SparseTT.
-    Siamfcpp,
-}
-
-impl std::fmt::Display for Family {
-    /// As in `model.yaml`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::AnchorFree => "anchor_free",
-            Self::CentreHead => "centre_head",
-            Self::Siamfcpp => "siamfcpp",
-        })
-    }
+/// A value of the section `provenance`, which the runtime keeps and does not read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ProvenanceValue {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Several values.
+    List(Vec<Self>),
+    /// Values by name.
+    Map(BTreeMap<String, Self>),
+    /// Nothing: `null` or `~`.
+    Nothing,
 }
 
 /// The ONNX files of a model.
@@ -114,20 +112,20 @@ pub struct Input {
     pub std: [f32; 3],
 }
 
-/// Shape of the windows that a network gets to see.
+/// Shape of the template and search regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WindowShape {
     /// A square around the target with its context, as the authors of E.T.Track cut it.
     #[default]
     Square,
-    /// The target's own shape, so that every target is square in the network's input (family `anchor_free`), as
-    /// FEAR (Borsuk et al., ECCV 2022) cuts it.
+    /// The target's own shape, so that every target is square in the network's input, as FEAR (Borsuk et al., ECCV
+    /// 2022) cuts it.
     Box,
 }
 
 impl WindowShape {
-    fn is_usual(&self) -> bool {
+    pub(crate) fn is_usual(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -135,19 +133,22 @@ impl WindowShape {
 /// The template side of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Template {
+pub struct TemplateSettings {
     /// Tensor name, `[1, 3, size, size]`.
     pub input: String,
+    /// Tensor name of a second template image of the same shape, which the family refreshes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_input: Option<String>,
     /// Pixels a side.
     pub size: usize,
-    /// Shape of template and search windows.
+    /// Shape of the template and search regions.
     #[serde(default, skip_serializing_if = "WindowShape::is_usual")]
     pub window: WindowShape,
-    /// Context on each side of the target: as a share of (width + height) / 2 around square windows, of its own width and
-    /// height in windows of its shape.
+    /// Context on each side of the target: in square regions as a share of (width + height) / 2, in regions of the
+    /// target's shape as a share of its width and height.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<f64>,
-    /// Side of the template window in units of the target's mean side (family `centre_head`).
+    /// Side of the template region in units of the target's mean side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
     /// Outputs of the template graph and inputs of the track graph.
@@ -158,7 +159,7 @@ pub struct Template {
 /// The search side of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Search {
+pub struct SearchSettings {
     /// Tensor name, `[1, 3, size, size]`.
     pub input: String,
     /// Pixels a side: the usual size, then optionally that for small targets.
@@ -166,32 +167,50 @@ pub struct Search {
     /// The second size serves targets whose share of the image's area is below this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_target_area: Option<f64>,
-    /// Side that the template window has in search pixels.
+    /// Side of the template region in search pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exemplar_size: Option<usize>,
-    /// Side of the search window in units of the target's mean side (family `centre_head`).
+    /// Side of the search region in units of the target's mean side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
-    /// Search pixels per cell of the maps.
+    /// Search pixels per cell of the score map.
     pub stride: usize,
 }
 
-/// The maps that the track graph gives, `n` x `n` cells. Which there are depends on the family.
+/// The outputs of the track graph. Which there are, and their shapes, depends on the family.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outputs {
-    /// `[1, 1, n, n]`; `[1, n * n, 1]` in the family `siamfcpp`.
-    pub score: ScoreOutput,
-    /// Family `anchor_free`: `[1, 4, n, n]`, distances left, top, right, bottom; family `siamfcpp`:
-    /// `[1, n * n, 4]`, left, top, right, bottom. Search pixels.
+    /// Scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<ScoreOutput>,
+    /// Boxes, or the distances from each cell to the box's sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<MapOutput>,
-    /// Family `centre_head`: `[1, 2, n, n]`, width and height as shares of the search region.
+    /// Width and height of the box at each cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<MapOutput>,
-    /// Family `centre_head`: `[1, 2, n, n]`, where in its cell the centre lies, in cells.
+    /// Where in its cell the box's centre lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<MapOutput>,
+}
+
+impl Outputs {
+    /// The tensor names of the outputs there are, with their keys.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let maps = [
+            ("outputs.boxes", &self.boxes),
+            ("outputs.size", &self.size),
+            ("outputs.offset", &self.offset),
+        ];
+        let score = self.score.iter();
+        score
+            .map(|score| ("outputs.score", score.name.as_str()))
+            .chain(
+                maps.into_iter()
+                    .filter_map(|(key, map)| Some((key, map.as_ref()?.name.as_str()))),
+            )
+    }
 }
 
 /// The score map.
@@ -204,7 +223,7 @@ pub struct ScoreOutput {
     pub activation: Activation,
 }
 
-/// A map beside the score's.
+/// An output beside the score.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MapOutput {
@@ -222,37 +241,6 @@ pub enum Activation {
     None,
 }
 
-/// Constants of a loop. Which are needed depends on the family.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Constants {
-    /// Weight of the cosine window against the score, 0..=1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window_influence: Option<f64>,
-    /// How hard changes of scale and aspect are punished.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub penalty_k: Option<f64>,
-    /// How fast the size follows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f64>,
-    /// The first box's share in the shape of search windows (`template.window: box`), 0..=1; 0 where not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept_shape: Option<f64>,
-}
-
-impl Constants {
-    /// These, with what `overrides` sets put in their place.
-    #[must_use]
-    pub fn with(self, overrides: &Self) -> Self {
-        Self {
-            window_influence: overrides.window_influence.or(self.window_influence),
-            penalty_k: overrides.penalty_k.or(self.penalty_k),
-            learning_rate: overrides.learning_rate.or(self.learning_rate),
-            kept_shape: overrides.kept_shape.or(self.kept_shape),
-        }
-    }
-}
-
 /// What a model costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,7 +255,8 @@ pub struct Cost {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest; `path` is for messages.
+    /// Reads a manifest and checks what holds for every family; `path` is for messages. What its own family needs is
+    /// checked by [`crate::families::check`].
     ///
     /// # Errors
     /// [`ModelError::Manifest`] for text that is no manifest (with the place), [`ModelError::Value`] for a value
@@ -277,58 +266,76 @@ impl Manifest {
             path: path.to_path_buf(),
             reason: error.to_string(),
         })?;
-        manifest
-            .check()
-            .map_err(|(key, got, expected)| ModelError::Value {
-                path: path.to_path_buf(),
-                key: key.to_owned(),
-                got,
-                expected: expected.to_owned(),
-            })?;
-        manifest
-            .check_family()
-            .map_err(|(key, got, expected)| ModelError::Value {
-                path: path.to_path_buf(),
-                key,
-                got,
-                expected,
-            })?;
+        let checked = manifest.check().and_then(|()| manifest.check_names());
+        checked.map_err(|refusal| refusal.in_manifest(path.to_path_buf()))?;
         Ok(manifest)
     }
 
     /// The set of constants called `name`.
     ///
     /// # Errors
-    /// [`ModelError::Value`], which lists the names there are.
-    pub fn constants(&self, name: &str, path: &Path) -> Result<Constants, ModelError> {
-        self.tracking
-            .get(name)
-            .copied()
-            .ok_or_else(|| ModelError::Value {
-                path: path.to_path_buf(),
-                key: "the chosen set of tracking constants".to_owned(),
-                got: name.to_owned(),
-                expected: format!(
-                    "one of {}",
-                    self.tracking.keys().cloned().collect::<Vec<_>>().join(", ")
-                ),
-            })
+    /// A [`Refusal`] that lists the names there are.
+    pub fn constants(&self, name: &str) -> Result<Constants, Refusal> {
+        self.tracking.get(name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = self.tracking.keys().map(String::as_str).collect();
+            Refusal::new(
+                "the chosen set of tracking constants",
+                name,
+                format!("one of {}", names.join(", ")),
+            )
+        })
     }
 
-    /// Cells along each side of the maps, for a search size.
-    pub fn map_side(&self, search_size: usize) -> usize {
-        match self.family {
-            // Cell centres on both edges of the image, as SiamFC++ pads.
-            Family::Siamfcpp => search_size.saturating_sub(1) / self.search.stride + 1,
-            // Half to even, as the authors' scripts round.
-            Family::AnchorFree | Family::CentreHead => {
-                (search_size as f64 / self.search.stride as f64).round_ties_even() as usize
-            }
+    /// The keys that only some families read, as far as they are there, with their values.
+    pub fn family_keys(&self) -> Vec<(&'static str, String)> {
+        let (template, search) = (&self.template, &self.search);
+        let number = |value: Option<f64>| value.map(|value| value.to_string());
+        let window = (!template.window.is_usual()).then(|| "box".to_owned());
+        let keys = [
+            ("template.refreshed_input", template.refreshed_input.clone()),
+            ("template.window", window),
+            ("template.context", number(template.context)),
+            ("template.factor", number(template.factor)),
+            (
+                "search.exemplar_size",
+                search.exemplar_size.map(|side| side.to_string()),
+            ),
+            ("search.factor", number(search.factor)),
+        ];
+        let there = keys.into_iter();
+        there
+            .filter_map(|(key, value)| Some((key, value?)))
+            .chain(
+                self.outputs
+                    .names()
+                    .map(|(key, name)| (key, name.to_owned())),
+            )
+            .collect()
+    }
+
+    fn check_names(&self) -> Result<(), Refusal> {
+        let template = &self.template;
+        if self.files.template.is_none() && !template.outputs.is_empty() {
+            return Err(Refusal::new(
+                "template.outputs",
+                template.outputs.join(", "),
+                "none without files.template, the graph that gives them",
+            ));
         }
+        let inputs = [
+            Some(&template.input),
+            template.refreshed_input.as_ref(),
+            Some(&self.search.input),
+        ];
+        distinct("*.input", inputs.into_iter().flatten().map(String::as_str))?;
+        distinct(
+            "template.outputs",
+            template.outputs.iter().map(String::as_str),
+        )?;
+        distinct("outputs.*.name", self.outputs.names().map(|(_, name)| name))
     }
 
-    fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
-        type Refusal = (&'static str, String, &'static str);
+    fn check(&self) -> Result<(), Refusal> {
         let ensure = |fits: bool,
                       key: &'static str,
                       got: String,
@@ -337,7 +344,7 @@ impl Manifest {
             if fits {
                 Ok(())
             } else {
-                Err((key, got, expected))
+                Err(Refusal::new(key, got, expected))
             }
         };
         ensure(
@@ -347,7 +354,7 @@ impl Manifest {
             "1",
         )?;
         for file in self.files.template.iter().chain([&self.files.track]) {
-            // A file elsewhere would not travel with the folder.
+            // A model folder is copied as a whole, so its files lie in it.
             let inside =
                 !file.path.is_empty() && !file.path.contains(['/', '\\']) && file.path != "..";
             ensure(
@@ -387,19 +394,13 @@ impl Manifest {
             format!("{:?}", self.input.std),
             "three positive numbers",
         )?;
-        // The bound keeps a typing error from taking all memory.
+        // The limit keeps a typing error from using up the memory.
         let sides = 8..=2048;
         ensure(
             sides.contains(&self.template.size),
             "template.size",
             self.template.size.to_string(),
             "8..=2048",
-        )?;
-        ensure(
-            self.template.window.is_usual() || self.family == Family::AnchorFree,
-            "template.window",
-            "box".to_owned(),
-            "square, for any family but anchor_free",
         )?;
         if let Some(context) = self.template.context {
             ensure(
@@ -465,53 +466,28 @@ impl Manifest {
             stride.to_string(),
             "1..=64",
         )?;
-        for size in &search.sizes {
-            ensure(
-                self.map_side(*size) >= 2,
-                "search.stride",
-                stride.to_string(),
-                "at least two cells a side",
-            )?;
-        }
         ensure(
             self.tracking.contains_key("default"),
             "tracking",
             "without `default`".to_owned(),
             "a set `default`",
         )?;
-        for constants in self.tracking.values() {
-            let Constants {
-                window_influence,
-                penalty_k,
-                learning_rate,
-                kept_shape,
-            } = constants;
-            let share = |value: Option<f64>| value.is_none_or(|v| (0.0..=1.0).contains(&v));
-            ensure(
-                share(*window_influence),
-                "tracking.*.window_influence",
-                format!("{window_influence:?}"),
-                "0..=1",
-            )?;
-            ensure(
-                share(*learning_rate),
-                "tracking.*.learning_rate",
-                format!("{learning_rate:?}"),
-                "0..=1",
-            )?;
-            ensure(
-                penalty_k.is_none_or(|k| k.is_finite() && k >= 0.0),
-                "tracking.*.penalty_k",
-                format!("{penalty_k:?}"),
-                "0 or more",
-            )?;
-            ensure(
-                share(*kept_shape),
-                "tracking.*.kept_shape",
-                format!("{kept_shape:?}"),
-                "0..=1",
-            )?;
-        }
-        self.lost.check()
+        self.lost
+            .check()
+            .map_err(|(key, got, expected)| Refusal::new(key, got, expected))
     }
+}
+
+fn distinct<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Refusal> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Refusal::new(
+                key,
+                format!("{name} twice"),
+                "tensors of different names",
+            ));
+        }
+    }
+    Ok(())
 }

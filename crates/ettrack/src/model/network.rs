@@ -43,13 +43,13 @@ impl NetworkOptions {
     }
 }
 
-/// An output of the track graph that a family decodes.
-#[derive(Debug, Clone, Copy)]
+/// An output of the track graph that a family reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedOutput<'a> {
     /// Tensor name.
     pub name: &'a str,
-    /// Its shape for a map of `n` x `n` cells.
-    pub shape: fn(n: i64) -> Vec<i64>,
+    /// Its shape.
+    pub shape: Vec<i64>,
 }
 
 /// A tensor that the template graph gave.
@@ -67,15 +67,15 @@ pub struct Network {
     stage: usize,
 }
 
-/// Where the tensors that describe the target come from.
+/// The tensors that describe the target.
 #[derive(Debug)]
 struct TemplateSide {
-    /// The graph that makes them; without it the image itself goes to the track graph.
+    /// The graph that makes them; without it the images themselves go to the track graph.
     graph: Option<(PathBuf, Session)>,
-    image: Tensor<f32>,
-    /// Inputs of the track graph by name. Empty without a graph: then `image` is the input.
+    /// The template images by the names of their inputs.
+    images: Vec<(String, Tensor<f32>)>,
+    /// Inputs of the track graph by name. Empty without a graph: then `images` are the inputs.
     features: Vec<(String, Tensor<f32>)>,
-    image_name: String,
 }
 
 /// The track graph at one search size.
@@ -96,7 +96,7 @@ struct Stage {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Search,
-    TemplateImage,
+    TemplateImage(usize),
     Feature(usize),
 }
 
@@ -112,42 +112,46 @@ impl std::fmt::Debug for Network {
 
 impl Network {
     /// Opens the graphs of `folder`, checks their files' checksums and their tensors' names, types and shapes, and
-    /// runs each of them once. `outputs` are the tensors of the track graph that are wanted.
+    /// runs each of them once. `outputs` gives the wanted outputs of the track graph for a search size.
     ///
     /// # Errors
     /// [`ModelError`], with the file, the tensor and both values.
-    pub fn open(
-        folder: &ModelFolder,
-        outputs: &[WantedOutput<'_>],
+    pub fn open<'a>(
+        folder: &'a ModelFolder,
         options: &NetworkOptions,
+        outputs: impl Fn(usize) -> Result<Vec<WantedOutput<'a>>, ModelError>,
     ) -> Result<Self, ModelError> {
         let runtime = Runtime::load(options.library.as_deref())?;
         let manifest = &folder.manifest;
         let threads = options.resolved_threads();
         let template_side = manifest.template.size;
-        let template_image = image_tensor(template_side, &folder.path)?;
+        let names = [
+            Some(&manifest.template.input),
+            manifest.template.refreshed_input.as_ref(),
+        ];
+        let names: Vec<String> = names.into_iter().flatten().cloned().collect();
+        let images = names
+            .iter()
+            .map(|name| {
+                let image = image_tensor(template_side, &folder.manifest_path())?;
+                Ok((name.clone(), image))
+            })
+            .collect::<Result<Vec<_>, ModelError>>()?;
 
         let mut features = Vec::new();
         let mut graph = None;
         if let Some(file) = &manifest.files.template {
             let (path, bytes) = folder.read("files.template.sha256", file)?;
             let mut session = open_session(&runtime, &path, &bytes, threads, None)?;
-            let image = find(session.inputs(), &manifest.template.input, "input", &path)?;
-            check_image(image, template_side, &path)?;
-            only_inputs(
-                &session,
-                std::slice::from_ref(&manifest.template.input),
-                &path,
-            )?;
+            for name in &names {
+                let image = find(session.inputs(), name, "input", &path)?;
+                check_image(image, template_side, &path)?;
+            }
+            only_inputs(&session, &names, &path)?;
             for name in &manifest.template.outputs {
                 find(session.outputs(), name, "output", &path)?;
             }
-            let made = run_template(
-                &mut session,
-                &template_image,
-                &manifest.template.outputs,
-                &path,
-            )?;
+            let made = run_template(&mut session, &images, &manifest.template.outputs, &path)?;
             for Made {
                 name,
                 shape,
@@ -160,27 +164,21 @@ impl Network {
         }
         let template = TemplateSide {
             graph,
-            image: template_image,
+            images,
             features,
-            image_name: manifest.template.input.clone(),
         };
 
         let (path, bytes) = folder.read("files.track.sha256", &manifest.files.track)?;
         let mut stages = Vec::with_capacity(manifest.search.sizes.len());
         for &size in &manifest.search.sizes {
             let session = open_session(&runtime, &path, &bytes, threads, Some(size))?;
-            let cells = manifest.map_side(size) as i64;
-            let wanted: Vec<(&str, Vec<i64>)> = outputs
-                .iter()
-                .map(|output| (output.name, (output.shape)(cells)))
-                .collect();
             stages.push(Stage::new(
                 &path,
                 session,
                 size,
                 &manifest.search.input,
                 &template,
-                &wanted,
+                &outputs(size)?,
             )?);
         }
         let mut network = Self {
@@ -189,7 +187,7 @@ impl Network {
             stages,
             stage: 0,
         };
-        // Faults that only a run shows are found here, not on the first frame of a flight.
+        // Some faults show only in a run. Better here than on the first frame.
         for stage in 0..network.stages.len() {
             network.stage = stage;
             network.run(|_| ())?;
@@ -221,12 +219,34 @@ impl Network {
         self.stages[self.stage].size
     }
 
-    /// Describes a new target: `fill` writes the template image (three planes), then the template graph runs.
+    /// Describes a new target: `fill` writes the template image (three planes), then the template graph runs. For models
+    /// with one template image.
     ///
     /// # Errors
     /// [`ModelError::Onnx`].
     pub fn set_template(&mut self, fill: impl FnOnce(&mut [f32])) -> Result<(), ModelError> {
-        fill(self.template.image.extract_tensor_mut().1);
+        self.fill_template(0, fill);
+        self.run_template()
+    }
+
+    /// The number of template images: one, or two where the manifest has `template.refreshed_input`.
+    pub fn template_images(&self) -> usize {
+        self.template.images.len()
+    }
+
+    /// Writes template image `image` (three planes) with `fill`. It counts from the next [`Self::run_template`] on.
+    ///
+    /// # Panics
+    /// Where there is no such image.
+    pub fn fill_template(&mut self, image: usize, fill: impl FnOnce(&mut [f32])) {
+        fill(self.template.images[image].1.extract_tensor_mut().1);
+    }
+
+    /// Runs the template graph, if there is one, on the template images.
+    ///
+    /// # Errors
+    /// [`ModelError::Onnx`].
+    pub fn run_template(&mut self) -> Result<(), ModelError> {
         if let Some((path, session)) = &mut self.template.graph {
             let names: Vec<String> = self
                 .template
@@ -234,7 +254,7 @@ impl Network {
                 .iter()
                 .map(|(name, _)| name.clone())
                 .collect();
-            let made = run_template(session, &self.template.image, &names, path)?;
+            let made = run_template(session, &self.template.images, &names, path)?;
             for ((_, feature), Made { name, values, .. }) in
                 self.template.features.iter_mut().zip(made)
             {
@@ -268,7 +288,12 @@ impl Network {
 
     /// The `index`-th output (in the order given to [`Self::open`]) of the last run, row-major.
     pub fn output(&self, index: usize) -> &[f32] {
-        &self.stages[self.stage].outputs[index]
+        &self.outputs()[index]
+    }
+
+    /// All wanted outputs of the last run, row-major.
+    pub fn outputs(&self) -> &[Vec<f32>] {
+        &self.stages[self.stage].outputs
     }
 
     /// The shape of the `index`-th output.
@@ -289,7 +314,7 @@ impl Stage {
         size: usize,
         image_name: &str,
         template: &TemplateSide,
-        wanted: &[(&str, Vec<i64>)],
+        wanted: &[WantedOutput<'_>],
     ) -> Result<Self, ModelError> {
         let refuse = |what: String, got: String, expected: String| ModelError::Tensor {
             path: path.to_path_buf(),
@@ -306,7 +331,7 @@ impl Stage {
         if template.graph.is_some() {
             expected.extend(template.features.iter().map(|(name, _)| name.clone()));
         } else {
-            expected.push(template.image_name.clone());
+            expected.extend(template.images.iter().map(|(name, _)| name.clone()));
         }
         if expected.len() > MOST_INPUTS || wanted.len() > MOST_OUTPUTS {
             return Err(refuse(
@@ -321,27 +346,25 @@ impl Stage {
             check_shape(outlet, &feature.shape()[..], path)?;
         }
         if template.graph.is_none() {
-            let outlet = find(session.inputs(), &template.image_name, "input", path)?;
-            check_shape(outlet, &template.image.shape()[..], path)?;
+            for (name, image) in &template.images {
+                let outlet = find(session.inputs(), name, "input", path)?;
+                check_shape(outlet, &image.shape()[..], path)?;
+            }
         }
         let mut inputs = Vec::with_capacity(session.inputs().len());
+        let place = |tensors: &[(String, Tensor<f32>)], name: &str| {
+            tensors.iter().position(|(known, _)| known == name)
+        };
         for input in session.inputs() {
-            inputs.push(if input.name() == image_name {
-                Source::Search
-            } else if let Some(i) = template
-                .features
-                .iter()
-                .position(|(name, _)| name == input.name())
-            {
-                Source::Feature(i)
-            } else {
-                Source::TemplateImage
-            });
+            let feature = place(&template.features, input.name()).map(Source::Feature);
+            let image = || place(&template.images, input.name()).map(Source::TemplateImage);
+            // All inputs are known from here on: those that are no template's are the search image.
+            inputs.push(feature.or_else(image).unwrap_or(Source::Search));
         }
         let mut selector = OutputSelector::no_default();
         let mut outputs = Vec::with_capacity(wanted.len());
         let mut shapes = Vec::with_capacity(wanted.len());
-        for (name, shape) in wanted {
+        for WantedOutput { name, shape } in wanted {
             check_shape(find(session.outputs(), name, "output", path)?, shape, path)?;
             let numbers = shape.iter().product::<i64>() as usize;
             selector = selector
@@ -379,12 +402,12 @@ impl Stage {
             outputs,
             ..
         } = self;
-        // On the stack: views cost a reference count each, no allocation. Places beyond the graph's inputs are
-        // cut off again.
+        // An array on the stack: each view costs a reference count and no allocation. Elements beyond the graph's inputs
+        // are not passed on.
         let values: [SessionInputValue<'_>; MOST_INPUTS] =
             std::array::from_fn(|i| match inputs.get(i) {
                 Some(Source::Feature(feature)) => (&template.features[*feature].1).into(),
-                Some(Source::TemplateImage) => (&template.image).into(),
+                Some(Source::TemplateImage(image)) => (&template.images[*image].1).into(),
                 Some(Source::Search) | None => (&*image).into(),
             });
         let failed = |error: ort::Error| ModelError::Onnx {
@@ -469,7 +492,7 @@ fn has_external_data(bytes: &[u8]) -> bool {
 /// Runs the template graph and copies what it gives: name, shape, values.
 fn run_template(
     session: &mut Session,
-    image: &Tensor<f32>,
+    images: &[(String, Tensor<f32>)],
     names: &[String],
     path: &std::path::Path,
 ) -> Result<Vec<Made>, ModelError> {
@@ -478,7 +501,11 @@ fn run_template(
         path: path.to_path_buf(),
         reason: error.message().to_owned(),
     };
-    let outputs = session.run(ort::inputs![image]).map_err(failed)?;
+    let inputs: Vec<(&str, SessionInputValue<'_>)> = images
+        .iter()
+        .map(|(name, image)| (name.as_str(), image.into()))
+        .collect();
+    let outputs = session.run(inputs).map_err(failed)?;
     names
         .iter()
         .map(|name| {

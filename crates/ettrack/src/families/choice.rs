@@ -1,18 +1,30 @@
 //! Choosing a cell by score, change of size and aspect, and distance from the window's centre: what the SiamRPN
 //! family, SiamFC++ and the trackers after them share.
 
-use super::engine::needed;
-use crate::model::manifest::Constants;
-use crate::model::{ModelError, ModelFolder};
+use super::{Constant, Family, needed};
+use crate::model::{Constants, Refusal};
+
+pub(super) const WINDOW_INFLUENCE: Constant = Constant::needed(
+    "window_influence",
+    0.0..=1.0,
+    "weight of the cosine window against the score",
+);
+pub(super) const PENALTY_K: Constant = Constant::needed(
+    "penalty_k",
+    0.0..=f64::MAX,
+    "how much changes of size and aspect lower the score",
+);
+pub(super) const LEARNING_RATE: Constant = Constant::needed(
+    "learning_rate",
+    0.0..=1.0,
+    "weight of the new size in the smoothed one",
+);
 
 /// Constants of the choice and of the size's smoothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Penalty {
-    /// Weight of the cosine window against the score, 0..=1.
     pub window_influence: f64,
-    /// How hard changes of scale and aspect are punished.
     pub penalty_k: f64,
-    /// How fast the size follows.
     pub learning_rate: f64,
 }
 
@@ -30,13 +42,16 @@ impl Penalty {
     /// The constants of a model.
     ///
     /// # Errors
-    /// [`ModelError::Value`] where one is missing.
-    pub fn of(folder: &ModelFolder, constants: Constants) -> Result<Self, ModelError> {
-        let constant = |value, name| needed(folder, value, &format!("tracking.*.{name}"));
+    /// [`Refusal`] where one is missing.
+    pub fn of(family: &dyn Family, constants: &Constants) -> Result<Self, Refusal> {
+        let value = |constant: &Constant| {
+            let key = format!("tracking.*.{}", constant.name);
+            needed(family, constants.get(constant.name), &key)
+        };
         Ok(Self {
-            window_influence: constant(constants.window_influence, "window_influence")?,
-            penalty_k: constant(constants.penalty_k, "penalty_k")?,
-            learning_rate: constant(constants.learning_rate, "learning_rate")?,
+            window_influence: value(&WINDOW_INFLUENCE)?,
+            penalty_k: value(&PENALTY_K)?,
+            learning_rate: value(&LEARNING_RATE)?,
         })
     }
 
@@ -66,7 +81,7 @@ impl Penalty {
             let change = aspect_change * size_change;
             let penalty = (-(change - 1.0) * self.penalty_k).exp();
             let score = penalty * f64::from(score) * (1.0 - influence) + cosine * influence;
-            // A NaN (0/0 of a box without area, or from the network) is greater than nothing.
+            // False for NaN, which comes from a box without area (0/0) or from the network.
             if score > best_score {
                 best_score = score;
                 best = Some(Choice {
@@ -95,9 +110,9 @@ pub(super) fn padded_side(width: f64, height: f64) -> f64 {
     ((width + padding) * (height + padding)).sqrt()
 }
 
-/// How far a ratio is from 1, either way.
+/// The ratio or its inverse, whichever is at least 1.
 pub(super) fn change(ratio: f64) -> f64 {
-    // Not max(): NaN has to stay.
+    // Not max(), which would drop NaN.
     let inverse = 1.0 / ratio;
     if ratio < inverse { inverse } else { ratio }
 }

@@ -1,37 +1,43 @@
-//! What a target looks like, whatever the network makes of it: the colours in the middle of its box against those
-//! of the first frame.
+//! The colours in the middle of a target's box, compared with those of the first frame.
 //!
-//! A network that learnt to find a thing of a certain size near a certain place may take for the target what hides
-//! it. Its colours tell them apart.
+//! A network may take an object of the same size in the same place for the target, for instance what hides it. Their
+//! colours tell the two apart.
 
 use std::ops::Range;
 
-use super::Pose;
 use crate::crop::{Cropper, Padding, SearchWindow};
+use crate::follower::Pose;
 use crate::frame::Frame;
 
-/// Levels of each colour channel that are told apart: few, because the light changes.
+/// Levels of each colour channel: few, because the light changes.
 const LEVELS: usize = 4;
 const BINS: usize = LEVELS * LEVELS * LEVELS;
 
-/// Share of the box's width and height that counts: at its border one sees what is behind.
+/// Share of the box's width and height that is compared: near its border lies background.
 const CORE: f64 = 0.7;
 
 /// Samples along the longer side of the core.
 const SAMPLES: usize = 32;
 
-/// Square roots of the colours' shares: the products of two histograms' bins sum up to their resemblance.
+/// Square roots of the colours' shares: the products of two histograms' bins add up to their similarity.
 type Histogram = [f32; BINS];
 
 /// The colours of a target when it was chosen.
 #[derive(Debug)]
-pub(super) struct Appearance {
+pub struct Appearance {
     cropper: Cropper,
     pixels: Vec<u8>,
     target: Histogram,
 }
 
+impl Default for Appearance {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Appearance {
+    /// Without a target.
     pub fn new() -> Self {
         Self {
             cropper: Cropper::new(),
@@ -43,22 +49,22 @@ impl Appearance {
     /// Takes the colours at `target` as those to compare with.
     pub fn start(&mut self, frame: &Frame<'_>, target: &Pose) {
         self.target = self.colors(frame, target);
-        // A target that reaches out of the image is as it is seen.
+        // Of a target that reaches out of the image, the visible part counts as the whole.
         let shown: f32 = self.target.iter().map(|root| root * root).sum();
         if shown > 0.0 {
             self.target = self.target.map(|root| root / shown.sqrt());
         }
     }
 
-    /// How much the colours at `pose` resemble those of the target, 0..=1 (Bhattacharyya's coefficient). What lies
-    /// outside the image resembles nothing.
-    pub fn resemblance(&mut self, frame: &Frame<'_>, pose: &Pose) -> f32 {
+    /// Similarity of the colours at `pose` and of the target's, 0..=1 (Bhattacharyya's coefficient). The part of `pose`
+    /// outside the image counts as different.
+    pub fn similarity(&mut self, frame: &Frame<'_>, pose: &Pose) -> f32 {
         let here = self.colors(frame, pose);
         let sum: f32 = here.iter().zip(&self.target).map(|(a, b)| a * b).sum();
         sum.clamp(0.0, 1.0)
     }
 
-    /// Of what the frame shows of a pose, as shares of all of it; none for a pose that is no box.
+    /// The colours that the frame shows at a pose, as shares of the whole pose; empty for a pose that is no box.
     fn colors(&mut self, frame: &Frame<'_>, pose: &Pose) -> Histogram {
         let mut histogram = [0.0; BINS];
         let longer = pose.width.max(pose.height);
@@ -98,8 +104,8 @@ impl Appearance {
     }
 }
 
-/// Which samples of a window of `side` pixels from `first` on are mixed of pixels of an image `length` pixels long alone;
-/// a `margin` of samples at both ends does not count. What surrounds an image has colours, too, but says nothing.
+/// Which samples of a window of `side` pixels from `first` on come from inside an image `length` pixels long. A `margin`
+/// of samples at both ends does not count. The padding around an image says nothing about the target.
 fn inside(first: i64, length: u32, side: u32, margin: usize) -> Range<usize> {
     let place =
         |sample: usize| first as f64 + (sample as f64 + 0.5) * f64::from(side) / SAMPLES as f64;
@@ -140,11 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_thing_resembles_itself_wherever_it_is_and_its_cover_does_not() {
+    fn a_target_is_similar_to_itself_anywhere_and_not_to_what_covers_it() {
         let red = picture([200, 20, 20]);
         let mut appearance = Appearance::new();
         appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
-        let mut of = |bytes: &[u8], pose| appearance.resemblance(&frame(bytes), &pose);
+        let mut of = |bytes: &[u8], pose| appearance.similarity(&frame(bytes), &pose);
         assert!(of(&red, block(48.0, 32.0, 32.0)) > 0.999);
         // Another light, within the levels.
         assert!(of(&picture([215, 40, 30]), block(48.0, 32.0, 32.0)) > 0.999);
@@ -156,18 +162,18 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_the_box_counts_whatever_its_aspect() {
+    fn only_colors_inside_the_box_count_at_any_aspect() {
         let red = picture([200, 20, 20]);
         let mut appearance = Appearance::new();
         appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
         // Higher than the block: a square window would show the green on both sides of a narrow box.
-        let narrow = appearance.resemblance(&frame(&red), &block(48.0, 4.0, 44.0));
-        let needle = appearance.resemblance(&frame(&red), &block(48.0, 0.01, 44.0));
+        let narrow = appearance.similarity(&frame(&red), &block(48.0, 4.0, 44.0));
+        let needle = appearance.similarity(&frame(&red), &block(48.0, 0.01, 44.0));
         assert!(narrow > 0.999 && needle > 0.999, "{narrow} {needle}");
     }
 
     #[test]
-    fn what_is_no_box_or_lies_outside_resembles_nothing() {
+    fn a_pose_that_is_no_box_or_outside_the_image_has_similarity_0() {
         let red = picture([200, 20, 20]);
         let mut appearance = Appearance::new();
         appearance.start(&frame(&red), &block(48.0, 32.0, 32.0));
@@ -177,12 +183,12 @@ mod tests {
             block(48.0, f64::INFINITY, 10.0),
             block(1e12, 10.0, 10.0),
         ] {
-            assert_eq!(appearance.resemblance(&frame(&red), &pose), 0.0, "{pose:?}");
+            assert_eq!(appearance.similarity(&frame(&red), &pose), 0.0, "{pose:?}");
         }
     }
 
     #[test]
-    fn what_surrounds_the_image_has_no_color() {
+    fn the_padding_around_the_image_has_no_color() {
         for color in [[10, 10, 10], [200, 20, 20]] {
             let picture = vec![color; SIDE * SIDE].concat();
             let mut appearance = Appearance::new();
@@ -191,22 +197,22 @@ mod tests {
             for x in [0.0, 96.0] {
                 // Half of it over the edge, which is half of it gone, whatever its colour.
                 let over = block(x, 32.0, 32.0);
-                let half = appearance.resemblance(&frame(&picture), &over);
+                let half = appearance.similarity(&frame(&picture), &over);
                 assert!(
                     (half - 0.5_f32.sqrt()).abs() < 0.05,
                     "{color:?} {x}: {half}"
                 );
-                assert_eq!(appearance.resemblance(&frame(&green), &over), 0.0);
+                assert_eq!(appearance.similarity(&frame(&green), &over), 0.0);
                 // A target that was chosen there resembles itself.
                 let mut chosen = Appearance::new();
                 chosen.start(&frame(&picture), &over);
-                let whole = chosen.resemblance(&frame(&picture), &block(48.0, 32.0, 32.0));
+                let whole = chosen.similarity(&frame(&picture), &block(48.0, 32.0, 32.0));
                 assert!(whole > 0.999, "{color:?} {x}: {whole}");
             }
             for x in [-40.0, 140.0] {
                 let beyond = block(x, 32.0, 32.0);
                 assert_eq!(
-                    appearance.resemblance(&frame(&picture), &beyond),
+                    appearance.similarity(&frame(&picture), &beyond),
                     0.0,
                     "{color:?} {x}"
                 );

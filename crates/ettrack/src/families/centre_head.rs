@@ -4,65 +4,103 @@
 //! Roundings are those of the authors' code: maps and what is decoded of them in `f32`, state in `f64`.
 
 use super::choice::{change, padded_side};
-use super::engine::{Engine, Loop, Search, activate, needed};
-use super::evidence::Evidence;
-use super::{Pose, Sighting};
+use super::{Constant, Engine, Key, Loop, SearchRegion, activate, needed};
 use crate::crop::{Padding, SearchWindow, View};
+use crate::follower::{Candidate, Evidence, Follower, Pose};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::{Activation, Constants};
+use crate::model::manifest::Activation;
 use crate::model::network::WantedOutput;
-use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
+use crate::model::{
+    Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
+};
 
 /// Pixels of the image that a box keeps inside it, and its smallest side.
 const MARGIN: f64 = 10.0;
 
-/// Opens a model of the family.
-///
-/// # Errors
-/// [`ModelError`], for a manifest without what the family needs too.
-pub(super) fn open(
-    folder: &ModelFolder,
-    constants: Constants,
-    options: &NetworkOptions,
-) -> Result<Engine<CentreHead>, ModelError> {
-    let manifest = &folder.manifest;
-    let given = constants.named().into_iter();
-    if let Some((name, Some(value))) = given.into_iter().find(|(_, value)| value.is_some()) {
-        return Err(ModelError::Value {
-            path: folder.manifest_path(),
-            key: format!("tracking.*.{name}"),
-            got: value.to_string(),
-            expected: format!("nothing: the family {} has no constants", manifest.family),
-        });
+/// The family `centre_head`.
+pub(super) struct Family;
+
+static KEYS: [Key; 5] = [
+    Key::needed("template.factor"),
+    Key::needed("search.factor"),
+    Key::needed("outputs.score"),
+    Key::needed("outputs.size"),
+    Key::needed("outputs.offset"),
+];
+
+impl super::Family for Family {
+    fn name(&self) -> &'static str {
+        "centre_head"
     }
-    let factors = Factors {
-        template: needed(folder, manifest.template.factor, "template.factor")?,
-        search: needed(folder, manifest.search.factor, "search.factor")?,
-    };
-    let size = needed(folder, manifest.outputs.size.as_ref(), "outputs.size")?;
-    let offset = needed(folder, manifest.outputs.offset.as_ref(), "outputs.offset")?;
-    let outputs = [
-        WantedOutput {
-            name: &manifest.outputs.score.name,
-            shape: |n| vec![1, 1, n, n],
-        },
-        WantedOutput {
-            name: &size.name,
-            shape: |n| vec![1, 2, n, n],
-        },
-        WantedOutput {
-            name: &offset.name,
-            shape: |n| vec![1, 2, n, n],
-        },
-    ];
-    let sigmoid = manifest.outputs.score.activation == Activation::Sigmoid;
-    Engine::open(folder, options, &outputs, |size| {
-        CentreHead::new(factors, sigmoid, size, manifest.map_side(size))
-    })
+
+    fn trackers(&self) -> &'static str {
+        "SMAT, CompressTracker"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn constants(&self) -> &'static [Constant] {
+        &[]
+    }
+
+    fn map_side(&self, manifest: &Manifest, search_size: usize) -> Option<usize> {
+        Some(map_side(manifest, search_size))
+    }
+
+    /// Sizes are shares of the search region, offsets are in cells.
+    fn outputs<'m>(
+        &self,
+        manifest: &'m Manifest,
+        search_size: usize,
+    ) -> Result<Vec<WantedOutput<'m>>, Refusal> {
+        let outputs = &manifest.outputs;
+        let score = needed(self, outputs.score.as_ref(), "outputs.score")?;
+        let size = needed(self, outputs.size.as_ref(), "outputs.size")?;
+        let offset = needed(self, outputs.offset.as_ref(), "outputs.offset")?;
+        let side = map_side(manifest, search_size) as i64;
+        let output = |name, planes| WantedOutput {
+            name,
+            shape: vec![1, planes, side, side],
+        };
+        Ok(vec![
+            output(&score.name, 1),
+            output(&size.name, 2),
+            output(&offset.name, 2),
+        ])
+    }
+
+    fn open(
+        &self,
+        model: &ModelFolder,
+        _: &Constants,
+        options: &NetworkOptions,
+    ) -> Result<Box<dyn Follower>, ModelError> {
+        let manifest = &model.manifest;
+        let refused = |refusal: Refusal| refusal.in_manifest(model.manifest_path());
+        let (template, search) = (manifest.template.factor, manifest.search.factor);
+        let factors = Factors {
+            template: needed(self, template, "template.factor").map_err(refused)?,
+            search: needed(self, search, "search.factor").map_err(refused)?,
+        };
+        let score = manifest.outputs.score.as_ref();
+        let score = needed(self, score, "outputs.score").map_err(refused)?;
+        let sigmoid = score.activation == Activation::Sigmoid;
+        let engine = Engine::open(self, model, options, |size| {
+            CentreHead::new(factors, sigmoid, size, map_side(manifest, size))
+        })?;
+        Ok(Box::new(engine))
+    }
 }
 
-/// Sides of the windows in units of the target's mean side.
+/// Half to even, as the authors' scripts round.
+fn map_side(manifest: &Manifest, search_size: usize) -> usize {
+    (search_size as f64 / manifest.search.stride as f64).round_ties_even() as usize
+}
+
+/// Sides of the template and search regions in units of the target's mean side.
 #[derive(Debug, Clone, Copy)]
 struct Factors {
     template: f64,
@@ -79,7 +117,7 @@ struct Maps<'a> {
 
 /// The loop at one search size.
 #[derive(Debug)]
-pub(super) struct CentreHead {
+struct CentreHead {
     factors: Factors,
     /// Whether scores come as logits.
     sigmoid: bool,
@@ -117,7 +155,7 @@ impl CentreHead {
         }
     }
 
-    /// The window whose side is `factor` times the target's mean side.
+    /// The region whose side is `factor` times the target's mean side.
     fn window(&self, factor: f64) -> SearchWindow {
         let side = ((self.pose.width * self.pose.height).sqrt() * factor).ceil();
         let (x, y) = self.pose.center;
@@ -137,7 +175,12 @@ impl CentreHead {
         ]
     }
 
-    fn decode_maps(&mut self, maps: &Maps<'_>, search: &Search, prefer_center: bool) -> Sighting {
+    fn decode_maps(
+        &mut self,
+        maps: &Maps<'_>,
+        region: &SearchRegion,
+        prefer_center: bool,
+    ) -> Option<Candidate> {
         activate(maps.scores, self.sigmoid, &mut self.scores);
         let mut best = None;
         let mut best_response = f32::NEG_INFINITY;
@@ -147,21 +190,19 @@ impl CentreHead {
                 .shares(maps, cell)
                 .iter()
                 .all(|share| share.is_finite());
-            // A NaN is greater than nothing.
+            // False for a response that is NaN.
             if response > best_response && usable {
                 (best, best_response) = (Some(cell), response);
             }
         }
-        let Some(cell) = best else {
-            return Sighting::nothing(self.pose);
-        };
-        let (scale, _) = search.scale;
+        let cell = best?;
+        let (scale, _) = region.scale;
         let [x, y, width, height] = self
             .shares(maps, cell)
             .map(|share| f64::from(share * self.size as f32 / scale as f32));
         let half = 0.5 * self.size / scale;
         let (center_x, center_y) = self.pose.center;
-        let candidate = Pose {
+        let pose = Pose {
             center: (x + (center_x - half), y + (center_y - half)),
             width,
             height,
@@ -185,13 +226,13 @@ impl CentreHead {
             change(padded_side(width, height) / padded_side(target_width, target_height));
         let aspect_change = change(target_width / target_height / (width / height));
         evidence.change = (size_change * aspect_change).ln() as f32;
-        evidence.displacement = self.pose.displacement_of(&candidate);
-        Sighting {
-            best: Some(cell),
-            candidate,
+        evidence.displacement = self.pose.displacement_of(&pose);
+        Some(Candidate {
+            pose,
+            cell: Some(cell),
             rate: 1.0,
             evidence,
-        }
+        })
     }
 }
 
@@ -210,23 +251,28 @@ impl Loop for CentreHead {
         self.window(self.factors.template).into()
     }
 
-    fn search(&self, reach: f64) -> Search {
-        let window = self.window(self.factors.search * reach);
-        Search::even(window, self.size / f64::from(window.side))
+    fn search(&self, scale: f64) -> SearchRegion {
+        let window = self.window(self.factors.search * scale);
+        SearchRegion::even(window, self.size / f64::from(window.side))
     }
 
-    fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
+    fn decode(
+        &mut self,
+        network: &Network,
+        region: &SearchRegion,
+        prefer_center: bool,
+    ) -> Option<Candidate> {
         let maps = Maps {
             scores: network.output(0),
             sizes: network.output(1),
             offsets: network.output(2),
         };
-        self.decode_maps(&maps, search, prefer_center)
+        self.decode_maps(&maps, region, prefer_center)
     }
 
     /// Takes the box as it was found, kept in the image by the margin.
-    fn follow(&mut self, sighting: &Sighting) {
-        let found = sighting.candidate.bounding_box();
+    fn follow(&mut self, candidate: &Candidate) {
+        let found = candidate.pose.bounding_box();
         let clip = |first: f64, length: f64, most: f64| {
             let last = (first + length).max(MARGIN).min(most);
             let first = first.max(0.0).min(most - MARGIN);
@@ -245,23 +291,18 @@ impl Loop for CentreHead {
         self.pose = pose;
     }
 
-    fn reported(pose: Pose) -> BoundingBox {
-        pose.bounding_box()
-    }
-
     fn scores(&self) -> &[f32] {
         &self.scores
     }
 
-    fn side(&self) -> usize {
+    fn map_side(&self) -> usize {
         self.side
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::engine::{Loop, Search};
-    use super::{CentreHead, Factors, Maps};
+    use super::{CentreHead, Factors, Loop, Maps, SearchRegion};
     use crate::crop::{SearchWindow, View};
     use crate::geometry::BoundingBox;
     use ndarray::{Array1, Array2, Array3};
@@ -305,10 +346,12 @@ mod tests {
                 let mut state =
                     new_loop(BoundingBox::new(before[0], before[1], before[2], before[3]));
                 let search = state.search(1.0);
-                let sighting = state.decode_maps(&maps, &search, true);
-                assert_eq!(sighting.best, usize::try_from(cells[frame]).ok());
-                assert!((f64::from(sighting.evidence.score) - scores[frame]).abs() < 1e-6);
-                state.follow(&sighting);
+                let candidate = state
+                    .decode_maps(&maps, &search, true)
+                    .expect("a candidate");
+                assert_eq!(candidate.cell, usize::try_from(cells[frame]).ok());
+                assert!((f64::from(candidate.evidence.score) - scores[frame]).abs() < 1e-6);
+                state.follow(&candidate);
                 let found = CentreHead::reported(state.pose());
                 for (ours, theirs) in [found.x, found.y, found.width, found.height]
                     .iter()
@@ -342,8 +385,10 @@ mod tests {
         };
         for _ in 0..5 {
             let search = state.search(1.0);
-            let sighting = state.decode_maps(&maps, &search, true);
-            state.follow(&sighting);
+            let candidate = state
+                .decode_maps(&maps, &search, true)
+                .expect("a candidate");
+            state.follow(&candidate);
             let found = CentreHead::reported(state.pose());
             assert!(found.x >= 0.0 && found.x <= 310.0 && found.right() <= 320.0 + 1e-9);
             assert!(found.width >= 10.0 && found.height >= 10.0, "{found}");
@@ -351,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_reach_finds_the_same_place() {
+    fn a_wider_region_gives_the_same_box_for_the_same_target() {
         let state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 40.0));
         let (near, wide) = (state.search(1.0), state.search(2.0));
         assert_eq!(side_of(near.view) * 2, side_of(wide.view));
@@ -364,28 +409,29 @@ mod tests {
                 sizes: sizes.as_slice().expect("standard layout"),
                 offsets: offsets.as_slice().expect("standard layout"),
             };
-            found.push(state.decode_maps(&maps, &search, true).candidate);
+            let candidate = state.decode_maps(&maps, &search, true);
+            found.push(candidate.expect("a candidate").pose);
         }
         assert!((found[0].center.0 - found[1].center.0).abs() < 1e-4);
         assert!((found[0].width - 40.0).abs() < 1e-3 && (found[1].width - 40.0).abs() < 1e-3);
     }
 
     #[test]
-    fn numbers_that_are_none_are_passed_over() {
+    fn cells_with_nan_or_infinity_are_not_chosen() {
         let mut state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 40.0));
         let window = SearchWindow {
             x: 0,
             y: 0,
             side: 160,
         };
-        let search = Search::even(window, 1.6);
+        let search = SearchRegion::even(window, 1.6);
         let nothing = vec![f32::NAN; 512];
         let maps = Maps {
             scores: &nothing[..256],
             sizes: &nothing,
             offsets: &nothing,
         };
-        assert_eq!(state.decode_maps(&maps, &search, true).best, None);
+        assert_eq!(state.decode_maps(&maps, &search, true), None);
         let (scores, mut sizes, offsets) = one_peak(40, 0.25);
         sizes[[0, 40 / 16, 40 % 16]] = f32::INFINITY;
         let maps = Maps {
@@ -393,9 +439,11 @@ mod tests {
             sizes: sizes.as_slice().expect("standard layout"),
             offsets: offsets.as_slice().expect("standard layout"),
         };
-        let sighting = state.decode_maps(&maps, &search, true);
-        assert!(sighting.best.is_some_and(|cell| cell != 40));
-        state.follow(&sighting);
+        let candidate = state
+            .decode_maps(&maps, &search, true)
+            .expect("a candidate");
+        assert!(candidate.cell.is_some_and(|cell| cell != 40));
+        state.follow(&candidate);
         assert!(CentreHead::reported(state.pose()).is_valid());
     }
 }

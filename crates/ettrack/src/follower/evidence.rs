@@ -1,10 +1,11 @@
-//! What a frame's score and box maps say for and against the target being where the peak is.
+//! Numbers that tell a score map with the target from one without it.
 //!
 //! A tracker's raw score stays high after the target has left, because some cell always resembles it most. The
-//! shape of the map tells more: a target that is there gives one compact peak whose cells agree on one box.
+//! shape of the map tells more: a visible target gives one compact peak whose cells agree on one box.
 
-/// What speaks for the chosen cell. Every number is cheap: one pass over the score map, and a look at a
-/// thousand pixels.
+/// What the network's output says for and against the chosen place being the target.
+///
+/// All numbers together cost one pass over the score map and over a thousand pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Evidence {
     /// Score of the chosen cell, 0..=1.
@@ -19,18 +20,18 @@ pub struct Evidence {
     pub change: f32,
     /// Distance from the previous centre in units of the target's mean side.
     pub displacement: f32,
-    /// Resemblance of the colours in the box with those of the target in the first frame, 0..=1.
+    /// Similarity of the colours in the box and of those of the target in the first frame, 0..=1.
     pub appearance: f32,
 }
 
 /// Corners in search pixels: left, top, right, bottom.
-pub(crate) type Corners = [f64; 4];
+pub type Corners = [f64; 4];
 
 impl Evidence {
     /// Judges the peak at cell `best` of a `side` x `side` score map.
     ///
     /// `box_at` gives a cell's box in search pixels; `extent` is the target's size in cells.
-    pub(crate) fn of_peak(
+    pub fn of_peak(
         scores: &[f32],
         side: usize,
         best: usize,
@@ -38,7 +39,7 @@ impl Evidence {
         box_at: impl Fn(usize) -> Corners,
     ) -> Self {
         let (row, column) = (best / side, best % side);
-        // Two cells at least: a peak's flanks are its own.
+        // At least two cells: the slopes of a peak belong to it.
         let reach = |cells: f64| (0.5 * cells).ceil().clamp(2.0, side as f64) as usize;
         let (reach_x, reach_y) = (reach(extent.0), reach(extent.1));
         let (mut second, mut sum, mut squares) = (0.0_f32, 0.0_f32, 0.0_f32);
@@ -111,12 +112,12 @@ mod tests {
     use super::Evidence;
 
     fn boxes(side: usize) -> impl Fn(usize) -> [f64; 4] {
-        // Every cell points at the same box.
+        // Every cell has the same box.
         move |_| [0.0, 0.0, side as f64, side as f64]
     }
 
     #[test]
-    fn one_sharp_peak_with_one_box() {
+    fn one_sharp_peak_gives_a_small_spread_and_full_agreement() {
         let mut scores = vec![0.01; 16 * 16];
         scores[8 * 16 + 8] = 0.9;
         let evidence = Evidence::of_peak(&scores, 16, 8 * 16 + 8, (3.0, 3.0), boxes(16));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_alike_shows_as_second_peak_and_a_flat_map_as_spread() {
+    fn a_similar_object_gives_a_second_peak_and_a_flat_map_a_large_spread() {
         let mut scores = vec![0.0; 16 * 16];
         scores[2 * 16 + 2] = 0.8;
         scores[2 * 16 + 12] = 0.7;
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_do_no_harm() {
+    fn nan_in_scores_and_boxes_gives_finite_evidence() {
         let mut scores = vec![f32::NAN; 16];
         scores[5] = 0.5;
         let evidence =

@@ -4,36 +4,88 @@
 //! Widths count pixels, so the centre of a box `x..x + width` lies at `x + (width - 1) / 2`. Where the authors keep
 //! `f32`, so does this.
 
-use super::choice::{Choice, hann};
-use super::engine::{Engine, Loop, Search, activate};
-use super::evidence::Evidence;
+use super::choice::{Choice, LEARNING_RATE, PENALTY_K, WINDOW_INFLUENCE, hann};
 use super::siamese::{self, Parameters};
-use super::{Pose, Sighting};
+use super::{Constant, Engine, Key, Loop, SearchRegion, activate};
 use crate::crop::{Padding, SubPixelWindow, View};
+use crate::follower::{Candidate, Evidence, Follower, Pose};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::Constants;
-use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
+use crate::model::network::WantedOutput;
+use crate::model::{
+    Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
+};
 
 /// The authors never let a side fall below this, pixels.
 const SMALLEST_SIDE: f64 = 10.0;
 
-/// Opens a model of the family.
-///
-/// # Errors
-/// [`ModelError`], for a manifest without what the family needs too.
-pub(super) fn open(
-    folder: &ModelFolder,
-    constants: Constants,
-    options: &NetworkOptions,
-) -> Result<Engine<SiamFcpp>, ModelError> {
-    let shapes: [fn(i64) -> Vec<i64>; 2] = [|n| vec![1, n * n, 1], |n| vec![1, n * n, 4]];
-    siamese::open(folder, constants, options, shapes, SiamFcpp::new)
+/// The family `siamfcpp`.
+pub(super) struct Family;
+
+static KEYS: [Key; 4] = [
+    Key::needed("template.context"),
+    Key::needed("search.exemplar_size"),
+    Key::needed("outputs.score"),
+    Key::needed("outputs.boxes"),
+];
+
+static CONSTANTS: [Constant; 3] = [WINDOW_INFLUENCE, PENALTY_K, LEARNING_RATE];
+
+impl super::Family for Family {
+    fn name(&self) -> &'static str {
+        "siamfcpp"
+    }
+
+    fn trackers(&self) -> &'static str {
+        "SparseTT"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn constants(&self) -> &'static [Constant] {
+        &CONSTANTS
+    }
+
+    fn map_side(&self, manifest: &Manifest, search_size: usize) -> Option<usize> {
+        Some(map_side(manifest, search_size))
+    }
+
+    /// The boxes are left, top, right and bottom, search pixels.
+    fn outputs<'m>(
+        &self,
+        manifest: &'m Manifest,
+        search_size: usize,
+    ) -> Result<Vec<WantedOutput<'m>>, Refusal> {
+        let cells = (map_side(manifest, search_size) as i64).pow(2);
+        siamese::outputs(self, manifest, [vec![1, cells, 1], vec![1, cells, 4]])
+    }
+
+    fn open(
+        &self,
+        model: &ModelFolder,
+        constants: &Constants,
+        options: &NetworkOptions,
+    ) -> Result<Box<dyn Follower>, ModelError> {
+        let manifest = &model.manifest;
+        let parameters = Parameters::of(self, manifest, constants)
+            .map_err(|refusal| refusal.in_manifest(model.manifest_path()))?;
+        let engine = Engine::open(self, model, options, |size| {
+            SiamFcpp::new(parameters, size, map_side(manifest, size))
+        })?;
+        Ok(Box::new(engine))
+    }
+}
+
+/// With cell centres on both edges of the search image, as SiamFC++ pads.
+fn map_side(manifest: &Manifest, search_size: usize) -> usize {
+    search_size.saturating_sub(1) / manifest.search.stride + 1
 }
 
 /// The loop at one search size.
 #[derive(Debug)]
-pub(super) struct SiamFcpp {
+struct SiamFcpp {
     parameters: Parameters,
     /// Search pixels a side.
     size: usize,
@@ -79,9 +131,9 @@ impl SiamFcpp {
         &mut self,
         scores: &[f32],
         boxes: &[f32],
-        search: &Search,
+        region: &SearchRegion,
         prefer_center: bool,
-    ) -> Sighting {
+    ) -> Option<Candidate> {
         let Parameters {
             penalty,
             sigmoid,
@@ -89,7 +141,7 @@ impl SiamFcpp {
             ..
         } = self.parameters;
         activate(scores, sigmoid, &mut self.scores);
-        let (scale, _) = search.scale;
+        let (scale, _) = region.scale;
         let target = (self.pose.width * scale, self.pose.height * scale);
         let choice = penalty.choose(
             &self.scores,
@@ -98,21 +150,18 @@ impl SiamFcpp {
             |cell| extent(corners(boxes, cell)),
             prefer_center,
         );
-        let Some(Choice {
+        let Choice {
             cell,
             penalty: factor,
             change,
-        }) = choice
-        else {
-            return Sighting::nothing(self.pose);
-        };
+        } = choice?;
         let found = corners(boxes, cell);
         let [left, top, right, bottom] = found;
         let (width, height) = extent(found);
         let image = |value: f32| f64::from(value / scale as f32);
         let half = (self.size / 2) as f64 / scale;
         let (x, y) = self.pose.center;
-        let candidate = Pose {
+        let pose = Pose {
             center: (
                 image((left + right) / 2.0) + x - half,
                 image((top + bottom) / 2.0) + y - half,
@@ -125,13 +174,13 @@ impl SiamFcpp {
             corners(boxes, cell).map(f64::from)
         });
         evidence.change = change.ln() as f32;
-        evidence.displacement = self.pose.displacement_of(&candidate);
-        Sighting {
-            best: Some(cell),
-            candidate,
+        evidence.displacement = self.pose.displacement_of(&pose);
+        Some(Candidate {
+            pose,
+            cell: Some(cell),
             rate: factor * f64::from(self.scores[cell]) * penalty.learning_rate,
             evidence,
-        }
+        })
     }
 }
 
@@ -156,32 +205,37 @@ impl Loop for SiamFcpp {
         SubPixelWindow::centered(self.pose.center, side).into()
     }
 
-    fn search(&self, reach: f64) -> Search {
-        let scale = self.parameters.exemplar / self.parameters.context_side(&self.pose) / reach;
+    fn search(&self, widening: f64) -> SearchRegion {
+        let scale = self.parameters.exemplar / self.parameters.context_side(&self.pose) / widening;
         let side = (self.size as f64 / scale).round_ties_even() as u32;
-        Search::even(SubPixelWindow::centered(self.pose.center, side), scale)
+        SearchRegion::even(SubPixelWindow::centered(self.pose.center, side), scale)
     }
 
-    fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
-        self.decode_maps(network.output(0), network.output(1), search, prefer_center)
+    fn decode(
+        &mut self,
+        network: &Network,
+        region: &SearchRegion,
+        prefer_center: bool,
+    ) -> Option<Candidate> {
+        self.decode_maps(network.output(0), network.output(1), region, prefer_center)
     }
 
     /// Moves to the candidate and takes part of its size.
-    fn follow(&mut self, sighting: &Sighting) {
-        let Sighting {
-            candidate, rate, ..
-        } = *sighting;
+    fn follow(&mut self, candidate: &Candidate) {
+        let Candidate {
+            pose: seen, rate, ..
+        } = *candidate;
         let (width, height) = self.image;
         let smooth = |seen: f64, before: f64| before * (1.0 - rate) + seen * rate;
         // Not clamp(10, width): an image may be smaller than the smallest side.
         let side = |value: f64, most: f64| value.min(most).max(SMALLEST_SIDE);
         self.pose = Pose {
             center: (
-                candidate.center.0.min(width).max(0.0),
-                candidate.center.1.min(height).max(0.0),
+                seen.center.0.min(width).max(0.0),
+                seen.center.1.min(height).max(0.0),
             ),
-            width: side(smooth(candidate.width, self.pose.width), width),
-            height: side(smooth(candidate.height, self.pose.height), height),
+            width: side(smooth(seen.width, self.pose.width), width),
+            height: side(smooth(seen.height, self.pose.height), height),
         };
     }
 
@@ -211,7 +265,7 @@ impl Loop for SiamFcpp {
         &self.scores
     }
 
-    fn side(&self) -> usize {
+    fn map_side(&self) -> usize {
         self.side
     }
 }
@@ -219,8 +273,7 @@ impl Loop for SiamFcpp {
 #[cfg(test)]
 mod tests {
     use super::super::choice::Penalty;
-    use super::super::engine::Loop;
-    use super::{Parameters, Pose, SiamFcpp};
+    use super::{Loop, Parameters, Pose, SiamFcpp};
     use crate::crop::View;
     use crate::geometry::BoundingBox;
     use crate::model::manifest::WindowShape;
@@ -281,16 +334,21 @@ mod tests {
             });
             let search = state.search(1.0);
             assert!((search.scale.0 - scales[frame]).abs() < 1e-12);
-            let sighting = state.decode_maps(
-                score.as_slice().expect("standard layout"),
-                found.as_slice().expect("standard layout"),
-                &search,
-                true,
+            let candidate = state
+                .decode_maps(
+                    score.as_slice().expect("standard layout"),
+                    found.as_slice().expect("standard layout"),
+                    &search,
+                    true,
+                )
+                .expect("a candidate");
+            assert_eq!(candidate.cell, usize::try_from(cells[frame]).ok());
+            assert!(
+                (candidate.rate - rates[frame]).abs() < 1e-6,
+                "{frame}: rate"
             );
-            assert_eq!(sighting.best, usize::try_from(cells[frame]).ok());
-            assert!((sighting.rate - rates[frame]).abs() < 1e-6, "{frame}: rate");
-            assert!((f64::from(sighting.evidence.score) - scores[frame]).abs() < 1e-6);
-            state.follow(&sighting);
+            assert!((f64::from(candidate.evidence.score) - scores[frame]).abs() < 1e-6);
+            state.follow(&candidate);
             let found = SiamFcpp::reported(state.pose());
             for (ours, theirs) in [found.x, found.y, found.width, found.height]
                 .iter()
@@ -307,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_reach_searches_more_at_a_smaller_scale() {
+    fn a_wider_region_has_a_smaller_scale() {
         let state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 30.0));
         let (near, wide) = (state.search(1.0), state.search(2.0));
         assert!((near.scale.0 / wide.scale.0 - 2.0).abs() < 1e-12);
@@ -319,18 +377,16 @@ mod tests {
     }
 
     #[test]
-    fn boxes_without_area_and_numbers_that_are_none_are_passed_over() {
+    fn boxes_without_area_and_nan_are_not_chosen() {
         let mut state = new_loop(BoundingBox::new(100.0, 100.0, 40.0, 30.0));
         let search = state.search(1.0);
-        let sighting = state.decode_maps(&[f32::NAN; 361], &[1.0; 4 * 361], &search, true);
-        assert_eq!(sighting.best, None);
-        // Right of left by minus one: no pixel wide.
+        let candidate = state.decode_maps(&[f32::NAN; 361], &[1.0; 4 * 361], &search, true);
+        assert_eq!(candidate, None);
+        // The right edge is one pixel left of the left edge: the box is 0 pixels wide.
         let boxes: Vec<f32> = (0..4 * 361)
             .map(|i| if i % 4 < 2 { 1.0 } else { 0.0 })
             .collect();
-        let sighting = state.decode_maps(&[0.5; 361], &boxes, &search, true);
-        assert_eq!(sighting.best, None);
-        state.follow(&sighting);
-        assert!(SiamFcpp::reported(state.pose()).is_valid());
+        let candidate = state.decode_maps(&[0.5; 361], &boxes, &search, true);
+        assert_eq!(candidate, None);
     }
 }

@@ -2,38 +2,109 @@
 //! LightTrack (Yan et al., CVPR 2021): a grid of scores, each with the distances to the box's four sides.
 //!
 //! Formulas, constants and roundings are those of the authors' code, in its precision: scores in `f32`, all else in
-//! `f64`. Where that code would carry a NaN on, the cell is passed over here.
+//! `f64`. Where that code would go on with a NaN, the cell is not chosen here.
 
-use super::choice::{Choice, hann};
-use super::engine::{Engine, Loop, Search, activate};
-use super::evidence::Evidence;
+use super::choice::{Choice, LEARNING_RATE, PENALTY_K, WINDOW_INFLUENCE, hann};
 use super::siamese::{self, Parameters};
-use super::{Pose, Sighting};
+use super::{Condition, Constant, Engine, Key, Loop, SearchRegion, activate};
 use crate::crop::{Padding, SearchWindow, SubPixelWindow, View};
+use crate::follower::{Candidate, Evidence, Follower, Pose};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
-use crate::model::manifest::{Constants, WindowShape};
-use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
+use crate::model::manifest::WindowShape;
+use crate::model::network::WantedOutput;
+use crate::model::{
+    Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
+};
 
 /// The authors never let a side fall below this, pixels.
 const SMALLEST_SIDE: f64 = 10.0;
 
-/// Opens a model of the family.
-///
-/// # Errors
-/// [`ModelError`], for a manifest without what the family needs too.
-pub(super) fn open(
-    folder: &ModelFolder,
-    constants: Constants,
-    options: &NetworkOptions,
-) -> Result<Engine<AnchorFree>, ModelError> {
-    let shapes: [fn(i64) -> Vec<i64>; 2] = [|n| vec![1, 1, n, n], |n| vec![1, 4, n, n]];
-    siamese::open(folder, constants, options, shapes, AnchorFree::new)
+/// The family `anchor_free`.
+pub(super) struct Family;
+
+static KEYS: [Key; 5] = [
+    Key::needed("template.context"),
+    Key::optional("template.window"),
+    Key::needed("search.exemplar_size"),
+    Key::needed("outputs.score"),
+    Key::needed("outputs.boxes"),
+];
+
+static CONSTANTS: [Constant; 4] = [
+    WINDOW_INFLUENCE,
+    PENALTY_K,
+    LEARNING_RATE,
+    Constant::optional(
+        "kept_shape",
+        0.0..=1.0,
+        Some(Condition {
+            words: "`template.window: box`",
+            holds: |manifest| manifest.template.window == WindowShape::Box,
+        }),
+        "the first box's share in the shape of search regions; 0 where not given",
+    ),
+];
+
+impl super::Family for Family {
+    fn name(&self) -> &'static str {
+        "anchor_free"
+    }
+
+    fn trackers(&self) -> &'static str {
+        "E.T.Track, LightTrack"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn constants(&self) -> &'static [Constant] {
+        &CONSTANTS
+    }
+
+    fn map_side(&self, manifest: &Manifest, search_size: usize) -> Option<usize> {
+        Some(map_side(manifest, search_size))
+    }
+
+    /// The distances are those to the left, upper, right and lower side, search pixels.
+    fn outputs<'m>(
+        &self,
+        manifest: &'m Manifest,
+        search_size: usize,
+    ) -> Result<Vec<WantedOutput<'m>>, Refusal> {
+        let side = map_side(manifest, search_size) as i64;
+        siamese::outputs(
+            self,
+            manifest,
+            [vec![1, 1, side, side], vec![1, 4, side, side]],
+        )
+    }
+
+    fn open(
+        &self,
+        model: &ModelFolder,
+        constants: &Constants,
+        options: &NetworkOptions,
+    ) -> Result<Box<dyn Follower>, ModelError> {
+        let manifest = &model.manifest;
+        let parameters = Parameters::of(self, manifest, constants)
+            .map_err(|refusal| refusal.in_manifest(model.manifest_path()))?;
+        let engine = Engine::open(self, model, options, |size| {
+            AnchorFree::new(parameters, size, map_side(manifest, size))
+        })?;
+        Ok(Box::new(engine))
+    }
+}
+
+/// Half to even, as the authors' scripts round.
+fn map_side(manifest: &Manifest, search_size: usize) -> usize {
+    (search_size as f64 / manifest.search.stride as f64).round_ties_even() as usize
 }
 
 /// The loop at one search size.
 #[derive(Debug)]
-pub(super) struct AnchorFree {
+struct AnchorFree {
     parameters: Parameters,
     /// Search pixels a side.
     size: f64,
@@ -82,22 +153,22 @@ impl AnchorFree {
     }
 
     /// The authors' window, a square on whole pixels; the scale is that before rounding, as theirs is.
-    fn square_search(&self, reach: f64) -> Search {
+    fn square_search(&self, widening: f64) -> SearchRegion {
         let exemplar = self.parameters.exemplar;
         let side = self.parameters.context_side(&self.pose);
         let scale = exemplar / side;
         let margin = (self.size - exemplar) / 2.0 / scale;
         let window = SearchWindow::centered(
             self.pose.center,
-            ((side + 2.0 * margin) * reach).round() as u32,
+            ((side + 2.0 * margin) * widening).round() as u32,
         );
-        Search::even(window, scale / reach)
+        SearchRegion::even(window, scale / widening)
     }
 
-    /// A window of the target's shape, between pixels. Where part of the first box's shape is kept (in the logarithm,
-    /// at the same area), an error of the shape cannot feed on itself: a wrong window looks wrong in the same way to a
-    /// network that sees every target square.
-    fn box_search(&self, reach: f64) -> Search {
+    /// A region of the target's shape, between pixels. Part of the first box's shape is kept (in the logarithm, at the
+    /// same area). Otherwise an error of the shape would grow: the network sees every target as a square, so it cannot
+    /// see that the region has the wrong shape.
+    fn box_search(&self, widening: f64) -> SearchRegion {
         let Pose { width, height, .. } = self.pose;
         let turned = (self.first_aspect * height / width).powf(self.parameters.kept_shape / 2.0);
         let shape = Pose {
@@ -105,10 +176,10 @@ impl AnchorFree {
             height: height / turned,
             ..self.pose
         };
-        let times = reach * self.size / self.parameters.exemplar;
+        let times = widening * self.size / self.parameters.exemplar;
         let (width, height) = self.parameters.box_window(&shape);
         let span = (width * times, height * times);
-        Search {
+        SearchRegion {
             view: SubPixelWindow::covering(self.pose.center, span, self.size as usize).into(),
             scale: (self.size / span.0, self.size / span.1),
         }
@@ -119,14 +190,14 @@ impl AnchorFree {
         &mut self,
         scores: &[f32],
         distances: &[f32],
-        search: &Search,
+        region: &SearchRegion,
         prefer_center: bool,
-    ) -> Sighting {
+    ) -> Option<Candidate> {
         let Parameters {
             penalty, sigmoid, ..
         } = self.parameters;
         activate(scores, sigmoid, &mut self.scores);
-        let (along_x, along_y) = search.scale;
+        let (along_x, along_y) = region.scale;
         let (target_width, target_height) = (self.pose.width * along_x, self.pose.height * along_y);
         let choice = penalty.choose(
             &self.scores,
@@ -138,14 +209,11 @@ impl AnchorFree {
             },
             prefer_center,
         );
-        let Some(Choice {
+        let Choice {
             cell,
             penalty: factor,
             change,
-        }) = choice
-        else {
-            return Sighting::nothing(self.pose);
-        };
+        } = choice?;
         let [left, top, right, bottom] = self.corners(distances, cell);
         let half = (self.size / 2.0).floor();
         let (dx, dy) = (
@@ -153,7 +221,7 @@ impl AnchorFree {
             ((top + bottom) / 2.0 - half) / along_y,
         );
         let (x, y) = self.pose.center;
-        let candidate = Pose {
+        let pose = Pose {
             center: (x + dx, y + dy),
             width: (right - left) / along_x,
             height: (bottom - top) / along_y,
@@ -166,14 +234,14 @@ impl AnchorFree {
             self.corners(distances, cell)
         });
         evidence.change = change.ln() as f32;
-        evidence.displacement = self.pose.displacement_of(&candidate);
+        evidence.displacement = self.pose.displacement_of(&pose);
         let rate = factor * f64::from(self.scores[cell]) * penalty.learning_rate;
-        Sighting {
-            best: Some(cell),
-            candidate,
+        Some(Candidate {
+            pose,
+            cell: Some(cell),
             rate,
             evidence,
-        }
+        })
     }
 }
 
@@ -199,33 +267,39 @@ impl Loop for AnchorFree {
         }
     }
 
-    fn search(&self, reach: f64) -> Search {
+    fn search(&self, scale: f64) -> SearchRegion {
         match self.parameters.window {
-            WindowShape::Square => self.square_search(reach),
-            WindowShape::Box => self.box_search(reach),
+            WindowShape::Square => self.square_search(scale),
+            WindowShape::Box => self.box_search(scale),
         }
     }
-    fn decode(&mut self, network: &Network, search: &Search, prefer_center: bool) -> Sighting {
-        self.decode_maps(network.output(0), network.output(1), search, prefer_center)
+
+    fn decode(
+        &mut self,
+        network: &Network,
+        region: &SearchRegion,
+        prefer_center: bool,
+    ) -> Option<Candidate> {
+        self.decode_maps(network.output(0), network.output(1), region, prefer_center)
     }
 
     /// Moves to the candidate and takes part of its size. The rate enters twice, as in the authors' code.
-    fn follow(&mut self, sighting: &Sighting) {
-        let Sighting {
-            candidate, rate, ..
-        } = *sighting;
+    fn follow(&mut self, candidate: &Candidate) {
+        let Candidate {
+            pose: seen, rate, ..
+        } = *candidate;
         let smooth = |seen: f64, before: f64| {
             let mixed = seen * rate + (1.0 - rate) * before;
             before * (1.0 - rate) + rate * mixed
         };
-        let (x, y) = candidate.center;
+        let (x, y) = seen.center;
         let (width, height) = self.image;
         // Not clamp(10, width): an image may be smaller than the smallest side.
         let side = |value: f64, most: f64| value.min(most).max(SMALLEST_SIDE);
         self.pose = Pose {
             center: (x.min(width).max(0.0), y.min(height).max(0.0)),
-            width: side(smooth(candidate.width, self.pose.width), width),
-            height: side(smooth(candidate.height, self.pose.height), height),
+            width: side(smooth(seen.width, self.pose.width), width),
+            height: side(smooth(seen.height, self.pose.height), height),
         };
     }
 
@@ -237,11 +311,7 @@ impl Loop for AnchorFree {
         self.pose = pose;
     }
 
-    fn reported(pose: Pose) -> BoundingBox {
-        pose.bounding_box()
-    }
-
-    /// With corners cut at zero and the size as it is: a box over the left or upper edge is shifted inwards.
+    /// With negative corners set to zero and the size unchanged: a box over the left or upper edge moves into the image.
     fn as_authors_write(bounding_box: BoundingBox) -> BoundingBox {
         BoundingBox {
             x: bounding_box.x.max(0.0),
@@ -254,7 +324,7 @@ impl Loop for AnchorFree {
         &self.scores
     }
 
-    fn side(&self) -> usize {
+    fn map_side(&self) -> usize {
         self.side
     }
 }
@@ -262,8 +332,7 @@ impl Loop for AnchorFree {
 #[cfg(test)]
 mod tests {
     use super::super::choice::Penalty;
-    use super::super::engine::Loop;
-    use super::{AnchorFree, Parameters, Pose, View, WindowShape};
+    use super::{AnchorFree, Loop, Parameters, Pose, View, WindowShape};
     use crate::crop::SearchWindow;
     use crate::geometry::BoundingBox;
     use ndarray::{Array1, Array2, Array4, Ix0, OwnedRepr};
@@ -330,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_equal_the_authors_on_every_frame() {
+    fn search_regions_equal_the_authors_on_every_frame() {
         let mut npz = goldens();
         for run in ["seq_a", "seq_b"] {
             let size = scalar(&mut npz, &format!("{run}_instance_size")) as usize;
@@ -402,32 +471,34 @@ mod tests {
             let mut state = new_loop(scores.dim().3 * 16);
             state.pose = pose_before(&positions, &boxes, frame);
             let search = state.search(1.0);
-            let sighting = state.decode_maps(
-                scores.as_slice().expect("standard layout"),
-                distances.as_slice().expect("standard layout"),
-                &search,
-                true,
-            );
+            let candidate = state
+                .decode_maps(
+                    scores.as_slice().expect("standard layout"),
+                    distances.as_slice().expect("standard layout"),
+                    &search,
+                    true,
+                )
+                .expect("a candidate");
             let row = frame - 1;
             assert_eq!(
-                sighting.best,
+                candidate.cell,
                 usize::try_from(argmax[row]).ok(),
                 "{run}, frame {frame}"
             );
             assert!(
-                (f64::from(sighting.evidence.score) - sides[0][row]).abs() < 1e-6,
+                (f64::from(candidate.evidence.score) - sides[0][row]).abs() < 1e-6,
                 "{run}, frame {frame}"
             );
             assert!(
-                (sighting.rate - sides[1][row]).abs() < 1e-6,
+                (candidate.rate - sides[1][row]).abs() < 1e-6,
                 "{run}, frame {frame}"
             );
-            let center = sighting.candidate.center;
+            let center = candidate.pose.center;
             assert!(
                 (center.0 - unclamped[[row, 0]]).abs() < 1e-9
                     && (center.1 - unclamped[[row, 1]]).abs() < 1e-9
             );
-            state.follow(&sighting);
+            state.follow(&candidate);
             let found = state.pose.bounding_box();
             let expected = boxes.row(row);
             for (ours, theirs) in [
@@ -448,22 +519,23 @@ mod tests {
     }
 
     #[test]
-    fn a_wider_reach_finds_the_same_box_from_maps_in_the_same_place() {
-        // The target fills 48 x 32 search pixels at the window's centre, seen at reach 1 and, from a target half as
-        // large in the map, at reach 2.
+    fn a_wider_region_gives_the_same_box_for_the_same_target() {
+        // The target is at the region's centre. In a region twice as wide its box is half as large in search pixels.
         let mut state = new_loop(256);
         let cells = 16 * 16;
         let center = 8 * 16 + 8;
         let mut scores = vec![-9.0; cells];
         scores[center] = 5.0;
         let mut found = Vec::new();
-        for reach in [1.0, 2.0] {
-            let mut distances = vec![20.0 / reach as f32; 4 * cells];
-            distances[center] = 30.0 / reach as f32;
-            let search = state.search(reach);
-            let sighting = state.decode_maps(&scores, &distances, &search, true);
-            assert_eq!(sighting.best, Some(center));
-            found.push(sighting.candidate);
+        for scale in [1.0, 2.0] {
+            let mut distances = vec![20.0 / scale as f32; 4 * cells];
+            distances[center] = 30.0 / scale as f32;
+            let search = state.search(scale);
+            let candidate = state
+                .decode_maps(&scores, &distances, &search, true)
+                .expect("a candidate");
+            assert_eq!(candidate.cell, Some(center));
+            found.push(candidate.pose);
         }
         let [near, wide] = found[..] else {
             panic!("two looks")
@@ -477,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_the_targets_shape_make_it_square() {
+    fn regions_of_the_targets_shape_show_it_as_a_square() {
         let shaped = Parameters {
             window: WindowShape::Box,
             context: 0.75,
@@ -519,7 +591,8 @@ mod tests {
                 height,
             } = state
                 .decode_maps(&scores, &distances, &search, true)
-                .candidate;
+                .expect("a candidate")
+                .pose;
             let expected = [110.0 + 16.0 / along_x, 100.0 + 32.0 / along_y, 20.0, 120.0];
             for (ours, expected) in [center.0, center.1, width, height].iter().zip(expected) {
                 assert!((ours - expected).abs() < 1e-4, "{ours} {expected}");
@@ -528,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_shape_draws_windows_back_to_the_first_one_and_boxes_stay_as_they_are() {
+    fn a_kept_shape_pulls_regions_towards_the_first_box_and_leaves_boxes_unchanged() {
         let first = BoundingBox::new(100.0, 40.0, 20.0, 80.0);
         let grown = Pose {
             center: (200.0, 100.0),
@@ -562,13 +635,14 @@ mod tests {
             }
             let found = state
                 .decode_maps(&scores, &distances, &search, true)
-                .candidate;
+                .expect("a candidate")
+                .pose;
             assert!((found.width - 60.0).abs() < 1e-4 && (found.height - 60.0).abs() < 1e-4);
         }
     }
 
     #[test]
-    fn a_target_over_an_edge_is_where_it_is_and_written_as_the_authors_write_it() {
+    fn a_target_over_an_edge_keeps_its_box_and_is_written_as_the_authors_write_it() {
         let mut state = new_loop(256);
         let center = (5.0, 120.0);
         state.place(Pose {
@@ -584,33 +658,34 @@ mod tests {
     }
 
     #[test]
-    fn boxes_without_area_and_numbers_that_are_none_are_passed_over() {
+    fn boxes_without_area_and_nan_are_not_chosen() {
         let mut state = new_loop(256);
         let cells = 16 * 16;
         let search = state.search(1.0);
-        // No area anywhere: 0/0 in the aspect.
-        let sighting = state.decode_maps(&vec![3.0; cells], &vec![0.0; 4 * cells], &search, true);
-        assert_eq!(sighting.best, None);
-        assert_eq!(sighting.candidate, state.pose);
+        // No box has an area: 0/0 in the aspect.
+        let candidate = state.decode_maps(&vec![3.0; cells], &vec![0.0; 4 * cells], &search, true);
+        assert_eq!(candidate, None);
         // Nothing but NaN.
-        let sighting = state.decode_maps(
+        let candidate = state.decode_maps(
             &vec![f32::NAN; cells],
             &vec![20.0; 4 * cells],
             &search,
             true,
         );
-        assert_eq!(sighting.best, None);
+        assert_eq!(candidate, None);
         // One good cell among bad ones.
         let mut scores = vec![f32::NAN; cells];
         scores[40] = 1.0;
-        let sighting = state.decode_maps(&scores, &vec![20.0; 4 * cells], &search, true);
-        assert_eq!(sighting.best, Some(40));
+        let candidate = state.decode_maps(&scores, &vec![20.0; 4 * cells], &search, true);
+        assert_eq!(candidate.and_then(|candidate| candidate.cell), Some(40));
         // A box without width: its penalty is 0, and what follows stays finite.
         let mut distances = vec![20.0; 4 * cells];
         distances[40] = -20.0;
-        let sighting = state.decode_maps(&scores, &distances, &search, true);
-        state.follow(&sighting);
+        let candidate = state
+            .decode_maps(&scores, &distances, &search, true)
+            .expect("a candidate");
+        state.follow(&candidate);
         let pose = state.pose.bounding_box();
-        assert!(pose.is_valid() && sighting.rate == 0.0, "{pose}");
+        assert!(pose.is_valid() && candidate.rate == 0.0, "{pose}");
     }
 }

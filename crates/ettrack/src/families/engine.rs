@@ -1,0 +1,304 @@
+//! What every family's loop does with pixels and networks: cut the template, cut the search region, run, time it.
+//! The arithmetic of a family is a [`Loop`].
+
+use std::time::Instant;
+
+use super::{Appearance, Family};
+use crate::crop::{Cropper, Normalization, Padding, SearchWindow, View};
+use crate::follower::{Candidate, Follower, Inspection, Pose, SearchRequest, StageTimings, Track};
+use crate::frame::Frame;
+use crate::geometry::BoundingBox;
+use crate::model::manifest::Channels;
+use crate::model::runtime::Runtime;
+use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
+
+/// A region to search, and its scale.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchRegion {
+    /// What is cut out of the frame.
+    pub view: View,
+    /// Search pixels per frame pixel, along x and y.
+    pub scale: (f64, f64),
+}
+
+impl SearchRegion {
+    /// The same `scale` along both axes.
+    pub fn even(view: impl Into<View>, scale: f64) -> Self {
+        Self {
+            view: view.into(),
+            scale: (scale, scale),
+        }
+    }
+}
+
+/// A template image to cut out of the current frame.
+#[derive(Debug, Clone, Copy)]
+pub struct TemplateUpdate {
+    /// Which template image: 0 is `template.input` of the manifest, 1 is `template.refreshed_input`.
+    pub image: usize,
+    /// What is cut out of the frame.
+    pub view: View,
+}
+
+/// The loop of a family at one search size, without pixels and network.
+pub trait Loop: Send + std::fmt::Debug + 'static {
+    /// What surrounds the image for the frames of a target first seen in `frame`.
+    fn padding(frame: &Frame<'_>) -> Padding;
+
+    /// Takes a new target in an image of `image` pixels and gives the template's region.
+    fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View;
+
+    /// The region to search next, `scale` times as long and wide as the authors' one.
+    fn search(&self, scale: f64) -> SearchRegion;
+
+    /// Reads the outputs of the last run; `None` where they hold no usable number.
+    fn decode(
+        &mut self,
+        network: &Network,
+        region: &SearchRegion,
+        prefer_center: bool,
+    ) -> Option<Candidate>;
+
+    /// Moves and resizes by the authors' rules.
+    fn follow(&mut self, candidate: &Candidate);
+
+    /// Centre and size.
+    fn pose(&self) -> Pose;
+
+    /// Goes to a pose.
+    fn place(&mut self, pose: Pose);
+
+    /// A template image to replace after a frame that was reported as `track`. A family with fixed templates has none.
+    fn template_update(&mut self, _track: &Track) -> Option<TemplateUpdate> {
+        None
+    }
+
+    /// The box to report for a pose.
+    fn reported(pose: Pose) -> BoundingBox {
+        pose.bounding_box()
+    }
+
+    /// That box as the authors write it into result files.
+    fn as_authors_write(bounding_box: BoundingBox) -> BoundingBox {
+        bounding_box
+    }
+
+    /// Scores 0..=1 of the last look, row-major; empty in a family without a score map.
+    fn scores(&self) -> &[f32] {
+        &[]
+    }
+
+    /// Cells along each side of the score map.
+    fn map_side(&self) -> usize {
+        0
+    }
+}
+
+/// A network with the loops of its family, one per search size.
+#[derive(Debug)]
+pub struct Engine<L> {
+    network: Network,
+    normalization: Normalization,
+    cropper: Cropper,
+    appearance: Appearance,
+    template_size: usize,
+    small_target_area: Option<f64>,
+    loops: Vec<L>,
+    /// Which of the search sizes this target uses.
+    chosen: usize,
+    padding: Padding,
+    /// The region of the last look, or of the template before it.
+    view: View,
+    /// What the last look showed.
+    seen: Option<Candidate>,
+    /// The target before the last look.
+    before: Pose,
+}
+
+impl<L: Loop> Engine<L> {
+    /// Opens the networks of `model` for `family`; `new_loop` makes the loop for a search size.
+    ///
+    /// # Errors
+    /// As [`Network::open`], and [`ModelError::Value`] for an output that the manifest does not name.
+    pub fn open(
+        family: &dyn Family,
+        model: &ModelFolder,
+        options: &NetworkOptions,
+        new_loop: impl Fn(usize) -> L,
+    ) -> Result<Self, ModelError> {
+        let manifest = &model.manifest;
+        let input = &manifest.input;
+        let network = Network::open(model, options, |size| {
+            family
+                .outputs(manifest, size)
+                .map_err(|refusal| refusal.in_manifest(model.manifest_path()))
+        })?;
+        Ok(Self {
+            network,
+            normalization: Normalization::new(
+                input.channels == Channels::Bgr,
+                input.scale,
+                input.mean,
+                input.std,
+            ),
+            cropper: Cropper::new(),
+            appearance: Appearance::new(),
+            template_size: manifest.template.size,
+            small_target_area: manifest.search.small_target_area,
+            loops: manifest.search.sizes.iter().map(|&s| new_loop(s)).collect(),
+            chosen: 0,
+            padding: Padding::new([0; 3]),
+            view: View::Pixels(SearchWindow {
+                x: 0,
+                y: 0,
+                side: 1,
+            }),
+            seen: None,
+            before: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
+        })
+    }
+
+    /// Cuts template image `image` out of the frame.
+    fn cut_template(&mut self, frame: &Frame<'_>, image: usize, view: View) {
+        let Self {
+            network,
+            cropper,
+            normalization,
+            padding,
+            template_size,
+            ..
+        } = self;
+        network.fill_template(image, |tensor| {
+            cropper.crop_tensor(frame, view, padding, *template_size, normalization, tensor);
+        });
+    }
+}
+
+impl<L: Loop> Follower for Engine<L> {
+    fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), ModelError> {
+        let area = f64::from(frame.width()) * f64::from(frame.height());
+        let is_small = self
+            .small_target_area
+            .is_some_and(|limit| target.area() / area < limit);
+        self.chosen = usize::from(is_small && self.loops.len() > 1);
+        self.network.select_size(self.chosen);
+        self.padding = L::padding(frame);
+        self.appearance.start(frame, &target.into());
+        (self.seen, self.before) = (None, target.into());
+        self.view = self.loops[self.chosen].initialize((frame.width(), frame.height()), target);
+        // A template that is refreshed later begins as the first one.
+        for image in 0..self.network.template_images() {
+            self.cut_template(frame, image, self.view);
+        }
+        self.network.run_template()
+    }
+
+    fn look(
+        &mut self,
+        frame: &Frame<'_>,
+        request: &SearchRequest,
+        timings: &mut StageTimings,
+    ) -> Result<Option<Candidate>, ModelError> {
+        let Self {
+            network,
+            cropper,
+            appearance,
+            normalization,
+            padding,
+            loops,
+            chosen,
+            ..
+        } = self;
+        let state = &mut loops[*chosen];
+        let started = Instant::now();
+        let before = state.pose();
+        let region = state.search(request.scale);
+        let size = network.search_size();
+        network.fill_search(|image| {
+            cropper.crop_tensor(frame, region.view, padding, size, normalization, image);
+        });
+        let cropped = Instant::now();
+        network.infer()?;
+        timings.crop += cropped - started;
+        timings.network += cropped.elapsed();
+        let mut candidate = state.decode(network, &region, request.prefer_center);
+        if let Some(candidate) = &mut candidate {
+            candidate.evidence.appearance = appearance.similarity(frame, &candidate.pose);
+        }
+        (self.view, self.seen, self.before) = (region.view, candidate, before);
+        Ok(candidate)
+    }
+
+    fn follow(&mut self, candidate: &Candidate) {
+        self.loops[self.chosen].follow(candidate);
+    }
+
+    fn place(&mut self, pose: Pose) {
+        self.loops[self.chosen].place(pose);
+    }
+
+    fn pose(&self) -> Pose {
+        self.loops[self.chosen].pose()
+    }
+
+    fn end_frame(&mut self, frame: &Frame<'_>, track: &Track) -> Result<(), ModelError> {
+        let Some(update) = self.loops[self.chosen].template_update(track) else {
+            return Ok(());
+        };
+        self.cut_template(frame, update.image, update.view);
+        self.network.run_template()
+    }
+
+    fn reported(&self, pose: Pose) -> BoundingBox {
+        L::reported(pose)
+    }
+
+    fn as_authors_write(&self, bounding_box: BoundingBox) -> BoundingBox {
+        L::as_authors_write(bounding_box)
+    }
+
+    fn inspect(&self) -> Inspection<'_> {
+        let state = &self.loops[self.chosen];
+        Inspection::new(
+            self.view,
+            self.padding,
+            self.network.search_size(),
+            self.network.outputs(),
+            self.seen.as_ref(),
+            self.before,
+        )
+        .with_scores(state.scores(), state.map_side())
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.network.runtime()
+    }
+}
+
+/// A network's scores as 0..=1: logits where `sigmoid`. Other scores are limited to that range, so that sums and
+/// squares of scores stay finite. NaN stays NaN; a cell with it is never chosen.
+pub fn activate(raw: &[f32], sigmoid: bool, scores: &mut [f32]) {
+    for (score, &raw) in scores.iter_mut().zip(raw) {
+        *score = if sigmoid {
+            1.0 / (1.0 + (-raw).exp())
+        } else {
+            raw.clamp(0.0, 1.0)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::activate;
+
+    #[test]
+    fn scores_are_limited_to_0_and_1_and_nan_stays_nan() {
+        let raw = [0.25, -3.0, 1e30, f32::INFINITY, f32::NAN];
+        let mut scores = [9.0; 5];
+        activate(&raw, false, &mut scores);
+        assert_eq!(scores[..4], [0.25, 0.0, 1.0, 1.0]);
+        assert!(scores[4].is_nan());
+        activate(&[0.0, -1e30, 1e30], true, &mut scores[..3]);
+        assert_eq!(scores[..3], [0.5, 0.0, 1.0]);
+    }
+}

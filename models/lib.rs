@@ -2,9 +2,15 @@
 //! wheel can track without any other file.
 //!
 //! ```
-//! let model = ettrack_models::named("ettrack-nano").expect("it is the default");
-//! assert!(model.files.iter().any(|(name, _)| *name == "model.yaml"));
+//! let model = ettrack_models::open("ettrack-nano")?;
+//! assert_eq!(model.manifest.family, "anchor_free");
+//! # Ok::<(), ettrack::model::ModelError>(())
 //! ```
+
+use std::io;
+use std::path::Path;
+
+use ettrack::model::{ModelError, ModelFolder};
 
 /// A model folder in memory.
 #[derive(Debug, Clone, Copy)]
@@ -34,4 +40,71 @@ pub const ALL: &[BundledModel] = &[DEFAULT];
 /// The bundled model of this name.
 pub fn named(name: &str) -> Option<&'static BundledModel> {
     ALL.iter().find(|model| model.name == name)
+}
+
+impl BundledModel {
+    /// Its manifest, read and checked.
+    ///
+    /// # Errors
+    /// Those of [`ModelFolder::from_memory`].
+    pub fn open(&self) -> Result<ModelFolder, ModelError> {
+        ModelFolder::from_memory(self.name, self.files)
+    }
+}
+
+/// Opens the model that a user named: a model folder or its `model.yaml`, else the bundled model of that name. So
+/// `models/ettrack-nano` and `ettrack-nano` are found from any working directory, and a folder on disk is preferred.
+///
+/// # Errors
+/// Those of [`ModelFolder::open`]. Where there is neither a file nor a bundled model, the message names the path that
+/// was tried and the bundled models.
+pub fn open(path: impl AsRef<Path>) -> Result<ModelFolder, ModelError> {
+    let path = path.as_ref();
+    if path.exists() {
+        return ModelFolder::open(path);
+    }
+    let name = path.strip_prefix("models").unwrap_or(path);
+    if let Some(model) = name.to_str().and_then(named) {
+        return model.open();
+    }
+    let tried = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let bundled: Vec<_> = ALL.iter().map(|model| model.name).collect();
+    Err(ModelError::Read {
+        path: tried,
+        reason: io::Error::new(
+            io::ErrorKind::NotFound,
+            format!(
+                "no such file or folder; built-in models: {}",
+                bundled.join(", ")
+            ),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, open};
+
+    #[test]
+    fn opens_a_bundled_model_by_its_name_from_any_folder() {
+        for model in ALL {
+            for name in [model.name.to_owned(), format!("models/{}", model.name)] {
+                assert_eq!(open(&name).unwrap().manifest.name, model.name, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn prefers_a_folder_on_disk() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/ettrack-nano");
+        assert!(open(folder).unwrap().path().is_some());
+    }
+
+    #[test]
+    fn names_the_path_that_was_tried_and_the_bundled_models() {
+        let error = open("models/of-nobody").unwrap_err().to_string();
+        for part in ["/models/of-nobody", "ettrack-nano"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
 }

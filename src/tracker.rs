@@ -11,7 +11,7 @@ use super::{ModelInfo, NodeTracker, TrackerSettings};
 /// Opens the model that the parameters name, with their settings.
 ///
 /// # Errors
-/// As [`Tracker::open`].
+/// As [`ettrack_models::open`] and [`Tracker::from_model`].
 pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), TrackError> {
     let library = &parameters.onnxruntime_library;
     let options = TrackerOptions::default()
@@ -23,7 +23,7 @@ pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), Tra
         &parameters.model_path,
         std::env::var_os("AMENT_PREFIX_PATH"),
     );
-    let tracker = Tracker::open(path, &options)?;
+    let tracker = Tracker::from_model(ettrack_models::open(path)?, &options)?;
     let model = ModelInfo {
         name: tracker.manifest().name.clone(),
         runtime: tracker.runtime().version.clone(),
@@ -33,7 +33,7 @@ pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), Tra
 
 /// Where a `model_path` lies: `package://PACKAGE/PATH` in that package's share folder, a relative path in the
 /// working directory, else in the share folder of `ettrack`. `prefixes` is the value of `AMENT_PREFIX_PATH`.
-/// What is found nowhere stays as it was written, for the error that follows.
+/// A path that is found nowhere stays as it was written: it may name the built-in model.
 fn find_model(written: &str, prefixes: Option<OsString>) -> PathBuf {
     let prefixes = prefixes.unwrap_or_default();
     let in_share = |package: &str, rest: &str| {

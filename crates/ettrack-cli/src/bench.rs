@@ -128,7 +128,9 @@ impl Bench {
                 // The authors' loop: a lost target would change the window's size.
                 .with_lost(LostMode::Off);
             let before = resident_mib();
-            let mut tracker = Tracker::open(path, &options)
+            let mut tracker = ettrack_models::open(path)
+                .map_err(Into::into)
+                .and_then(|model| Tracker::from_model(model, &options))
                 .with_context(|| BadInput(format!("model {} cannot be used", path.display())))?;
             tracker.initialize(&frames[0].frame()?, target)?;
             tracker.update(&frames[0].frame()?)?;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use ettrack::{ModelFolder, Tracker};
+use ettrack::{Tracker};
 use ettrack_eval::archive::{has_server, write_archive};
 use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
@@ -183,7 +183,7 @@ impl EvalArgs {
 
     fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
         let path = self.model.as_deref().unwrap_or(Path::new("."));
-        let model = ModelFolder::open(path)
+        let model = ettrack_models::open(path)
             .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use ettrack::{ModelFolder, Tracker, TrackerOptions};
+use ettrack::{TrackError, Tracker, TrackerOptions};
 
 use crate::console::{self, BadInput};
 
@@ -14,8 +14,8 @@ use crate::console::{self, BadInput};
 /// All are checked. The exit code is 1 where one of them fails.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Model folders, or folders that hold model folders.
-    #[arg(default_value = "models")]
+    /// Model folders, folders that hold model folders, or names of built-in models. Without any: the folder `models`
+    /// if there is one, else the built-in models.
     folders: Vec<PathBuf>,
     /// The ONNX Runtime library or its folder.
     #[arg(long, value_name = "PATH")]
@@ -41,13 +41,17 @@ struct Entry {
 impl Models {
     /// Lists and checks.
     pub fn run(self) -> anyhow::Result<()> {
+        let searched = match self.folders.is_empty() {
+            false => self.folders,
+            true if Path::new("models").is_dir() => vec!["models".into()],
+            true => ettrack_models::ALL.iter().map(|m| m.name.into()).collect(),
+        };
         let mut folders = Vec::new();
-        for folder in &self.folders {
+        for folder in &searched {
             collect(folder, &mut folders)?;
         }
         if folders.is_empty() {
-            let searched = self
-                .folders
+            let searched = searched
                 .iter()
                 .map(|f| f.display().to_string())
                 .collect::<Vec<_>>()
@@ -84,7 +88,8 @@ impl Models {
 
 /// Adds `folder` itself, or the model folders in it.
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    if folder.join("model.yaml").is_file() || folder.is_file() {
+    let is_built_in = !folder.exists() && folder.to_str().and_then(ettrack_models::named).is_some();
+    if folder.join("model.yaml").is_file() || folder.is_file() || is_built_in {
         found.push(folder.to_path_buf());
         return Ok(());
     }
@@ -105,7 +110,8 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 }
 
 fn check(path: &Path, options: &TrackerOptions) -> Entry {
-    let manifest = ModelFolder::open(path).ok().map(|folder| folder.manifest);
+    let model = ettrack_models::open(path);
+    let manifest = model.as_ref().ok().map(|model| model.manifest.clone());
     let cost = manifest.as_ref().and_then(|manifest| manifest.cost);
     Entry {
         path: path.to_path_buf(),
@@ -114,7 +120,9 @@ fn check(path: &Path, options: &TrackerOptions) -> Entry {
         description: manifest.map(|manifest| manifest.description),
         parameters: cost.map(|cost| cost.parameters),
         macs_track: cost.map(|cost| cost.macs_track),
-        error: Tracker::open(path, options)
+        error: model
+            .map_err(TrackError::from)
+            .and_then(|model| Tracker::from_model(model, options))
             .err()
             .map(|error| error.to_string()),
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use ettrack::model::ModelFolder;
 use ettrack::tracker::{Track, Tracker};
 use ettrack_eval::dataset::{self, DatasetKind, DatasetOptions};
 use ettrack_eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
@@ -115,7 +114,7 @@ impl PresenceArgs {
                 self.root.display()
             )));
         }
-        let model = ModelFolder::open(&self.model)
+        let model = ettrack_models::open(&self.model)
             .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;

@@ -9,7 +9,6 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
-use ettrack::model::ModelFolder;
 use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource};
@@ -37,8 +36,8 @@ pub struct TrackArgs {
     /// The target in the first frame: upper-left corner and size in pixels.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
     roi: BoundingBox,
-    /// Model folder.
-    #[arg(long, value_name = "DIR", default_value = "models/ettrack-nano")]
+    /// Model folder, or the name of the built-in model.
+    #[arg(long, value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
     model: PathBuf,
     /// File for the boxes; standard output if not given.
     #[arg(long, value_name = "FILE")]
@@ -343,7 +342,7 @@ impl TrackArgs {
 
     fn open_tracker(&self) -> anyhow::Result<Tracker> {
         let bad = |error: &dyn std::fmt::Display| BadInput(error.to_string());
-        let folder = ModelFolder::open(&self.model).map_err(|error| bad(&error))?;
+        let folder = ettrack_models::open(&self.model).map_err(|error| bad(&error))?;
         let options = self.tracker.options(&folder, self.lost)?;
         let tracker = Tracker::from_model(folder, &options).map_err(|error| bad(&error))?;
         tracing::info!(

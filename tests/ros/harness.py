@@ -1,41 +1,34 @@
-"""What the launch tests share: a camera that films a moving target, and an ear for the node's answers."""
+"""What the tests share: a camera that films a moving target, and an ear for the node's answers."""
 
+import statistics
 import threading
 import time
 import unittest
 from array import array
-from pathlib import Path
 
 import numpy as np
 import rclpy
-from ament_index_python.packages import get_package_share_directory
 from diagnostic_msgs.msg import DiagnosticArray
 from ettrack.msg import TrackedTarget
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import Image, RegionOfInterest
-from vision_msgs.msg import Detection2DArray
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from vision_msgs.msg import Detection2D, Detection2DArray
 
 WIDTH, HEIGHT, SIDE = 320, 240, 48
 PATIENCE = 30.0
 
 
-def launch_file(name, **arguments):
-    """Includes a launch file of the package."""
-    path = Path(get_package_share_directory("ettrack")) / "launch" / name
-    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=list(arguments.items()))
-
-
 class Scene:
-    """A chequered, coloured square that circles over blotchy ground; the same pictures every time."""
+    """A chequered, coloured square that circles over blotchy ground; the same pictures every time. Like every subject
+    of a bench it has `size` (width, height), `picture(index)` and `box(index)` (x, y, width, height)."""
 
-    def __init__(self):
+    def __init__(self, width=WIDTH, height=HEIGHT):
+        self.size = (width, height)
         generator = np.random.default_rng(7)
-        coarse = generator.integers(60, 160, (HEIGHT // 8, WIDTH // 8, 3))
-        self.ground = np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
+        coarse = generator.integers(60, 160, (-(-height // 8), -(-width // 8), 3))
+        self.ground = np.kron(coarse, np.ones((8, 8, 1)))[:height, :width].astype(np.uint8)
         colours = np.array([[250, 40, 30], [240, 220, 30], [30, 60, 250], [250, 250, 250]])
         cells = colours[generator.integers(0, 4, (6, 6))]
         self.target = np.kron(cells, np.ones((SIDE // 6, SIDE // 6, 1))).astype(np.uint8)
@@ -43,10 +36,15 @@ class Scene:
     def corner(self, index):
         """Upper-left corner of the target in picture `index`."""
         angle = index * 0.04
+        width, height = self.size
         return (
-            int(WIDTH / 2 - SIDE / 2 + 70 * np.cos(angle)),
-            int(HEIGHT / 2 - SIDE / 2 + 50 * np.sin(angle)),
+            int(width / 2 - SIDE / 2 + 70 * np.cos(angle)),
+            int(height / 2 - SIDE / 2 + 50 * np.sin(angle)),
         )
+
+    def box(self, index):
+        """The target in picture `index`."""
+        return (*self.corner(index), SIDE, SIDE)
 
     def picture(self, index, visible=True):
         """Pixels of picture `index`, rgb8."""
@@ -60,17 +58,19 @@ class Scene:
 class Bench:
     """A camera and an ear on one ROS node that spins in a thread of its own."""
 
-    def __init__(self, namespace="", image_topic="image", topics="", reliable=False):
+    def __init__(self, namespace="", image_topic="image", topics="", reliable=False, scene=None):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("test_bench", namespace=namespace, context=self.context)
-        self.scene = Scene()
+        self.scene = scene or Scene()
         self.targets, self.detections, self.statuses, self.lines = [], [], [], []
         self.arrivals = {}
         self.index_of = {}
         camera_qos = QoSProfile(depth=10) if reliable else qos_profile_sensor_data
         self.images = self.node.create_publisher(Image, image_topic, camera_qos)
+        self.files = self.node.create_publisher(CompressedImage, f"{image_topic}/compressed", camera_qos)
         self.rois = self.node.create_publisher(RegionOfInterest, topics + "initial_roi", 1)
+        self.boxes = self.node.create_publisher(Detection2D, topics + "initial_detection", 1)
         listen = self.node.create_subscription
         listen(TrackedTarget, topics + "tracked_target", self._on_target, 100)
         listen(Detection2DArray, topics + "detections", self.detections.append, 100)
@@ -94,29 +94,52 @@ class Bench:
         self.arrivals[stamp_of(target)] = time.time()
         self.targets.append(target)
 
-    def publish(self, visible=True, **changes):
-        """Publishes the next picture; `changes` are fields of the message. Returns the message."""
-        message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=WIDTH * 3)
+    def message(self, visible=True, **changes):
+        """The next picture as a message; `changes` are fields of it."""
+        width, height = self.scene.size
+        message = Image(height=height, width=width, encoding="rgb8", step=width * 3)
         message.header.frame_id = "camera_optical"
+        # A subject that the target cannot leave takes no such word.
+        options = {} if visible else {"visible": False}
         # An array is taken as it is; of bytes, older distributions check every one, for longer than a frame takes.
-        message.data = array("B", self.scene.picture(self.index, visible).tobytes())
+        message.data = array("B", self.scene.picture(self.index, **options).tobytes())
         # Last, as a camera's driver does: what making the picture took is no age of it.
         message.header.stamp = self.node.get_clock().now().to_msg()
         for name, value in changes.items():
             setattr(message, name, value)
+        return message
+
+    def publish(self, visible=True, **changes):
+        """Publishes the next picture; `changes` are fields of the message. Returns the message."""
+        message = self.message(visible, **changes)
         self.index_of[stamp_of(message)] = self.index
         self.images.publish(message)
         self.index += 1
         return message
 
-    def film(self, until, visible=True, rate=30.0, patience=PATIENCE):
+    def publish_file(self, data, kind="jpeg"):
+        """Publishes the next picture as the bytes of a file of it."""
+        message = CompressedImage(format=kind, data=array("B", data))
+        message.header.frame_id = "camera_optical"
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        self.index_of[stamp_of(message)] = self.index
+        self.files.publish(message)
+        self.index += 1
+        return message
+
+    def film(self, until, visible=True, rate=30.0, patience=PATIENCE, publish=None):
         """Publishes pictures until `until()` holds; fails when that takes too long."""
-        end = time.monotonic() + patience
+        publish = publish or (lambda: self.publish(visible))
+        begun = time.monotonic()
+        due = begun
         while not until():
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if now > begun + patience:
                 raise AssertionError(f"not in {patience} s: {until.__doc__ or until}")
-            self.publish(visible)
-            time.sleep(1.0 / rate)
+            publish()
+            # By the clock, so that what publishing takes does not lower the rate; without catching up in a burst.
+            due = max(due + 1.0 / rate, now)
+            time.sleep(max(0.0, due - time.monotonic()))
 
     def film_for(self, seconds, **options):
         """Publishes pictures for some seconds."""
@@ -131,19 +154,43 @@ class Bench:
                 raise AssertionError(f"not in {patience} s: {until.__doc__ or until}")
             time.sleep(0.02)
 
-    def choose(self):
-        """Asks for the target where it is in the newest picture, which must have been answered."""
-        x, y = self.scene.corner(self.index - 1)
-        self.rois.publish(RegionOfInterest(x_offset=x, y_offset=y, width=SIDE, height=SIDE))
-
-    def start_tracking(self):
-        """Films until the node answers, chooses the target, films until it is tracked."""
+    def wait_for_the_node(self):
+        """Waits until the node listens and is heard."""
         self.wait(lambda: self.rois.get_subscription_count() > 0)
+        self.wait(lambda: self.images.get_subscription_count() + self.files.get_subscription_count() > 0)
+        self.wait(lambda: self.node.count_publishers("/diagnostics") > 0)
+
+    def choose(self, index=None):
+        """Asks for the target where it is in picture `index`, else in the newest one, which must have been answered."""
+        x, y, width, height = map(round, self.scene.box(self.index - 1 if index is None else index))
+        self.rois.publish(RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height))
+
+    def detection(self, target, identity=""):
+        """A detection of the target in the image that `target` answers."""
+        detection = Detection2D(header=target.header, id=identity)
+        x, y, width, height = self.scene.box(self.index_of[stamp_of(target)])
+        detection.bbox.center.position.x = x + width / 2
+        detection.bbox.center.position.y = y + height / 2
+        detection.bbox.size_x, detection.bbox.size_y = float(width), float(height)
+        return detection
+
+    def start_tracking(self, **options):
+        """Films until the node answers, chooses the target, films until it is tracked."""
+        self.wait_for_the_node()
         before = len(self.targets)
-        self.film(lambda: len(self.targets) > before)
-        self.wait(lambda: self.arrivals.get(self.newest_stamp()) is not None)
+        self.film(lambda: len(self.targets) > before, **options)
+        self.settle()
         self.choose()
-        self.film(lambda: self.targets[-1].state == TrackedTarget.TRACKING)
+        self.film(lambda: self.targets[-1].state == TrackedTarget.TRACKING, **options)
+
+    def settle(self):
+        """Waits until the newest picture is answered; what the middleware lost is published again."""
+        for _ in range(20):
+            try:
+                return self.wait(lambda: self.newest_stamp() in self.arrivals, patience=1.0)
+            except AssertionError:
+                self.publish()
+        raise AssertionError("none of 20 pictures was answered")
 
     def newest_stamp(self):
         """Stamp of the newest picture."""
@@ -151,16 +198,15 @@ class Bench:
 
     def overlap(self, target):
         """Intersection over union of an answer with the truth."""
-        x, y = self.scene.corner(self.index_of[stamp_of(target)])
-        box = target.bounding_box
-        left, top = (
-            box.center.position.x - box.size_x / 2,
-            box.center.position.y - box.size_y / 2,
-        )
-        width = min(left + box.size_x, x + SIDE) - max(left, x)
-        height = min(top + box.size_y, y + SIDE) - max(top, y)
-        common = max(width, 0.0) * max(height, 0.0)
-        return common / (box.size_x * box.size_y + SIDE * SIDE - common)
+        return overlap(corners_of(target), self.scene.box(self.index_of[stamp_of(target)]))
+
+    def overlaps(self):
+        """Overlap of each answer that tracks."""
+        return [self.overlap(target) for target in self.targets if target.state == TrackedTarget.TRACKING]
+
+    def ages(self):
+        """Milliseconds from the stamp to the arrival of each answer, in order of size."""
+        return sorted((self.arrivals[s] - (s[0] + s[1] * 1e-9)) * 1e3 for s in map(stamp_of, self.targets))
 
     def call(self, kind, name, request, patience=PATIENCE):
         """Calls a service."""
@@ -186,6 +232,38 @@ class Bench:
 def stamp_of(message):
     """Seconds and nanoseconds of a header, comparable."""
     return (message.header.stamp.sec, message.header.stamp.nanosec)
+
+
+def corners_of(target):
+    """The box of an answer as x, y, width, height."""
+    box = target.bounding_box
+    x, y = box.center.position.x - box.size_x / 2, box.center.position.y - box.size_y / 2
+    return x, y, box.size_x, box.size_y
+
+
+def overlap(one, other):
+    """Intersection over union of two boxes, x, y, width, height."""
+    sides = (min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    width, height = (max(side, 0.0) for side in sides)
+    common = width * height
+    return common / (one[2] * one[3] + other[2] * other[3] - common)
+
+
+def percentiles(values):
+    """Median, 95th and 99th percentile as text."""
+    values = sorted(values)
+    at = [values[min(len(values) - 1, int(len(values) * part))] for part in (0.95, 0.99)]
+    return f"median {statistics.median(values):.1f}, p95 {at[0]:.1f}, p99 {at[1]:.1f}"
+
+
+# Lines of measurements, which are shown when the tests have ended.
+FIGURES = []
+
+
+def tell(line):
+    """Shows a measurement at the end of the tests, and here for whoever runs one of them by itself."""
+    FIGURES.append(line)
+    print(line)
 
 
 class BenchTest(unittest.TestCase):

@@ -10,15 +10,14 @@ Exit code 0 where memory and latency of the second half are those of the first, 
 import argparse
 import csv
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ament_index_python.packages import get_package_prefix
-from harness import Bench
+from harness import Bench, tell
+from process import Node
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters
 
@@ -27,13 +26,6 @@ COLUMNS = ["second", "memory_mib", "threads", "latency_p50_ms", "latency_p95_ms"
 WARM_UP = 1.0
 MOST_GROWTH_MIB = 8.0
 MOST_SLOWER = 1.5
-
-
-def process_facts(pid):
-    """Resident memory in MiB and the number of threads."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(facts["VmRSS"].split()[0]) / 1024, int(facts["Threads"])
 
 
 def disturb(bench, second):
@@ -57,8 +49,7 @@ def set_parameter(bench, name, value):
 
 def run(minutes, table):
     """Films; one row a second."""
-    executable = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack_node"
-    node = subprocess.Popen([executable])
+    node = Node()
     bench = Bench()
     rows = []
     try:
@@ -68,9 +59,9 @@ def run(minutes, table):
             visible = second % 20 < 15
             bench.film_for(max(0.0, begun + second + 1 - time.monotonic()), visible=visible)
             disturb(bench, second)
-            if node.poll() is not None:
-                raise SystemExit(f"the node ended after {second} s with code {node.returncode}")
-            memory, threads = process_facts(node.pid)
+            if node.process.poll() is not None:
+                raise SystemExit(f"the node ended after {second} s with code {node.process.returncode}:\n{node.text()}")
+            memory, threads = node.facts()
             values = {entry.key: entry.value for status in bench.statuses[-1:] for entry in status.values}
             row = [
                 second,
@@ -91,21 +82,21 @@ def run(minutes, table):
                 bench.index_of = dict(list(bench.index_of.items())[-1000:])
                 bench.arrivals = dict(list(bench.arrivals.items())[-1000:])
     finally:
-        node.terminate()
-        code = node.wait(10)
+        code = node.stop()
         bench.close()
     print(f"the node's exit code: {code}")
     return rows
 
 
-def judge(rows):
-    """Whether the second half is like the first."""
-    rows = [row for row in rows if row[0] >= WARM_UP * 60 and row[3]]
+def judge(rows, warm_up=WARM_UP):
+    """Whether the second half, after so many minutes to warm up, is like the first."""
+    rows = [row for row in rows if row[0] >= warm_up * 60 and row[3]]
     half = len(rows) // 2
     first, second = rows[:half], rows[half:]
     memory = [statistics.median(row[1] for row in part) for part in (first, second)]
     latency = [statistics.median(float(row[3]) for row in part) for part in (first, second)]
-    print(
+    tell(
+        f"{len(rows)} s of work: "
         f"memory, median of each half: {memory[0]:.1f} and {memory[1]:.1f} MiB, most {max(r[1] for r in rows):.1f}; "
         f"latency p50, median of each half: {latency[0]:.2f} and {latency[1]:.2f} ms"
     )

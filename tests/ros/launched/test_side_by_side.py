@@ -6,12 +6,13 @@ import time
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import launch_testing
 from ettrack.msg import TrackedTarget
-from harness import HEIGHT, WIDTH, BenchTest, launch_file
+from harness import HEIGHT, WIDTH, BenchTest
 from launch_testing.actions import ReadyToTest
+from launching import launch_file
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image

@@ -7,14 +7,14 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from subprocess import run
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import launch_testing
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
-from harness import launch_file
 from launch_testing.actions import ReadyToTest
 from launch_testing.util import KeepAliveProc
+from launching import launch_file
 
 from launch import LaunchDescription
 

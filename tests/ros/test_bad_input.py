@@ -1,0 +1,209 @@
+"""What is no image, no target, no region: each is refused once with a reason, and the node works on."""
+
+import math
+import time
+
+import pytest
+from ettrack.msg import TrackedTarget
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from vision_msgs.msg import Detection2D
+
+NUL = "rgb8\x01"
+IMAGES = {
+    "unknown encoding": {"encoding": "jelly"},
+    "no encoding": {"encoding": ""},
+    "upper case": {"encoding": "RGB8"},
+    "depth": {"encoding": "32FC1"},
+    "signed": {"encoding": "8SC3"},
+    "two channels": {"encoding": "8UC2"},
+    "five channels": {"encoding": "8UC5"},
+    "compressed in a raw message": {"encoding": "jpeg"},
+    "control character": {"encoding": NUL},
+    "a long name": {"encoding": "x" * 1000},
+    "no data": {"data": b""},
+    "one byte": {"data": b"\x00"},
+    "a byte too few": {"data": bytes(320 * 240 * 3 - 1)},
+    "a byte too many": {"data": bytes(320 * 240 * 3 + 1)},
+    "half the data": {"data": bytes(320 * 120 * 3)},
+    "no step": {"step": 0},
+    "a step of one": {"step": 1},
+    "a short step": {"step": 319 * 3},
+    "a huge step": {"step": 2**32 - 1},
+    "no rows": {"height": 0},
+    "no columns": {"width": 0},
+    "no pixels": {"height": 0, "width": 0, "data": b""},
+    "more rows than data": {"height": 241},
+    "more columns than a row": {"width": 321},
+    "huge": {"width": 16384, "height": 16384},
+    "largest": {"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1},
+    "four channels in three": {"encoding": "rgba8"},
+    "sixteen bits in eight": {"encoding": "mono16", "step": 320},
+    "a mosaic of two pixels": {"encoding": "bayer_rggb8", "width": 2, "height": 2, "step": 2, "data": bytes(4)},
+    "half a chroma plane": {"encoding": "nv12", "step": 320, "data": bytes(320 * 240)},
+    "yuv of half a row": {"encoding": "yuv422", "step": 320},
+}
+FILES = {
+    "no file": b"",
+    "text": b"not a picture",
+    "the first bytes of a JPEG": b"\xff\xd8\xff\xe0",
+    "the first bytes of a PNG": b"\x89PNG\r\n\x1a\n",
+    "zeros": bytes(5000),
+    "ones": b"\xff" * 5000,
+    "a GIF": b"GIF89a" + bytes(100),
+    "a huge PNG": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff\xff\xff\xff\xff\xff\xff\x08\x02\x00\x00\x00"
+    + bytes(40),
+}
+# Width and height of a region, and its place.
+REGIONS = {
+    "no width": (10, 10, 0, 20),
+    "no height": (10, 10, 20, 0),
+    "nothing": (0, 0, 0, 0),
+    "right of the image": (320, 10, 20, 20),
+    "below the image": (10, 240, 20, 20),
+    "far away": (2**32 - 1, 2**32 - 1, 20, 20),
+}
+# Centre and size of a box.
+BOXES = {
+    "no size": (50, 50, 0, 0),
+    "negative": (50, 50, -20, 20),
+    "not a number": (math.nan, 50, 20, 20),
+    "size not a number": (50, 50, 20, math.nan),
+    "endless": (50, 50, math.inf, 20),
+    "at infinity": (math.inf, 50, 20, 20),
+    "left of the image": (-50, 50, 20, 20),
+    "above the image": (50, -50, 20, 20),
+    "far away": (1e300, 1e300, 20, 20),
+    "far away the other way": (-1e300, 50, 20, 20),
+    "huge far away": (1e300, 1e300, 1e299, 1e299),
+    "tiny": (50, 50, 1e-30, 1e-30),
+    "no number at all": (math.nan, math.nan, math.nan, math.nan),
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """One node for all of them: what is refused leaves no trace."""
+    from harness import Bench
+    from process import Node
+
+    with Node(parameters={"diagnostics_period": 0.1}) as node:
+        bench = Bench()
+        bench.wait_for_the_node()
+        bench.start_tracking()
+        yield node, bench
+        bench.close()
+
+
+@pytest.fixture
+def bench(pair):
+    """A bench whose node tracks; after the test it still does."""
+    node, bench = pair
+    if bench.targets[-1].state != TrackedTarget.TRACKING:
+        bench.start_tracking()
+    yield bench
+    assert node.process.poll() is None, node.text()
+    bench.targets.clear()
+    bench.film(lambda: len(bench.targets) > 2)
+    assert bench.targets[-1].state == TrackedTarget.TRACKING, "the old target is followed on"
+
+
+def count(bench):
+    return int(bench.status()["bad messages"])
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_that_is_none_is_counted_once(bench, name):
+    before = count(bench)
+    bench.targets.clear()
+    message = bench.publish(**IMAGES[name])
+    bench.wait(lambda: count(bench) > before)
+    status = bench.status()
+    assert int(status["bad messages"]) == before + 1
+    assert "image refused" in status["last bad message"]
+    assert len(status["last bad message"]) < 600
+    assert all(target.header.stamp != message.header.stamp for target in bench.targets), "nothing is answered to it"
+    bench.index = max(0, bench.index - 1)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_a_region_that_is_none_is_refused_with_the_reason(bench, name):
+    x, y, width, height = REGIONS[name]
+    identity = bench.targets[-1].target_id
+    bench.rois.publish(RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height))
+    refused_as(bench, "target refused")
+    assert bench.targets[-1].target_id == identity
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_box_that_is_none_is_refused_with_the_reason(bench, name):
+    detection = Detection2D(header=bench.targets[-1].header)
+    centre = detection.bbox.center.position
+    centre.x, centre.y, detection.bbox.size_x, detection.bbox.size_y = map(float, BOXES[name])
+    identity = bench.targets[-1].target_id
+    bench.boxes.publish(detection)
+    reason = refused_as(bench, "target refused")
+    assert len(reason) < 300, reason
+    assert bench.targets[-1].target_id == identity
+
+
+@pytest.mark.parametrize("seconds", [-(2**31), -1, 0])
+def test_a_detection_of_another_time_is_refused(bench, seconds):
+    detection = Detection2D(header=bench.targets[-1].header)
+    detection.header.stamp.sec = seconds
+    detection.bbox.size_x = detection.bbox.size_y = 20.0
+    bench.boxes.publish(detection)
+    refused_as(bench, "no image with its stamp")
+
+
+def refused_as(bench, words):
+    """Waits for the refusal of what was just asked, and clears the slate by another one."""
+    bench.film(lambda: words in bench.status()["last refused request"], rate=10.0)
+    return bench.status()["last refused request"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"k": [0.0] * 9},
+        {"k": [math.nan] * 9},
+        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "width": 10, "height": 10},
+        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "d": [math.inf] * 5},
+        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "d": [0.1] * 1000},
+        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "distortion_model": "x" * 2000},
+    ],
+    ids=["uncalibrated", "not numbers", "of another size", "endless distortion", "too many", "unknown model"],
+)
+def test_a_calibration_that_is_none_gives_no_bearing(bench, changes):
+    fields = {"width": 320, "height": 240, "distortion_model": "plumb_bob"} | changes
+    bench.targets.clear()
+    calibration = bench.node.create_publisher(CameraInfo, "camera_info", 1)
+    bench.wait(lambda: calibration.get_subscription_count() > 0)
+    calibration.publish(CameraInfo(**fields))
+    time.sleep(0.3)
+    bench.targets.clear()
+    bench.film(lambda: len(bench.targets) > 3)
+    assert not bench.targets[-1].bearing_valid
+    assert len(bench.status()["bearing"]) < 300
+    bench.node.destroy_publisher(calibration)
+
+
+def test_images_of_changing_size_end_the_target(start):
+    _, bench = start()
+    bench.start_tracking()
+    bench.publish(height=120, data=bytes(320 * 120 * 3))
+    bench.film(lambda: bench.said("choose it anew"), rate=5.0)
+    assert bench.targets[-1].state == TrackedTarget.IDLE
+
+
+def test_files_that_are_no_pictures_are_counted_once(start):
+    node, bench = start(parameters={"image_transport": "compressed", "diagnostics_period": 0.1})
+    for number, (name, data) in enumerate(FILES.items(), start=1):
+        bench.publish_file(data)
+        bench.wait(lambda number=number: count(bench) >= number)
+        assert count(bench) == number, name
+    # Good ones go on being answered.
+    from sequences import COMMITTED
+
+    good = sorted(COMMITTED.glob("*.png"))[0].read_bytes()
+    bench.film(lambda: len(bench.targets) > 2, publish=lambda: bench.publish_file(good, "png"))
+    assert node.process.poll() is None

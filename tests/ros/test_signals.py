@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM end the node with exit code 0, whenever they come."""
+
+import signal
+import time
+
+import pytest
+from harness import percentiles, tell
+from process import Node
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+# Seconds after the first instruction: the loader, joining ROS 2, the model, the first spins.
+MOMENTS = [0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_it_from_the_first_instruction_on(number):
+    codes, waits = {}, []
+    for moment in MOMENTS:
+        begun = time.monotonic()
+        node = Node(wait=False)
+        while not node.takes(*SIGNALS):
+            assert node.process.poll() is None, node.text()
+        waits.append((time.monotonic() - begun) * 1e3)
+        time.sleep(moment)
+        codes[moment] = node.stop(number)
+    tell(f"{number.name} is taken {percentiles(waits)} ms after the start")
+    assert set(codes.values()) == {0}, codes
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_working_node(start, number):
+    node, bench = start()
+    bench.start_tracking()
+    begun = time.monotonic()
+    assert node.stop(number) == 0, node.text()
+    assert time.monotonic() - begun < 2.0
+
+
+def test_two_signals_at_once_end_it_all_the_same(start):
+    node, bench = start()
+    bench.start_tracking()
+    node.process.send_signal(signal.SIGTERM)
+    assert node.stop(signal.SIGINT) == 0, node.text()

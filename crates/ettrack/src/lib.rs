@@ -48,6 +48,7 @@
 //! `ndarray`: [`follower::Inspection::score_map`] as a view of rows and columns.
 
 pub mod crop;
+mod error_chain;
 pub mod families;
 pub mod follower;
 pub mod frame;
@@ -55,6 +56,7 @@ pub mod geometry;
 pub mod model;
 pub mod tracker;
 
+pub use error_chain::error_chain;
 pub use frame::{Encoding, Frame, FrameError};
 pub use geometry::BoundingBox;
 pub use model::lost::LostSettings;

@@ -1,4 +1,4 @@
-//! Boxes and labels on an RGB picture.
+//! Draws boxes and labels on an RGB picture.
 
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage};
@@ -10,13 +10,13 @@ use ettrack::tracker::{Track, TrackState};
 /// Red, green, blue, 0..=255.
 pub type Color = [u8; 3];
 
-/// A tracked target.
+/// Colour of a tracked target.
 pub const GREEN: Color = [60, 220, 90];
-/// A lost target: where the search goes on.
+/// Colour of a lost target: the box around which the search goes on.
 pub const ORANGE: Color = [255, 150, 30];
-/// Ground truth.
+/// Colour of the ground truth.
 pub const WHITE: Color = [255, 255, 255];
-/// Secondary things.
+/// Colour of labels that are less important.
 pub const GRAY: Color = [150, 150, 150];
 
 /// Side of one letter, pixels, before magnification.
@@ -44,13 +44,13 @@ pub fn draw_track(picture: &mut RgbImage, track: &Track) {
     draw_label(picture, x, above.max(0), &label, color);
 }
 
-/// Line width and letter magnification that stay readable in this picture: 1 up to 639 pixels of width.
+/// Factor for line width and letters, so that they stay readable: 1 up to 639 pixels of width, at most 8.
 fn magnification(picture: &RgbImage) -> u32 {
     (picture.width() / 640 + 1).min(8)
 }
 
-/// Draws the outline of a box (pixels, clipped to the picture), two pixels wide per 640 of width.
-/// A box that is not finite or lies outside is left out.
+/// Draws the outline of a box (in pixels, clipped to the picture). The line is two pixels wide, and two more for each 640
+/// pixels of the picture's width. A box that is not finite or lies outside is not drawn.
 pub fn draw_box(picture: &mut RgbImage, target: &BoundingBox, color: Color, dashed: bool) {
     let edges = [
         target.x,
@@ -83,12 +83,12 @@ pub fn draw_box(picture: &mut RgbImage, target: &BoundingBox, color: Color, dash
     }
 }
 
-/// To whole pixels, far outside any picture at most (so that sums cannot overflow).
+/// Rounds to whole pixels and limits the value, so that sums cannot overflow.
 fn clamp_to_i64(value: f64) -> i64 {
     value.round().clamp(-1e6, 1e6) as i64
 }
 
-/// Width and height in pixels that `text` takes in this picture, margin included.
+/// Width and height in pixels of a label with this text in this picture, margin included.
 pub fn text_size(picture: &RgbImage, text: &str) -> (u32, u32) {
     let scale = magnification(picture);
     let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
@@ -98,8 +98,8 @@ pub fn text_size(picture: &RgbImage, text: &str) -> (u32, u32) {
     )
 }
 
-/// Writes `text` in dark letters on a plate of the given colour, upper-left corner at (x, y), clipped.
-/// Letters without a glyph are shown as `?`.
+/// Writes `text` in dark letters on a rectangle of the colour `plate` with its upper-left corner at (x, y), clipped to the
+/// picture. Letters without a glyph are shown as `?`.
 pub fn draw_label(picture: &mut RgbImage, x: i64, y: i64, text: &str, plate: Color) {
     let scale = i64::from(magnification(picture));
     let (width, height) = text_size(picture, text);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_an_outline_two_pixels_wide() {
+    fn draws_a_box_as_an_outline_two_pixels_wide() {
         let mut picture = RgbImage::new(40, 30);
         draw_box(
             &mut picture,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_that_make_no_sense_are_left_out_and_large_ones_clipped() {
+    fn skips_boxes_that_are_not_finite_and_clips_large_ones() {
         let mut picture = RgbImage::new(40, 30);
         for bad in [
             BoundingBox::new(f64::NAN, 1.0, 5.0, 5.0),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_track_says_so() {
+    fn draws_a_lost_track_dashed_with_a_label() {
         let mut picture = RgbImage::new(200, 100);
         let mut track = Track {
             bounding_box: BoundingBox::new(20.0, 30.0, 50.0, 40.0),
@@ -201,7 +201,7 @@ mod tests {
         track.state = TrackState::Tracking;
         draw_track(&mut picture, &track);
         assert!(count(&picture, GREEN) > 0);
-        // A plate has letters on it.
+        // The label has letters.
         assert!(count(&picture, [16, 16, 16]) > 20);
     }
 }

@@ -1,4 +1,22 @@
-//! Pictures for ettrack: JPEG, PNG, BMP and PNM into pixels, and boxes and text drawn on pixels.
+//! Pictures for ettrack: decodes JPEG, PNG, BMP and PNM files into frame buffers, and draws boxes and labels on pictures.
+//!
+//! [`decode_into`] reuses the memory of the buffer it fills, refuses cut and damaged files, and limits what a file may
+//! ask for. [`draw_track`] draws a tracked target with its confidence.
+//!
+//! ```
+//! use ettrack::frame::{Encoding, ImageBuffer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A PPM file of 2x1 pixels: one red, one green.
+//! let file = b"P6\n2 1\n255\n\xff\x00\x00\x00\xff\x00";
+//! let mut image = ImageBuffer::empty();
+//! ettrack_picture::decode_into(file, &mut image)?;
+//! assert_eq!((image.width, image.height), (2, 1));
+//! assert_eq!(image.encoding, Encoding::Rgb8);
+//! assert_eq!(image.frame()?.rgb(1, 0), Some([0, 255, 0]));
+//! # Ok(())
+//! # }
+//! ```
 
 mod draw;
 mod picture;

@@ -1,6 +1,4 @@
-//! Picture files into pixels: JPEG, PNG, BMP and PNM, from folders and from compressed messages.
-
-mod huffman;
+//! Decodes picture files (JPEG, PNG, BMP, PNM) into frame buffers.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -11,32 +9,32 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 
 use ettrack::frame::{Encoding, ImageBuffer};
 
-/// The most pixels that are decoded take this many bytes: 16384x16384 with 4 bytes each.
+/// Limit of the decoded pixels in bytes: 16384x16384 pixels of 4 bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The longest side that is decoded, pixels.
+/// Limit of width and height in pixels.
 const LONGEST_SIDE: u32 = 16_384;
 
-/// Why bytes are no picture.
+/// Why bytes cannot be decoded as a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// Neither of the formats that are read.
+    /// None of the supported formats.
     #[error(
         "picture format {name:?} (data start with {start}) is not supported; accepted: jpeg, png, bmp, pnm"
     )]
     Format {
-        /// What it claims to be.
+        /// The format as the sender names it, or `unknown`.
         name: String,
         /// Its first bytes.
         start: String,
     },
-    /// The file stops before its end.
-    #[error("jpeg is cut: expected an end marker behind the {got} bytes that are there")]
+    /// A JPEG file without its end.
+    #[error("jpeg is cut: expected an end marker, found none in its {got} bytes")]
     Cut {
-        /// Length of what is there.
+        /// Bytes of the file.
         got: usize,
     },
-    /// Too many pixels, or none.
+    /// Width or height is 0 or above the limit.
     #[error("picture is {width}x{height} pixels, expected 1x1 to {LONGEST_SIDE}x{LONGEST_SIDE}")]
     Size {
         /// Pixels per row.
@@ -44,17 +42,23 @@ pub enum PictureError {
         /// Rows.
         height: u32,
     },
-    /// The decoder refused it.
+    /// The decoder refused it. The decoder's message holds its own causes, so they are not given again as a source.
     #[error("picture is damaged: {0}")]
-    Damaged(#[from] image::ImageError),
+    Damaged(image::ImageError),
 }
 
-/// Whether the data start as a format that is read.
+impl From<image::ImageError> for PictureError {
+    fn from(error: image::ImageError) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+/// Whether the data start like a supported format.
 pub fn is_known(data: &[u8]) -> bool {
     format_of(data).is_some()
 }
 
-/// The first bytes in hexadecimal, for messages.
+/// The first eight bytes in hexadecimal, for messages.
 pub fn first_bytes(data: &[u8]) -> String {
     let bytes: Vec<_> = data
         .iter()
@@ -80,16 +84,16 @@ fn format_of(data: &[u8]) -> Option<ImageFormat> {
         .filter(|format| known.contains(format))
 }
 
-/// Decodes a whole picture file into `image`, whose memory is reused, upright as its EXIF orientation says. Colour becomes
-/// `rgb8` (`rgba8` with transparency), grey `mono8` or `mono16`.
+/// Decodes a whole picture file into `image`, whose memory is reused. The picture is turned as its EXIF orientation says.
+/// Colour becomes `rgb8` (`rgba8` with transparency), grey becomes `mono8` or `mono16`.
 ///
 /// # Errors
-/// [`PictureError`] where the data are of another format, cut, damaged, or too large. `image` then holds
-/// nothing of use.
+/// [`PictureError`] if the data are of another format, cut, damaged, or too large. The content of `image` is then
+/// undefined.
 pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureError> {
-    // The decoder fills what is missing with grey, which a tracker would take for the world.
+    // The decoder fills missing rows with grey and reports no error, so cut files are refused here.
     let data = match format_of(data) {
-        Some(ImageFormat::Jpeg) => whole_jpeg(data)?,
+        Some(ImageFormat::Jpeg) => complete_jpeg(data)?,
         _ => Cow::Borrowed(data),
     };
     let mut decoder = decoder(&data)?;
@@ -116,7 +120,7 @@ pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureEr
             image.data.resize(decoder.total_bytes() as usize, 0);
             decoder.read_image(&mut image.data)?;
         }
-        // Pictures that lie on their side, 16-bit colour and grey with transparency are rare enough for a second copy.
+        // Turned pictures, 16-bit colour and grey with transparency are rare: a second copy is good enough.
         None => {
             let mut picture = DynamicImage::from_decoder(decoder)?;
             picture.apply_orientation(orientation);
@@ -129,21 +133,21 @@ pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureEr
     Ok(())
 }
 
-/// Width and height of a picture file as [`decode_into`] gives them, from its beginning alone.
+/// Width and height in pixels of a picture file, as [`decode_into`] would give them. Only the header is read.
 ///
 /// # Errors
-/// [`PictureError`] where the data are of another format, or damaged so early.
+/// [`PictureError`] if the data are of another format or the header is damaged.
 pub fn size(data: &[u8]) -> Result<(u32, u32), PictureError> {
     let mut decoder = decoder(data)?;
     let (width, height) = decoder.dimensions();
-    let lies = matches!(
+    let is_turned = matches!(
         orientation(&mut decoder),
         Orientation::Rotate90
             | Orientation::Rotate270
             | Orientation::Rotate90FlipH
             | Orientation::Rotate270FlipH
     );
-    Ok(if lies {
+    Ok(if is_turned {
         (height, width)
     } else {
         (width, height)
@@ -169,16 +173,21 @@ fn decoder(data: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, PictureError> {
     }
 }
 
-/// How the picture has to be turned; damaged metadata say nothing.
+/// How the picture has to be turned. Damaged metadata count as no turn.
 fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
-/// A JPEG with its Huffman tables: most cameras leave them out of Motion JPEG, where they are always the same.
+/// The marker of Motion JPEG as AVI files have it. It tells the decoder to use the standard Huffman tables (ITU-T T.81,
+/// annex K) where the picture brings none.
+const MOTION_JPEG: [u8; 9] = *b"\xff\xe0\x00\x07AVI1\x00";
+
+/// The JPEG file if its end is there, with the marker of Motion JPEG put in if it has no Huffman tables: many cameras
+/// leave the tables out because they are always the same.
 ///
-/// An end marker has to follow the start of the scan. Within a scan the marker's bytes cannot occur, before it they can
-/// (in a thumbnail).
-fn whole_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
+/// The end marker is searched only behind the start of the scan. Before it, in a thumbnail, the same bytes may occur;
+/// within the scan they cannot.
+fn complete_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
     const HUFFMAN_TABLES: u8 = 0xc4;
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
@@ -196,16 +205,14 @@ fn whole_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
         let next = position + 2 + usize::from(u16::from_be_bytes([high, low]));
         if marker == START_OF_SCAN {
             let scan = data.get(next..).unwrap_or_default();
-            // From the end: it is there at once in whole files, and before zeros in padded ones.
+            // From the end: the marker is the last thing in a file, or stands before padding.
             if !scan.windows(2).rev().any(|bytes| bytes == END_OF_IMAGE) {
                 break;
             }
             return Ok(match has_tables {
                 true => Cow::Borrowed(data),
-                // Beside the decoder's own copy of the file this second one is not felt.
-                false => [&data[..position], &huffman::STANDARD, &data[position..]]
-                    .concat()
-                    .into(),
+                // The decoder copies the file too, so this copy is not noticed.
+                false => [&data[..2], &MOTION_JPEG, &data[2..]].concat().into(),
             });
         }
         has_tables |= marker == HUFFMAN_TABLES;
@@ -241,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn png_is_exact_in_each_layout_and_memory_is_reused() {
+    fn decodes_png_exactly_in_each_layout_and_reuses_memory() {
         let mut image = ImageBuffer::empty();
         for (color, encoding, pixel) in [
             (ExtendedColorType::Rgba8, Encoding::Rgba8, 4),
@@ -261,16 +268,16 @@ mod tests {
         }
         assert!(
             image.data.capacity() >= 7 * 5 * 4,
-            "the first and largest buffer is kept"
+            "the largest buffer is kept"
         );
     }
 
     #[test]
-    fn a_picture_that_lies_on_its_side_is_set_upright() {
+    fn turns_a_picture_as_its_exif_orientation_says() {
         let flat = jpeg(33, 17, ExtendedColorType::Rgb8);
         let mut expected = ImageBuffer::empty();
         decode_into(&flat, &mut expected).unwrap();
-        // The shortest EXIF block with an orientation: 6, to be turned clockwise by a quarter.
+        // The shortest EXIF block with an orientation: 6, turn clockwise by 90 degrees.
         let tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let mut exif = b"\xff\xe1\0\x22Exif\0\0".to_vec();
         exif.extend(tiff);
@@ -287,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn jpeg_cut_anywhere_is_an_error() {
+    fn refuses_a_jpeg_cut_at_any_byte() {
         let mut image = ImageBuffer::empty();
         for color in [ExtendedColorType::Rgb8, ExtendedColorType::L8] {
             let file = jpeg(33, 17, color);
@@ -305,12 +312,8 @@ mod tests {
         }
     }
 
-    /// As cameras send it that leave out what is always the same.
-    #[test]
-    fn jpeg_without_huffman_tables_is_read_by_the_standard_ones() {
-        let file = jpeg(33, 17, ExtendedColorType::Rgb8);
-        let mut expected = ImageBuffer::empty();
-        decode_into(&file, &mut expected).unwrap();
+    /// The file without its Huffman tables, as many cameras send Motion JPEG.
+    fn without_huffman_tables(file: &[u8]) -> Vec<u8> {
         let mut bare = file[..2].to_vec();
         let mut position = 2;
         loop {
@@ -325,16 +328,32 @@ mod tests {
             position += 2 + length;
         }
         bare.extend(&file[position..]);
-        assert!(bare.len() + 400 < file.len());
-        let mut got = ImageBuffer::empty();
-        decode_into(&bare, &mut got).unwrap();
-        assert_eq!((got.width, got.height), (33, 17));
-        assert_eq!(got.data, expected.data);
-        assert_eq!(size(&bare).unwrap(), (33, 17));
+        bare
     }
 
     #[test]
-    fn other_data_are_refused_with_their_start() {
+    fn decodes_jpeg_without_huffman_tables_to_the_same_pixels() {
+        for color in [ExtendedColorType::Rgb8, ExtendedColorType::L8] {
+            // The encoder writes the standard tables.
+            let file = jpeg(33, 17, color);
+            let mut expected = ImageBuffer::empty();
+            decode_into(&file, &mut expected).unwrap();
+            let bare = without_huffman_tables(&file);
+            assert!(bare.len() + 400 < file.len());
+            // With the marker of Motion JPEG, as AVI files hold it, and without.
+            let marked = [&bare[..2], &MOTION_JPEG, &bare[2..]].concat();
+            for bare in [bare, marked] {
+                let mut got = ImageBuffer::empty();
+                decode_into(&bare, &mut got).unwrap();
+                assert_eq!((got.width, got.height), (33, 17));
+                assert_eq!(got.data, expected.data);
+                assert_eq!(size(&bare).unwrap(), (33, 17));
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_other_formats_and_names_the_first_bytes() {
         let mut image = ImageBuffer::empty();
         let error = decode_into(b"GIF89a....", &mut image)
             .unwrap_err()
@@ -352,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_claims_cost_no_memory() {
+    fn refuses_headers_that_claim_too_many_pixels() {
         // A PNG whose header claims 60000 x 60000 pixels.
         let mut file = Vec::new();
         PngEncoder::new(&mut file)

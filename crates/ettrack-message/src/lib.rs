@@ -1,12 +1,24 @@
-//! ROS 2 messages as bytes: the ones the node speaks and bags hold, read and written without ROS.
+//! The ROS 2 messages that ettrack reads and writes, without ROS.
 //!
-//! Bytes are CDR as ROS 2's middlewares write it: an encapsulation header of four bytes, then XCDR version 1
-//! in little or big endian. Reading borrows: the pixels of an [`Image`] are a slice of the message. By hand
-//! and not by a general serialiser, because those walk a byte sequence element by element, which takes forty
-//! times as long for a camera image.
+//! The bytes are CDR as ROS 2's middlewares write it: an encapsulation header of four bytes, then XCDR version 1 in little
+//! or big endian. Reading borrows: the pixels of an [`Image`] are a slice of the message. Malformed bytes give a
+//! [`CdrError`] that names the field.
 //!
-//! Each type has `from_cdr` and, where the node or a test writes it, `to_cdr`. [`definition`] gives the
-//! `.msg` texts, which a bag carries so that others can read it.
+//! Each type has `from_cdr` ([`FromCdr`]) and `to_cdr` ([`ToCdr`]). [`definition`] gives the `.msg` text of a type, which
+//! a bag carries so that other programs can read it.
+//!
+//! ```
+//! use ettrack_message::{CdrError, FromCdr, RegionOfInterest, ToCdr};
+//!
+//! let roi = RegionOfInterest { x_offset: 310, y_offset: 120, width: 64, height: 96, do_rectify: false };
+//! let bytes = roi.to_cdr();
+//! assert_eq!(RegionOfInterest::from_cdr(&bytes), Ok(roi));
+//! let error = RegionOfInterest::from_cdr(&bytes[..9]).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "message ends in `y_offset`: expected 4 more bytes at offset 4, got 1"
+//! );
+//! ```
 
 mod cdr;
 mod definition;
@@ -28,7 +40,7 @@ pub use vision::{BoundingBox2D, Detection2D, Detection2DArray, Hypothesis};
 
 /// A message with a ROS type name.
 pub trait Message {
-    /// The full type name, such as `sensor_msgs/msg/Image`.
+    /// Full type name, such as `sensor_msgs/msg/Image`.
     const TYPE: &'static str;
 }
 
@@ -48,9 +60,15 @@ pub trait ToCdr: Message {
 /// A message that can be read from CDR, borrowing from the bytes where it holds long data.
 pub trait FromCdr<'a>: Message + Sized {
     /// Reads the fields in the order of the definition.
+    ///
+    /// # Errors
+    /// [`CdrError`] if a field is missing or malformed.
     fn read(reader: &mut CdrReader<'a>) -> Result<Self, CdrError>;
 
-    /// Reads a whole message. Bytes after the last field are padding of the middleware and are ignored.
+    /// Reads a whole message. Bytes after the last field are the middleware's padding and are ignored.
+    ///
+    /// # Errors
+    /// [`CdrError`] if the bytes are not a complete message of this type.
     fn from_cdr(bytes: &'a [u8]) -> Result<Self, CdrError> {
         Self::read(&mut CdrReader::new(bytes)?)
     }

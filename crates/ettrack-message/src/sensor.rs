@@ -1,4 +1,4 @@
-//! `sensor_msgs`.
+//! Messages of `sensor_msgs`.
 
 use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer};
 use ettrack_picture::PictureError;
@@ -25,7 +25,10 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// The pixels as a frame, checked against width, height, step and encoding.
+    /// The pixels as a frame.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the data do not match width, height, step and encoding.
     pub fn frame(&self) -> Result<Frame<'a>, FrameError> {
         let encoding = Encoding::from_ros_name(self.encoding)?;
         let frame = Frame::new(
@@ -74,7 +77,7 @@ impl ToCdr for Image<'_> {
 pub struct CompressedImage<'a> {
     /// Stamp and optical frame.
     pub header: Header,
-    /// How the image is compressed, in several dialects: `jpeg`, `png`, `bgr8; jpeg compressed bgr8`.
+    /// How the image is compressed. Publishers write it in different ways: `jpeg`, `png`, `bgr8; jpeg compressed bgr8`.
     pub format: &'a str,
     /// A whole JPEG or PNG file.
     pub data: &'a [u8],
@@ -83,8 +86,11 @@ pub struct CompressedImage<'a> {
 impl CompressedImage<'_> {
     /// Decodes the picture into `image`, whose memory is reused.
     ///
-    /// What the data are, they say themselves: the dialects of `format` differ. It is looked at only for a
-    /// Bayer mosaic, which is compressed as if it were grey.
+    /// The file format is recognized by the first bytes of the data, because publishers write `format` in different ways.
+    /// `format` is used only to recognize a Bayer mosaic, which is compressed as a grey picture.
+    ///
+    /// # Errors
+    /// [`PictureError`] if the data cannot be decoded.
     pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), PictureError> {
         if !ettrack_picture::is_known(self.data) {
             return Err(PictureError::Format {
@@ -137,7 +143,7 @@ pub struct RegionOfInterest {
     pub height: u32,
     /// Columns; 0 stands for the whole image where a `CameraInfo` holds this message.
     pub width: u32,
-    /// Whether the region is meant in the rectified image.
+    /// Whether the region refers to the rectified image.
     pub do_rectify: bool,
 }
 
@@ -167,7 +173,7 @@ impl ToCdr for RegionOfInterest {
     }
 }
 
-/// `sensor_msgs/msg/CameraInfo`: what a direction needs of a calibration.
+/// `sensor_msgs/msg/CameraInfo`: the calibration of a camera.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CameraInfo {
     /// Stamp and optical frame.
@@ -180,15 +186,15 @@ pub struct CameraInfo {
     pub distortion_model: String,
     /// Distortion coefficients.
     pub d: Vec<f64>,
-    /// Intrinsics of the raw image, row by row: fx 0 cx, 0 fy cy, 0 0 1. All zero: uncalibrated.
+    /// Intrinsic matrix of the raw image, row by row: fx 0 cx, 0 fy cy, 0 0 1. All zero means uncalibrated.
     pub k: [f64; 9],
     /// Rotation from the raw to the rectified camera.
     pub r: [f64; 9],
     /// Projection of the rectified camera, 3 rows of 4.
     pub p: [f64; 12],
-    /// Sensor columns per image column; 0 and 1 are both "all".
+    /// Sensor columns per image column; 0 and 1 both mean no binning.
     pub binning_x: u32,
-    /// Sensor rows per image row; 0 and 1 are both "all".
+    /// Sensor rows per image row; 0 and 1 both mean no binning.
     pub binning_y: u32,
     /// The part of the sensor that the image shows, before binning.
     pub roi: RegionOfInterest,

@@ -1,4 +1,4 @@
-//! `builtin_interfaces` and `std_msgs`.
+//! Messages of `builtin_interfaces` and `std_msgs`.
 
 use super::{CdrError, CdrReader, CdrWriter};
 
@@ -17,7 +17,7 @@ impl Stamp {
         self.sec as i64 * 1_000_000_000 + self.nanosec as i64
     }
 
-    /// From nanoseconds since the epoch, saturated at what 32 bits of seconds can say.
+    /// From nanoseconds since the epoch, limited to the range of 32 bits of seconds.
     pub fn from_nanoseconds(nanoseconds: i64) -> Self {
         let seconds = nanoseconds.div_euclid(1_000_000_000);
         match i32::try_from(seconds) {
@@ -52,9 +52,9 @@ impl Stamp {
 /// `std_msgs/msg/Header`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
-    /// When the data were taken.
+    /// Time of the data, for an image the time of capture.
     pub stamp: Stamp,
-    /// The coordinate frame they are in; of an image, the camera's optical frame.
+    /// Coordinate frame of the data, for an image the camera's optical frame.
     pub frame_id: String,
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_survive_nanoseconds_both_ways() {
+    fn converts_stamps_to_nanoseconds_and_back() {
         for stamp in [
             Stamp { sec: 0, nanosec: 0 },
             Stamp {

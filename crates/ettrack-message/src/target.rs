@@ -1,16 +1,16 @@
-//! `ettrack/msg/TrackedTarget`.
+//! The message `ettrack/msg/TrackedTarget`.
 
 use super::{BoundingBox2D, CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
 
-/// What the node does about its target. The numbers are those of `TrackedTarget.msg`.
+/// The state of the node's target. The numbers are those of `TrackedTarget.msg`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TargetState {
     /// No target was chosen.
     #[default]
     Idle = 0,
-    /// The box holds the target.
+    /// The target is in the box.
     Tracking = 1,
-    /// The target is not seen; the search goes on around the box.
+    /// The target was not found; the search continues around the box.
     Lost = 2,
 }
 
@@ -30,19 +30,19 @@ impl TargetState {
 pub struct TrackedTarget {
     /// The image's header.
     pub header: Header,
-    /// Which target it is; empty while idle.
+    /// Identifier of the target; empty while idle.
     pub target_id: String,
     /// Idle, tracking or lost.
     pub state: TargetState,
-    /// Where the target is, or was last seen; all zero while idle.
+    /// Box of the target, or where it was last seen, pixels of the image; all zero while idle.
     pub bounding_box: BoundingBox2D,
-    /// How much the evidence supports the box, 0..=1.
+    /// Confidence in the box, 0..=1.
     pub confidence: f32,
     /// Box centre from the image centre, -1 (left edge) ..= 1 (right edge).
     pub offset_x: f64,
     /// Box centre from the image centre, -1 (upper edge) ..= 1 (lower edge).
     pub offset_y: f64,
-    /// Unit vector from the camera to the box centre in the optical frame, where the camera is calibrated.
+    /// Unit vector from the camera to the box centre in the optical frame; `None` if the camera is not calibrated.
     pub bearing: Option<[f64; 3]>,
 }
 

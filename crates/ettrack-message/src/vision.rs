@@ -1,4 +1,4 @@
-//! `vision_msgs`, version 4 (ROS 2 Humble and later).
+//! Messages of `vision_msgs`, version 4 (ROS 2 Humble and later).
 
 use ettrack::geometry::BoundingBox;
 
@@ -53,7 +53,7 @@ impl From<BoundingBox> for BoundingBox2D {
 }
 
 impl From<BoundingBox2D> for BoundingBox {
-    /// The rotation is left out: trackers of this crate follow axis-aligned boxes.
+    /// The rotation is ignored, because the trackers follow axis-aligned boxes.
     fn from(other: BoundingBox2D) -> Self {
         Self::new(
             other.center_x - 0.5 * other.size_x,
@@ -64,12 +64,12 @@ impl From<BoundingBox2D> for BoundingBox {
     }
 }
 
-/// `vision_msgs/msg/ObjectHypothesisWithPose` without its pose, which a 2D tracker does not know (all zero).
+/// `vision_msgs/msg/ObjectHypothesisWithPose` without its pose, which a 2D tracker does not know. It is written as zero.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hypothesis {
-    /// What the object is.
+    /// Class of the object.
     pub class_id: String,
-    /// How sure that is, 0..=1.
+    /// Score of the class, 0..=1.
     pub score: f64,
 }
 
@@ -98,13 +98,13 @@ impl Hypothesis {
 /// `vision_msgs/msg/Detection2D`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Detection2D {
-    /// The header of the image that the box is in.
+    /// Header of the image in which the object was detected.
     pub header: Header,
-    /// Hypotheses of what it is, best first.
+    /// Possible classes, best first.
     pub results: Vec<Hypothesis>,
-    /// Where it is.
+    /// Box of the object.
     pub bbox: BoundingBox2D,
-    /// Which one it is, constant over time.
+    /// Identifier of the object, constant over time.
     pub id: String,
 }
 
@@ -142,9 +142,9 @@ impl ToCdr for Detection2D {
 /// `vision_msgs/msg/Detection2DArray`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Detection2DArray {
-    /// The header of the image that was looked at.
+    /// Header of the image in which was searched.
     pub header: Header,
-    /// What was found in it.
+    /// The detected objects.
     pub detections: Vec<Detection2D>,
 }
 

@@ -1,4 +1,4 @@
-//! Messages survive writing and reading, and no bytes whatever bring a decoder down.
+//! Messages are read back as they were written, and no bytes make a decoder panic.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use ettrack_message::*;
@@ -52,7 +52,7 @@ where
     keep.extend([message.to_cdr(), big.into_bytes()]);
     for bytes in keep.iter() {
         assert_eq!(&M::from_cdr(bytes).unwrap(), message);
-        // Cut anywhere it is an error, not a shorter message.
+        // A message cut anywhere is an error, not a shorter message.
         for length in 0..bytes.len() {
             M::from_cdr(&bytes[..length]).unwrap_err();
         }
@@ -63,14 +63,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn images_round_trip(header in header(), width in 0..9_u32, height in 0..9_u32, bytes in prop::collection::vec(any::<u8>(), 1..99)) {
+    fn images_are_read_back(header in header(), width in 0..9_u32, height in 0..9_u32, bytes in prop::collection::vec(any::<u8>(), 1..99)) {
         let image = Image { header: header.clone(), height, width, encoding: "bgr8", is_bigendian: width > 4, step: 3 * width, data: &bytes };
         round_trip(&image, &mut Vec::new());
         round_trip(&CompressedImage { header, format: "bgr8; jpeg compressed bgr8", data: &bytes }, &mut Vec::new());
     }
 
     #[test]
-    fn detections_round_trip(header in header(), detections in prop::collection::vec(detection(), 0..3)) {
+    fn detections_are_read_back(header in header(), detections in prop::collection::vec(detection(), 0..3)) {
         for detection in &detections {
             round_trip(detection, &mut Vec::new());
         }
@@ -78,13 +78,13 @@ proptest! {
     }
 
     #[test]
-    fn targets_round_trip(header in header(), bounding_box in bounding_box(), confidence in 0.0..1.0_f32, bearing in prop::option::of([-1.0..1.0, -1.0..1.0, -1.0..1.0])) {
+    fn targets_are_read_back(header in header(), bounding_box in bounding_box(), confidence in 0.0..1.0_f32, bearing in prop::option::of([-1.0..1.0, -1.0..1.0, -1.0..1.0])) {
         let target = TrackedTarget { header, target_id: "7".into(), state: TargetState::Lost, bounding_box, confidence, offset_x: -0.5, offset_y: 0.25, bearing };
         round_trip(&target, &mut Vec::new());
     }
 
     #[test]
-    fn the_rest_round_trips(header in header(), d in prop::collection::vec(-1.0..1.0, 0..9), numbers in any::<[u32; 4]>()) {
+    fn all_other_messages_are_read_back(header in header(), d in prop::collection::vec(-1.0..1.0, 0..9), numbers in any::<[u32; 4]>()) {
         let [x_offset, y_offset, height, width] = numbers;
         let roi = RegionOfInterest { x_offset, y_offset, height, width, do_rectify: height > width };
         round_trip(&roi, &mut Vec::new());
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_answered(big_endian: bool, mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(big_endian: bool, mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut message = vec![0, u8::from(!big_endian), 0, 0];
         message.append(&mut bytes);
         let _ = Image::from_cdr(&message);
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn each_written_type_has_its_definition() {
+fn each_type_has_its_definition() {
     for name in [
         Image::TYPE,
         CompressedImage::TYPE,

@@ -3,15 +3,15 @@
 use std::cmp::Ordering;
 use std::ffi::OsStr;
 
-/// Compares names with runs of digits taken as numbers; names that only differ in leading zeros compare as
-/// bytes, so that the order is total.
+/// Compares names so that digits in a row count as one number. Names that differ only in leading zeros are compared as
+/// bytes, so the order is total.
 pub fn natural_order(a: &OsStr, b: &OsStr) -> Ordering {
     let (mut left, mut right) = (a.as_encoded_bytes(), b.as_encoded_bytes());
     while let (Some(&first), Some(&second)) = (left.first(), right.first()) {
         if first.is_ascii_digit() && second.is_ascii_digit() {
             let (number, rest) = split_number(left);
             let (other, other_rest) = split_number(right);
-            // Without leading zeros the longer number is the greater one, whatever its size.
+            // Without leading zeros the longer number is the greater one. Numbers may be longer than any integer type.
             match number
                 .len()
                 .cmp(&other.len())
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_count_as_numbers() {
+    fn sorts_digits_as_numbers() {
         assert_eq!(
             sorted(vec!["10.jpg", "2.jpg", "1.jpg"]),
             ["1.jpg", "2.jpg", "10.jpg"]
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_an_order(names in prop::collection::vec("[a0-2._]{0,6}", 3)) {
+        fn the_order_is_total(names in prop::collection::vec("[a0-2._]{0,6}", 3)) {
             let compare = |a: &str, b: &str| natural_order(OsStr::new(a), OsStr::new(b));
             let [a, b, c] = [&names[0], &names[1], &names[2]];
             prop_assert_eq!(compare(a, b), compare(b, a).reverse());

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written under a temporary name, renamed when complete.
+//! Files that appear whole or not at all: written under a temporary name, synced to the disk, then renamed.
 
 use std::fs;
 use std::io;
@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-/// Why a file could not be written.
+use crate::sync::sync;
+
+/// A file or folder that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {source}")]
+#[error("cannot write {path}")]
 pub struct OutputError {
-    /// The file that was to be written.
+    /// The file or folder that was to be written.
     pub path: PathBuf,
     /// The system's reason.
     pub source: io::Error,
 }
 
 impl OutputError {
-    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self {
             path: path.to_owned(),
             source,
@@ -27,17 +29,17 @@ impl OutputError {
 }
 
 /// The folder that holds `path`; `.` for a bare file name.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
 }
 
-/// Links that are followed one after the other, as many as Linux does.
+/// Symbolic links that are followed one after the other, as many as Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Where a chain of links leads, to a file that need not be there yet; any other path as it is.
+/// The path at the end of a chain of symbolic links; the file there need not exist. Other paths are returned unchanged.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -51,11 +53,11 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     )))
 }
 
-/// Whether two names lead to one file, be it there or not yet.
+/// Whether two paths name the same file. The file need not exist yet.
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
     match (fs::metadata(one), fs::metadata(other)) {
         (Ok(one), Ok(other)) => return (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        // What is to be written need not be there: then its place counts.
+        // Neither exists yet: compare the places where they would be made.
         (Err(_), Err(_)) => {}
         _ => return false,
     }
@@ -68,25 +70,29 @@ pub fn is_same_file(one: &Path, other: &Path) -> bool {
     place(one).is_some_and(|one| place(other) == Some(one))
 }
 
-/// Whether something is there that takes what is written and keeps no file, such as a pipe or `/dev/null`.
+/// Whether the path names something that can be written but is no regular file, such as a pipe or `/dev/null`.
 fn is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// A file beside its final place. Dropped without [`PendingFile::commit`], nothing is left behind. What is no file but
-/// takes what is written (a pipe, a device) is written to at once, and links are followed: neither is replaced.
+/// A file under a temporary name beside its target. If it is dropped before [`PendingFile::commit`], it is removed.
+///
+/// A pipe or a device is written directly. Symbolic links are followed: the file they point to is replaced, not the link.
 #[derive(Debug)]
 pub struct PendingFile {
     target: PathBuf,
-    /// None for a stream.
+    /// `None` for a pipe or a device.
     temporary: Option<TempPath>,
 }
 
 impl PendingFile {
-    /// Makes an empty hidden file beside `target` with the same extension (some writers choose their
-    /// format by it); missing folders are made.
+    /// Makes an empty hidden file beside `target` with the same extension, because some writers choose their format by
+    /// it. Missing folders are made.
+    ///
+    /// # Errors
+    /// [`OutputError`] if `target` is a folder, or its folder cannot be made or written.
     pub fn create(target: &Path) -> Result<Self, OutputError> {
-        // First, because a link to a pipe (/dev/fd/N) leads to no place in the file system.
+        // This check comes first, because a link to a pipe (/dev/fd/N) has no target in the file system.
         if is_stream(target) {
             return Ok(Self {
                 target: target.to_owned(),
@@ -95,7 +101,7 @@ impl PendingFile {
         }
         let target = &resolved(target).map_err(OutputError::at(target))?;
         if target.is_dir() {
-            // Told now, not after the work that was to be written.
+            // Reported now, before the work whose result is to be written.
             return Err(OutputError::at(target)(io::ErrorKind::IsADirectory.into()));
         }
         let folder = folder_of(target);
@@ -109,7 +115,7 @@ impl PendingFile {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // Temporary files are private by default; results are as readable as any other new file.
+            // Temporary files are private by default; results get the permissions of any other new file.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let file = builder
@@ -121,29 +127,43 @@ impl PendingFile {
         })
     }
 
-    /// Where to write.
+    /// Where to write until [`PendingFile::commit`].
     pub fn path(&self) -> &Path {
         self.temporary.as_deref().unwrap_or(&self.target)
     }
 
-    /// Writes all of it and puts it in its place.
+    /// Writes `content` and commits the file.
+    ///
+    /// # Errors
+    /// [`OutputError`] if the file cannot be written or renamed.
     pub fn write(self, content: impl AsRef<[u8]>) -> Result<(), OutputError> {
         fs::write(self.path(), content).map_err(OutputError::at(&self.target))?;
         self.commit()
     }
 
-    /// Puts the file in its place, over an older one.
+    /// Syncs the file to the disk and gives it its name. An older file of that name is replaced.
+    ///
+    /// # Errors
+    /// [`OutputError`] if the disk reports an error or the file cannot be renamed. The older file is then unchanged, unless
+    /// only the last step failed, the sync of the folder's names.
     pub fn commit(self) -> Result<(), OutputError> {
         let Self { target, temporary } = self;
-        temporary.map_or(Ok(()), |temporary| {
-            temporary
-                .persist(&target)
-                .map_err(|error| OutputError::at(&target)(error.error))
-        })
+        let Some(temporary) = temporary else {
+            return Ok(());
+        };
+        // Without this sync the new name could be on the disk before the content, and a power cut would leave an empty file.
+        sync(&temporary).map_err(OutputError::at(&target))?;
+        temporary
+            .persist(&target)
+            .map_err(|error| OutputError::at(&target)(error.error))?;
+        sync(folder_of(&target)).map_err(OutputError::at(&target))
     }
 }
 
-/// Writes a whole file; readers see the old content or the new, never a part.
+/// Writes a whole file. Readers see the old content or the new content, never a part.
+///
+/// # Errors
+/// [`OutputError`] if the file cannot be written.
 pub fn write_file(target: &Path, content: impl AsRef<[u8]>) -> Result<(), OutputError> {
     PendingFile::create(target)?.write(content)
 }
@@ -153,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_file_leaves_nothing_and_a_committed_one_replaces() {
+    fn a_dropped_file_leaves_nothing_and_a_committed_one_replaces_the_old() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("deep/er/a.txt");
         write_file(&target, "old").unwrap();
@@ -168,7 +188,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_result_is_as_readable_as_any_new_file() {
+    fn a_result_has_the_permissions_of_any_new_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let ours = folder.path().join("ours");
@@ -181,17 +201,17 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_and_streams_written_to() {
+    fn follows_links_and_writes_to_devices() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::os::unix::fs::symlink("file", &link).unwrap();
-        // To what is not there yet, and to what is.
+        // The file does not exist the first time and exists the second time.
         for content in ["first", "second"] {
             write_file(&link, content).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             assert_eq!(fs::read_to_string(&file).unwrap(), content);
         }
-        // Through several, all of which stay.
+        // Through two links, which both stay.
         let (far, chain) = (folder.path().join("far"), folder.path().join("chain"));
         std::os::unix::fs::symlink("chain", &far).unwrap();
         std::os::unix::fs::symlink("not-yet", &chain).unwrap();
@@ -202,7 +222,10 @@ mod tests {
         let circle = folder.path().join("circle");
         std::os::unix::fs::symlink("circle", &circle).unwrap();
         let error = write_file(&circle, "never").unwrap_err();
-        assert!(error.to_string().contains("links in a row"), "{error}");
+        assert!(
+            error.source.to_string().contains("links in a row"),
+            "{error}"
+        );
 
         let pending = PendingFile::create(Path::new("/dev/null")).unwrap();
         assert_eq!(pending.path(), Path::new("/dev/null"));
@@ -211,10 +234,10 @@ mod tests {
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 
-    /// As a shell's `>(program)` names it.
+    /// The name is the one that a shell's `>(program)` gives.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_pipe_of_this_process_is_written_to() {
+    fn writes_to_a_pipe_of_this_process() {
         use std::io::Read;
         use std::os::fd::AsRawFd;
         let (mut reader, writer) = io::pipe().unwrap();
@@ -228,7 +251,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn one_file_is_known_under_all_its_names() {
+    fn recognizes_a_file_under_all_its_names() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a"), "x").unwrap();
@@ -253,13 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unwritable_place_is_named() {
+    fn names_a_place_that_cannot_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let blocker = folder.path().join("file");
         fs::write(&blocker, "x").unwrap();
         let error = write_file(&blocker.join("a.txt"), "y").unwrap_err();
         assert!(error.to_string().contains("file/a.txt"), "{error}");
         let error = PendingFile::create(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("is a directory"), "{error}");
+        assert_eq!(error.source.kind(), io::ErrorKind::IsADirectory, "{error}");
     }
 }

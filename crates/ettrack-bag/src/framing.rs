@@ -1,45 +1,45 @@
-//! How far an mcap file can be read from its front.
+//! Checks the lengths in an mcap file before the file is read from its start.
 //!
-//! The reader of the mcap crate takes lengths for granted: it makes room for a record or a chunk before it looks whether
-//! there is so much, and loses count of where it is where a record leads out of an uncompressed chunk. So the file is
-//! walked over first, from head to head. Whatever follows what cannot be is not read.
+//! The reader of the mcap crate trusts the lengths in a file. It allocates memory for a record or a chunk before it knows
+//! whether the file holds that much. And it loses its position if a record in an uncompressed chunk is longer than the
+//! chunk. So this module first visits the header of each record. Reading stops at the first impossible length.
 
 use std::io::{self, Read, Seek};
 use std::ops::Range;
 
 use mcap::records::op;
 
-/// Bytes of a record before its body: opcode and length.
+/// Bytes of a record's header: opcode and length.
 const HEAD: u64 = 9;
 
-/// Whether `packed` bytes may be `unpacked` bytes long when they are unpacked: the best that any of the formats does is
-/// zstd's block of 128 KiB that four bytes stand for.
+/// Whether `packed` compressed bytes can become `unpacked` bytes. The highest ratio of the supported formats is zstd's: a
+/// block of 128 KiB in four bytes.
 pub fn can_unpack(packed: u64, unpacked: u64) -> bool {
     unpacked <= packed.saturating_mul((128 << 10) / 4)
 }
 
-/// How far a file can be trusted.
+/// The part of a file whose lengths are possible.
 #[derive(Debug, Clone, Copy)]
-pub struct Sound {
-    /// Bytes of the file before the first chunk that cannot be as long as it says, or the first record that leads out of
-    /// its uncompressed chunk; up to the end of the range where it is sound, or only cut.
+pub struct ReadablePart {
+    /// Offset in the file of the first chunk with an impossible length, or of the first record that is longer than its
+    /// uncompressed chunk. The end of the range if there is neither; a cut file counts as readable up to its end.
     pub length: u64,
-    /// No record in these bytes is longer.
+    /// Upper limit of the length of a record in this part, bytes.
     pub longest_record: u64,
 }
 
-/// Walks over the records of `file` that lie in `range`.
-pub fn sound(file: &mut (impl Read + Seek), range: Range<u64>) -> io::Result<Sound> {
+/// Checks the records of `file` that lie in `range`.
+pub fn readable_part(file: &mut (impl Read + Seek), range: Range<u64>) -> io::Result<ReadablePart> {
     let Range {
         start: mut at,
         end: length,
     } = range;
-    let mut sound = Sound {
+    let mut part = ReadablePart {
         length,
         longest_record: length.saturating_sub(at),
     };
     let Some(last) = length.checked_sub(HEAD) else {
-        return Ok(sound);
+        return Ok(part);
     };
     while at <= last {
         let (opcode, body) = head(file, at)?;
@@ -47,33 +47,33 @@ pub fn sound(file: &mut (impl Read + Seek), range: Range<u64>) -> io::Result<Sou
             && let Some(chunk) = chunk_head(file, length)?
         {
             if !can_unpack(chunk.size, chunk.unpacked) {
-                sound.length = at;
+                part.length = at;
                 break;
             }
-            sound.longest_record = sound.longest_record.max(chunk.unpacked);
+            part.longest_record = part.longest_record.max(chunk.unpacked);
             let to = chunk.records.saturating_add(chunk.size);
             let mut at = chunk.records;
             while !chunk.is_packed && at < to.min(last + 1) {
                 let after = at.saturating_add(HEAD).saturating_add(head(file, at)?.1);
                 if after > to {
-                    sound.length = at;
-                    return Ok(sound);
+                    part.length = at;
+                    return Ok(part);
                 }
                 at = after;
             }
         }
         at = at.saturating_add(HEAD).saturating_add(body);
     }
-    Ok(sound)
+    Ok(part)
 }
 
-/// Where the chunk at `at` ends; `None` where no chunk begins there.
+/// Offset of the end of the chunk at offset `at`; `None` if no chunk begins there.
 pub fn chunk_end(file: &mut (impl Read + Seek), at: u64) -> io::Result<Option<u64>> {
     let (opcode, body) = head(file, at)?;
     Ok((opcode == op::CHUNK).then(|| at.saturating_add(HEAD).saturating_add(body)))
 }
 
-/// Opcode and length of the body of the record at `at`.
+/// Opcode and body length of the record at offset `at`.
 fn head(file: &mut (impl Read + Seek), at: u64) -> io::Result<(u8, u64)> {
     skip_to(file, at)?;
     let mut opcode = [0];
@@ -81,18 +81,18 @@ fn head(file: &mut (impl Read + Seek), at: u64) -> io::Result<(u8, u64)> {
     Ok((opcode[0], number(file)?))
 }
 
-/// What a chunk says of itself.
+/// The header of a chunk.
 struct ChunkHead {
-    /// Bytes of its records once they are unpacked.
+    /// Bytes of its records after decompression.
     unpacked: u64,
     is_packed: bool,
-    /// Where its records begin.
+    /// Offset of its records in the file.
     records: u64,
-    /// Their bytes as they are stored.
+    /// Bytes of its records as stored.
     size: u64,
 }
 
-/// The head of the chunk whose body begins here; `None` where the file ends before.
+/// The header of the chunk whose body begins at the current position; `None` if the file ends within it.
 fn chunk_head(file: &mut (impl Read + Seek), length: u64) -> io::Result<Option<ChunkHead>> {
     // Two times, the unpacked size, a checksum; then the compression's name and the records' size.
     const UNPACKED: u64 = 8 + 8;
@@ -127,7 +127,7 @@ fn number(file: &mut impl Read) -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// By a step, which keeps what a buffered reader holds.
+/// Seeks by a relative step, which keeps the buffer of a buffered reader.
 fn skip_to(file: &mut impl Seek, at: u64) -> io::Result<()> {
     let step = at as i64 - file.stream_position()? as i64;
     file.seek_relative(step)

@@ -1,4 +1,4 @@
-//! Which topic of a bag holds the images.
+//! Chooses the topic of a bag that holds the images.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use ettrack_message::Transport;
 
 use crate::{Bag, BagError};
 
-/// The topic of images to read: `wanted`, or the only one.
+/// The topic of images to read: `wanted`, or the only topic of images.
 ///
 /// # Errors
-/// Where `wanted` is not there or holds no images, where there are no images, or several topics of them.
+/// [`BagError`] if `wanted` does not exist or has no images; without `wanted`, if no topic has images or several have.
 pub fn image_topic(
     bag: &Bag,
     path: &Path,
     wanted: Option<&str>,
 ) -> Result<(String, Transport), BagError> {
     if let Some(name) = wanted {
-        // Of an image topic often its compressed form alone is recorded.
+        // Often only the compressed form of an image topic is recorded.
         let compressed = format!("{name}/compressed");
         let is_there = |name: &str| bag.topics().iter().any(|topic| topic.name == name);
         let name = match !is_there(name) && is_there(&compressed) {
@@ -34,7 +34,7 @@ pub fn image_topic(
     let mut found = bag
         .topics()
         .iter()
-        // A topic that was recorded without a message is no choice.
+        // A topic without messages is not a choice.
         .filter(|topic| topic.message_count != Some(0))
         .filter_map(|topic| Some((topic.name.clone(), Transport::of_type(&topic.type_name)?)));
     let none = |expected| BagError::ImageTopic {

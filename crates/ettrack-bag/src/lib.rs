@@ -1,8 +1,30 @@
-//! rosbag2 bags: reading sqlite3 and mcap, plain, compressed, split, cut; writing mcap.
+//! rosbag2 bags without ROS: reads sqlite3 and mcap files, plain, compressed, split or damaged; writes mcap.
 //!
-//! A bag is read and never changed. What a file is, is told from its first bytes and not from its name.
-//! `metadata.yaml` is used where it is there and not needed where it is not. A file that is cut or damaged
-//! gives all messages that can be read, and [`Messages::damage`] says what could not.
+//! Reading never changes a bag. The format of a file is recognized by its first bytes, not by its name. `metadata.yaml`
+//! is used if it exists, but it is not required. From a cut or damaged file all messages that can be read are read, and
+//! [`Messages::damage`] says what is missing.
+//!
+//! ```
+//! use ettrack_bag::{Bag, BagWriter};
+//! use ettrack_message::{FromCdr, Message, RegionOfInterest, ToCdr};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("bag");
+//! let roi = RegionOfInterest { x_offset: 310, y_offset: 120, width: 64, height: 96, do_rectify: false };
+//! let mut bag = BagWriter::create(&path)?;
+//! let topic = bag.add_topic("/initial_roi", RegionOfInterest::TYPE)?;
+//! bag.write(topic, 1_700_000_000_000_000_000, &roi.to_cdr())?;
+//! bag.finish()?;
+//!
+//! let mut messages = Bag::open(&path)?.messages(&["/initial_roi"])?;
+//! while let Some(message) = messages.next_message() {
+//!     assert_eq!(RegionOfInterest::from_cdr(message.data)?, roi);
+//! }
+//! assert!(messages.damage().is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 mod compression;
 #[cfg(feature = "mcap")]
@@ -20,35 +42,37 @@ mod writer;
 
 use std::path::PathBuf;
 
+use ettrack_files::OutputError;
+
 pub use image_topic::image_topic;
 pub use reader::{Bag, Message, Messages, Topic};
 #[cfg(feature = "mcap")]
 pub use writer::BagWriter;
 
-/// The longest message, chunk or decompressed file part that is read, bytes: a 16384x16384 image in `rgba8`,
-/// rounded up. Lengths above it are damage, and no memory is set aside for them.
+/// Limit in bytes of a message, a chunk or a decompressed part of a file: a 16384x16384 image in `rgba8`, rounded up. A
+/// greater length counts as damage, and no memory is allocated for it.
 const LONGEST: usize = 1 << 30;
 
 /// Why a bag cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BagError {
-    /// The system refused a file.
-    #[error("{}: {source}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file that is no bag.
+    /// A file or folder that is not a bag.
     #[error("{}: expected a bag (an mcap or sqlite3 file, or a folder of them), got {got}", path.display())]
     NotABag {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// What was found instead.
         got: String,
     },
-    /// A bag that is none on closer look.
+    /// A file that starts like a bag but cannot be read, or a bag that cannot be written as asked.
     #[error("{}: {reason}", path.display())]
     Broken {
         /// The file.
@@ -56,37 +80,37 @@ pub enum BagError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A topic that the bag does not hold.
+    /// The bag has no topic of that name.
     #[error("{}: no topic {topic:?}; the bag has: {available}", path.display())]
     NoTopic {
         /// The bag.
         path: PathBuf,
         /// The topic asked for.
         topic: String,
-        /// The topics that are there, with their types.
+        /// The topics of the bag, with their types.
         available: String,
     },
-    /// A topic whose messages are in another form than CDR.
+    /// The messages of a topic are serialised in another format than CDR.
     #[error("{}: topic {topic:?} is serialised as {got:?}; only \"cdr\" is read", path.display())]
     Serialization {
         /// The bag.
         path: PathBuf,
         /// The topic.
         topic: String,
-        /// What the bag says.
+        /// The format that the bag names.
         got: String,
     },
-    /// A bag without a single topic of images, or with several to choose from.
+    /// The bag has no topic of images, or several.
     #[error("{}: expected {expected}; the bag has: {available}", path.display())]
     ImageTopic {
         /// The bag.
         path: PathBuf,
-        /// What was looked for.
+        /// What was expected.
         expected: &'static str,
         /// All topics with their types.
         available: String,
     },
-    /// A topic that holds no images.
+    /// The chosen topic has no images.
     #[error(
         "topic {topic:?} is of type {got}, expected sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage"
     )]
@@ -96,12 +120,15 @@ pub enum BagError {
         /// Its type.
         got: String,
     },
-    /// Output that is there already.
+    /// The bag to write exists already.
     #[error("{}: exists already; choose another name or remove it", path.display())]
     Exists {
         /// The bag to write.
         path: PathBuf,
     },
+    /// A file of the bag cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl BagError {

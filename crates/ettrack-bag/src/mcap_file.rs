@@ -1,4 +1,4 @@
-//! One `.mcap` file.
+//! Reads one `.mcap` file.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
+use ettrack::error_chain;
 use mcap::records::{ChunkIndex, Record, op};
 use mcap::sans_io::{
     LinearReadEvent, LinearReader, LinearReaderOptions, SummaryReadEvent, SummaryReader,
@@ -14,48 +15,48 @@ use mcap::sans_io::{
 };
 use mcap::{McapError, McapResult, Summary};
 
-use super::framing::{can_unpack, chunk_end, sound};
+use super::framing::{can_unpack, chunk_end, readable_part};
 use super::storage::{FileTopic, Storage, StoredMessage};
 use super::{BagError, LONGEST};
 
-/// An open file and, where messages were asked for, how far they were read.
+/// An open file and, after [`Storage::select`], the position of reading.
 pub struct McapFile {
-    /// The file as the user knows it, for messages.
+    /// The file that the user gave, for messages.
     path: PathBuf,
     stored: File,
     length: u64,
     topics: Vec<FileTopic>,
-    /// The index at the end, where the file has one and was closed cleanly.
+    /// The index at the end, if the file was closed cleanly and has one.
     summary: Option<Summary>,
     messages: Option<Messages>,
 }
 
-/// Two ways through a file.
+/// The two ways to read messages.
 enum Messages {
-    /// By the index: in the order of time, only the chunks that hold wanted topics.
-    Indexed(Box<IndexedWay>),
-    /// From the front, for files without an index: cut, or written without chunks.
+    /// By the index: in the order of time, and only the chunks that hold selected topics.
+    Indexed(Box<IndexedReader>),
+    /// From the start, for files without an index: cut ones, or ones written without chunks.
     Linear {
-        way: Box<LinearWay>,
+        reader: Box<RecordReader>,
         numbers: HashMap<u16, usize>,
-        /// Number by topic name, for channels that are yet to come.
+        /// Number by topic name, for channels that the file declares later.
         wanted: BTreeMap<String, usize>,
     },
 }
 
-/// How far a file was read by its index.
-struct IndexedWay {
-    /// Chunks with wanted topics that were not read yet, the earliest last.
+/// Reads a file by its index.
+struct IndexedReader {
+    /// Chunks with selected topics that were not read yet, the earliest last.
     chunks: Vec<ChunkIndex>,
     /// Messages of the chunks that were read.
     ready: BinaryHeap<Reverse<Ready>>,
     /// Number of the topic by channel.
     numbers: HashMap<u16, usize>,
-    /// Memory of messages that were given out.
+    /// Buffers of returned messages, for reuse.
     spare: Vec<Vec<u8>>,
 }
 
-/// A message that waits for those before it, in the order of time, then of the file.
+/// A message that was read but not returned yet, ordered by time, then by its place in the file.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Ready {
     log_time: i64,
@@ -66,12 +67,12 @@ struct Ready {
 }
 
 impl McapFile {
-    /// Opens `stored`; `path` is what the user calls it.
+    /// Opens `stored`. Messages name it `path`, which is the file the user gave.
     pub fn open(stored: &Path, path: &Path) -> Result<Self, BagError> {
         let io = |error| BagError::io(path, error);
         let mut file = File::open(stored).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        // No summary where it is cut off or damaged: then the file is read from the front.
+        // A summary that is missing or damaged is no error: the file is then read from the start.
         let summary = read_summary(&mut file, length)
             .ok()
             .flatten()
@@ -93,15 +94,16 @@ impl McapFile {
 
     fn damage(&self, error: &McapError) -> String {
         format!(
-            "{}: cut or damaged, a part of it is missing: {error}",
-            self.path.display()
+            "{}: cut or damaged, a part of it is missing: {}",
+            self.path.display(),
+            error_chain(error)
         )
     }
 
-    /// The way by the index, where there is one: a file may hold its messages outside of chunks.
-    fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<IndexedWay> {
+    /// The reader by the index; `None` if there is no usable index. A file may hold its messages outside of chunks.
+    fn indexed(&self, wanted: &BTreeMap<String, usize>) -> Option<IndexedReader> {
         let summary = self.summary.as_ref()?;
-        // Room is made for what the index says, so an index that cannot be right is as good as none.
+        // Memory is allocated for the sizes in the index, so an index with impossible sizes is not used.
         let is_possible = |chunk: &ChunkIndex| {
             chunk.compressed_size <= self.length
                 && can_unpack(chunk.compressed_size, chunk.uncompressed_size)
@@ -115,7 +117,7 @@ impl McapFile {
             .filter_map(|(id, channel)| Some((*id, *wanted.get(&channel.topic)?)))
             .collect();
         let is_wanted = |chunk: &&ChunkIndex| {
-            // Without an index of its messages a chunk may hold any.
+            // A chunk without an index of its messages may hold any topic.
             let channels = &chunk.message_index_offsets;
             channels.is_empty() || channels.keys().any(|channel| numbers.contains_key(channel))
         };
@@ -126,7 +128,7 @@ impl McapFile {
             .cloned()
             .collect();
         chunks.sort_by_key(|chunk| Reverse((chunk.message_start_time, chunk.chunk_start_offset)));
-        Some(IndexedWay {
+        Some(IndexedReader {
             chunks,
             ready: BinaryHeap::new(),
             numbers,
@@ -134,22 +136,22 @@ impl McapFile {
         })
     }
 
-    /// The file from its beginning. Both ways share the position in the file, and only one is used at a time.
-    fn linear_way(&self) -> Result<LinearWay, BagError> {
+    /// A reader of the whole file. All readers share the position in the file, so only one is used at a time.
+    fn record_reader(&self) -> Result<RecordReader, BagError> {
         let io = |error| BagError::io(&self.path, error);
         let file = self.stored.try_clone().map_err(io)?;
-        LinearWay::new(file, 0..self.length).map_err(io)
+        RecordReader::new(file, 0..self.length).map_err(io)
     }
 
-    /// Topics and counts of a file without an index, by reading all of it.
+    /// Reads the whole file to find topics and counts, for a file without an index.
     fn scan_topics(&mut self) -> Result<Vec<FileTopic>, BagError> {
         tracing::info!(
-            "{}: no index (cut, or written without); reading it from the front",
+            "{}: no index (cut, or written without one); reading the whole file",
             self.path.display()
         );
         let mut schemas = HashMap::new();
         let mut channels: BTreeMap<u16, FileTopic> = BTreeMap::new();
-        let scanned = self.linear_way()?.records::<()>(|opcode, body| {
+        let scanned = self.record_reader()?.records::<()>(|opcode, body| {
             match opcode {
                 op::SCHEMA => {
                     if let Record::Schema { header, .. } = mcap::parse_record(opcode, body)? {
@@ -179,7 +181,7 @@ impl McapFile {
             }
             Ok(ControlFlow::Continue(()))
         });
-        // Damage is told when the messages are read, together with all other damage.
+        // Damage is reported when the messages are read, together with all other damage.
         if let Err(error) = scanned {
             tracing::debug!("{}", self.damage(&error));
         }
@@ -202,9 +204,9 @@ impl Storage for McapFile {
             .filter_map(|topic| Some((topic.name.clone(), wanted(&topic.name)?)))
             .collect();
         self.messages = Some(match self.indexed(&numbered) {
-            Some(way) => Messages::Indexed(Box::new(way)),
+            Some(reader) => Messages::Indexed(Box::new(reader)),
             None => Messages::Linear {
-                way: Box::new(self.linear_way()?),
+                reader: Box::new(self.record_reader()?),
                 numbers: HashMap::new(),
                 wanted: numbered,
             },
@@ -214,16 +216,16 @@ impl Storage for McapFile {
 
     fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>> {
         let result = match self.messages.as_mut()? {
-            Messages::Indexed(way) => match way.next(&self.stored, self.length, data) {
-                // One chunk's damage: the others can be read.
+            Messages::Indexed(reader) => match reader.next(&self.stored, self.length, data) {
+                // The damage is in one chunk: the others can be read.
                 Err(error) => return Some(Err(self.damage(&error))),
                 message => message,
             },
             Messages::Linear {
-                way,
+                reader,
                 numbers,
                 wanted,
-            } => next_linear(way, numbers, wanted, data),
+            } => next_linear(reader, numbers, wanted, data),
         };
         match result {
             Ok(Some(message)) => Some(Ok(message)),
@@ -282,20 +284,20 @@ fn message_channel(body: &[u8]) -> Option<u16> {
     body.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-/// Nanoseconds as rosbag2 counts them; what lies beyond is the far future in any case.
+/// Nanoseconds as a signed number, which rosbag2 uses; greater times are limited to its maximum.
 fn time(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }
 
-impl IndexedWay {
-    /// The next message in the order of time. After an error, which is one chunk's, the next call goes on.
+impl IndexedReader {
+    /// The next message in the order of time. An error is about one chunk; the next call continues behind it.
     fn next(
         &mut self,
         file: &File,
         length: u64,
         data: &mut Vec<u8>,
     ) -> McapResult<Option<StoredMessage>> {
-        // A chunk that begins earlier than what is ready may hold the next one.
+        // A chunk that begins before the first ready message may hold an earlier one.
         while let Some(chunk) = self.chunks.pop_if(|chunk| {
             let first = self.ready.peek();
             first.is_none_or(|Reverse(first)| time(chunk.message_start_time) < first.log_time)
@@ -312,15 +314,15 @@ impl IndexedWay {
         }))
     }
 
-    /// Reads the messages of the chunk at `chunk`, as far as it is sound.
+    /// Reads the messages of the chunk at offset `chunk`, up to its end or the first damage.
     fn read(&mut self, file: &File, length: u64, chunk: u64) -> McapResult<()> {
         if chunk >= length {
             return Err(McapError::UnexpectedEof);
         }
         let end = chunk_end(&mut &*file, chunk)?.ok_or(McapError::BadChunkStartOffset(chunk))?;
-        let mut way = LinearWay::new(file.try_clone()?, chunk..end.min(length))?;
+        let mut reader = RecordReader::new(file.try_clone()?, chunk..end.min(length))?;
         let mut place = 0;
-        way.records::<()>(|opcode, body| {
+        reader.records::<()>(|opcode, body| {
             if opcode == op::MESSAGE {
                 let mut data = self.spare.pop().unwrap_or_default();
                 match read_message(body, &self.numbers, &mut data)? {
@@ -341,7 +343,7 @@ impl IndexedWay {
     }
 }
 
-/// Reads a message record into `data`, if its channel has a number.
+/// Reads a message record into `data` if its channel has a number.
 fn read_message(
     body: &[u8],
     numbers: &HashMap<u16, usize>,
@@ -367,12 +369,12 @@ fn read_message(
 }
 
 fn next_linear(
-    way: &mut LinearWay,
+    reader: &mut RecordReader,
     numbers: &mut HashMap<u16, usize>,
     wanted: &BTreeMap<String, usize>,
     data: &mut Vec<u8>,
 ) -> McapResult<Option<StoredMessage>> {
-    way.records(|opcode, body| {
+    reader.records(|opcode, body| {
         match opcode {
             op::CHANNEL => {
                 if let Record::Channel(channel) = mcap::parse_record(opcode, body)?
@@ -386,7 +388,7 @@ fn next_linear(
                     return Ok(ControlFlow::Break(Some(message)));
                 }
             }
-            // Behind the data only indexes follow.
+            // Only indexes follow behind the data.
             op::DATA_END => return Ok(ControlFlow::Break(None)),
             _ => {}
         }
@@ -394,20 +396,20 @@ fn next_linear(
     })
 }
 
-/// Part of a file read from its front.
-struct LinearWay {
+/// Reads the records of a part of a file, one after the other.
+struct RecordReader {
     reader: LinearReader,
     input: BufReader<File>,
-    /// Bytes of the part, as far as it is sound, that were not read yet.
+    /// Bytes of the readable part that were not read yet.
     left: u64,
 }
 
-/// Bytes asked for at once: a record that claims more than the file holds costs no memory.
+/// Bytes requested at once, so that a record that claims more than the file holds costs no memory.
 const READ_AT_ONCE: usize = 1 << 20;
 
-impl LinearWay {
-    /// The records in `range`; a whole file from 0 on. All ways share the position in the file, so only one is used at a
-    /// time.
+impl RecordReader {
+    /// The records in `range`; a range that starts at 0 is a whole file. All readers share the position in the file, so only
+    /// one is used at a time.
     fn new(mut file: File, range: Range<u64>) -> io::Result<Self> {
         let is_whole = range.start == 0;
         let first = match is_whole {
@@ -416,10 +418,10 @@ impl LinearWay {
         };
         file.seek(SeekFrom::Start(0))?;
         let mut heads = BufReader::with_capacity(1 << 12, file);
-        let sound = sound(&mut heads, first..range.end)?;
+        let part = readable_part(&mut heads, first..range.end)?;
         let mut file = heads.into_inner();
         file.seek(SeekFrom::Start(range.start))?;
-        let longest = usize::try_from(sound.longest_record).unwrap_or(LONGEST);
+        let longest = usize::try_from(part.longest_record).unwrap_or(LONGEST);
         let options = LinearReaderOptions::default()
             .with_skip_start_magic(!is_whole)
             .with_skip_end_magic(!is_whole)
@@ -428,11 +430,11 @@ impl LinearWay {
         Ok(Self {
             reader: LinearReader::new_with_options(options),
             input: BufReader::with_capacity(1 << 16, file),
-            left: sound.length.saturating_sub(range.start),
+            left: part.length.saturating_sub(range.start),
         })
     }
 
-    /// Shows each record (opcode, body) to `visit` until it breaks off or the file ends (`None`).
+    /// Calls `visit` with each record (opcode, body) until it breaks, or until the part ends (`None`).
     fn records<T>(
         &mut self,
         mut visit: impl FnMut(u8, &[u8]) -> McapResult<ControlFlow<Option<T>>>,
@@ -446,7 +448,7 @@ impl LinearWay {
                 },
             };
             if self.left == 0 {
-                // The reader knows whether this is a good place to end.
+                // The reader of the mcap crate decides whether the file may end here.
                 self.reader.notify_read(0);
                 continue;
             }

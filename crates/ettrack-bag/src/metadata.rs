@@ -1,4 +1,4 @@
-//! `metadata.yaml` of a bag folder.
+//! The `metadata.yaml` of a bag folder.
 
 use std::path::Path;
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use super::BagError;
 
-/// Name of the file.
+/// Name of the file in a bag's folder.
 pub const FILE_NAME: &str = "metadata.yaml";
 
-/// Its only key, which tells it from other files of that name.
+/// Its only key. Other programs write files of the same name without this key.
 const KEY: &str = "rosbag2_bagfile_information";
 
-/// Whether `folder` has metadata of a bag, be they whole or damaged.
+/// Whether `folder` has metadata of a bag, complete or damaged.
 pub fn are_in(folder: &Path) -> bool {
     std::fs::read(folder.join(FILE_NAME))
         .is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(KEY))
 }
 
-/// The file: one key around the information.
+/// The whole file: one key that holds the information.
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
     rosbag2_bagfile_information: Information,
 }
 
-/// What rosbag2 notes of a bag. Versions differ in what else they note; only what is read here must be there.
+/// What rosbag2 writes about a bag. Versions of rosbag2 differ in their other keys, which are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Information {
@@ -67,7 +67,7 @@ pub struct TopicMetadata {
     #[serde(rename = "type")]
     pub type_name: String,
     pub serialization_format: String,
-    /// Text in the versions that are written here; later versions also hold a list, which is not needed.
+    /// Text in the version that is written here. Later versions have a list, which is ignored.
     #[serde(deserialize_with = "text_or_nothing")]
     pub offered_qos_profiles: String,
 }
@@ -87,7 +87,7 @@ fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 impl Information {
-    /// Reads `folder/metadata.yaml`; `None` where there is none.
+    /// Reads `folder/metadata.yaml`; `None` if it does not exist.
     pub fn read(folder: &Path) -> Result<Option<Self>, BagError> {
         let path = folder.join(FILE_NAME);
         let text = match std::fs::read_to_string(&path) {
@@ -108,7 +108,7 @@ impl Information {
         })
     }
 
-    /// How the messages of `topic` are serialised, where the file says.
+    /// How the messages of `topic` are serialised, if the file says so.
     pub fn serialization_of(&self, topic: &str) -> Option<&str> {
         self.topics_with_message_count
             .iter()

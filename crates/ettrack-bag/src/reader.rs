@@ -1,9 +1,11 @@
-//! A bag as one stream of messages, whatever its files are.
+//! Reads a bag as one stream of messages, whatever its files are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+
+use ettrack::error_chain;
 
 use super::BagError;
 use super::compression::{self, ZSTD_MAGIC};
@@ -13,41 +15,41 @@ use super::storage::{self, FileTopic, Kind, Storage, StoredMessage};
 /// A topic of a bag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
-    /// Its name, as recorded.
+    /// Name, as recorded.
     pub name: String,
-    /// Its type as `package/msg/Name`.
+    /// Message type as `package/msg/Name`.
     pub type_name: String,
-    /// How its messages are serialised; `cdr` is read.
+    /// How its messages are serialised; only `cdr` can be read.
     pub serialization: String,
-    /// Number of its messages, where known without reading them.
+    /// Number of its messages, if known without reading them.
     pub message_count: Option<u64>,
 }
 
 /// One message of a bag.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// Which of the selected topics, in the order in which they were selected.
+    /// Index of its topic in the list given to [`Bag::messages`].
     pub topic: usize,
     /// When it was recorded, nanoseconds since the epoch.
     pub log_time: i64,
-    /// The message as serialised.
+    /// The serialised message.
     pub data: &'a [u8],
 }
 
 struct StoredFile {
     storage: Box<dyn Storage>,
-    /// Holds the unpacked form of a compressed file.
+    /// The decompressed copy of a compressed file; removed when dropped.
     _unpacked: Option<NamedTempFile>,
 }
 
 /// An open bag.
 pub struct Bag {
     path: PathBuf,
-    /// All its files, the metadata among them.
+    /// All its files, including the metadata.
     paths: Vec<PathBuf>,
     files: Vec<StoredFile>,
     topics: Vec<Topic>,
-    /// Files that could not be opened, beside others that could.
+    /// Files that could not be opened, with the reason.
     damage: Vec<String>,
 }
 
@@ -55,8 +57,8 @@ impl Bag {
     /// Opens a bag: a folder, or one file of it.
     ///
     /// # Errors
-    /// Where the path cannot be read, is no bag, or no file of the bag can be opened. One file of several
-    /// that cannot be opened is noted in [`Messages::damage`].
+    /// [`BagError`] if the path cannot be read, is not a bag, or no file of the bag can be opened. If only some files
+    /// cannot be opened, [`Messages::damage`] names them.
     pub fn open(path: &Path) -> Result<Self, BagError> {
         let mut paths = files_of(path)?;
         let mut files = Vec::new();
@@ -77,7 +79,7 @@ impl Bag {
                 }));
         }
         let mut topics = merge_topics(&files);
-        // rosbag2 goes by the metadata where they are there.
+        // Where metadata exist, rosbag2 takes the serialisation format from them.
         if let Ok(Some(information)) = Information::read(path) {
             for topic in &mut topics {
                 if let Some(format) = information.serialization_of(&topic.name) {
@@ -85,7 +87,7 @@ impl Bag {
                 }
             }
         }
-        let damage = failures.iter().map(ToString::to_string).collect();
+        let damage = failures.iter().map(|error| error_chain(error)).collect();
         if path.is_dir() {
             paths.push(path.join(super::metadata::FILE_NAME));
         }
@@ -98,7 +100,7 @@ impl Bag {
         })
     }
 
-    /// Whether `path` looks like a bag: a file that starts as bags do, or a folder with bag files or a bag's
+    /// Whether `path` looks like a bag: a file that starts like one, or a folder with bag files or with a bag's
     /// `metadata.yaml`.
     pub fn looks_like_one(path: &Path) -> bool {
         if path.is_file() {
@@ -107,7 +109,7 @@ impl Bag {
         super::metadata::are_in(path) || storage_files_in(path).is_ok_and(|files| !files.is_empty())
     }
 
-    /// The files of the bag, those that cannot be opened and the metadata among them.
+    /// The files of the bag, including the metadata and those that cannot be opened.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -141,6 +143,9 @@ impl Bag {
     }
 
     /// The topic of this name.
+    ///
+    /// # Errors
+    /// [`BagError::NoTopic`] with the list of topics.
     pub fn topic(&self, name: &str) -> Result<&Topic, BagError> {
         self.topics
             .iter()
@@ -152,10 +157,10 @@ impl Bag {
             })
     }
 
-    /// The messages of `topics`, file by file and in each file by the time of recording.
+    /// The messages of `topics`, file by file, and in each file in the order of recording time.
     ///
     /// # Errors
-    /// Where a topic is not there or not serialised as CDR.
+    /// [`BagError`] if a topic does not exist or is not serialised as CDR.
     pub fn messages(mut self, topics: &[&str]) -> Result<Messages, BagError> {
         for name in topics {
             let topic = self.topic(name)?;
@@ -194,7 +199,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// The next message; `None` at the end. Damage is passed over: see [`Messages::damage`].
+    /// The next message; `None` at the end. Damaged parts are skipped: see [`Messages::damage`].
     pub fn next_message(&mut self) -> Option<Message<'_>> {
         let found = loop {
             let file = self.files.last_mut()?;
@@ -222,7 +227,7 @@ impl Messages {
         })
     }
 
-    /// What could not be read so far, one line each; also logged when it was met.
+    /// What could not be read so far, one line each. Each line was also logged as a warning.
     pub fn damage(&self) -> &[String] {
         &self.damage
     }
@@ -238,7 +243,7 @@ fn open_file(path: &Path) -> Result<StoredFile, BagError> {
         let got = match fs::metadata(path).map(|metadata| metadata.len()) {
             Ok(0) => "an empty file".to_owned(),
             Ok(length) => format!("a file of {length} bytes that starts as neither"),
-            Err(error) => error.to_string(),
+            Err(error) => error.to_string(), // of the system, without a cause
         };
         BagError::NotABag {
             path: path.to_owned(),
@@ -266,9 +271,9 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, BagError> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    // Damaged metadata are no reason not to read the files: their names say the order as well.
+    // With damaged metadata the files are still read: the order follows from their names.
     let information = Information::read(path).unwrap_or_else(|error| {
-        tracing::warn!("{error}; using all bag files of the folder");
+        tracing::warn!("{}; using all bag files of the folder", error_chain(&error));
         None
     });
     if let Some(information) = information {
@@ -281,7 +286,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, BagError> {
             information.compression_mode,
             information.compression_format
         );
-        // rosbag2 once wrote the paths relative to the folder above.
+        // Old versions of rosbag2 wrote the paths relative to the parent folder.
         let listed: Vec<PathBuf> = information
             .relative_file_paths
             .iter()
@@ -346,7 +351,7 @@ fn merge_topics(files: &[StoredFile]) -> Vec<Topic> {
     topics
 }
 
-/// Early rosbag2 and other writers leave out the middle of `package/msg/Name`.
+/// Completes `package/Name` to `package/msg/Name`. Early rosbag2 and other writers leave out the middle.
 fn full_type_name(name: &str) -> String {
     match name.split_once('/') {
         Some((package, rest)) if !rest.contains('/') => format!("{package}/msg/{rest}"),

@@ -1,4 +1,4 @@
-//! One `.db3` file: rosbag2's sqlite3 storage.
+//! Reads one `.db3` file, rosbag2's sqlite3 storage.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,29 +11,29 @@ use tempfile::TempDir;
 use super::BagError;
 use super::storage::{FileTopic, Storage, StoredMessage};
 
-/// An open database and, where messages were asked for, which of them come next.
+/// An open database and, after [`Storage::select`], the messages still to read.
 pub struct SqliteFile {
-    /// The file as the user knows it, for messages.
+    /// The file that the user gave, for messages.
     path: PathBuf,
     connection: Connection,
     /// (topic id, topic) in the order of the table.
     topics: Vec<(i64, FileTopic)>,
-    /// Messages still to come, the next one last.
+    /// Messages still to read, the next one last.
     pending: Vec<Row>,
-    /// What is known to be missing from the start.
+    /// Damage that was found when the file was opened.
     damage: Option<String>,
-    /// Holds the copy of a database that was not closed cleanly.
+    /// The copy of a database that was not closed cleanly; removed when dropped.
     _copy: Option<TempDir>,
 }
 
-/// Where a message is.
+/// A message's row in the database.
 struct Row {
     id: i64,
     topic: usize,
     time: i64,
 }
 
-/// The write-ahead log beside `path`, where it holds anything.
+/// The write-ahead log beside `path`, if it exists and is not empty.
 fn log_beside(path: &Path) -> Option<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
@@ -43,8 +43,8 @@ fn log_beside(path: &Path) -> Option<PathBuf> {
         .then_some(log)
 }
 
-/// Opens `path` so that neither it nor its companions change: as an immutable file, and where a write-ahead
-/// log holds messages that are not in the file yet, as a copy of both.
+/// Opens `path` so that neither it nor the files beside it change: as an immutable file, or as a copy if a write-ahead
+/// log holds messages that are not in the file yet.
 fn connect(path: &Path) -> Result<(Connection, Option<TempDir>), BagError> {
     let broken = |error: rusqlite::Error| {
         BagError::broken(path, format!("not a readable sqlite3 database: {error}"))
@@ -87,7 +87,7 @@ fn immutable_uri(path: &Path) -> Result<String, BagError> {
 }
 
 impl SqliteFile {
-    /// Opens `stored`; `path` is what the user calls it.
+    /// Opens `stored`. Messages name it `path`, which is the file the user gave.
     pub fn open(stored: &Path, path: &Path) -> Result<Self, BagError> {
         let (connection, copy) = connect(stored)?;
         let topics = read_topics(&connection).map_err(|error| {
@@ -126,7 +126,7 @@ impl Storage for SqliteFile {
             .collect();
         self.pending.clear();
         let result = find_rows(&self.connection, &numbers, &mut self.pending);
-        // Stable, so that messages of one time stay in the order in which they were recorded.
+        // A stable sort keeps messages of the same time in the order in which they were recorded.
         self.pending.sort_by_key(|row| row.time);
         self.pending.reverse();
         let damage = result.err().map(|error| {
@@ -182,7 +182,7 @@ fn read_topics(connection: &Connection) -> rusqlite::Result<Vec<(i64, FileTopic)
         })?
         .collect::<rusqlite::Result<Vec<(i64, FileTopic)>>>()?;
     drop(statement);
-    // Counting fails on a damaged database that can be read in part; the counts are then just not known.
+    // Counting fails on a damaged database. It may still be readable in part, so the counts are then left unknown.
     if let Ok(counts) = count_messages(connection) {
         for (id, topic) in &mut topics {
             topic.message_count = Some(counts.get(id).copied().unwrap_or(0));
@@ -191,7 +191,7 @@ fn read_topics(connection: &Connection) -> rusqlite::Result<Vec<(i64, FileTopic)
     Ok(topics)
 }
 
-/// Messages per topic id, in one pass: the table may be long.
+/// Messages per topic id, counted in one pass because the table may be long.
 fn count_messages(connection: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
     connection
         .prepare("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id")?
@@ -201,7 +201,7 @@ fn count_messages(connection: &Connection) -> rusqlite::Result<HashMap<i64, u64>
         .collect()
 }
 
-/// Appends the places of all messages of the topics `numbers`; on an error those before it.
+/// Appends the rows of all messages of the topics in `numbers`; after an error, those before it.
 fn find_rows(
     connection: &Connection,
     numbers: &[(i64, usize)],
@@ -211,7 +211,7 @@ fn find_rows(
         connection.prepare("SELECT id, topic_id, timestamp FROM messages ORDER BY id")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
-        // A row of other types is not rosbag2's and no reason to lose the rest.
+        // A row with other types is not from rosbag2. It is skipped, the others are read.
         let (ValueRef::Integer(id), ValueRef::Integer(topic_id), ValueRef::Integer(time)) =
             (row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?)
         else {
@@ -224,8 +224,8 @@ fn find_rows(
     Ok(())
 }
 
-/// Expected and actual length of a database that is shorter than its header says: SQLite takes pages that are
-/// not there for empty ones and would say nothing.
+/// Expected and actual length in bytes of a database that is shorter than its header says; `None` if it is complete.
+/// SQLite itself reads missing pages as empty ones and reports no error.
 fn missing_pages(path: &Path) -> Option<(u64, u64)> {
     let mut header = [0; 100];
     let mut file = fs::File::open(path).ok()?;
@@ -233,7 +233,7 @@ fn missing_pages(path: &Path) -> Option<(u64, u64)> {
     let number = |at: usize| {
         u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
     };
-    // The count of pages holds only where the version it is valid for is the current one.
+    // The count of pages is valid only if it was written with the current change counter.
     let (changes, pages, valid_for) = (number(24), number(28), number(92));
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,

@@ -1,4 +1,4 @@
-//! The storage formats of bags: what a file's first bytes say, and one trait that the reader of each format implements.
+//! The storage formats of bags: recognizes them by a file's first bytes, and defines the trait that each reader implements.
 
 use std::fs;
 use std::io::Read;
@@ -16,7 +16,7 @@ pub struct FileTopic {
     pub message_count: Option<u64>,
 }
 
-/// What is known of a message whose bytes were read.
+/// Topic and time of a message whose bytes were read.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredMessage {
     pub topic: usize,
@@ -27,17 +27,17 @@ pub struct StoredMessage {
 pub trait Storage: Send {
     /// The topics that the file holds.
     fn topics(&self) -> Vec<&FileTopic>;
-    /// Prepares to read the topics for which `number` gives a number. Damage that is met meanwhile is the answer.
+    /// Prepares to read the topics for which `number` gives a number. Returns the damage found on the way, if any.
     fn select(
         &mut self,
         number: &dyn Fn(&str) -> Option<usize>,
     ) -> Result<Option<String>, BagError>;
-    /// Reads the next message into `data`; `None` at the end. After an error the next call goes on with what can
-    /// still be read.
+    /// Reads the next message into `data`; `None` at the end. After an error the next call continues with the next message
+    /// that can be read.
     fn next(&mut self, data: &mut Vec<u8>) -> Option<Result<StoredMessage, String>>;
 }
 
-/// What a file is, told by its first bytes.
+/// The format of a file, recognized by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Mcap,
@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `None` where the file is something else.
+    /// `None` for a file of another format.
     pub fn of(path: &Path) -> Result<Option<Self>, BagError> {
         let io = |error| BagError::io(path, error);
         let mut start = Vec::new();
@@ -67,7 +67,7 @@ impl Kind {
     }
 }
 
-/// Opens `stored`, a file of this kind; `path` is what the user calls it.
+/// Opens `stored`, a file of this kind. Messages name it `path`, which is the file the user gave.
 pub fn open(kind: Kind, stored: &Path, path: &Path) -> Result<Box<dyn Storage>, BagError> {
     match kind {
         #[cfg(feature = "mcap")]

@@ -1,26 +1,25 @@
-//! Writing a bag folder: one mcap file and `metadata.yaml`.
+//! Writes a bag folder: one mcap file and `metadata.yaml`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::BufWriter;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mcap::records::MessageHeader;
 use mcap::{Compression, McapError, WriteOptions, Writer};
-use tempfile::TempDir;
 
 use super::BagError;
 use super::metadata::{
     self, File as MetadataFile, Information, Nanoseconds, NanosecondsSinceEpoch, TopicMetadata,
     TopicWithCount,
 };
+use ettrack_files::{OutputError, PendingFolder};
 use ettrack_message::definition;
 
-/// Version of `metadata.yaml`: Humble's, which every later ROS 2 reads as well.
+/// Version of `metadata.yaml`: the one of ROS 2 Humble, which all later versions read too.
 const METADATA_VERSION: u32 = 5;
 
-/// "Reliable, keep the last 10, volatile" as rosbag2 writes it; the numbers are the middleware interface's.
+/// The quality of service "reliable, keep the last 10, volatile" as rosbag2 writes it. The numbers are those of `rmw`.
 const QOS: &str = "- history: 1
   depth: 10
   reliability: 1
@@ -45,11 +44,11 @@ struct WrittenTopic {
     count: u32,
 }
 
-/// Writes a bag under a temporary name beside its place; [`BagWriter::finish`] gives it its name. Dropped
-/// before that, nothing is left. The same messages give the same bytes.
+/// Writes a bag under a temporary name. [`BagWriter::finish`] completes it and gives it its name; if the writer is dropped
+/// before, nothing is left. The same messages give the same bytes.
 pub struct BagWriter {
     path: PathBuf,
-    folder: TempDir,
+    folder: PendingFolder,
     file_name: String,
     writer: Writer<BufWriter<File>>,
     topics: Vec<WrittenTopic>,
@@ -58,34 +57,29 @@ pub struct BagWriter {
 }
 
 impl BagWriter {
-    /// Starts the bag folder `path`.
+    /// Starts the bag folder `path`. Missing folders above it are made.
     ///
     /// # Errors
-    /// Where `path` exists or its parent folder cannot be written.
+    /// [`BagError::Exists`] if `path` exists, [`BagError::Output`] if its parent folder cannot be written.
     pub fn create(path: &Path) -> Result<Self, BagError> {
         if path.exists() {
             return Err(BagError::Exists {
                 path: path.to_owned(),
             });
         }
-        let path = std::path::absolute(path).map_err(|error| BagError::io(path, error))?;
-        let Some((parent, name)) = path.parent().zip(path.file_name()) else {
-            return Err(BagError::broken(&path, "expected the name of a new folder"));
+        let Some(name) = path.file_name() else {
+            return Err(BagError::broken(path, "expected the name of a new folder"));
         };
-        let name = name.to_string_lossy();
-        let folder = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .permissions(Permissions::from_mode(0o777))
-            .tempdir_in(parent)
-            .map_err(|error| BagError::io(parent, error))?;
-        let file_name = format!("{name}_0.mcap");
+        let file_name = format!("{}_0.mcap", name.to_string_lossy());
+        let folder = PendingFolder::create(path)?;
+        let path = path.to_owned();
         let file = File::create_new(folder.path().join(&file_name))
-            .map_err(|error| BagError::io(&path, error))?;
+            .map_err(|error| folder.error_at(folder.path(), error))?;
         let writer = WriteOptions::new()
             .profile("ros2")
             .library(concat!("ettrack ", env!("CARGO_PKG_VERSION")))
             .compression(Some(Compression::Zstd))
-            // Several threads cut the data differently; one thread always writes the same bytes.
+            // Several threads would split the data differently each time; one thread always writes the same bytes.
             .compression_threads(0)
             .create(BufWriter::new(file))
             .map_err(|error| write_error(&path, error))?;
@@ -99,10 +93,10 @@ impl BagWriter {
         })
     }
 
-    /// Adds a topic; returns the number to write it by.
+    /// Adds a topic and returns its number for [`BagWriter::write`].
     ///
     /// # Errors
-    /// Where the type is none of this crate's, or the file cannot be written.
+    /// [`BagError`] if the type has no definition in `ettrack-message`, or the file cannot be written.
     pub fn add_topic(&mut self, name: &str, type_name: &str) -> Result<usize, BagError> {
         let Some(text) = definition(type_name) else {
             return Err(BagError::broken(
@@ -132,7 +126,7 @@ impl BagWriter {
     /// Writes one message, recorded at `log_time` (nanoseconds since the epoch).
     ///
     /// # Errors
-    /// Where the file cannot be written, or `topic` is no number of [`BagWriter::add_topic`].
+    /// [`BagError`] if the file cannot be written, or `topic` did not come from [`BagWriter::add_topic`].
     pub fn write(&mut self, topic: usize, log_time: i64, message: &[u8]) -> Result<(), BagError> {
         let Some(topic) = self.topics.get_mut(topic) else {
             return Err(BagError::broken(
@@ -156,10 +150,10 @@ impl BagWriter {
         Ok(())
     }
 
-    /// Completes the bag and gives it its name.
+    /// Completes the bag, syncs it to the disk and gives it its name.
     ///
     /// # Errors
-    /// Where a file cannot be written, or something of that name came up meanwhile.
+    /// [`BagError::Output`] if a file cannot be written, [`BagError::Exists`] if something has got that name meanwhile.
     pub fn finish(mut self) -> Result<(), BagError> {
         self.writer
             .finish()
@@ -168,15 +162,12 @@ impl BagWriter {
             .information()
             .into_yaml()
             .map_err(|error| BagError::broken(&self.path, error))?;
-        let io = |error| BagError::io(&self.path, error);
-        fs::write(self.folder.path().join(metadata::FILE_NAME), metadata).map_err(io)?;
+        let file = self.folder.path().join(metadata::FILE_NAME);
+        fs::write(&file, metadata).map_err(|error| self.folder.error_at(&file, error))?;
         if self.path.exists() {
             return Err(BagError::Exists { path: self.path });
         }
-        fs::rename(self.folder.path(), &self.path).map_err(io)?;
-        // It has moved: there is nothing left to remove.
-        let _ = self.folder.keep();
-        Ok(())
+        Ok(self.folder.commit()?)
     }
 
     fn information(&self) -> Information {
@@ -223,7 +214,11 @@ impl BagWriter {
 
 fn write_error(path: &Path, error: McapError) -> BagError {
     match error {
-        McapError::Io(error) => BagError::io(path, error),
+        McapError::Io(source) => OutputError {
+            path: path.to_owned(),
+            source,
+        }
+        .into(),
         error => BagError::broken(path, error),
     }
 }

@@ -1,10 +1,10 @@
-//! Things that stand on the ground: boxes and tree crowns, and what they are painted with.
+//! Bodies on the ground (boxes and tree crowns), where rays hit them, and their colours.
 
 use super::camera::{Vec3, add, dot, subtract, unit};
 use super::noise::{fractal, value};
 use super::texture::Rgb;
 
-/// Where the sun stands.
+/// Direction to the sun, a unit vector.
 pub(super) const SUN: Vec3 = [0.433, 0.278, 0.857];
 
 /// Shape of a body.
@@ -16,7 +16,7 @@ pub(super) enum Shape {
     Crown(Vec3),
 }
 
-/// What a body is painted with.
+/// The kind of surface of a body, which gives its colours.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Skin {
     /// Lower part of a car.
@@ -39,32 +39,32 @@ pub(super) enum Skin {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     pub main: Rgb,
-    /// Of stripe and roof mark.
+    /// Colour of stripe and roof mark.
     pub second: Rgb,
     /// Roof mark: 0 none, 1 a bar, 2 a disc, 3 two bars.
     pub mark: u8,
 }
 
-/// A body in its place.
+/// A body and its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Body {
     pub center: Vec3,
-    /// Turn about the vertical, radians.
+    /// Rotation about the vertical axis, radians.
     pub heading: f64,
     pub shape: Shape,
     pub skin: Skin,
-    /// Whether it is (part of) the target.
+    /// Whether it is the target or a part of it.
     pub is_target: bool,
 }
 
-/// Where a ray meets a body.
+/// The point where a ray hits a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
-    /// Steps along the ray.
+    /// Distance in lengths of the ray's direction.
     pub depth: f64,
-    /// In the body's own axes, each -1..=1.
+    /// The point in the body's own axes, each -1..=1.
     local: Vec3,
-    /// Of the surface, in the body's own axes.
+    /// Normal of the surface, in the body's own axes.
     normal: Vec3,
 }
 
@@ -85,7 +85,7 @@ impl Body {
         }
     }
 
-    /// Corners of the box around it, world.
+    /// Corners of the box around it, in world coordinates.
     pub fn corners(&self) -> [Vec3; 8] {
         let half = self.half();
         std::array::from_fn(|index| {
@@ -95,15 +95,15 @@ impl Body {
         })
     }
 
-    /// First meeting of a ray from `origin` along `direction`.
-    pub fn meet(&self, origin: Vec3, direction: Vec3) -> Option<Hit> {
+    /// First point where a ray from `origin` along `direction` hits the body; `None` if it misses.
+    pub fn hit(&self, origin: Vec3, direction: Vec3) -> Option<Hit> {
         let from = self.to_local(subtract(origin, self.center));
         let along = self.to_local(direction);
         match self.shape {
-            Shape::Box(half) => meet_box(from, along, half),
+            Shape::Box(half) => hit_box(from, along, half),
             Shape::Crown(radii) => {
-                let hit = meet_ellipsoid(from, along, radii)?;
-                // Holes at the rim, where leaves are thin.
+                let hit = hit_ellipsoid(from, along, radii)?;
+                // The edge of a crown has holes between the leaves.
                 let Skin::Leaves { seed, .. } = self.skin else {
                     return Some(hit);
                 };
@@ -121,7 +121,7 @@ impl Body {
         }
     }
 
-    /// Colour at a hit, sunlight included.
+    /// Colour at a hit, with sunlight.
     pub fn shade(&self, hit: &Hit) -> Rgb {
         let normal = self.to_world(hit.normal);
         let light = (0.42 + 0.72 * dot(normal, SUN).max(0.0)) as f32;
@@ -178,7 +178,7 @@ fn car_body(
     half: Vec3,
 ) -> Rgb {
     if top {
-        // Seams of bonnet and boot, a stripe along the car.
+        // Edges of bonnet and boot, and a stripe along the car.
         let seam = (x - 0.42).abs() < 0.015 || (x + 0.62).abs() < 0.015;
         if seam {
             return paint.main.map(|c| c * 0.5);
@@ -190,7 +190,7 @@ fn car_body(
         };
     }
     if on_side {
-        // Wheels, a door seam, a darker sill.
+        // Wheels, the edge of a door, a darker lower edge.
         let wheel = |at: f64| ((x - at) * half[0]).hypot((z + 1.0) * half[2]) < 0.34;
         if wheel(0.62) || wheel(-0.62) {
             return [0.05, 0.05, 0.055];
@@ -212,7 +212,7 @@ fn car_body(
 
 fn car_cabin(paint: &Paint, (x, y, z): (f64, f64, f64), top: bool) -> Rgb {
     if !top {
-        // Glass with a bright rim below the roof.
+        // Glass, with a bright frame below the roof.
         return if z > 0.75 {
             paint.main
         } else {
@@ -228,10 +228,10 @@ fn car_cabin(paint: &Paint, (x, y, z): (f64, f64, f64), top: bool) -> Rgb {
     if marked { paint.second } else { paint.main }
 }
 
-fn meet_box(from: Vec3, along: Vec3, half: Vec3) -> Option<Hit> {
+fn hit_box(from: Vec3, along: Vec3, half: Vec3) -> Option<Hit> {
     let (mut near, mut far, mut axis) = (f64::NEG_INFINITY, f64::INFINITY, 0);
     for i in 0..3 {
-        // Parallel rays divide by zero: infinities of the right sign come out, or no meeting.
+        // A parallel ray divides by zero, which gives infinities of the right sign, or no hit.
         let one = (-half[i] - from[i]) / along[i];
         let other = (half[i] - from[i]) / along[i];
         let (first, last) = if one < other {
@@ -257,7 +257,7 @@ fn meet_box(from: Vec3, along: Vec3, half: Vec3) -> Option<Hit> {
     })
 }
 
-fn meet_ellipsoid(from: Vec3, along: Vec3, radii: Vec3) -> Option<Hit> {
+fn hit_ellipsoid(from: Vec3, along: Vec3, radii: Vec3) -> Option<Hit> {
     let o: Vec3 = std::array::from_fn(|i| from[i] / radii[i]);
     let d: Vec3 = std::array::from_fn(|i| along[i] / radii[i]);
     let (a, b, c) = (dot(d, d), dot(o, d), dot(o, o) - 1.0);

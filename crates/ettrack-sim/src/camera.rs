@@ -1,4 +1,4 @@
-//! A pinhole camera above a world of metres, z upwards.
+//! A pinhole camera. World coordinates are in metres, z points up.
 
 /// A point or direction, metres.
 pub(super) type Vec3 = [f64; 3];
@@ -31,7 +31,7 @@ fn cross(a: Vec3, b: Vec3) -> Vec3 {
     ]
 }
 
-/// Where a camera stands and looks.
+/// Position, direction and image of a camera.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Camera {
     pub position: Vec3,
@@ -44,8 +44,8 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// At `position`, looking at `target`, then turned by `yaw` and `pitch` (radians, small); image of
-    /// `size` pixels that spans `angle` radians horizontally.
+    /// A camera at `position` that looks at `target` and is then turned by the small angles `yaw` and `pitch` (radians). Its
+    /// image has `size` pixels and spans `angle` radians horizontally.
     pub fn looking_at(
         position: Vec3,
         target: Vec3,
@@ -73,14 +73,14 @@ impl Camera {
         }
     }
 
-    /// Direction through an image point (pixels); a step of 1 along it is 1 m of depth.
+    /// Direction through an image point (pixels). One length of it is 1 m of depth.
     pub fn ray(&self, x: f64, y: f64) -> Vec3 {
         let across = scale(self.right, (x - self.center.0) / self.focal);
         let along = scale(self.down, (y - self.center.1) / self.focal);
         add(self.forward, add(across, along))
     }
 
-    /// Image point (pixels) of a world point, `None` behind the camera.
+    /// Image point (pixels) of a world point; `None` if it is behind the camera.
     pub fn project(&self, point: Vec3) -> Option<(f64, f64)> {
         let offset = subtract(point, self.position);
         let depth = dot(offset, self.forward);
@@ -92,7 +92,7 @@ impl Camera {
         })
     }
 
-    /// The camera's right-hand direction on the ground.
+    /// Direction to the right of the camera, horizontal.
     pub fn sideways(&self) -> Vec3 {
         self.right
     }
@@ -117,7 +117,7 @@ mod tests {
             .unwrap();
         assert!((x - 100.5).abs() < 1e-9 && (y - 333.25).abs() < 1e-9);
         assert!(camera.project([3.0, -5.0, 60.0]).is_none() || camera.ray(320.0, 240.0)[2] < 0.0);
-        // Up in the world is up in the image.
+        // A higher point in the world is higher in the image.
         let low = camera.project([10.0, 8.0, 0.0]).unwrap();
         let high = camera.project([10.0, 8.0, 2.0]).unwrap();
         assert!(high.1 < low.1);

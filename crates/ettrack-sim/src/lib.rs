@@ -1,9 +1,23 @@
-//! A rendered flight of a drone that follows a car, with the truth about every frame: input for trackers that
-//! anyone can make. The same options give the same pixels.
+//! Renders the flight of a drone that follows a car, with the true box of the car in each frame. It is test input for
+//! trackers that needs no download. The same options give the same pixels.
 //!
-//! In the course of a flight the target is followed in the open, passed by a car of the same make (at a quarter), shaken
-//! and blurred (about 38 %), hidden under a bridge (about 52 %), left out of the picture (about 70 %), and passed by
-//! a second look-alike (80 %). One more look-alike drives behind it all the time.
+//! During a flight the target is in the open, then meets a car of the same colours (at 25 % of the frames), is blurred by a
+//! shaking camera (at about 38 %), is hidden under a bridge (at about 52 %), is outside of the picture (at about 70 %), and
+//! meets a second similar car (at 80 %). Another similar car drives behind it all the time.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use ettrack_sim::{Simulation, SimulationOptions, write_folder};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let flight = Simulation::new(SimulationOptions { seed: 7, frames: 60, ..SimulationOptions::default() })?;
+//! let first = flight.frame(0);
+//! println!("{}x{} pixels, target at {:?}", first.picture.width(), first.picture.height(), first.target);
+//! // img/0001.jpg …, groundtruth_rect.txt and visibility.txt.
+//! write_folder(&flight, "flight".as_ref(), |_frames_done| ControlFlow::Continue(()))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod body;
 mod camera;
@@ -24,14 +38,14 @@ pub use self::write::{
     IMAGE_TOPIC, ROI_TOPIC, SimulateError, TRUTH_TOPIC, check_free, write_bag, write_folder,
 };
 
-/// Part of the target's outline that must be seen for the target to count as present.
+/// Visible part of the target's outline from which on the target counts as present.
 const PRESENT: f64 = 0.1;
-/// Part of the time between two frames in which light falls on the sensor.
+/// Exposure time as a part of the time between two frames.
 const EXPOSURE: f64 = 0.5;
-/// Most instants that are averaged for one frame.
+/// Most renderings that are averaged for the motion blur of one frame.
 const MOST_INSTANTS: usize = 7;
 
-/// Threads that render.
+/// Number of threads that render.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(8))
 }
@@ -39,14 +53,14 @@ fn workers() -> usize {
 /// What to render.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimulationOptions {
-    /// Chooses place, cars and flight.
+    /// Seed of the place, the cars and the flight.
     pub seed: u64,
     /// Pixels per row, 64..=4096.
     pub width: u32,
     /// Rows, 64..=4096.
     pub height: u32,
-    /// Frames, 2..=100000. The events above come at the same parts of a flight of any length; below some 150 frames
-    /// they are short.
+    /// Frames, 2..=100000. The events above come at the same parts of a flight of any length; below about 150 frames they
+    /// are short.
     pub frames: u32,
     /// Frames a second, 1..=240.
     pub rate: f64,
@@ -65,7 +79,7 @@ impl Default for SimulationOptions {
 }
 
 impl SimulationOptions {
-    /// What is wrong, in words.
+    /// Refuses options outside of their ranges.
     fn check(&self) -> Result<(), SimulateError> {
         let wrong = |name, got: String, expected| {
             Err(SimulateError::Option {
@@ -96,20 +110,21 @@ impl SimulationOptions {
 pub struct SimulatedFrame {
     /// The picture.
     pub picture: RgbImage,
-    /// The target's whole outline, cut at the image's border; `None` where less than a tenth of it is seen.
+    /// Box of the target's whole outline, hidden parts included, cut at the image's border, pixels; `None` if less than a
+    /// tenth of it is visible.
     pub target: Option<BoundingBox>,
-    /// The part of the target that is seen, 0..=1; 0 where it does not count as present.
+    /// Visible part of the target, 0..=1; 0 if the target does not count as present.
     pub visible: f64,
 }
 
-/// A flight, rendered frame by frame.
+/// A flight that is rendered frame by frame.
 #[derive(Debug)]
 pub struct Simulation {
     options: SimulationOptions,
     world: World,
 }
 
-/// 0 outside of `from..to`, 1 in its middle, smooth between.
+/// 0 outside of `from..to`, 1 in its middle, with smooth transitions.
 fn bump(part: f64, from: f64, to: f64) -> f64 {
     if part <= from || part >= to {
         return 0.0;
@@ -121,7 +136,10 @@ fn bump(part: f64, from: f64, to: f64) -> f64 {
 }
 
 impl Simulation {
-    /// Builds the place (about a second of work).
+    /// Builds the place, which takes about a second.
+    ///
+    /// # Errors
+    /// [`SimulateError::Option`] if an option is outside of its range.
     pub fn new(options: SimulationOptions) -> Result<Self, SimulateError> {
         options.check()?;
         let seconds = f64::from(options.frames) / options.rate;
@@ -131,7 +149,7 @@ impl Simulation {
         })
     }
 
-    /// What is rendered.
+    /// The options of the flight.
     pub fn options(&self) -> &SimulationOptions {
         &self.options
     }
@@ -145,7 +163,7 @@ impl Simulation {
             rate,
         } = self.options;
         let part = time * rate / f64::from(frames);
-        // The drone follows where the target was a moment ago.
+        // The drone follows with a delay.
         let (target, heading) = self.world.target(time - 0.35);
         let around = heading + std::f64::consts::PI + 0.9 * sway(seed ^ 11, time * 0.11);
         let distance = 19.0 + 5.0 * sway(seed ^ 12, time * 0.17);
@@ -174,14 +192,14 @@ impl Simulation {
         }
     }
 
-    /// Renders frame `index` (from 0). The truth holds for the middle of the exposure.
+    /// Renders frame `index` (0-based). The true box is that of the middle of the exposure.
     pub fn frame(&self, index: u32) -> SimulatedFrame {
         let size = (self.options.width, self.options.height);
         let middle = f64::from(index) / self.options.rate;
         let exposure = EXPOSURE / self.options.rate;
         let at =
             |i: usize, count: usize| middle + exposure * ((i as f64 + 0.5) / count as f64 - 0.5);
-        // As many instants as pixels are crossed during the exposure.
+        // One rendering per pixel that the target moves during the exposure.
         let (place, _) = self.world.target(middle);
         let crossed = |from: f64, to: f64| {
             let start = self.camera(from).project(place)?;
@@ -218,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_pixels_and_another_does_not() {
+    fn the_same_seed_gives_the_same_pixels_and_another_seed_gives_others() {
         let (one, two) = (small(100), small(100));
         let other = Simulation::new(SimulationOptions {
             seed: 2,
@@ -233,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn every_seed_starts_with_a_target_and_loses_it_under_the_bridge_and_out_of_view() {
+    fn each_seed_starts_with_a_visible_target_and_hides_it_twice() {
         for seed in 1..=3 {
             let flight = Simulation::new(SimulationOptions {
                 seed,
@@ -258,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_truth_is_inside_the_image_and_moves_smoothly() {
+    fn the_true_box_is_inside_the_image_and_moves_smoothly() {
         let flight = small(200);
         let mut before: Option<BoundingBox> = None;
         for index in 0..40 {
@@ -274,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn senseless_options_are_refused() {
+    fn refuses_options_out_of_range() {
         for options in [
             SimulationOptions {
                 width: 0,

@@ -1,10 +1,10 @@
-//! Seeded numbers and natural-looking noise; the same on every run.
+//! Random numbers and smooth noise from a seed; the same in every run.
 
-/// SplitMix64: a small generator whose whole state is its seed.
+/// The random number generator SplitMix64.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
-/// A well-mixed number of 64 bits.
+/// Hash of a 64-bit number.
 pub(super) fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -12,7 +12,7 @@ pub(super) fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A number's upper bits as 0..1.
+/// The upper bits of a number as a value in 0..1.
 fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -1,4 +1,4 @@
-//! From world and camera to pixels, and to the truth about the target.
+//! Renders frames of the world, and measures the target's true box and visible part.
 
 use image::RgbImage;
 
@@ -9,7 +9,7 @@ use super::texture::Rgb;
 use super::world::World;
 use ettrack::geometry::BoundingBox;
 
-/// One instant of an exposure.
+/// Camera and bodies at one instant of an exposure.
 pub(super) struct Instant {
     pub camera: Camera,
     pub bodies: Vec<Body>,
@@ -17,12 +17,12 @@ pub(super) struct Instant {
 
 /// Colour of haze and sky.
 const HAZE: Rgb = [0.62, 0.68, 0.74];
-/// Metres over which haze takes hold.
+/// Distance in metres at which haze covers 63 % of a colour.
 const HAZE_DEPTH: f64 = 420.0;
-/// Standard deviation of the sensor's noise, levels of 255.
+/// Standard deviation of the sensor's noise, in levels of 0..=255.
 const NOISE: f32 = 2.2;
 
-/// Columns and rows (not clipped to the image) that a body may cover; `None` behind the camera.
+/// Left, top, right and bottom (pixels, not clipped to the image) of a body; `None` if it is behind the camera.
 fn extent(camera: &Camera, body: &Body) -> Option<[f64; 4]> {
     let mut edges = [f64::MAX, f64::MAX, f64::MIN, f64::MIN];
     for corner in body.corners() {
@@ -37,7 +37,7 @@ fn extent(camera: &Camera, body: &Body) -> Option<[f64; 4]> {
     Some(edges)
 }
 
-/// Renders the mean of several instants (motion blur), with the sensor's noise drawn from `noise_seed`.
+/// Renders the mean of several instants (motion blur) with the sensor's noise from `noise_seed`.
 pub(super) fn render(
     world: &World,
     instants: &[Instant],
@@ -47,7 +47,7 @@ pub(super) fn render(
     let mut pixels = vec![0_u8; width as usize * height as usize * 3];
     let row_bytes = width as usize * 3;
     let rows = (height as usize).div_ceil(super::workers() * 4);
-    // Strips, so that a busy upper half does not leave one processor waiting.
+    // Many narrow strips, because some parts of the image take longer than others.
     let strips = std::sync::Mutex::new(pixels.chunks_mut(rows * row_bytes).enumerate());
     std::thread::scope(|scope| {
         for _ in 0..super::workers() {
@@ -94,7 +94,7 @@ fn render_row(
             let last = right.ceil().clamp(0.0, f64::from(width)) as usize;
             for (column, slot) in hits.iter_mut().enumerate().take(last).skip(first) {
                 let ray = camera.ray(column as f64 + 0.5, y);
-                if let Some(hit) = body.meet(camera.position, ray)
+                if let Some(hit) = body.hit(camera.position, ray)
                     && slot
                         .as_ref()
                         .is_none_or(|(_, other)| hit.depth < other.depth)
@@ -115,7 +115,7 @@ fn render_row(
                 None if ray[2] < -1e-3 => {
                     let depth = -camera.position[2] / ray[2];
                     let point = add(camera.position, scale(ray, depth));
-                    // A pixel covers more ground the flatter the ray.
+                    // A pixel covers more ground if the ray is flatter.
                     let footprint = depth / camera.focal / (-ray[2]).clamp(0.15, 1.0).sqrt();
                     haze(world.ground(point[0], point[1], footprint, &cars), depth)
                 }
@@ -133,7 +133,7 @@ fn render_row(
         let vignette = (1.0 - 0.16 * off) as f32;
         let cell = (row as u64 * u64::from(width) + column as u64) * 3;
         for (channel, (total, byte)) in sum.iter().zip(bytes).enumerate() {
-            // Linear light to the usual curve, then grain (a sum of four uniform numbers is bell-shaped enough).
+            // Linear light to display values (gamma 2), then noise: a sum of four uniform numbers is close to a normal one.
             let light = (total / count * vignette).clamp(0.0, 1.0).sqrt() * 255.0;
             let bits = mix(noise_seed ^ mix(cell + channel as u64));
             let uniform: f32 = (0..4)
@@ -149,16 +149,16 @@ fn haze(color: Rgb, depth: f64) -> Rgb {
     std::array::from_fn(|i| color[i] + (HAZE[i] - color[i]) * part)
 }
 
-/// Where the target is at an instant.
+/// The target's true box and visible part at an instant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Truth {
-    /// The rectangle around its whole outline (hidden parts included), cut at the image's border; `None` outside.
+    /// Box of its whole outline, hidden parts included, cut at the image's border; `None` if it is outside of the image.
     pub bounding_box: Option<BoundingBox>,
-    /// The part of its outline that is in the image and not hidden, 0..=1.
+    /// Part of its outline that is in the image and not hidden, 0..=1.
     pub visible: f64,
 }
 
-/// Measures the target pixel by pixel: its whole outline, also outside the image, against what is seen of it.
+/// Counts the pixels of the target's whole outline, also outside of the image, and those of them that are visible.
 pub(super) fn truth(instant: &Instant, (width, height): (u32, u32)) -> Truth {
     let gone = Truth {
         bounding_box: None,
@@ -183,7 +183,7 @@ pub(super) fn truth(instant: &Instant, (width, height): (u32, u32)) -> Truth {
     if right - left < 1.0 || bottom - top < 1.0 {
         return gone;
     }
-    // Only bodies in front of the target's outline can hide it.
+    // Only bodies that overlap the target's outline in the image can hide it.
     let near: Vec<&Body> = bodies
         .iter()
         .filter(|body| {
@@ -198,7 +198,7 @@ pub(super) fn truth(instant: &Instant, (width, height): (u32, u32)) -> Truth {
             let ray = camera.ray(x as f64 + 0.5, y as f64 + 0.5);
             let (mut own, mut others) = (f64::INFINITY, f64::INFINITY);
             for body in &near {
-                if let Some(hit) = body.meet(camera.position, ray) {
+                if let Some(hit) = body.hit(camera.position, ray) {
                     let nearest = if body.is_target {
                         &mut own
                     } else {
@@ -224,7 +224,7 @@ pub(super) fn truth(instant: &Instant, (width, height): (u32, u32)) -> Truth {
     }
 }
 
-/// A gentle, never repeating push, -1..=1.
+/// A smooth random motion over time, -1..=1.
 pub(super) fn sway(seed: u64, time: f64) -> f64 {
     2.0 * value(seed, time, 0.5, None) - 1.0
 }

@@ -1,9 +1,9 @@
-//! A square picture on the ground, with smaller copies of itself so that far things do not flicker.
+//! A square texture of the ground, with smaller copies so that distant ground does not flicker.
 
-/// Linear colour, about 0..1.
+/// Linear colour; components are about 0..1.
 pub(super) type Rgb = [f32; 3];
 
-/// Square texture of a power of two with all its halved copies.
+/// A square texture whose side is a power of two, with all copies of half the size.
 #[derive(Debug)]
 pub(super) struct Texture {
     levels: Vec<Vec<Rgb>>,
@@ -11,7 +11,7 @@ pub(super) struct Texture {
 }
 
 impl Texture {
-    /// Fills a square of `side` (a power of two) texels; rows are shared out to the machine's processors.
+    /// Fills a square of `side` texels (a power of two), with several threads.
     pub fn new(side: usize, paint: impl Fn(usize, usize) -> Rgb + Sync) -> Self {
         let mut first = vec![[0.0; 3]; side * side];
         let rows = side.div_ceil(super::workers());
@@ -55,7 +55,7 @@ impl Texture {
         let (x0, y0) = (x.floor(), y.floor());
         let (fx, fy) = ((x - x0) as f32, (y - y0) as f32);
         let texels = &self.levels[level];
-        // The side is a power of two, so the mask wraps negative numbers too.
+        // The side is a power of two, so the mask also wraps negative numbers.
         let at = |dx: i64, dy: i64| {
             let column = (x0 as i64 + dx) & (size - 1);
             let row = (y0 as i64 + dy) & (size - 1);

@@ -1,4 +1,4 @@
-//! The place of the flight: a winding road through meadows, with houses, trees, a bridge, and cars that look alike.
+//! The place of the flight: a winding road through meadows, with houses, trees, a bridge, and similar cars.
 
 use std::f64::consts::{PI, TAU};
 
@@ -7,20 +7,20 @@ use super::camera::Vec3;
 use super::noise::{Random, fractal};
 use super::texture::{Rgb, Texture};
 
-/// Side of the painted ground, metres; beyond it repeats.
+/// Side of the ground's texture in metres; the ground repeats beyond it.
 const GROUND: f64 = 256.0;
-/// Texels along the ground's side; tests look at small pictures and need no fine ground.
+/// Texels along the ground's side. Tests render small pictures and need less.
 const GROUND_TEXELS: usize = if cfg!(test) { 256 } else { 2048 };
-/// Side of the fine pattern that is laid over it, metres.
+/// Side of the fine pattern on the ground, metres.
 const DETAIL: f64 = 16.0;
 const DETAIL_TEXELS: usize = 512;
 /// Half width of the road, metres.
 const ROAD: f64 = 3.9;
-/// Middle of the right-hand lane from the road's middle, metres.
+/// Distance of the right lane's middle from the road's middle, metres.
 const LANE: f64 = 1.9;
-/// How bright the ground is in the shade of a body.
+/// Brightness of the ground in a shadow.
 const SHADE: f32 = 0.5;
-/// Height of the bridge's underside, metres.
+/// Height of the bridge's lower side, metres.
 const BRIDGE: f64 = 4.6;
 
 /// The road's middle: a circle with waves, by angle.
@@ -40,7 +40,7 @@ impl Road {
         self.radius * (1.0 + waves)
     }
 
-    /// Metres from the middle of the road, positive outwards.
+    /// Distance from the middle of the road in metres, positive outwards.
     fn offset(&self, x: f64, y: f64) -> f64 {
         let angle = y.atan2(x);
         let step = 1e-3;
@@ -49,7 +49,7 @@ impl Road {
         (x.hypot(y) - radius) / 1.0_f64.hypot(slope / radius)
     }
 
-    /// Place and heading on the lane `aside` metres outwards of the middle.
+    /// Place and heading at `aside` metres outwards of the road's middle.
     fn place(&self, angle: f64, aside: f64) -> (Vec3, f64) {
         let at = |angle: f64| {
             let radius = self.radius(angle);
@@ -58,7 +58,7 @@ impl Road {
         let (x, y) = at(angle);
         let (dx, dy) = (at(angle + 1e-4).0 - x, at(angle + 1e-4).1 - y);
         let heading = dy.atan2(dx);
-        // To the right of the direction of travel, which is outwards on a road driven counter-clockwise.
+        // Cars drive counter-clockwise, so outwards is to the right of the driving direction.
         (
             [x + aside * heading.sin(), y - aside * heading.cos(), 0.0],
             heading,
@@ -69,16 +69,16 @@ impl Road {
 /// A car on the road.
 #[derive(Debug, Clone, Copy)]
 struct Car {
-    /// Angle on the road at time 0, and radians a second (negative: the other way, on the other lane).
+    /// Angle on the road at time 0, and speed in radians a second; negative drives the other way, on the other lane.
     start: f64,
     speed: f64,
-    /// Beside the road instead of on its lane, metres outwards.
+    /// For a parked car, metres outwards of the road's middle.
     parked: Option<f64>,
     paint: Paint,
     is_target: bool,
 }
 
-/// Everything that stands or moves.
+/// The road, the ground and all bodies.
 #[derive(Debug)]
 pub(super) struct World {
     road: Road,
@@ -122,12 +122,12 @@ impl World {
         }
     }
 
-    /// Place and heading of the target at a time, seconds.
+    /// Place and heading of the target at a time in seconds.
     pub fn target(&self, time: f64) -> (Vec3, f64) {
         self.cars[0].place(&self.road, time)
     }
 
-    /// All bodies at a time, seconds; the standing ones first.
+    /// All bodies at a time in seconds; those that do not move come first.
     pub fn bodies(&self, time: f64) -> Vec<Body> {
         let mut bodies = self.standing.clone();
         for car in &self.cars {
@@ -136,7 +136,7 @@ impl World {
         bodies
     }
 
-    /// Colour of the ground at (x, y) metres for a pixel that covers `footprint` metres; `cars` throw shadows.
+    /// Colour of the ground at (x, y) metres for a pixel that covers `footprint` metres, with the shadows of `cars`.
     pub fn ground(&self, x: f64, y: f64, footprint: f64, cars: &[Body]) -> Rgb {
         let fine = GROUND_TEXELS as f64 / GROUND;
         let color = self.ground.sample(
@@ -146,7 +146,7 @@ impl World {
         );
         let finer = DETAIL_TEXELS as f64 / DETAIL;
         let grain = self.detail.sample(x * finer, y * finer, footprint * finer);
-        // Asphalt (dark and grey) has less of a pattern than grass.
+        // Asphalt, which is grey, has a weaker pattern than grass.
         let grey = (color[1] - color[2]).abs() < 0.05;
         let strength = if grey { 0.35 } else { 1.0 };
         let shaded = cars.iter().any(|car| in_shadow(car, x, y));
@@ -156,11 +156,11 @@ impl World {
 }
 
 /// The bodies whose shadow may fall on each cell of the ground.
-struct ShadowThrowers {
+struct ShadowCells {
     cells: Vec<Vec<Body>>,
 }
 
-impl ShadowThrowers {
+impl ShadowCells {
     /// Cells along the ground's side.
     const CELLS: usize = 32;
 
@@ -189,17 +189,17 @@ impl ShadowThrowers {
     }
 }
 
-/// No shadow of a body falls farther than this from below its centre, metres.
+/// Greatest distance in metres of a body's shadow from the point below its centre.
 fn reach(body: &Body) -> f64 {
     let half = body.half();
     half[0].max(half[1]) + body.center[2] + half[2]
 }
 
-/// Whether the sun is hidden behind a body, seen from the ground.
+/// Whether the body hides the sun from the point (x, y) on the ground.
 fn in_shadow(body: &Body, x: f64, y: f64) -> bool {
     let reach = reach(body);
     let (dx, dy) = (x - body.center[0], y - body.center[1]);
-    dx * dx + dy * dy < reach * reach && body.meet([x, y, 0.0], SUN).is_some()
+    dx * dx + dy * dy < reach * reach && body.hit([x, y, 0.0], SUN).is_some()
 }
 
 impl Car {
@@ -270,7 +270,7 @@ fn cars(random: &mut Random, road: &Road, seconds: f64) -> Vec<Car> {
         is_target: true,
         ..moving(start, speed, own)
     }];
-    // A look-alike behind, one that comes the other way and passes at a quarter and at four fifths of the flight.
+    // A similar car behind the target, and two that meet it from the front, at a quarter and at four fifths of the flight.
     cars.push(moving(
         start - 12.5 * metres,
         speed,
@@ -376,11 +376,11 @@ fn standing(random: &mut Random, road: &Road, bridge_angle: f64) -> Vec<Body> {
     bodies
 }
 
-/// Meadow, earth, road with markings, and the shadows of what stands there.
+/// Paints meadow, earth, the road with its markings, and the shadows of the bodies that do not move.
 fn paint_ground(seed: u64, road: &Road, standing: &[Body]) -> Texture {
     let texel = GROUND / GROUND_TEXELS as f64;
     let ground_seed = seed ^ 0x67;
-    let throwers = ShadowThrowers::new(standing);
+    let shadows = ShadowCells::new(standing);
     Texture::new(GROUND_TEXELS, |column, row| {
         let x = (column as f64 + 0.5) * texel - 0.5 * GROUND;
         let y = (row as f64 + 0.5) * texel - 0.5 * GROUND;
@@ -402,7 +402,7 @@ fn paint_ground(seed: u64, road: &Road, standing: &[Body]) -> Texture {
         color = color.map(|c| c * (0.55 + 0.9 * spots));
         let offset = road.offset(x, y);
         let from_middle = offset.abs();
-        // A gravel verge, then asphalt with its markings.
+        // Gravel beside the road, then asphalt with markings.
         color = mix([0.5, 0.46, 0.4], color, (from_middle - ROAD - 0.2) / 0.9);
         let stains = (0.82 + 0.36 * noise(7.0, 4)) as f32;
         let asphalt = [0.27, 0.27, 0.28].map(|c: f32| c * stains);
@@ -412,7 +412,7 @@ fn paint_ground(seed: u64, road: &Road, standing: &[Body]) -> Texture {
         if (from_middle - ROAD + 0.35).abs() < 0.09 || (from_middle < 0.09 && dash) {
             color = mix(color, [0.85, 0.85, 0.82], 0.85);
         }
-        let shaded = throwers.near(x, y).iter().any(|body| in_shadow(body, x, y));
+        let shaded = shadows.near(x, y).iter().any(|body| in_shadow(body, x, y));
         if shaded {
             color.map(|c| c * SHADE)
         } else {

@@ -1,4 +1,4 @@
-//! A flight as a folder in OTB's layout, or as a rosbag2 bag.
+//! Writes a flight as a folder in OTB's layout or as a rosbag2 bag.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,39 +10,39 @@ use image::codecs::jpeg::JpegEncoder;
 
 use super::{SimulatedFrame, Simulation};
 use ettrack_bag::{BagError, BagWriter};
-use ettrack_files::OutputError;
+use ettrack_files::{OutputError, PendingFolder};
 use ettrack_message::{
     CompressedImage, Detection2D, Detection2DArray, Header, Message, RegionOfInterest, Stamp, ToCdr,
 };
 
-/// Quality of the pictures, 1..=100: above what cameras and datasets use.
+/// Quality of the JPEG pictures, 1..=100. It is higher than in most cameras and data sets.
 const JPEG_QUALITY: u8 = 92;
-/// When bags of flights begin, nanoseconds since the epoch (2026-01-01).
+/// Time of the first frame in a bag, nanoseconds since the epoch (2026-01-01).
 const START_NS: i64 = 1_767_225_600_000_000_000;
 /// Topic of the pictures in a bag.
 pub const IMAGE_TOPIC: &str = "/camera/image_raw/compressed";
 /// Topic of the target's first box in a bag.
 pub const ROI_TOPIC: &str = "/initial_roi";
-/// Topic of the target's true boxes in a bag; an empty array where it is not in sight.
+/// Topic of the target's true boxes in a bag. The array is empty while the target is not visible.
 pub const TRUTH_TOPIC: &str = "/ground_truth";
 
-/// Why a flight cannot be made or written.
+/// Why a flight cannot be rendered or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
-    /// An option out of its range.
+    /// An option is outside of its range.
     #[error("{name} is {got}, expected {expected}")]
     Option {
         /// The option.
         name: &'static str,
-        /// What came.
+        /// The value.
         got: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// Nothing is overwritten.
+    /// The output exists already. It is not overwritten.
     #[error("{0} exists; expected a name that is free")]
     Exists(PathBuf),
-    /// Whoever heard of the progress did not want the rest.
+    /// The callback stopped the work.
     #[error("stopped before the end; nothing is written")]
     Stopped,
     /// A file cannot be written.
@@ -51,9 +51,15 @@ pub enum SimulateError {
     /// The bag cannot be written.
     #[error(transparent)]
     Bag(#[from] BagError),
-    /// A picture cannot be compressed.
+    /// A picture cannot be compressed. The encoder's message holds its own causes, so they are not given again as a source.
     #[error("cannot compress a frame: {0}")]
-    Jpeg(#[from] image::ImageError),
+    Jpeg(image::ImageError),
+}
+
+impl From<image::ImageError> for SimulateError {
+    fn from(error: image::ImageError) -> Self {
+        Self::Jpeg(error)
+    }
 }
 
 fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, SimulateError> {
@@ -62,41 +68,36 @@ fn jpeg(picture: &RgbImage) -> Result<Vec<u8>, SimulateError> {
     Ok(bytes)
 }
 
-/// Whether a flight can be written to `folder`, to be asked before the work begins.
+/// Checks that nothing is at `folder`, or only an empty folder, before the work begins.
+///
+/// # Errors
+/// [`SimulateError::Exists`] if something is there.
 pub fn check_free(folder: &Path) -> Result<(), SimulateError> {
-    // An empty folder may stand there already: a rename replaces it.
     if fs::read_dir(folder).map_or(folder.exists(), |mut inside| inside.next().is_some()) {
         return Err(SimulateError::Exists(folder.to_owned()));
     }
     Ok(())
 }
 
-/// Writes `img/0001.jpg` …, `groundtruth_rect.txt` (x, y, width, height; pixels counted from 1 as in OTB-100; `NaN`
-/// where the target is not in sight) and `visibility.txt` (0..=1) into the new folder `folder`. `after_frame` is called
-/// with the number of frames done and may stop it: then nothing is left.
+/// Writes a flight into the new folder `folder`: `img/0001.jpg` …, `groundtruth_rect.txt` (x, y, width, height; pixels
+/// counted from 1 as in OTB-100; `NaN` while the target is not visible) and `visibility.txt` (0..=1).
+///
+/// `after_frame` is called with the number of finished frames and may stop the work; then nothing is left.
+///
+/// # Errors
+/// [`SimulateError`] if the folder exists already or cannot be written, or the work was stopped.
 pub fn write_folder(
     simulation: &Simulation,
     folder: &Path,
     mut after_frame: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<(), SimulateError> {
     check_free(folder)?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| OutputError { path, source }
+    let pending = PendingFolder::create(folder)?;
+    let write = |path: PathBuf, content: &[u8]| {
+        fs::write(&path, content).map_err(|error| pending.error_at(&path, error))
     };
-    let absolute = std::path::absolute(folder).map_err(failed(folder))?;
-    let parent = absolute.parent().unwrap_or(&absolute);
-    fs::create_dir_all(parent).map_err(failed(parent))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".simulate-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    let temporary = builder.tempdir_in(parent).map_err(failed(folder))?;
-    let images = temporary.path().join("img");
-    fs::create_dir(&images).map_err(failed(folder))?;
+    let images = pending.path().join("img");
+    fs::create_dir(&images).map_err(|error| pending.error_at(&images, error))?;
     let (mut boxes, mut visibility) = (String::new(), String::new());
     for index in 0..simulation.options().frames {
         let SimulatedFrame {
@@ -104,8 +105,10 @@ pub fn write_folder(
             target,
             visible,
         } = simulation.frame(index);
-        let path = images.join(format!("{:04}.jpg", index + 1));
-        fs::write(&path, jpeg(&picture)?).map_err(failed(&path))?;
+        write(
+            images.join(format!("{:04}.jpg", index + 1)),
+            &jpeg(&picture)?,
+        )?;
         // Writing to a string does not fail.
         let _ = match target {
             Some(b) => writeln!(
@@ -123,25 +126,21 @@ pub fn write_folder(
             return Err(SimulateError::Stopped);
         }
     }
-    for (name, text) in [
-        ("groundtruth_rect.txt", boxes),
-        ("visibility.txt", visibility),
-    ] {
-        let path = temporary.path().join(name);
-        fs::write(&path, text).map_err(failed(&path))?;
-    }
-    let finished = temporary.keep();
-    fs::rename(&finished, &absolute).map_err(|source| {
-        // What cannot be put in its place is not left lying about.
-        let _ = fs::remove_dir_all(&finished);
-        failed(folder)(source)
-    })?;
-    Ok(())
+    write(
+        pending.path().join("groundtruth_rect.txt"),
+        boxes.as_bytes(),
+    )?;
+    write(pending.path().join("visibility.txt"), visibility.as_bytes())?;
+    Ok(pending.commit()?)
 }
 
-/// Writes a rosbag2 folder (mcap): pictures on [`IMAGE_TOPIC`], the first box on [`ROI_TOPIC`], the truth on
-/// [`TRUTH_TOPIC`]. `after_frame` is called with the number of frames done and may stop
-/// it: then nothing is left.
+/// Writes a flight as a rosbag2 folder (mcap): pictures on [`IMAGE_TOPIC`], the first box on [`ROI_TOPIC`], the true boxes
+/// on [`TRUTH_TOPIC`].
+///
+/// `after_frame` is called with the number of finished frames and may stop the work; then nothing is left.
+///
+/// # Errors
+/// [`SimulateError`] if the bag exists already or cannot be written, or the work was stopped.
 pub fn write_bag(
     simulation: &Simulation,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! Pictures into a GIF (own means) or a video (through ffmpeg).
+//! Writes pictures as a GIF (by itself) or as a video (through ffmpeg).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,22 +11,22 @@ use image::codecs::gif::{GifEncoder, Repeat};
 use image::imageops::FilterType;
 use image::{Delay, Frame as GifFrame, RgbImage};
 
-use crate::source::LastWords;
+use crate::source::StderrTail;
 use ettrack_files::{OutputError, PendingFile};
 
-/// Widest GIF, pixels; wider pictures are scaled down. GIFs are for a page or a chat, where size counts.
+/// Greatest width of a GIF in pixels; wider pictures are scaled down, because GIFs are large files.
 const GIF_WIDTH: u32 = 480;
-/// Most pictures per second in a GIF; beyond, pictures are left out and the pace stays true.
+/// Most pictures per second in a GIF. At higher rates pictures are left out; the speed of the video stays the same.
 const GIF_RATE: f64 = 15.0;
-/// A size that every format takes.
+/// A size that every video format accepts.
 const TRIAL_SIZE: (u32, u32) = (128, 96);
 /// Last byte of a complete GIF.
 const GIF_END: u8 = 0x3b;
 
-/// Why a video could not be written.
+/// Why a video cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum VideoError {
-    /// The file's name says no format.
+    /// The file name has no extension, which chooses the format.
     #[error(
         "{path} has no extension; expected .gif, or a video's that ffmpeg knows (.mp4, .mkv, .webm, .avi)"
     )]
@@ -46,7 +46,7 @@ pub enum VideoError {
         /// Pictures a second.
         frames_per_second: f64,
     },
-    /// A picture of another size than the video's.
+    /// A picture has another size than the video.
     #[error(
         "the video's pictures are {expected_width}x{expected_height} pixels, but one of {width}x{height} came"
     )]
@@ -60,7 +60,7 @@ pub enum VideoError {
         /// Rows of the picture.
         height: u32,
     },
-    /// ffmpeg is not there.
+    /// ffmpeg cannot be started.
     #[error(
         "cannot start ffmpeg to write {path}; install ffmpeg, or choose a name that ends in .gif, which needs none"
     )]
@@ -70,28 +70,30 @@ pub enum VideoError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// ffmpeg refused.
+    /// ffmpeg failed.
     #[error("ffmpeg could not write {path}: {message}")]
     Ffmpeg {
         /// The file that was to be written.
         path: PathBuf,
-        /// What ffmpeg said.
+        /// The last lines that ffmpeg wrote, or its exit status.
         message: String,
     },
-    /// A GIF picture could not be encoded.
-    #[error("cannot encode {path}: {source}")]
+    /// A GIF picture could not be encoded. The encoder's message holds its own causes, so they are not given again as a
+    /// source.
+    #[error("cannot encode {path}: {reason}")]
     Gif {
         /// The file that was to be written.
         path: PathBuf,
         /// The encoder's reason.
-        source: image::ImageError,
+        reason: image::ImageError,
     },
     /// The file cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
 }
 
-/// Writes pictures of one size as a video. Until [`VideoWriter::finish`] nothing stands at `path`.
+/// Writes pictures of one size as a video. The file appears with [`VideoWriter::finish`]; if the writer is dropped before,
+/// nothing is left.
 #[derive(Debug)]
 pub struct VideoWriter {
     path: PathBuf,
@@ -107,8 +109,12 @@ enum Sink {
 }
 
 impl VideoWriter {
-    /// Opens a video for pictures of `width` x `height` pixels. The extension chooses the format: `.gif` is
-    /// written here (at most 480 pixels wide and 15 pictures a second), all others by `ffmpeg`.
+    /// Opens a video for pictures of `width` x `height` pixels. The extension chooses the format: `.gif` is written without
+    /// other programs (at most 480 pixels wide and 15 pictures a second), all others by `ffmpeg`.
+    ///
+    /// # Errors
+    /// [`VideoError`] if the size or rate is not positive, the name has no extension, the file cannot be written, or ffmpeg
+    /// cannot be started.
     pub fn create(
         path: &Path,
         width: u32,
@@ -137,10 +143,10 @@ impl VideoWriter {
         )
     }
 
-    /// Whether videos can be written in the format that `path` asks for: a small one is written, elsewhere.
+    /// Checks whether a video can be written in the format of `path`, by writing a small one to a temporary folder.
     ///
     /// # Errors
-    /// [`VideoError`] where not, with `path` as the file that cannot be written.
+    /// [`VideoError`] if not; it names `path`.
     pub fn check(path: &Path) -> Result<(), VideoError> {
         let Some(extension) = path.extension() else {
             return Err(VideoError::NoExtension {
@@ -158,7 +164,7 @@ impl VideoWriter {
         video.finish()
     }
 
-    /// Writes to `pending`; `path` is what messages call it.
+    /// Writes to `pending`; messages name it `path`.
     fn open(
         path: &Path,
         extension: &OsStr,
@@ -189,7 +195,10 @@ impl VideoWriter {
         })
     }
 
-    /// Adds one picture, of the size given to [`VideoWriter::create`].
+    /// Adds one picture of the size given to [`VideoWriter::create`].
+    ///
+    /// # Errors
+    /// [`VideoError`] if the picture has another size or cannot be written.
     pub fn push(&mut self, picture: &RgbImage) -> Result<(), VideoError> {
         if picture.dimensions() != self.size {
             return Err(VideoError::SizeChanged {
@@ -205,7 +214,10 @@ impl VideoWriter {
         }
     }
 
-    /// Completes the file and puts it in its place.
+    /// Completes the file and gives it its name.
+    ///
+    /// # Errors
+    /// [`VideoError`] if the file cannot be completed; then nothing is left.
     pub fn finish(self) -> Result<(), VideoError> {
         match self.sink {
             Sink::Gif(gif) => gif.finish(&self.path)?,
@@ -222,7 +234,7 @@ struct GifSink {
     seconds_per_picture: f64,
     pushed: u64,
     kept: u64,
-    /// When the last picture ends, hundredths of a second: the format counts in these.
+    /// End of the last picture in hundredths of a second, the unit of the format.
     end: f64,
 }
 
@@ -247,13 +259,13 @@ impl GifSink {
             path: path.to_owned(),
             source,
         })?;
-        // 30 is the fastest palette search; the difference is not seen beside the 256 colours.
+        // 30 is the fastest palette search. With 256 colours the difference cannot be seen.
         let mut encoder = GifEncoder::new_with_speed(BufWriter::new(file), 30);
         encoder
             .set_repeat(Repeat::Infinite)
-            .map_err(|source| VideoError::Gif {
+            .map_err(|reason| VideoError::Gif {
                 path: path.to_owned(),
-                source,
+                reason,
             })?;
         let size = if width > GIF_WIDTH {
             let scaled = f64::from(height) * f64::from(GIF_WIDTH) / f64::from(width);
@@ -275,12 +287,12 @@ impl GifSink {
     fn push(&mut self, path: &Path, picture: &RgbImage) -> Result<(), VideoError> {
         let now = self.pushed as f64 * self.seconds_per_picture;
         self.pushed += 1;
-        // Half a picture of slack, so that rounding does not drop every second one at exactly the rate.
+        // Half a picture of tolerance, so that rounding does not drop every second picture at exactly this rate.
         if now + 0.5 * self.seconds_per_picture < self.kept as f64 / GIF_RATE {
             return Ok(());
         }
         self.kept += 1;
-        // Between rounded times, so that what rounding takes from one picture the next one gets.
+        // The delay is the difference of rounded times, so rounding errors do not add up.
         let seconds = self.kept as f64 * self.seconds_per_picture.max(1.0 / GIF_RATE);
         let end = (seconds * 100.0).round();
         let delay = (end - self.end) * 10.0;
@@ -294,14 +306,14 @@ impl GifSink {
         let delay = Delay::from_numer_denom_ms(delay.round() as u32, 1);
         self.encoder
             .encode_frame(GifFrame::from_parts(rgba, 0, 0, delay))
-            .map_err(|source| VideoError::Gif {
+            .map_err(|reason| VideoError::Gif {
                 path: path.to_owned(),
-                source,
+                reason,
             })
     }
 
     fn finish(self, path: &Path) -> Result<(), VideoError> {
-        // The encoder writes its end mark and flushes when dropped, where errors are lost: look at the file.
+        // The encoder writes the end mark when it is dropped, which hides errors. So the file's last byte is checked.
         drop(self.encoder);
         let failed = |source| OutputError {
             path: path.to_owned(),
@@ -324,7 +336,7 @@ impl GifSink {
 struct Ffmpeg {
     child: Child,
     input: Option<ChildStdin>,
-    words: Option<LastWords>,
+    stderr: Option<StderrTail>,
 }
 
 impl Ffmpeg {
@@ -347,7 +359,7 @@ impl Ffmpeg {
             ])
             .args(["-video_size", &format!("{width}x{height}")])
             .args(["-framerate", &rate.to_string(), "-i", "pipe:0"])
-            // Most players want 4:2:0, which wants even sides.
+            // Most players need 4:2:0 subsampling, which needs even sides.
             .args([
                 "-vf",
                 "pad=ceil(iw/2)*2:ceil(ih/2)*2",
@@ -358,7 +370,7 @@ impl Ffmpeg {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for this process, which then ends ffmpeg in its own way.
+            // Ctrl-C must not reach ffmpeg: this process handles it and ends ffmpeg itself.
             .process_group(0)
             .spawn()
             .map_err(|source| VideoError::NoFfmpeg {
@@ -366,15 +378,15 @@ impl Ffmpeg {
                 source,
             })?;
         let input = child.stdin.take();
-        let words = child.stderr.take().map(LastWords::of).transpose();
-        let words = words.map_err(|source| VideoError::NoFfmpeg {
+        let stderr = child.stderr.take().map(StderrTail::read).transpose();
+        let stderr = stderr.map_err(|source| VideoError::NoFfmpeg {
             path: path.to_owned(),
             source,
         })?;
         Ok(Self {
             child,
             input,
-            words,
+            stderr,
         })
     }
 
@@ -384,37 +396,38 @@ impl Ffmpeg {
             None => Err(std::io::ErrorKind::BrokenPipe.into()),
         };
         written.map_err(|error| {
-            // ffmpeg has gone: what it said tells more than the broken pipe.
+            // ffmpeg has ended: its own message explains more than the broken pipe.
             self.input = None;
-            let said = self.said();
+            let message = self.message();
             VideoError::Ffmpeg {
                 path: path.to_owned(),
-                message: if said.is_empty() {
+                message: if message.is_empty() {
                     error.to_string()
                 } else {
-                    said
+                    message
                 },
             }
         })
     }
 
-    fn said(&self) -> String {
-        let words = self.words.as_ref();
-        words.map(LastWords::so_far).unwrap_or_default()
+    /// The last lines that ffmpeg wrote.
+    fn message(&self) -> String {
+        let stderr = self.stderr.as_ref();
+        stderr.map(StderrTail::last_lines).unwrap_or_default()
     }
 
     fn finish(mut self, path: &Path) -> Result<(), VideoError> {
         drop(self.input.take());
         let ended = self.child.wait();
-        let said = self.said();
+        let message = self.message();
         match ended {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(VideoError::Ffmpeg {
                 path: path.to_owned(),
-                message: if said.is_empty() {
+                message: if message.is_empty() {
                     status.to_string()
                 } else {
-                    said
+                    message
                 },
             }),
             Err(error) => Err(VideoError::Ffmpeg {
@@ -427,7 +440,7 @@ impl Ffmpeg {
 
 impl Drop for Ffmpeg {
     fn drop(&mut self) {
-        // Reached with the process alive only when the writer was given up half way.
+        // The process still runs only if the writer was dropped before the end.
         drop(self.input.take());
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = self.child.kill();
@@ -448,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gif_keeps_its_pace_and_is_scaled_down() {
+    fn a_gif_keeps_its_speed_and_is_scaled_down() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gif");
         let mut video = VideoWriter::create(&path, 960, 100, 30.0).unwrap();
@@ -464,7 +477,7 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(frames.len(), 5);
-        // A third of a second, to the next hundredth.
+        // A third of a second, rounded to hundredths.
         let milliseconds: u32 = frames
             .iter()
             .map(|frame| frame.delay().numer_denom_ms())
@@ -475,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused_and_leaves_nothing() {
+    fn refuses_wrong_sizes_and_names_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gif");
         assert!(matches!(
@@ -496,9 +509,9 @@ mod tests {
     }
 
     #[test]
-    fn ffmpeg_writes_a_video_of_odd_size_and_explains_refusals() {
+    fn ffmpeg_writes_a_video_of_odd_size_and_its_errors_are_reported() {
         if Command::new("ffmpeg").arg("-version").output().is_err() {
-            // Past the harness, which keeps what a test that passes prints.
+            // Directly to standard error, because the test harness hides what a passing test prints.
             let _ = writeln!(
                 std::io::stderr(),
                 "not tested: videos: ffmpeg is not installed"

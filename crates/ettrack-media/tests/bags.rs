@@ -1,4 +1,4 @@
-//! Bags of all kinds that others write, whole and cut.
+//! Reads bags of all kinds that rosbag2 and other programs write: complete, cut and damaged.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::collections::BTreeMap;
@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use ettrack::error_chain;
 use ettrack::frame::{Encoding, ImageBuffer};
 use ettrack_bag::{Bag, BagError, BagWriter, image_topic};
 use ettrack_media::source::{self, BagSource, FrameSource, SourceError};
@@ -15,7 +16,7 @@ use ettrack_testing::not_run;
 use mcap::records::MessageHeader;
 use proptest::prelude::*;
 
-/// Frames of a source: index, stamp, first pixel, in the order of reading; errors about one frame as text.
+/// The frames of a source in the order of reading: index, stamp in nanoseconds, first pixel. Errors about one frame are text.
 fn read_all(source: &mut dyn FrameSource) -> Vec<Result<(u64, i64, u8), String>> {
     let mut image = ImageBuffer::empty();
     let mut frames = Vec::new();
@@ -28,13 +29,13 @@ fn read_all(source: &mut dyn FrameSource) -> Vec<Result<(u64, i64, u8), String>>
             Ok(None) => return frames,
             Err(error) => {
                 assert!(error.is_about_one_frame(), "{error}");
-                frames.push(Err(error.to_string()));
+                frames.push(Err(error_chain(&error)));
             }
         }
     }
 }
 
-/// What a stream of `count` test frames reads as.
+/// The result of [`read_all`] for `count` test frames.
 fn expected(count: usize) -> Vec<Result<(u64, i64, u8), String>> {
     (0..count)
         .map(|index| Ok((index as u64, stamp(index).as_nanoseconds(), index as u8)))
@@ -71,7 +72,7 @@ fn write_mcap(path: &Path, options: mcap::WriteOptions, messages: &[Vec<u8>], fi
 }
 
 #[test]
-fn what_is_written_is_read_again_and_always_the_same_bytes() {
+fn a_written_bag_is_read_back_and_has_the_same_bytes_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let first = write_image_bag(&folder.path().join("a"), 9);
     let mut source = BagSource::open(&folder.path().join("a"), None).unwrap();
@@ -84,7 +85,7 @@ fn what_is_written_is_read_again_and_always_the_same_bytes() {
 }
 
 #[test]
-fn a_bag_appears_whole_or_not_at_all() {
+fn a_dropped_writer_leaves_nothing_and_an_existing_bag_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bag");
     let mut bag = BagWriter::create(&path).unwrap();
@@ -106,7 +107,7 @@ fn a_bag_appears_whole_or_not_at_all() {
 }
 
 #[test]
-fn mcap_of_every_make_reads_the_same() {
+fn reads_mcap_files_of_all_compressions_and_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let messages = test_messages(12);
     let options = mcap::WriteOptions::new;
@@ -158,10 +159,10 @@ fn stamps_of(source: &mut BagSource) -> Vec<i64> {
 }
 
 #[test]
-fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
+fn damaged_chunks_of_an_indexed_file_lose_only_their_own_messages() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.mcap");
-    // Two messages to a chunk.
+    // Two messages per chunk.
     let options = mcap::WriteOptions::new().chunk_size(Some(4000));
     write_mcap(&path, options, &test_messages(12), 0);
     let mut bytes = fs::read(&path).unwrap();
@@ -186,12 +187,12 @@ fn damaged_chunks_of_an_indexed_file_cost_their_own_messages_alone() {
 }
 
 #[test]
-fn damage_in_an_indexed_file_is_told_and_costs_what_it_hit_alone() {
+fn damage_in_an_indexed_file_is_reported_and_loses_only_what_it_hit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.mcap");
     let messages = test_messages(12);
     let damaged = |compression, change: &dyn Fn(&mut [u8])| {
-        // Four messages to a chunk.
+        // Four messages per chunk.
         let options = mcap::WriteOptions::new()
             .compression(compression)
             .chunk_size(Some(9000));
@@ -210,12 +211,12 @@ fn damage_in_an_indexed_file_is_told_and_costs_what_it_hit_alone() {
     let stamps =
         |kept: &[usize]| -> Vec<_> { kept.iter().map(|k| stamp(*k).as_nanoseconds()).collect() };
 
-    // Pixels alone: every message has its form, and only the checksum tells.
+    // Only pixels are damaged: all messages can be read, and only the checksum shows the damage.
     let (read, words) = damaged(None, &|chunk| chunk[1000..1100].fill(7));
     assert_eq!(read, stamps(&(0..12).collect::<Vec<_>>()));
     assert!(words.to_lowercase().contains("crc"), "{words}");
 
-    // Two messages and the head of a third, with the index intact.
+    // Two messages and the header of a third are damaged; the index is not.
     let (read, _) = damaged(None, &|chunk| chunk[3000..7096].fill(0));
     assert_eq!(read, stamps(&[0, 1, 2, 3, 4, 5, 8, 9, 10, 11]));
 
@@ -227,7 +228,7 @@ fn damage_in_an_indexed_file_is_told_and_costs_what_it_hit_alone() {
 }
 
 #[test]
-fn messages_of_an_indexed_file_come_in_the_order_of_time() {
+fn reads_an_indexed_file_in_the_order_of_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mixed.mcap");
     let messages = test_messages(6);
@@ -259,12 +260,12 @@ fn messages_of_an_indexed_file_come_in_the_order_of_time() {
 }
 
 #[test]
-fn split_bags_are_one_stream_with_and_without_metadata() {
+fn reads_a_split_bag_as_one_stream_with_and_without_metadata() {
     let folder = tempfile::tempdir().unwrap();
     let bag = folder.path().join("split");
     fs::create_dir(&bag).unwrap();
     let messages = test_messages(12);
-    // Twelve files, so that the order of names as text (0, 1, 10, 11, 2, …) would be wrong.
+    // With twelve files the alphabetical order (0, 1, 10, 11, 2, …) would be wrong.
     for (index, message) in messages.iter().enumerate() {
         let path = bag.join(format!("split_{index}.mcap"));
         write_mcap(
@@ -283,10 +284,10 @@ fn split_bags_are_one_stream_with_and_without_metadata() {
     assert_eq!(
         read_all(&mut BagSource::open(&bag, None).unwrap()),
         expected(2),
-        "the listed files"
+        "only the listed files are read"
     );
 
-    // A file of the list that is not there is damage; the others are read.
+    // A listed file that is missing is reported as damage; the others are read.
     fs::remove_file(bag.join("split_0.mcap")).unwrap();
     let mut source = BagSource::open(&bag, None).unwrap();
     assert_eq!(read_all(&mut source).len(), 1);
@@ -296,7 +297,7 @@ fn split_bags_are_one_stream_with_and_without_metadata() {
         source.damage()
     );
 
-    // What the metadata say of the serialisation holds.
+    // The serialisation format is taken from the metadata.
     fs::write(
         bag.join("metadata.yaml"),
         metadata.replace(": cdr", ": other"),
@@ -305,7 +306,7 @@ fn split_bags_are_one_stream_with_and_without_metadata() {
     let error = BagSource::open(&bag, None).err().unwrap().to_string();
     assert!(error.contains("serialised as \"other\""), "{error}");
 
-    // Metadata that are none are said and not needed.
+    // Metadata that cannot be read are ignored with a warning.
     fs::write(bag.join("metadata.yaml"), "rosbag2_bagfile_information: 7").unwrap();
     assert_eq!(
         read_all(&mut BagSource::open(&bag, None).unwrap()).len(),
@@ -328,7 +329,7 @@ fn db3_messages(count: usize) -> Vec<(&'static str, &'static str, i64, Vec<u8>)>
         .collect()
 }
 
-/// Every file of a folder with its bytes and time of change.
+/// All files of a folder with their bytes and times of change.
 fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     fs::read_dir(folder)
         .unwrap()
@@ -341,7 +342,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)
 }
 
 #[test]
-fn sqlite3_reads_in_the_order_of_time_and_changes_nothing() {
+fn reads_sqlite3_in_the_order_of_time_and_changes_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd name #1?.db3");
     let mut messages = db3_messages(8);
@@ -356,7 +357,7 @@ fn sqlite3_reads_in_the_order_of_time_and_changes_nothing() {
 }
 
 #[test]
-fn a_database_that_was_not_closed_is_read_with_its_log_and_stays_as_it_is() {
+fn reads_a_database_with_its_write_ahead_log_and_changes_neither() {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live.db3");
     let messages = db3_messages(8);
@@ -373,7 +374,7 @@ fn a_database_that_was_not_closed_is_read_with_its_log_and_stays_as_it_is() {
             )
             .unwrap();
     }
-    // What a recorder that was killed leaves behind.
+    // The files that a killed recorder leaves.
     let left = folder.path().join("left");
     fs::create_dir(&left).unwrap();
     for name in ["live.db3", "live.db3-wal"] {
@@ -389,7 +390,7 @@ fn a_database_that_was_not_closed_is_read_with_its_log_and_stays_as_it_is() {
 }
 
 #[test]
-fn compressed_files_and_compressed_messages_are_unpacked() {
+fn reads_compressed_files_and_compressed_messages() {
     let folder = tempfile::tempdir().unwrap();
     let messages = test_messages(5);
     let plain = folder.path().join("plain.mcap");
@@ -437,14 +438,14 @@ fn compressed_files_and_compressed_messages_are_unpacked() {
 }
 
 #[test]
-fn a_record_longer_than_its_chunk_ends_the_bag_before_it() {
+fn reading_stops_before_a_record_that_is_longer_than_its_chunk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("overlong.mcap");
     let messages = test_messages(3);
     let options = mcap::WriteOptions::new().compression(None);
     write_mcap(&path, options, &messages, 0);
     let mut bytes = fs::read(&path).unwrap();
-    // Without its end the file is read from its front.
+    // Without its end the file has no index and is read from its start.
     bytes.truncate(bytes.len() - 20);
     let length = 22 + messages[2].len() as u64;
     let head: Vec<u8> = [0x05].into_iter().chain(length.to_le_bytes()).collect();
@@ -464,7 +465,7 @@ fn a_record_longer_than_its_chunk_ends_the_bag_before_it() {
 }
 
 #[test]
-fn room_is_not_made_for_what_a_small_file_cannot_hold() {
+fn no_memory_is_allocated_for_lengths_that_the_file_cannot_hold() {
     const CLAIM: [u8; 8] = 900_000_000_u64.to_le_bytes();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("claims.mcap");
@@ -476,7 +477,7 @@ fn room_is_not_made_for_what_a_small_file_cannot_hold() {
     let summary = mcap::Summary::read(&bytes).unwrap().unwrap();
     let chunk = summary.chunk_indexes[2].clone();
 
-    // In the index alone: the file is read from its front, and nothing is missing.
+    // A false length in the index only: the file is read from its start, and nothing is missing.
     let sizes = [chunk.compressed_size, chunk.uncompressed_size].map(u64::to_le_bytes);
     let index = bytes
         .windows(16)
@@ -488,7 +489,7 @@ fn room_is_not_made_for_what_a_small_file_cannot_hold() {
     assert_eq!(read_all(&mut source), expected(5));
     assert!(source.damage().is_empty(), "{:?}", source.damage());
 
-    // In a record inside of a chunk: what comes before it is read.
+    // A false length of a record in a chunk: all messages before it are read.
     let mut inside = bytes[..chunk.chunk_start_offset as usize].to_vec();
     let records = [[0x05].as_slice(), &CLAIM, &[0; 50]].concat();
     let packed = zstd::encode_all(records.as_slice(), 1).unwrap();
@@ -511,7 +512,7 @@ fn room_is_not_made_for_what_a_small_file_cannot_hold() {
     let damage = source.damage().join("\n");
     assert!(damage.contains("length exceeds limit"), "{damage}");
 
-    // In the chunk's own head too: the same.
+    // A false length in the chunk's header too: the same.
     let head = chunk.chunk_start_offset as usize + 9 + 16;
     bytes[head..head + 8].copy_from_slice(&CLAIM);
     fs::write(&path, &bytes).unwrap();
@@ -521,7 +522,7 @@ fn room_is_not_made_for_what_a_small_file_cannot_hold() {
 }
 
 #[test]
-fn a_bag_cut_anywhere_gives_what_comes_before_the_cut() {
+fn a_bag_cut_at_any_byte_gives_the_messages_before_the_cut() {
     let folder = tempfile::tempdir().unwrap();
     let messages = test_messages(10);
     let options = || mcap::WriteOptions::new().chunk_size(Some(5000));
@@ -564,7 +565,7 @@ fn a_bag_cut_anywhere_gives_what_comes_before_the_cut() {
             };
             let frames = read_all(&mut source);
             for (index, frame) in frames.iter().enumerate() {
-                // sqlite3 may lose messages in the middle; what it gives is right.
+                // sqlite3 may also lose messages in the middle, but each one that is read must be correct.
                 match frame {
                     Ok((_, time, value)) => {
                         assert_eq!(
@@ -587,19 +588,19 @@ fn a_bag_cut_anywhere_gives_what_comes_before_the_cut() {
             );
             assert!(
                 storage == 4 || frames.len() >= most,
-                "{name}: more bytes, fewer frames"
+                "{name}: more bytes must not give fewer frames"
             );
             most = most.max(frames.len());
         }
         assert!(
             most >= 5,
-            "{name}: most of a cut bag is read, got {most} of 10"
+            "{name}: expected at least 5 of 10 messages of a cut bag, got {most}"
         );
     }
 }
 
 #[test]
-fn broken_frames_are_counted_and_passed_over() {
+fn skips_broken_frames_and_counts_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bag");
     let picture = |index: usize| jpeg(32, 24, &pixels(32, 24, index as u8 * 20, (4, 4), 6));
@@ -640,12 +641,12 @@ fn broken_frames_are_counted_and_passed_over() {
     );
     assert!(
         frames[5].as_ref().unwrap().0 == 5,
-        "the index counts broken frames"
+        "broken frames count in the index"
     );
 }
 
 #[test]
-fn frames_may_change_size_and_encoding_midway() {
+fn reads_frames_that_change_size_and_encoding() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bag");
     let mut bag = BagWriter::create(&path).unwrap();
@@ -688,7 +689,7 @@ fn frames_may_change_size_and_encoding_midway() {
         "\"32FC1\" is not supported",
         "0x0 pixels",
     ] {
-        let error = source.next_into(&mut image).unwrap_err().to_string();
+        let error = error_chain(&source.next_into(&mut image).unwrap_err());
         assert!(error.contains(words), "{error}");
     }
     source.next_into(&mut image).unwrap();
@@ -696,7 +697,7 @@ fn frames_may_change_size_and_encoding_midway() {
 }
 
 #[test]
-fn the_topic_of_images_is_found_or_asked_for() {
+fn finds_the_only_image_topic_and_refuses_to_choose_among_several() {
     let folder = tempfile::tempdir().unwrap();
     let image = test_messages(1).remove(0);
     let write = |name: &str, topics: &[(&'static str, &'static str)]| {
@@ -735,7 +736,7 @@ fn the_topic_of_images_is_found_or_asked_for() {
         BagSource::open(&none, Some("/chatter")),
         Err(SourceError::Bag(BagError::TopicType { .. }))
     ));
-    // Pictures have no topics.
+    // A folder of pictures has no topics.
     let picture = folder.path().join("frames/0.jpg");
     fs::create_dir(picture.parent().unwrap()).unwrap();
     fs::write(&picture, jpeg(8, 8, &pixels(8, 8, 90, (2, 2), 3))).unwrap();
@@ -743,14 +744,14 @@ fn the_topic_of_images_is_found_or_asked_for() {
     let error = source::open(frames, Some("/left")).err().unwrap();
     assert!(error.to_string().contains("got no bag"), "{error}");
     assert_eq!(read_all(&mut *source::open(frames, None).unwrap()).len(), 1);
-    // Metadata of something else make no bag of them, those of a bag do, be they damaged.
+    // A metadata.yaml of another program does not make the folder a bag; a damaged one of a bag does.
     let metadata = folder.path().join("frames/metadata.yaml");
     fs::write(&metadata, "camera: front\n").unwrap();
     assert_eq!(read_all(&mut *source::open(frames, None).unwrap()).len(), 1);
     fs::write(&metadata, "rosbag2_bagfile_information: [").unwrap();
     let error = source::open(frames, None).err().unwrap().to_string();
     assert!(error.contains("a folder without bag files"), "{error}");
-    // Of an image topic its compressed form may be all that was recorded.
+    // Only the compressed form of an image topic may be recorded.
     let compressed = write(
         "compressed.db3",
         &[
@@ -769,7 +770,7 @@ fn the_topic_of_images_is_found_or_asked_for() {
 }
 
 #[test]
-fn what_is_no_bag_is_refused_with_what_it_is() {
+fn refuses_other_files_and_says_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.mcap");
     fs::write(&empty, "").unwrap();
@@ -780,7 +781,7 @@ fn what_is_no_bag_is_refused_with_what_it_is() {
         (&text, "33 bytes that starts as neither"),
         (Path::new("/nonexistent/bag"), "No such file"),
     ] {
-        let error = Bag::open(path).err().unwrap().to_string();
+        let error = error_chain(&Bag::open(path).err().unwrap());
         assert!(error.contains(words), "{error}");
     }
     let nothing = folder.path().join("nothing");
@@ -802,9 +803,9 @@ fn what_is_no_bag_is_refused_with_what_it_is() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Bytes changed anywhere in a bag: frames or errors, never a panic.
+    /// Changed bytes anywhere in a bag give frames or errors, never a panic.
     #[test]
-    fn damaged_bags_are_answered(sqlite: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+    fn damaged_bags_never_panic(sqlite: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bag");
         if sqlite {
@@ -823,9 +824,9 @@ proptest! {
         }
     }
 
-    /// Any bytes at all behind the first ones of each storage.
+    /// Random bytes behind the first bytes of each format.
     #[test]
-    fn any_bytes_are_answered(start in 0..3_usize, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn random_bytes_never_panic(start in 0..3_usize, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bag");
         let magic = [mcap::MAGIC, b"SQLite format 3\0", &[0x28, 0xb5, 0x2f, 0xfd]][start];
@@ -836,11 +837,11 @@ proptest! {
     }
 }
 
-/// Reads every message of every bag below the folder that `ETTRACK_TEST_BAGS` names, and prints what each did.
+/// Reads all messages of all bags below the folder in the variable `ETTRACK_TEST_BAGS`, and prints the result for each.
 #[test]
-fn bags_of_others_are_read_or_refused_with_a_reason() {
+fn reads_bags_of_other_programs_or_refuses_them_with_a_reason() {
     let Some(root) = std::env::var_os("ETTRACK_TEST_BAGS") else {
-        not_run("bags of others", "ETTRACK_TEST_BAGS names no folder");
+        not_run("bags of other programs", "ETTRACK_TEST_BAGS is not set");
         return;
     };
     let mut folders = vec![PathBuf::from(&root)];

@@ -1,4 +1,4 @@
-//! The images of one topic of a bag.
+//! Reads the images of one topic of a bag.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use ettrack_message::{Transport, read_image};
 
 use super::{FrameInfo, FrameSource, SourceError};
 
-/// Images of a bag as frames.
+/// The images of a bag as frames.
 pub struct BagSource {
     messages: Messages,
     topic: String,
@@ -22,7 +22,7 @@ impl BagSource {
     /// Opens the bag `path` (folder or file) and its topic `wanted`, or its only topic of images.
     ///
     /// # Errors
-    /// Where the bag cannot be opened or the topic cannot be chosen.
+    /// [`SourceError::Bag`] if the bag cannot be opened or the topic cannot be chosen.
     pub fn open(path: &Path, wanted: Option<&str>) -> Result<Self, SourceError> {
         let bag = Bag::open(path)?;
         let (topic, transport) = image_topic(&bag, path, wanted)?;
@@ -53,10 +53,10 @@ impl FrameSource for BagSource {
                 stamp_ns: Some(header.stamp.as_nanoseconds()),
                 name: self.topic.clone(),
             })),
-            Err(reason) => Err(SourceError::Frame {
+            Err(error) => Err(SourceError::Frame {
                 index,
                 name: self.topic.clone(),
-                reason: reason.into(),
+                source: error.into(),
             }),
         }
     }

@@ -1,8 +1,8 @@
-//! Cameras through `ffmpeg`: the newest frame wins.
+//! Reads cameras through `ffmpeg`. A reader always gets the newest frame.
 //!
-//! A driver hands out up to 32 filled buffers in the order of their time, and drops new frames while it has none
-//! free. Whoever reads slower than the camera gives is therefore seconds behind what the camera sees, for good.
-//! So a thread reads every frame as it comes, and a frame that nobody took is overtaken by the next.
+//! A camera driver queues up to 32 frames and drops new frames while the queue is full. A reader that is slower than the
+//! camera would therefore stay seconds behind. So a thread reads each frame at once, and replaces a frame that was not
+//! taken by the next one.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -14,7 +14,7 @@ use ettrack::frame::ImageBuffer;
 use super::ffmpeg::{Decoder, read_ppm};
 use super::{FrameInfo, FrameSource, SourceError};
 
-/// How long a camera may give no frame; some take seconds to start.
+/// How long to wait for a frame. Some cameras take seconds to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether `path` names a camera of Video4Linux.
@@ -26,13 +26,13 @@ pub(super) fn is_camera(path: &Path) -> bool {
         })
 }
 
-/// The frames of a Video4Linux camera, each the newest when it is asked for. [`FrameInfo::index`] counts the
-/// overtaken ones too.
+/// The frames of a Video4Linux camera. Each call gives the newest frame; [`FrameInfo::index`] also counts those that were
+/// replaced.
 ///
-/// A camera has no end: when it stops or is taken away, that is an error.
+/// A camera has no end: it is an error if it stops or is unplugged.
 pub struct CameraSource {
     newest: Arc<Newest>,
-    /// Ends ffmpeg, and with it the thread that reads, when the source goes.
+    /// Ends ffmpeg when the source is dropped, which also ends the thread that reads.
     decoder: Decoder,
 }
 
@@ -40,7 +40,7 @@ impl CameraSource {
     /// Starts the camera `device`, such as `/dev/video0`.
     ///
     /// # Errors
-    /// Where the device or ffmpeg is not there. That it cannot be read shows with the first frame.
+    /// [`SourceError`] if the device or ffmpeg is missing. A device that cannot be read is reported with the first frame.
     pub fn open(device: &Path) -> Result<Self, SourceError> {
         let io = |source| SourceError::Io {
             path: device.to_owned(),
@@ -75,7 +75,7 @@ impl FrameSource for CameraSource {
     }
 }
 
-/// One place for a picture, between the thread that reads and the one that tracks.
+/// A slot for one picture, between the thread that reads and the one that tracks.
 #[derive(Default)]
 struct Newest {
     state: Mutex<State>,
@@ -85,16 +85,16 @@ struct Newest {
 #[derive(Default)]
 struct State {
     image: ImageBuffer,
-    /// Whether nobody took `image` yet.
-    waits: bool,
+    /// Whether `image` was not taken yet.
+    is_new: bool,
     /// Pictures read so far.
     count: u64,
-    /// Why there will be no more.
+    /// Why there will be no more pictures.
     end: Option<String>,
 }
 
 impl Newest {
-    /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+    /// A panic in the other thread cannot leave a field half changed, so a poisoned lock can be used.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +108,7 @@ impl Newest {
             match read {
                 Ok(true) => {
                     std::mem::swap(&mut state.image, &mut image);
-                    state.waits = true;
+                    state.is_new = true;
                     state.count += 1;
                 }
                 Ok(false) => state.end = Some(format!("it ended after {} frames", state.count)),
@@ -121,17 +121,17 @@ impl Newest {
         }
     }
 
-    /// Waits for a picture that was not taken yet, and gives its 0-based number; or why there is none.
+    /// Waits for a picture that was not taken yet and returns its 0-based number, or the reason why there is none.
     fn take(&self, image: &mut ImageBuffer, patience: Duration) -> Result<u64, String> {
         let (mut state, _) = self
             .changed
             .wait_timeout_while(self.state(), patience, |state| {
-                !state.waits && state.end.is_none()
+                !state.is_new && state.end.is_none()
             })
             .unwrap_or_else(PoisonError::into_inner);
-        if state.waits {
+        if state.is_new {
             std::mem::swap(&mut state.image, image);
-            state.waits = false;
+            state.is_new = false;
             return Ok(state.count - 1);
         }
         Err(state
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cameras_are_told_from_files() {
+    fn recognizes_names_of_cameras() {
         for (path, expected) in [
             ("/dev/video0", true),
             ("/dev/video12", true),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_gets_the_newest_frame_and_the_end_of_a_camera_is_an_error() {
+    fn gives_a_slow_reader_the_newest_frame_and_reports_the_end_as_an_error() {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         let newest = Arc::new(Newest::default());
         let filled = Arc::clone(&newest);
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(image.data, [40; 3]);
         let silence = newest.take(&mut image, Duration::from_millis(1));
         assert_eq!(silence, Err("no frame for 0.001 seconds".into()));
-        // What came before the end is still given.
+        // A frame that came before the end is still given.
         send(50);
         drop(writer);
         thread.join().expect("no panic");

@@ -1,4 +1,4 @@
-//! An `ffmpeg` process, which writes uncompressed frames into a pipe, and videos through it.
+//! Reads videos through an `ffmpeg` process, which writes uncompressed frames into a pipe.
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -7,13 +7,13 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use ettrack::frame::{Encoding, ImageBuffer};
 
-use super::words::LastWords;
+use super::stderr::StderrTail;
 use super::{FrameInfo, FrameSource, SourceError};
 
-/// Whether ffmpeg can be run, and the version it says.
+/// The version of `ffmpeg`.
 ///
 /// # Errors
-/// [`SourceError::NoFfmpeg`] where it is not in PATH.
+/// [`SourceError::NoFfmpeg`] if it is not in PATH, [`SourceError::Ffmpeg`] if it cannot be started.
 pub fn find_ffmpeg() -> Result<String, SourceError> {
     let output = Command::new("ffmpeg")
         .arg("-version")
@@ -39,8 +39,8 @@ fn start_error(error: std::io::Error) -> SourceError {
     }
 }
 
-/// The option that passes every frame of the file as it is, neither doubled nor left out: it was renamed in
-/// version 5.1 and the old name goes away.
+/// The option that makes ffmpeg write each frame of the file exactly once. It was renamed in version 5.1, and later
+/// versions remove the old name.
 fn every_frame(version: &str) -> [&'static str; 2] {
     let mut numbers = version
         .split(|character: char| !character.is_ascii_digit())
@@ -51,18 +51,18 @@ fn every_frame(version: &str) -> [&'static str; 2] {
     }
 }
 
-/// What a running ffmpeg writes: binary PPM pictures, one per frame, because unlike bare pixels they say their size.
+/// The output of a running ffmpeg: binary PPM pictures, one per frame, because they hold their size.
 pub(super) type Pictures = BufReader<ChildStdout>;
 
 /// A running ffmpeg.
 pub(super) struct Decoder {
     name: String,
     process: Child,
-    words: LastWords,
+    stderr: StderrTail,
 }
 
 impl Decoder {
-    /// Starts ffmpeg with the options `input`, and gives what it writes.
+    /// Starts ffmpeg with the options `input`; returns its output too.
     pub(super) fn start(
         name: &str,
         input: &[&std::ffi::OsStr],
@@ -77,7 +77,7 @@ impl Decoder {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for this process, which then ends ffmpeg in its own way.
+            // Ctrl-C must not reach ffmpeg: this process handles it and ends ffmpeg itself.
             .process_group(0)
             .spawn()
             .map_err(start_error)?;
@@ -86,17 +86,17 @@ impl Decoder {
             reason,
         };
         let (Some(output), Some(messages)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(failed("its output is not there".into()));
+            return Err(failed("its output cannot be read".into()));
         };
         let decoder = Self {
             name: name.to_owned(),
             process,
-            words: LastWords::of(messages).map_err(|error| failed(error.to_string()))?,
+            stderr: StderrTail::read(messages).map_err(|error| failed(error.to_string()))?,
         };
         Ok((decoder, BufReader::with_capacity(1 << 16, output)))
     }
 
-    /// What a frame of it is called.
+    /// Number and name of a frame.
     pub(super) fn frame(&self, index: u64) -> FrameInfo {
         FrameInfo {
             index,
@@ -105,20 +105,20 @@ impl Decoder {
         }
     }
 
-    /// Waits for the end of ffmpeg, whose pictures have ended: its status.
+    /// Waits until ffmpeg, whose output has ended, exits; returns its status.
     fn wait(&mut self) -> Result<ExitStatus, SourceError> {
         self.process
             .wait()
             .map_err(|error| self.failure(&error.to_string()))
     }
 
-    /// `error`, and what ffmpeg said of it.
+    /// An error with the reason `error` and the last lines that ffmpeg wrote.
     pub(super) fn failure(&self, error: &str) -> SourceError {
-        let said = self.words.so_far();
-        let reason = if said.is_empty() {
+        let lines = self.stderr.last_lines();
+        let reason = if lines.is_empty() {
             error.to_owned()
         } else {
-            format!("{error}; {said}")
+            format!("{error}; {lines}")
         };
         SourceError::Ffmpeg {
             name: self.name.clone(),
@@ -129,20 +129,20 @@ impl Decoder {
 
 impl Drop for Decoder {
     fn drop(&mut self) {
-        // It may have ended already; either way it must not stay behind.
+        // ffmpeg must not keep running. Both calls fail if it has ended already, which is fine.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The most bytes of one picture.
+/// Limit of one picture in bytes.
 const LONGEST: usize = 1 << 30;
 
 /// Reads one binary PPM picture; `false` at the end of the stream.
 pub(super) fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std::io::Result<bool> {
     let bad = |reason: String| std::io::Error::new(ErrorKind::InvalidData, reason);
     let mut header = Vec::new();
-    // Three fields and the magic, each ended by white space: "P6\n640 480\n255\n".
+    // The magic number and three fields, each followed by white space: "P6\n640 480\n255\n".
     let mut fields = 0;
     let mut in_field = false;
     while fields < 4 {
@@ -206,7 +206,7 @@ impl VideoSource {
     /// Starts reading `path`.
     ///
     /// # Errors
-    /// Where ffmpeg is not there. That it cannot read the file shows with the first frame.
+    /// [`SourceError`] if ffmpeg is missing or cannot be started. A file that it cannot read is reported with the first frame.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let name = path.display().to_string();
         // "file:" keeps ffmpeg from taking a name with a colon for a protocol.
@@ -224,16 +224,16 @@ impl VideoSource {
         })
     }
 
-    /// At the end of the pictures: nothing read is an error, complaints beside frames are a warning.
+    /// Called at the end of the pictures. No frame at all is an error; messages of ffmpeg after some frames are a warning.
     fn end(&mut self) -> Result<(), SourceError> {
         let status = self.decoder.wait()?;
         if self.next == 0 {
             return Err(self.decoder.failure(&format!("no frames ({status})")));
         }
-        let said = self.decoder.words.so_far();
-        if !said.is_empty() || !status.success() {
+        let lines = self.decoder.stderr.last_lines();
+        if !lines.is_empty() || !status.success() {
             tracing::warn!(
-                "{}: after {} frames ffmpeg said: {said} ({status})",
+                "{}: after {} frames ffmpeg reported: {lines} ({status})",
                 self.decoder.name,
                 self.next
             );
@@ -242,7 +242,7 @@ impl VideoSource {
     }
 }
 
-/// Frame count and rate as the container says, where `ffprobe` is there and it does.
+/// Frame count and rate from the file's header, if `ffprobe` is installed and the header has them.
 fn probe(url: &std::ffi::OsStr) -> (Option<u64>, Option<f64>) {
     let output = Command::new("ffprobe")
         .args([
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_for_every_frame_follows_the_version() {
+    fn chooses_the_option_for_every_frame_by_version() {
         for (version, expected) in [
             ("4.4.2-0ubuntu0.22.04.1", "-vsync"),
             ("5.0.1", "-vsync"),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_a_stream_are_read_one_by_one_and_a_cut_is_an_error() {
+    fn reads_pictures_one_by_one_and_refuses_a_cut_stream() {
         let stream = [
             b"P6\n2 1\n255\n".as_slice(),
             &[1, 2, 3, 4, 5, 6],

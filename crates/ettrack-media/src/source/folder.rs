@@ -1,4 +1,4 @@
-//! A folder of pictures, in the natural order of their names.
+//! Reads a folder of pictures in the natural order of their names.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,10 +10,10 @@ use ettrack_files::natural_order;
 
 use super::{FrameInfo, FrameSource, SourceError};
 
-/// Extensions of files taken for pictures, in any case of letters.
+/// Extensions of picture files, in upper or lower case.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "bmp", "ppm", "pgm"];
 
-/// Pictures of one folder as frames.
+/// The pictures of a folder as frames.
 #[derive(Debug)]
 pub struct FolderSource {
     files: Vec<PathBuf>,
@@ -26,7 +26,7 @@ impl FolderSource {
     /// Lists the pictures of `folder`.
     ///
     /// # Errors
-    /// Where the folder cannot be read or holds no pictures.
+    /// [`SourceError`] if the folder cannot be read or has no pictures.
     pub fn open(folder: &Path) -> Result<Self, SourceError> {
         let io = |source| SourceError::Io {
             path: folder.to_owned(),
@@ -65,7 +65,7 @@ impl FolderSource {
         Ok(Self::from_files(files))
     }
 
-    /// Exactly these files in exactly this order.
+    /// Reads these files in this order.
     pub fn from_files(files: Vec<PathBuf>) -> Self {
         Self {
             files,
@@ -75,7 +75,7 @@ impl FolderSource {
     }
 }
 
-/// Hidden files are none: some systems leave `._0001.jpg` beside `0001.jpg`.
+/// Whether the name is that of a picture. Hidden files do not count: some systems leave `._0001.jpg` beside `0001.jpg`.
 fn is_picture(path: &Path) -> bool {
     let hidden = path
         .file_name()
@@ -116,10 +116,10 @@ impl FrameSource for FolderSource {
                 stamp_ns: None,
                 name,
             })),
-            Err(reason) => Err(SourceError::Frame {
+            Err(source) => Err(SourceError::Frame {
                 index,
                 name,
-                reason,
+                source,
             }),
         }
     }

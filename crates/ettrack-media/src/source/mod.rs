@@ -1,12 +1,12 @@
-//! Where frames come from without ROS: image folders, videos, cameras, bags.
+//! Sources of frames without ROS: folders of pictures, videos, cameras, bags.
 
 mod bag;
 mod camera;
 mod ffmpeg;
 mod folder;
-mod words;
+mod stderr;
 
-pub(crate) use words::LastWords;
+pub(crate) use stderr::StderrTail;
 
 pub use bag::BagSource;
 pub use camera::CameraSource;
@@ -20,14 +20,14 @@ use ettrack_bag::{Bag, BagError};
 use ettrack_message::ImageError;
 use ettrack_picture::PictureError;
 
-/// What a source knows of a frame beside its pixels.
+/// Number, time and name of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameInfo {
     /// 0-based position in the source.
     pub index: u64,
-    /// Capture time, nanoseconds since the epoch (or the video's start), where the source has one.
+    /// Capture time in nanoseconds since the epoch; `None` if the source has none.
     pub stamp_ns: Option<i64>,
-    /// File name, topic, or other words to name the frame by in a message.
+    /// File name, topic or another name of the frame, for messages.
     pub name: String,
 }
 
@@ -35,16 +35,16 @@ pub struct FrameInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum BadFrame {
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// No picture, or a cut one.
-    #[error("{0}")]
+    /// The file is not a picture, or it is damaged.
+    #[error(transparent)]
     Picture(#[from] PictureError),
-    /// A message without usable pixels.
-    #[error("{0}")]
+    /// The pixels of a message cannot be used.
+    #[error(transparent)]
     Message(#[from] ImageError),
-    /// Pixels that do not fit the size or encoding.
-    #[error("{0}")]
+    /// The pixel data do not match the size or encoding.
+    #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
@@ -52,35 +52,35 @@ pub enum BadFrame {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// One frame cannot be used; the next call gives the frame behind it.
-    #[error("frame {index} ({name}): {reason}")]
+    /// One frame cannot be used. The next call gives the frame after it.
+    #[error("frame {index} ({name})")]
     Frame {
         /// 0-based position in the source.
         index: u64,
-        /// The frame, in words.
+        /// Name of the frame.
         name: String,
-        /// What is wrong with it.
-        reason: BadFrame,
+        /// Why it cannot be used.
+        source: BadFrame,
     },
-    /// A folder that holds no pictures.
+    /// A folder without pictures.
     #[error("{}: expected pictures (.jpg, .jpeg, .png, .bmp, .ppm, .pgm) or a bag, found {found}", path.display())]
     NoPictures {
         /// The folder.
         path: PathBuf,
-        /// What is there instead.
+        /// What the folder has instead.
         found: String,
     },
     /// A bag that cannot be read.
     #[error(transparent)]
     Bag(#[from] BagError),
-    /// A topic asked for in what has none.
+    /// A topic was given for a source that is not a bag.
     #[error("{}: expected a bag to choose the topic {topic:?} of (--image-topic), got no bag", path.display())]
     NoTopics {
         /// The source.
@@ -88,7 +88,7 @@ pub enum SourceError {
         /// The topic.
         topic: String,
     },
-    /// Videos and cameras are read through a program that is not there.
+    /// `ffmpeg`, which reads videos and cameras, is not installed.
     #[error(
         "videos and cameras are read through the program `ffmpeg`, which was not found in PATH; install it \
          (Debian, Ubuntu: apt install ffmpeg), or give a folder of pictures or a bag"
@@ -99,13 +99,13 @@ pub enum SourceError {
     Ffmpeg {
         /// The video or camera.
         name: String,
-        /// What ffmpeg said.
+        /// The reason, with the last lines that ffmpeg wrote.
         reason: String,
     },
 }
 
 impl SourceError {
-    /// Whether only one frame is lost and reading can go on.
+    /// Whether only one frame is lost and reading can continue.
     pub fn is_about_one_frame(&self) -> bool {
         matches!(self, Self::Frame { .. })
     }
@@ -116,29 +116,30 @@ pub trait FrameSource {
     /// Reads the next frame into `image`, whose memory is reused; `None` at the end.
     ///
     /// # Errors
-    /// After an error for which [`SourceError::is_about_one_frame`] holds, the next call gives the next frame.
+    /// [`SourceError`] if the frame cannot be read. If [`SourceError::is_about_one_frame`] holds, the next call gives the
+    /// frame after it.
     fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError>;
-    /// Number of frames, where known beforehand.
+    /// Number of frames, if known beforehand.
     fn frame_count(&self) -> Option<u64>;
-    /// Frames per second, where known.
+    /// Frames per second, if known.
     fn frame_rate(&self) -> Option<f64> {
         None
     }
-    /// The files that it reads, as far as there are any: they must not be written to meanwhile.
+    /// The files that the source reads. They must not be overwritten meanwhile.
     fn files(&self) -> &[PathBuf] {
         &[]
     }
-    /// What was passed over so far beside broken frames, such as the missing end of a cut bag.
+    /// What could not be read so far, such as the missing end of a cut bag. Broken frames are not listed.
     fn damage(&self) -> &[String] {
         &[]
     }
 }
 
-/// Opens what `source` names: a camera (`/dev/video0`), a bag (folder or file), a folder of pictures, a video.
-/// `image_topic` chooses among several topics of images of a bag, and is refused for all else.
+/// Opens a camera (`/dev/video0`), a bag (folder or file), a folder of pictures, or a video. `image_topic` chooses one of
+/// several topics of images in a bag and is refused for other sources.
 ///
 /// # Errors
-/// Where there is nothing of that name, or it holds no frames that can be read.
+/// [`SourceError`] if the source does not exist or has no frames that can be read.
 pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSource>, SourceError> {
     let path = Path::new(source);
     let without_topics = || match image_topic {

@@ -1,34 +1,34 @@
-//! What a process says on its standard error, of which only the end is of use.
+//! Keeps the last lines that a process writes to its standard error, for messages.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bytes kept of the end.
+/// Bytes that are kept.
 const KEPT: usize = 4096;
 
-/// Lines told of it.
+/// Lines that are returned.
 const LINES: usize = 3;
 
-/// How long a process that ended or failed may take to say its last words.
+/// How long to wait for the last lines of a process that has ended or failed.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The end of a stream of text. A thread reads it, because an unread pipe would stop the process that writes.
+/// The last lines of a process's standard error. A thread reads the pipe, because a full pipe would stop the process.
 #[derive(Debug)]
-pub(crate) struct LastWords {
+pub(crate) struct StderrTail {
     end: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
 
-impl LastWords {
-    /// Reads `stream` until it ends.
-    pub fn of(mut stream: impl Read + Send + 'static) -> std::io::Result<Self> {
+impl StderrTail {
+    /// Starts to read `stream`, until it ends.
+    pub fn read(mut stream: impl Read + Send + 'static) -> std::io::Result<Self> {
         let end = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&end);
         let read = move || {
             let mut piece = [0; KEPT];
-            // Words that cannot be read only make the message shorter.
+            // If the pipe cannot be read, the message is only shorter.
             while let Ok(length @ 1..) = stream.read(&mut piece) {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend_from_slice(&piece[..length]);
@@ -42,8 +42,8 @@ impl LastWords {
         Ok(Self { end, reader })
     }
 
-    /// The last lines so far, in one.
-    pub fn so_far(&self) -> String {
+    /// The last lines so far, joined to one.
+    pub fn last_lines(&self) -> String {
         let until = Instant::now() + PATIENCE;
         while !self.reader.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
@@ -66,27 +66,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_is_kept_in_bounded_memory() {
+    fn keeps_the_last_lines_in_bounded_memory() {
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let words = LastWords::of(reader).unwrap();
-        // Far more than a pipe holds: the writer would stand still if nobody read.
+        let tail = StderrTail::read(reader).unwrap();
+        // Far more than a pipe holds: the writer would block if nobody read.
         for line in 0..20_000 {
             writeln!(writer, "complaint {line}\n").unwrap();
         }
-        assert!(words.end.lock().unwrap().len() <= KEPT);
+        assert!(tail.end.lock().unwrap().len() <= KEPT);
         drop(writer);
         let expected = "complaint 19997; complaint 19998; complaint 19999";
-        assert_eq!(words.so_far(), expected);
-        assert!(words.end.lock().unwrap().capacity() <= 4 * KEPT);
+        assert_eq!(tail.last_lines(), expected);
+        assert!(tail.end.lock().unwrap().capacity() <= 4 * KEPT);
     }
 
     #[test]
-    fn a_process_that_goes_on_is_not_waited_for() {
+    fn does_not_wait_for_a_process_that_keeps_running() {
         let (reader, mut writer) = std::io::pipe().unwrap();
-        let words = LastWords::of(reader).unwrap();
+        let tail = StderrTail::read(reader).unwrap();
         writer.write_all(b"no such device\n").unwrap();
         let end = Instant::now() + Duration::from_secs(30);
-        while words.so_far().is_empty() && Instant::now() < end {}
-        assert_eq!(words.so_far(), "no such device");
+        while tail.last_lines().is_empty() && Instant::now() < end {}
+        assert_eq!(tail.last_lines(), "no such device");
     }
 }

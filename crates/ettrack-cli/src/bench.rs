@@ -119,7 +119,7 @@ impl Bench {
             side,
         );
         // Before the first measurement, so that the library's own memory is not counted as a model's.
-        Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput(error.to_string()))?;
+        Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput::of(&error))?;
         let mut runners = Vec::with_capacity(self.models.len());
         for path in &self.models {
             let options = TrackerOptions::default()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
+use ettrack::error_chain;
 use tracing_subscriber::EnvFilter;
 
 /// Marks an error as the caller's: wrong arguments or input that cannot be used (exit code 2).
@@ -11,6 +12,13 @@ use tracing_subscriber::EnvFilter;
 /// `Err(error).context(BadInput("…".into()))` or `anyhow::bail!(BadInput(format!(…)))`.
 #[derive(Debug)]
 pub struct BadInput(pub String);
+
+impl BadInput {
+    /// The input was bad for this reason; the message holds the causes of `error` too.
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        Self(error_chain(error))
+    }
+}
 
 impl fmt::Display for BadInput {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

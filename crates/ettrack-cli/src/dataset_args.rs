@@ -2,19 +2,32 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use ettrack_eval::dataset::{
-    self, DatasetKind, DatasetOptions, Evaluation, NfsRate, SequenceEntry, Subset,
+    self, DATASETS, Dataset, DatasetError, DatasetOptions, Evaluation, NfsRate, SequenceEntry,
+    Subset,
 };
 
 use crate::console::BadInput;
 
+/// Parses the name of a data set. Help and errors list the names of the registry.
+pub fn parse_dataset() -> impl TypedValueParser<Value = &'static Dataset> {
+    let values = DATASETS.iter().map(|dataset| {
+        PossibleValue::new(dataset.name)
+            .aliases(dataset.aliases.iter().copied())
+            .help(dataset.help)
+    });
+    PossibleValuesParser::new(values)
+        .try_map(|name| -> Result<&'static Dataset, DatasetError> { Dataset::find(&name) })
+}
+
 /// A benchmark and the runs of it.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
-    /// otb100, uav123, uav123_10fps, nfs, lasot, trackingnet, got10k, vot or simulated.
-    #[arg(long = "dataset", value_name = "NAME")]
-    pub kind: DatasetKind,
+    /// The benchmark.
+    #[arg(long, value_name = "NAME", value_parser = parse_dataset())]
+    pub dataset: &'static Dataset,
     /// The benchmark's folder, in the layout its authors publish.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
@@ -57,8 +70,8 @@ impl DatasetArgs {
                 NfsRate::Fps30
             },
         };
-        let entries = dataset::list(self.kind, &self.root, options, &self.sequence)
-            .map_err(|error| BadInput(error.to_string()))?;
+        let entries = dataset::list(self.dataset, &self.root, options, &self.sequence)
+            .map_err(|error| BadInput::of(&error))?;
         let runs = |entry| self.evaluation.runs(entry);
         Ok(entries.into_iter().flat_map(runs).collect())
     }

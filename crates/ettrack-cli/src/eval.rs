@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::Tracker;
-use ettrack_eval::archive::{has_server, write_archive};
+use ettrack::error_chain;
+use ettrack_eval::archive::write_archive;
 use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
 use ettrack_eval::report::{Report, write_report};
@@ -129,7 +130,7 @@ struct Tracked {
 impl EvalArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        let mut protocol = Protocol::of(self.dataset.kind);
+        let mut protocol = self.dataset.dataset.protocol;
         protocol.exclude_absent |= self.exclude_absent;
         let entries = self.dataset.entries()?;
         // Checked before the evaluation, not after it.
@@ -157,7 +158,7 @@ impl EvalArgs {
         for entry in entries {
             let read = || -> anyhow::Result<Tracked> {
                 let sequence = entry.load()?;
-                let boxes = find_boxes(folder, self.dataset.kind, &entry.name)?
+                let boxes = find_boxes(folder, self.dataset.dataset, &entry.name)?
                     .with_context(|| format!("no boxes of it in {}", folder.display()))?;
                 let result = SequenceResult {
                     boxes,
@@ -168,7 +169,7 @@ impl EvalArgs {
             };
             match read() {
                 Ok(one) => tracked.push(one),
-                Err(error) => failed.push((entry.name.clone(), format!("{error:#}"))),
+                Err(error) => failed.push((entry.name.clone(), error_chain(error.as_ref()))),
             }
         }
         let label = label_of(folder);
@@ -184,7 +185,7 @@ impl EvalArgs {
     fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
         let path = self.model.as_deref().unwrap_or(Path::new("."));
         let model = ettrack_models::open(path)
-            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
+            .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
         let settings = serde_json::json!({
@@ -196,7 +197,7 @@ impl EvalArgs {
             "lost": format!("{:?}", self.lost).to_lowercase(),
         });
         let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
-        let results = ResultFolder::new(&self.output, self.dataset.kind);
+        let results = ResultFolder::new(&self.output, self.dataset.dataset);
         if self.fresh {
             entries
                 .iter()
@@ -255,7 +256,7 @@ impl EvalArgs {
             );
             match score {
                 Ok(score) => scores.push(score),
-                Err(error) => failed.push((one.sequence.name.clone(), error.to_string())),
+                Err(error) => failed.push((one.sequence.name.clone(), error_chain(&error))),
             }
         }
         for (name, reason) in &failed {
@@ -269,7 +270,7 @@ impl EvalArgs {
             for one in &tracked {
                 write_layout(
                     &self.output.join(folder),
-                    self.dataset.kind,
+                    self.dataset.dataset,
                     layout,
                     &one.sequence.name,
                     &one.result,
@@ -277,16 +278,16 @@ impl EvalArgs {
             }
         }
         let unscored = scores.iter().any(|score| score.scored.is_none());
-        if unscored && has_server(self.dataset.kind) {
-            let archive = self
+        if let (true, Some(archive)) = (unscored, &self.dataset.dataset.archive) {
+            let path = self
                 .output
-                .join(format!("{}_submission.zip", self.dataset.kind));
+                .join(format!("{}_submission.zip", self.dataset.dataset));
             let results: Vec<_> = tracked
                 .iter()
                 .map(|one| (one.sequence.name.as_str(), &one.result))
                 .collect();
-            write_archive(&archive, self.dataset.kind, &results)?;
-            eprintln!("for the benchmark's server: {}", archive.display());
+            write_archive(&path, archive, self.dataset.dataset.first_pixel, &results)?;
+            eprintln!("for the benchmark's server: {}", path.display());
         }
         let mut trackers = vec![TrackerScore::new(
             label,
@@ -298,7 +299,7 @@ impl EvalArgs {
             trackers.push(self.compared(other, protocol, &tracked));
         }
         let summary = Summary::new(
-            self.dataset.kind,
+            self.dataset.dataset,
             self.dataset.evaluation,
             &trackers[0],
             settings.clone(),
@@ -308,7 +309,7 @@ impl EvalArgs {
         write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
         let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
         let report = Report {
-            kind: self.dataset.kind,
+            dataset: self.dataset.dataset,
             protocol,
             evaluation: self.dataset.evaluation,
             trackers: &trackers,
@@ -338,7 +339,7 @@ impl EvalArgs {
         for one in tracked {
             let score = || -> anyhow::Result<SequenceScore> {
                 let name = &one.sequence.name;
-                let boxes = find_boxes(folder, self.dataset.kind, name)?
+                let boxes = find_boxes(folder, self.dataset.dataset, name)?
                     .with_context(|| format!("no boxes of it in {}", folder.display()))?;
                 let seconds = find_seconds(folder, name)?;
                 let size = || image_size(&one.sequence);
@@ -350,7 +351,11 @@ impl EvalArgs {
             // A results folder that cannot be read must not cost the results of this run.
             match score() {
                 Ok(score) => scores.push(score),
-                Err(error) => eprintln!("warning: {label}: {}: {error:#}", one.sequence.name),
+                Err(error) => eprintln!(
+                    "warning: {label}: {}: {}",
+                    one.sequence.name,
+                    error_chain(error.as_ref())
+                ),
             }
         }
         TrackerScore::new(label.clone(), protocol, self.dataset.evaluation, scores)
@@ -382,7 +387,7 @@ fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
     for outcome in outcomes {
         match (outcome.sequence, outcome.result) {
             (Some(sequence), Ok(result)) => tracked.push(Tracked { sequence, result }),
-            (_, Err(error)) => failed.push((outcome.name, error.to_string())),
+            (_, Err(error)) => failed.push((outcome.name, error_chain(&error))),
             (None, Ok(_)) => failed.push((outcome.name, "result without a sequence".to_owned())),
         }
     }

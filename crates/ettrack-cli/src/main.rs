@@ -19,6 +19,7 @@ mod tracker_args;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use ettrack::error_chain;
 
 /// Keep a camera on one chosen target, on the CPU, without ROS.
 ///
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         // `ettrack … | head` is not a failure: the reader has read what it wanted.
         Err(error) if console::is_closed_stdout(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", error_chain(error.as_ref()));
             console::exit_code(&error)
         }
     }

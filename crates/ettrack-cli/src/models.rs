@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use ettrack::error_chain;
 use ettrack::{TrackError, Tracker, TrackerOptions};
 
 use crate::console::{self, BadInput};
@@ -124,7 +125,7 @@ fn check(path: &Path, options: &TrackerOptions) -> Entry {
             .map_err(TrackError::from)
             .and_then(|model| Tracker::from_model(model, options))
             .err()
-            .map(|error| error.to_string()),
+            .map(|error| error_chain(&error)),
     }
 }
 

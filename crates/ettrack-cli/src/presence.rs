@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+use ettrack::error_chain;
 use ettrack::tracker::{Track, Tracker};
-use ettrack_eval::dataset::{self, DatasetKind, DatasetOptions};
+use ettrack_eval::dataset::{self, Dataset, DatasetOptions};
 use ettrack_eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
 use ettrack_files::PendingFile;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::{BadInput, stdout};
+use crate::dataset_args::parse_dataset;
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Measure how often the states LOST and TRACKING are right, on sequences whose target disappears.
@@ -21,9 +23,9 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 /// truth says that the target is out of sight (simulated ones, for example) are used as they are.
 #[derive(Debug, Args)]
 pub struct PresenceArgs {
-    /// otb100, uav123, uav123_10fps, nfs, lasot, got10k, vot or simulated.
-    #[arg(long, value_name = "NAME")]
-    dataset: DatasetKind,
+    /// The benchmark.
+    #[arg(long, value_name = "NAME", value_parser = parse_dataset())]
+    dataset: &'static Dataset,
     /// The benchmark's folder.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
@@ -84,7 +86,7 @@ impl PresenceArgs {
             DatasetOptions::default(),
             &self.sequence,
         )
-        .map_err(|error| BadInput(error.to_string()))?;
+        .map_err(|error| BadInput::of(&error))?;
         // Checked before the work, not after it.
         let features_file = self
             .features
@@ -97,14 +99,14 @@ impl PresenceArgs {
             match entry.load() {
                 Ok(sequence) => sequences.push(sequence),
                 Err(error) => {
-                    eprintln!("error: {}: {error}", entry.name);
+                    eprintln!("error: {}: {}", entry.name, error_chain(&error));
                     failed += 1;
                 }
             }
         }
-        let edits: Vec<Edit> = match (self.edit.is_empty(), self.dataset) {
-            (true, DatasetKind::Simulated) => vec![Edit::None],
-            (true, _) => vec![Edit::Cut, Edit::Paint, Edit::Board],
+        let edits: Vec<Edit> = match (self.edit.is_empty(), self.dataset.has_disappearances) {
+            (true, true) => vec![Edit::None],
+            (true, false) => vec![Edit::Cut, Edit::Paint, Edit::Board],
             (false, _) => self.edit.iter().map(|edit| (*edit).into()).collect(),
         };
         let made = edited(&sequences, &edits);
@@ -115,7 +117,7 @@ impl PresenceArgs {
             )));
         }
         let model = ettrack_models::open(&self.model)
-            .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
+            .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
         let mut tracker = Tracker::from_model(model.clone(), &options)?;
@@ -144,9 +146,10 @@ impl PresenceArgs {
                 Err(error) => {
                     bar.suspend(|| {
                         eprintln!(
-                            "error: {} ({}): {error}",
+                            "error: {} ({}): {}",
                             sequence.name,
-                            sequence.edit.name()
+                            sequence.edit.name(),
+                            error_chain(&error)
                         )
                     });
                     failed += 1;
@@ -192,7 +195,7 @@ impl PresenceArgs {
                 .iter()
                 .map(|(name, score)| ((*name).to_owned(), numbers(score)))
                 .collect();
-            let all = serde_json::json!({"dataset": self.dataset.name(), "total": totals, "sequences": sequences});
+            let all = serde_json::json!({"dataset": self.dataset.name, "total": totals, "sequences": sequences});
             writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         } else {
             let width = rows

@@ -138,10 +138,9 @@ impl ReplayArgs {
         parameters: Parameters,
         clock: &dyn Clock,
     ) -> Result<NodeCore, anyhow::Error> {
-        let (tracker, model) =
-            open_tracker(&parameters).map_err(|error| BadInput(error.to_string()))?;
+        let (tracker, model) = open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
         NodeCore::new(NODE_NAME, parameters, Box::new(tracker), model, clock)
-            .map_err(|error| BadInput(error.to_string()).into())
+            .map_err(|error| BadInput::of(&error).into())
     }
 }
 
@@ -150,6 +149,6 @@ fn whose_error(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ReplayError>() {
         None => error,
         Some(ReplayError::Output(reason)) if !matches!(reason, BagError::Exists { .. }) => error,
-        Some(reason) => BadInput(reason.to_string()).into(),
+        Some(reason) => BadInput::of(reason).into(),
     }
 }

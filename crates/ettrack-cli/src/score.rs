@@ -51,7 +51,7 @@ impl ScoreArgs {
             }
         };
         let score = score_recording(&self.answers, &self.topic, &self.bag, &truth)
-            .map_err(|error| BadInput(error.to_string()))?;
+            .map_err(|error| BadInput::of(&error))?;
         let mut out = stdout();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&score)?)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use ettrack::error_chain;
 
 use crate::console::stdout;
 use crate::dataset_args::DatasetArgs;
@@ -44,14 +45,14 @@ impl SequencesArgs {
                     let first = sequence.first_box;
                     let line = Line {
                         name: sequence.name,
-                        first_pixel: self.dataset.kind.first_pixel(),
+                        first_pixel: self.dataset.dataset.first_pixel,
                         first_box: [first.x, first.y, first.width, first.height],
                         frames: sequence.frames,
                     };
                     writeln!(out, "{}", serde_json::to_string(&line)?)?;
                 }
                 Err(error) => {
-                    eprintln!("error: {}: {error}", entry.name);
+                    eprintln!("error: {}: {}", entry.name, error_chain(&error));
                     failed += 1;
                 }
             }

@@ -61,7 +61,7 @@ impl SimulateArgs {
         };
         let explain = |error: SimulateError| match error {
             error @ (SimulateError::Option { .. } | SimulateError::Exists(_)) => {
-                anyhow::Error::new(BadInput(error.to_string()))
+                anyhow::Error::new(BadInput::of(&error))
             }
             error => error.into(),
         };

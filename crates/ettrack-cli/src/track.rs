@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
+use ettrack::error_chain;
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
@@ -197,7 +198,7 @@ impl TrackArgs {
     pub fn run(self) -> anyhow::Result<()> {
         self.check_outputs()?;
         let mut source = source::open(&self.source, self.image_topic.as_deref())
-            .map_err(|error| BadInput(error.to_string()))?;
+            .map_err(|error| BadInput::of(&error))?;
         self.check_source(source.files())?;
         interrupt::watch()?;
         let mut tracker = self.open_tracker()?;
@@ -208,13 +209,15 @@ impl TrackArgs {
             match source.next_into(&mut image) {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(error) if error.is_about_one_frame() => tracing::warn!("{error}"),
-                Err(error) => return Err(BadInput(error.to_string()).into()),
+                Err(error) if error.is_about_one_frame() => {
+                    tracing::warn!("{}", error_chain(&error));
+                }
+                Err(error) => return Err(BadInput::of(&error).into()),
             }
         }
         let first = source
             .next_into(&mut image)
-            .map_err(|error| BadInput(error.to_string()))?
+            .map_err(|error| BadInput::of(&error))?
             .with_context(|| {
                 BadInput(format!(
                     "{}: no frame after leaving out {}",
@@ -277,7 +280,7 @@ impl TrackArgs {
                     })
                 }
                 Err(error) if error.is_about_one_frame() => {
-                    bar.suspend(|| tracing::warn!("{error}"));
+                    bar.suspend(|| tracing::warn!("{}", error_chain(&error)));
                     (track.state, track.confidence) = (TrackState::Lost, 0.0);
                     summary.unreadable += 1;
                     // The video has one picture per row.
@@ -341,10 +344,10 @@ impl TrackArgs {
     }
 
     fn open_tracker(&self) -> anyhow::Result<Tracker> {
-        let bad = |error: &dyn std::fmt::Display| BadInput(error.to_string());
-        let folder = ettrack_models::open(&self.model).map_err(|error| bad(&error))?;
+        let folder = ettrack_models::open(&self.model).map_err(|error| BadInput::of(&error))?;
         let options = self.tracker.options(&folder, self.lost)?;
-        let tracker = Tracker::from_model(folder, &options).map_err(|error| bad(&error))?;
+        let tracker =
+            Tracker::from_model(folder, &options).map_err(|error| BadInput::of(&error))?;
         tracing::info!(
             "model {}, ONNX Runtime {} ({})",
             tracker.manifest().name,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use ettrack::error_chain;
 use ettrack::families;
 use ettrack::model::Constants;
 use ettrack::{LostMode, LostSettings, ModelFolder, Tracker, TrackerOptions};
@@ -156,7 +157,7 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
 /// Opens the model once before the work, so that a wrong model is refused early.
 pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
     let tracker = Tracker::from_model(model.clone(), options)
-        .map_err(|error| BadInput(format!("cannot open the model: {error}")))?;
+        .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
     tracing::info!(
         "model {}, ONNX Runtime {} at {}",
         tracker.manifest().name,

@@ -1,4 +1,4 @@
-//! The measures of one-pass evaluation, by the definitions of the benchmarks' toolkits.
+//! The measures of one-pass evaluation, as the benchmarks' toolkits define them.
 //!
 //! - **Overlap** of a frame: area of the intersection over area of the union of prediction and truth.
 //! - **Centre error**: distance of the centres, pixels; **normalised**: x and y divided by the truth's width and
@@ -6,18 +6,18 @@
 //! - **Success** at t: part of the frames with overlap > t, for t = 0, 0.05 … 1; `success_auc` is the mean of these 21
 //!   numbers. **Precision** at t: part of the frames with centre error <= t, t = 0 … 50 px; normalised: t = 0 … 0.5.
 //! - The first frame counts, with the truth as its prediction. GOT-10k does not count it.
-//! - A benchmark's number is the mean over its sequences. GOT-10k's is taken over all frames of all sequences.
+//! - The result of a benchmark is the mean over its sequences. That of GOT-10k is taken over all frames of all sequences.
 //!
-//! Frames whose truth is no box stay in the denominator, as in the toolkits: overlap -1, centre error infinite
-//! (UAV123: a hit), normalised error a hit; LaSOT's frames out of sight: infinite in both. With
-//! [`Protocol::exclude_absent`] they are left out.
+//! Frames whose truth is not a box stay in the denominator, as in the toolkits. Their overlap is -1, their centre error is
+//! infinite (UAV123: a hit), and their normalised error is a hit. LaSOT's frames without a visible target are infinite in
+//! both. With [`Protocol::exclude_absent`] such frames are left out.
 
-use crate::dataset::{DatasetKind, Sequence};
+use crate::dataset::Sequence;
 use ettrack::geometry::BoundingBox;
 
-/// Thresholds of the success plot.
+/// Number of thresholds of the success plot.
 pub const OVERLAP_STEPS: usize = 21;
-/// Thresholds of both precision plots.
+/// Number of thresholds of both precision plots.
 pub const DISTANCE_STEPS: usize = 51;
 
 /// The i-th overlap threshold.
@@ -38,102 +38,74 @@ pub fn normalized_threshold(i: usize) -> f64 {
 /// Why boxes cannot be scored.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MetricError {
-    /// A predicted box that is none.
+    /// A predicted box is not finite or has a negative size.
     #[error(
         "predicted box of frame {frame} is x {x}, y {y}, width {width}, height {height}; expected finite numbers and no negative size"
     )]
     Prediction {
         /// 1-based frame.
         frame: usize,
-        /// As predicted.
+        /// Its left edge.
         x: f64,
-        /// As predicted.
+        /// Its upper edge.
         y: f64,
-        /// As predicted.
+        /// Its width.
         width: f64,
-        /// As predicted.
+        /// Its height.
         height: f64,
     },
-    /// Fewer boxes than frames where the benchmark forgives none.
+    /// There are fewer boxes than frames, and the benchmark does not fill them up.
     #[error("{got} predicted boxes for {expected} frames; this benchmark expects one per frame")]
     TooShort {
-        /// Boxes.
+        /// Number of boxes.
         got: usize,
-        /// Frames.
+        /// Number of frames.
         expected: usize,
     },
-    /// The benchmark keeps the truth.
+    /// The benchmark does not publish the truth.
     #[error(
         "the truth of this sequence is not published; only the benchmark's server can score it"
     )]
     NoTruth,
-    /// Nothing counts.
-    #[error("no frame of this sequence counts: the truth holds no box")]
+    /// No frame can be scored.
+    #[error("no frame of this sequence counts: the truth has no box")]
     NoFrames,
 }
 
-/// What a toolkit does where the definitions leave a choice.
+/// The rules of a benchmark's toolkit where they differ between benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Protocol {
     /// Whether frame 1, whose prediction is the truth, counts.
     pub count_first_frame: bool,
-    /// Whether frames without a visible target are left out, numerator and denominator.
+    /// Whether frames without a visible target are left out of numerator and denominator.
     pub exclude_absent: bool,
-    /// Centre error of a frame whose truth is no box, pixels: infinite, or -1, which is a hit.
+    /// Centre error in pixels of a frame whose truth is not a box: infinite, which is a miss, or -1, which is a hit.
     pub center_error_of_absent: f64,
-    /// Whether frames marked out of sight are misses in both precisions (LaSOT).
+    /// Whether frames whose target is marked as not visible are misses in both precisions (LaSOT).
     pub out_of_sight_is_a_miss: bool,
     /// Whether results with too few boxes are refused instead of padded with empty boxes (LaSOT).
     pub refuse_short: bool,
     /// Whether prediction and truth are cut at the image's border before they are compared (GOT-10k).
     pub clip_to_image: bool,
-    /// Whether the benchmark's number is taken over all frames instead of as a mean over sequences (GOT-10k).
+    /// Whether the result is taken over all frames instead of as a mean over sequences (GOT-10k).
     pub pool_frames: bool,
 }
 
 impl Protocol {
-    /// The benchmark's own.
-    pub fn of(kind: DatasetKind) -> Self {
-        let otb = Self {
-            count_first_frame: true,
-            exclude_absent: false,
-            center_error_of_absent: f64::INFINITY,
-            out_of_sight_is_a_miss: false,
-            refuse_short: false,
-            clip_to_image: false,
-            pool_frames: false,
-        };
-        match kind {
-            DatasetKind::Otb100
-            | DatasetKind::Nfs
-            | DatasetKind::Vot
-            | DatasetKind::TrackingNet => otb,
-            DatasetKind::Uav123 | DatasetKind::Uav123TenFps => Self {
-                center_error_of_absent: -1.0,
-                ..otb
-            },
-            DatasetKind::Lasot => Self {
-                out_of_sight_is_a_miss: true,
-                refuse_short: true,
-                ..otb
-            },
-            DatasetKind::Got10k => Self {
-                count_first_frame: false,
-                exclude_absent: true,
-                clip_to_image: true,
-                pool_frames: true,
-                ..otb
-            },
-            // Its truth says exactly when there is nothing to find.
-            DatasetKind::Simulated => Self {
-                exclude_absent: true,
-                ..otb
-            },
-        }
-    }
+    /// The rules of OTB's toolkit, from which the other benchmarks differ in single points. A data set names its rules in
+    /// [`Dataset::protocol`](crate::dataset::Dataset::protocol).
+    pub const OTB: Self = Self {
+        count_first_frame: true,
+        exclude_absent: false,
+        center_error_of_absent: f64::INFINITY,
+        out_of_sight_is_a_miss: false,
+        refuse_short: false,
+        clip_to_image: false,
+        pool_frames: false,
+    };
 }
 
-/// Area of the intersection over area of the union, 0..=1; 0 where the union has no area.
+/// Area of the intersection over area of the union, 0..=1; 0 if the union has no area.
 pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f64 {
     let width = (a.x + a.width).min(b.x + b.width) - a.x.max(b.x);
     let height = (a.y + a.height).min(b.y + b.height) - a.y.max(b.y);
@@ -149,18 +121,18 @@ pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f64 {
 /// Per counted frame: overlap, centre error in pixels, normalised centre error.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FrameErrors {
-    /// Overlap, 0..=1; -1 where there is nothing to overlap.
+    /// Overlap, 0..=1; -1 if the truth is not a box.
     pub overlap: Vec<f64>,
     /// Pixels; infinite is a miss at any threshold, -1 a hit.
     pub center: Vec<f64>,
     /// In widths and heights of the truth; infinite is a miss at any threshold, -1 a hit.
     pub normalized: Vec<f64>,
-    /// Whether the truth holds a visible target.
+    /// Whether the frame has a true box and a visible target.
     pub valid: Vec<bool>,
 }
 
 impl FrameErrors {
-    /// The frames of all together.
+    /// All frames of several sequences.
     pub fn pooled<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut pool = Self::default();
         for part in parts {
@@ -173,10 +145,13 @@ impl FrameErrors {
     }
 }
 
-/// Compares predictions with a sequence's truth. `image_size` (width, height) is needed where the protocol clips.
+/// Compares predicted boxes with a sequence's truth. `image_size` (width, height) is needed if the protocol clips.
 ///
-/// An empty predicted box counts as the box before it. Too many boxes are cut; too few are filled with empty ones, or
-/// refused, by the protocol.
+/// An empty predicted box counts as the box before it. Surplus boxes are ignored; missing ones count as empty, or are
+/// refused if the protocol says so.
+///
+/// # Errors
+/// [`MetricError`] if the boxes cannot be scored.
 pub fn frame_errors(
     protocol: &Protocol,
     predicted: &[BoundingBox],
@@ -217,7 +192,7 @@ pub fn frame_errors(
     }
 }
 
-/// One sound box per frame.
+/// One finite box per frame.
 fn complete(
     protocol: &Protocol,
     predicted: &[BoundingBox],
@@ -273,8 +248,8 @@ fn compare(
     )
 }
 
-/// GOT-10k's clipping: the corner into the image, then the size to what is left (the far edge of a box that sticks
-/// out on the upper or left side moves with its corner, as in the toolkit).
+/// Clips a box as GOT-10k's toolkit does: first the corner is moved into the image, then the size is limited. If a box leaves
+/// the image on the upper or left side, its lower or right edge moves with the corner.
 fn clip(given: &BoundingBox, (width, height): (f64, f64)) -> BoundingBox {
     let x = given.x.clamp(0.0, width);
     let y = given.y.clamp(0.0, height);
@@ -298,7 +273,7 @@ pub struct Curves {
 }
 
 impl Curves {
-    /// Of some frames.
+    /// The curves of some frames.
     pub fn of(errors: &FrameErrors) -> Self {
         let part = |hits: usize| hits as f64 / errors.overlap.len().max(1) as f64;
         let above = |t: f64| part(errors.overlap.iter().filter(|o| **o > t).count());
@@ -316,7 +291,7 @@ impl Curves {
         }
     }
 
-    /// The mean of several; `None` of none.
+    /// The mean of several curves; `None` for an empty list.
     pub fn mean(curves: &[&Self]) -> Option<Self> {
         let pick = |choose: fn(&Self) -> &Vec<f64>| -> Option<Vec<f64>> {
             let length = choose(curves.first()?).len();
@@ -334,7 +309,7 @@ impl Curves {
     }
 }
 
-/// The numbers that are reported, each 0..=1.
+/// The measures that are reported, each 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scores {
     /// Area under the success curve: the mean of its 21 values.
@@ -352,7 +327,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Of the frames of one sequence, or of pooled ones.
+    /// The measures of the frames of one sequence, or of several.
     pub fn of(errors: &FrameErrors) -> Self {
         let curves = Curves::of(errors);
         let valid = errors
@@ -370,7 +345,7 @@ impl Scores {
         }
     }
 
-    /// The mean over sequences; `None` of none.
+    /// The mean over sequences; `None` for an empty list.
     pub fn mean(scores: &[Self]) -> Option<Self> {
         let of = |choose: fn(&Self) -> f64| mean(scores.iter().map(choose));
         (!scores.is_empty()).then(|| Self {
@@ -384,7 +359,7 @@ impl Scores {
     }
 }
 
-/// 0 of nothing.
+/// The mean; 0 for no values.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| {
         (sum + value, count + 1)
@@ -392,7 +367,7 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
-/// A benchmark's number from its sequences', by its protocol.
+/// The result of a benchmark from those of its sequences, by its protocol; `None` for an empty list.
 pub fn total(protocol: &Protocol, sequences: &[&FrameErrors]) -> Option<(Scores, Curves)> {
     if sequences.is_empty() {
         return None;
@@ -425,10 +400,12 @@ mod tests {
         }
     }
 
-    const OTB: DatasetKind = DatasetKind::Otb100;
+    fn protocol_of(name: &str) -> Protocol {
+        crate::dataset::Dataset::find(name).unwrap().protocol
+    }
 
     #[test]
-    fn overlap_by_hand() {
+    fn overlap_equals_hand_computed_values() {
         let a = bb(0.0, 0.0, 10.0, 10.0);
         assert_eq!(overlap(&a, &a), 1.0);
         assert_eq!(overlap(&a, &bb(5.0, 0.0, 10.0, 10.0)), 50.0 / 150.0);
@@ -441,20 +418,20 @@ mod tests {
     }
 
     #[test]
-    fn scores_by_hand() {
+    fn scores_equal_hand_computed_values() {
         let target = bb(100.0, 100.0, 40.0, 20.0);
         let sequence = sequence(vec![Some(target); 4]);
         let predicted = [
-            // Replaced by the truth: overlap 1, no error.
+            // The first frame: replaced by the truth, overlap 1, no error.
             bb(0.0, 0.0, 1.0, 1.0),
             // Shifted by half a width: overlap 1/3, error 20 px (counts), normalised 0.5.
             bb(120.0, 100.0, 40.0, 20.0),
             // Shifted down by 4: overlap 16/24 = 2/3, error 4, normalised 0.2 (counts).
             bb(100.0, 104.0, 40.0, 20.0),
-            // Nowhere.
+            // Far away.
             bb(500.0, 500.0, 40.0, 20.0),
         ];
-        let errors = frame_errors(&Protocol::of(OTB), &predicted, &sequence, None).unwrap();
+        let errors = frame_errors(&Protocol::OTB, &predicted, &sequence, None).unwrap();
         let scores = Scores::of(&errors);
         assert_eq!(scores.precision_20, 0.75);
         assert_eq!(scores.normalized_precision_20, 0.5);
@@ -466,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_are_the_toolkits() {
+    fn thresholds_equal_those_of_the_toolkits() {
         assert_eq!(overlap_threshold(20), 1.0);
         assert_eq!(overlap_threshold(10), 0.5);
         assert_eq!(overlap_threshold(15), 0.75);
@@ -474,36 +451,35 @@ mod tests {
     }
 
     #[test]
-    fn absent_targets_by_each_protocol() {
+    fn absent_targets_count_as_each_protocol_says() {
         let target = bb(10.0, 10.0, 10.0, 10.0);
         let with_gap = sequence(vec![Some(target), None, Some(target), Some(target)]);
         let predicted = [target; 4];
         let scores = |protocol: &Protocol| {
             Scores::of(&frame_errors(protocol, &predicted, &with_gap, None).unwrap())
         };
-        let otb = scores(&Protocol::of(OTB));
+        let otb = scores(&Protocol::OTB);
         assert_eq!((otb.sr_50, otb.precision_20), (0.75, 0.75));
         assert_eq!(otb.normalized_precision_20, 1.0);
         assert_eq!(otb.ao, 1.0);
-        let uav = scores(&Protocol::of(DatasetKind::Uav123));
+        let uav = scores(&protocol_of("uav123"));
         assert_eq!((uav.sr_50, uav.precision_20), (0.75, 1.0));
         let without = scores(&Protocol {
             exclude_absent: true,
-            ..Protocol::of(OTB)
+            ..Protocol::OTB
         });
         assert_eq!((without.sr_50, without.precision_20), (1.0, 1.0));
 
         let mut lasot = sequence(vec![Some(target); 4]);
         lasot.visible = Some(vec![true, true, false, true]);
-        let errors =
-            frame_errors(&Protocol::of(DatasetKind::Lasot), &predicted, &lasot, None).unwrap();
+        let errors = frame_errors(&protocol_of("lasot"), &predicted, &lasot, None).unwrap();
         let lasot = Scores::of(&errors);
         assert_eq!((lasot.sr_50, lasot.precision_20), (0.75, 0.75));
         assert_eq!(lasot.normalized_precision_20, 0.75);
     }
 
     #[test]
-    fn got10k_leaves_out_the_first_frame_and_clips() {
+    fn got10k_ignores_the_first_frame_and_clips_boxes() {
         let mut given = sequence(vec![
             Some(bb(0.0, 0.0, 10.0, 10.0)),
             Some(bb(90.0, 0.0, 20.0, 10.0)),
@@ -515,25 +491,25 @@ mod tests {
             bb(90.0, 0.0, 10.0, 10.0),
             bb(0.0, 0.0, 1.0, 1.0),
         ];
-        let protocol = Protocol::of(DatasetKind::Got10k);
+        let protocol = protocol_of("got10k");
         let errors = frame_errors(&protocol, &predicted, &given, Some((100.0, 100.0))).unwrap();
         assert_eq!(errors.overlap, [1.0]);
     }
 
     #[test]
-    fn short_long_and_empty_results() {
+    fn fills_short_results_and_cuts_long_ones() {
         let target = bb(10.0, 10.0, 10.0, 10.0);
         let given = sequence(vec![Some(target); 4]);
-        let protocol = Protocol::of(OTB);
+        let protocol = Protocol::OTB;
         let sr = |predicted: &[BoundingBox]| {
             Scores::of(&frame_errors(&protocol, predicted, &given, None).unwrap()).sr_50
         };
         assert_eq!(sr(&[target; 2]), 0.5);
         assert_eq!(sr(&[target; 9]), 1.0);
         assert_eq!(sr(&[]), 0.25);
-        // An empty box repeats the one before.
+        // An empty box counts as the one before.
         assert_eq!(sr(&[target, target, bb(0.0, 0.0, 0.0, 5.0), target]), 1.0);
-        let lasot = Protocol::of(DatasetKind::Lasot);
+        let lasot = protocol_of("lasot");
         assert_eq!(
             frame_errors(&lasot, &[target; 2], &given, None),
             Err(MetricError::TooShort {
@@ -544,11 +520,11 @@ mod tests {
     }
 
     #[test]
-    fn boxes_that_are_none_are_refused() {
+    fn refuses_boxes_that_are_not_finite_or_negative() {
         let target = bb(10.0, 10.0, 10.0, 10.0);
         let given = sequence(vec![Some(target); 2]);
         for bad in [bb(f64::NAN, 1.0, 1.0, 1.0), bb(1.0, 1.0, -1.0, 1.0)] {
-            let error = frame_errors(&Protocol::of(OTB), &[target, bad], &given, None);
+            let error = frame_errors(&Protocol::OTB, &[target, bad], &given, None);
             assert!(matches!(
                 error,
                 Err(MetricError::Prediction { frame: 2, .. })
@@ -556,16 +532,16 @@ mod tests {
         }
         let nothing = sequence(vec![None, None]);
         assert_eq!(
-            frame_errors(&Protocol::of(OTB), &[target; 2], &nothing, None),
+            frame_errors(&Protocol::OTB, &[target; 2], &nothing, None),
             Err(MetricError::NoFrames)
         );
     }
 
     #[test]
-    fn got10k_pools_frames_and_others_average_sequences() {
+    fn got10k_pools_frames_and_others_average_over_sequences() {
         let target = bb(10.0, 10.0, 10.0, 10.0);
         let away = bb(50.0, 10.0, 10.0, 10.0);
-        let protocol = Protocol::of(OTB);
+        let protocol = Protocol::OTB;
         let good = frame_errors(
             &protocol,
             &[target; 2],

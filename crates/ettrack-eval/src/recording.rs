@@ -1,11 +1,12 @@
-//! What a node published, against the truth: answers of a recorded bag, matched with the images by their stamps.
+//! Scores what a node published: the answers in a recorded bag are matched with the true boxes of the images by their
+//! stamps.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::dataset::text::{parse_boxes, to_box};
-use super::dataset::{DatasetError, DatasetKind, Sequence};
-use super::metrics::{MetricError, Protocol, Scores, frame_errors};
+use super::dataset::{DatasetError, SIMULATED, Sequence};
+use super::metrics::{MetricError, Scores, frame_errors};
 use ettrack::geometry::BoundingBox;
 use ettrack_bag::image_topic;
 use ettrack_bag::{Bag, BagError};
@@ -15,46 +16,46 @@ use ettrack_message::{
     TrackedTarget,
 };
 
-/// Where the true boxes come from.
+/// The source of the true boxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Truth {
-    /// A topic of `vision_msgs/msg/Detection2DArray` with the images' stamps: the first element is the target, an
-    /// empty array says that it is not in sight.
+    /// A topic of `vision_msgs/msg/Detection2DArray` with the images' stamps. The first element is the target; an empty
+    /// array means that the target is not visible.
     Topic(String),
-    /// A text file with one line `x,y,width,height` per image of the bag, (0, 0) being the upper-left corner of the
-    /// upper-left pixel; `NaN` or no area where the target is not in sight.
+    /// A text file with one line `x,y,width,height` per image of the bag. (0, 0) is the upper-left corner of the upper-left
+    /// pixel. `NaN` or a box without area means that the target is not visible.
     File {
         /// The file.
         path: PathBuf,
-        /// The topic of the images; `None` where there is only one.
+        /// The topic of the images; `None` if the bag has only one.
         image_topic: Option<String>,
     },
 }
 
-/// How good a recording is.
+/// The score of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct RecordingScore {
-    /// Images with truth from the one on in which the target was chosen.
+    /// Images with a true box or marked as without target, from the image on in which the target was chosen.
     pub images: usize,
-    /// Of those, images that were answered. The others were overtaken and are judged by the answer before them,
-    /// which is what a follower had.
+    /// Of those, images with an answer. The node skipped the others; they are scored with the answer before them, which is
+    /// what a subscriber had at that time.
     pub answered: usize,
-    /// Images answered as lost.
+    /// Images whose answer was the state LOST.
     pub lost: usize,
     /// The measures of one-pass evaluation. Images without the target do not count.
     pub scores: Scores,
 }
 
-/// Why a recording cannot be judged.
+/// Why a recording cannot be scored.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// A bag cannot be read.
     #[error(transparent)]
     Bag(#[from] BagError),
-    /// The file of truth cannot be read.
+    /// The file of true boxes cannot be read.
     #[error(transparent)]
     File(#[from] DatasetError),
-    /// A topic of another type.
+    /// A topic has another type.
     #[error("topic {topic:?} is of type {got}, expected {expected}")]
     Type {
         /// The topic.
@@ -64,62 +65,63 @@ pub enum RecordingError {
         /// The type it should have.
         expected: &'static str,
     },
-    /// A message that is none of its type.
-    #[error("a message on {topic:?}: {error}")]
+    /// A message is malformed.
+    #[error("a message on {topic:?} is malformed")]
     Message {
         /// Its topic.
         topic: String,
-        /// What is wrong with it.
-        error: CdrError,
+        /// The reason.
+        source: CdrError,
     },
-    /// One line per image was expected.
+    /// The file of true boxes does not have one line per image.
     #[error(
         "{path} holds {got} boxes, expected one for each of the {expected} images of {topic:?}"
     )]
     Length {
-        /// The file of truth.
+        /// The file of true boxes.
         path: PathBuf,
-        /// Its lines.
+        /// Number of its lines.
         got: usize,
         /// The topic of the images.
         topic: String,
         /// The number of images.
         expected: usize,
     },
-    /// Images cannot be told apart by their stamps.
+    /// Several images have the same stamp.
     #[error(
-        "{images} images on {topic:?} have {stamps} different stamps; expected one of its own for each, by which answers are \
-         matched with the truth"
+        "{images} images on {topic:?} have {stamps} different stamps; expected a different one for each, because answers are \
+         matched with the truth by stamp"
     )]
     EqualStamps {
         /// The topic of the images or of their truth.
         topic: String,
-        /// How many there are.
+        /// Number of images.
         images: usize,
-        /// Stamps that differ.
+        /// Number of different stamps.
         stamps: usize,
     },
-    /// No answer belongs to an image with truth.
+    /// No answer has the stamp of an image with truth.
     #[error(
         "none of the {answers} answers on {topic:?} has the stamp of one of the {images} images with truth and follows a target"
     )]
     NothingInCommon {
         /// The topic of the answers.
         topic: String,
-        /// How many there are.
+        /// Number of answers.
         answers: usize,
-        /// Images with truth.
+        /// Number of images with truth.
         images: usize,
     },
-    /// The measures cannot be taken.
+    /// The boxes cannot be scored.
     #[error(transparent)]
     Metric(#[from] MetricError),
 }
 
-/// Judges the answers on topic `answer_topic` of the bag `answers` by the truth for the images of the bag `played`.
+/// Scores the answers on the topic `answer_topic` of the bag `answers` with the true boxes of the images in the bag
+/// `played`.
 ///
 /// # Errors
-/// Where a bag or the truth cannot be read, or answers and truth have no image in common.
+/// [`RecordingError`] if a bag or the truth cannot be read, or answers and truth have no image in common.
 pub fn score_recording(
     answers: &Path,
     answer_topic: &str,
@@ -131,7 +133,7 @@ pub fn score_recording(
     read(answers, answer_topic, TrackedTarget::TYPE, |bytes| {
         let target = TrackedTarget::from_cdr(bytes)?;
         if target.state != TargetState::Idle {
-            // The last answer to an image counts: it may have been answered again when the target was chosen.
+            // The last answer to an image counts. An image is answered again when the target is chosen in it.
             given.insert(
                 target.header.stamp,
                 (BoundingBox::from(target.bounding_box), target.state),
@@ -139,7 +141,7 @@ pub fn score_recording(
         }
         Ok(())
     })?;
-    judge(&given, &truth).ok_or_else(|| RecordingError::NothingInCommon {
+    score_answers(&given, &truth).ok_or_else(|| RecordingError::NothingInCommon {
         topic: answer_topic.to_owned(),
         answers: given.len(),
         images: truth.len(),
@@ -149,20 +151,23 @@ pub fn score_recording(
 type Answers = BTreeMap<Stamp, (BoundingBox, TargetState)>;
 type TrueBoxes = BTreeMap<Stamp, Option<BoundingBox>>;
 
-/// `None` where no answer belongs to an image with truth.
-fn judge(given: &Answers, truth: &TrueBoxes) -> Option<Result<RecordingScore, RecordingError>> {
+/// `None` if no answer has the stamp of an image with truth.
+fn score_answers(
+    given: &Answers,
+    truth: &TrueBoxes,
+) -> Option<Result<RecordingScore, RecordingError>> {
     let first = given.keys().find(|stamp| truth.contains_key(stamp))?;
-    let judged: Vec<(&Stamp, &Option<BoundingBox>)> = truth.range(*first..).collect();
-    let answered = judged
+    let images: Vec<(&Stamp, &Option<BoundingBox>)> = truth.range(*first..).collect();
+    let answered = images
         .iter()
         .filter(|(stamp, _)| given.contains_key(stamp))
         .count();
-    let lost = judged
+    let lost = images
         .iter()
         .filter_map(|(stamp, _)| given.get(stamp))
         .filter(|(_, state)| *state == TargetState::Lost)
         .count();
-    let boxes: Vec<BoundingBox> = judged
+    let boxes: Vec<BoundingBox> = images
         .iter()
         .filter_map(|(stamp, _)| given.range(..=**stamp).next_back())
         .map(|(_, (bounding_box, _))| *bounding_box)
@@ -171,14 +176,13 @@ fn judge(given: &Answers, truth: &TrueBoxes) -> Option<Result<RecordingScore, Re
         name: String::new(),
         frames: Vec::new(),
         first_box: boxes.first().copied()?,
-        truth: Some(judged.iter().map(|(_, given)| **given).collect()),
+        truth: Some(images.iter().map(|(_, given)| **given).collect()),
         visible: None,
     };
-    let protocol = Protocol::of(DatasetKind::Simulated);
     Some(
-        frame_errors(&protocol, &boxes, &sequence, None)
+        frame_errors(&SIMULATED.protocol, &boxes, &sequence, None)
             .map(|errors| RecordingScore {
-                images: judged.len(),
+                images: images.len(),
                 answered,
                 lost,
                 scores: Scores::of(&errors),
@@ -251,7 +255,7 @@ fn by_stamp(
     Ok(by_stamp)
 }
 
-/// Gives every message of a topic to `each`.
+/// Calls `each` with every message of a topic.
 fn read(
     path: &Path,
     topic: &str,
@@ -269,9 +273,9 @@ fn read(
     }
     let mut messages = bag.messages(&[topic])?;
     while let Some(message) = messages.next_message() {
-        each(message.data).map_err(|error| RecordingError::Message {
+        each(message.data).map_err(|source| RecordingError::Message {
             topic: topic.to_owned(),
-            error,
+            source,
         })?;
     }
     Ok(())
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn images_of_one_stamp_are_refused() {
+    fn refuses_images_with_the_same_stamp() {
         let boxes = |stamps: [i32; 3]| {
             let boxes = stamps.map(|frame| (stamp(frame), None));
             by_stamp("/image".to_owned(), boxes.to_vec())
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn overtaken_images_are_judged_by_the_answer_before_them() {
+    fn scores_skipped_images_with_the_answer_before_them() {
         // The target moves 10 pixels an image and is 10 wide: the box of one image before misses it.
         let at = |frame: i32| BoundingBox::new(f64::from(frame) * 10.0, 0.0, 10.0, 10.0);
         let truth: TrueBoxes = (0..6)
@@ -313,12 +317,12 @@ mod tests {
         let mut given: Answers = [1, 2, 4].map(answer).into();
         given.insert(stamp(5), (at(5), TargetState::Lost));
         given.insert(stamp(77), (at(7), TargetState::Tracking));
-        let score = judge(&given, &truth).unwrap().unwrap();
+        let score = score_answers(&given, &truth).unwrap().unwrap();
         assert_eq!((score.images, score.answered, score.lost), (5, 4, 1));
-        // Images 1 to 4 hold the target; 3 was overtaken.
+        // Images 1 to 4 show the target; image 3 was skipped.
         assert!((score.scores.ao - 0.75).abs() < 1e-12, "{score:?}");
         assert!((score.scores.sr_50 - 0.75).abs() < 1e-12, "{score:?}");
-        assert!(judge(&Answers::new(), &truth).is_none());
-        assert!(judge(&[answer(9)].into(), &truth).is_none());
+        assert!(score_answers(&Answers::new(), &truth).is_none());
+        assert!(score_answers(&[answer(9)].into(), &truth).is_none());
     }
 }

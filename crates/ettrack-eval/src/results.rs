@@ -1,42 +1,42 @@
-//! What a run leaves per sequence, in text files that the benchmarks' own tools read.
+//! The result files of a run, one set per sequence, as text that the benchmarks' own tools can read.
 //!
 //! ```text
 //! OUTPUT/boxes/NAME.txt        x,y,width,height per frame, in the benchmark's own pixel convention
 //! OUTPUT/times/NAME_time.txt   seconds per frame, the first is the initialisation
 //! OUTPUT/confidence/NAME.txt   confidence,state per frame
-//! OUTPUT/done/NAME.json        written last: what made these files
+//! OUTPUT/done/NAME.json        written last: marks the other files as complete, and holds the fingerprint of the run
 //! ```
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::dataset::{DatasetError, DatasetKind, parse_boxes, read_numbers};
+use super::dataset::{Dataset, DatasetError, parse_boxes, read_numbers};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::TrackState;
 use ettrack_files::{OutputError, write_file};
 
-/// One sequence tracked from its first box on. All vectors have one entry per frame, the first included.
+/// The result of one sequence. All vectors have one entry per frame, including the first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SequenceResult {
     /// 0-based boxes.
     pub boxes: Vec<BoundingBox>,
     /// 0..=1; 1 for the first frame.
     pub confidence: Vec<f32>,
-    /// Tracking or lost.
+    /// State per frame.
     pub states: Vec<TrackState>,
-    /// Seconds the tracker took, without reading the image; the first is the initialisation.
+    /// Seconds that the tracker took, without reading the image. The first is the initialisation.
     pub seconds: Vec<f64>,
 }
 
 impl SequenceResult {
-    /// Updates per second of tracker time; 0 where nothing was measured.
+    /// Updates per second of tracker time; 0 if nothing was measured.
     pub fn frames_per_second(&self) -> f64 {
         frames_per_second(&self.seconds)
     }
 }
 
-/// Updates per second, the initialisation left out; 0 where nothing was measured.
+/// Updates per second without the initialisation; 0 if nothing was measured.
 pub fn frames_per_second(seconds: &[f64]) -> f64 {
     let updates = seconds.get(1..).unwrap_or_default();
     let total: f64 = updates.iter().sum();
@@ -47,7 +47,7 @@ pub fn frames_per_second(seconds: &[f64]) -> f64 {
     }
 }
 
-/// How other tools lay out their result files.
+/// The layouts of result files of other tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextLayout {
     /// pysot and the got10k toolkit's OTB experiments: `NAME.txt`, commas.
@@ -58,26 +58,27 @@ pub enum TextLayout {
     Got10k,
 }
 
-/// What ties a finished sequence to what made it.
+/// Marks a sequence as finished.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Done {
+    /// Hash of the model, the settings, the frames and the first box.
     fingerprint: String,
     frames: usize,
 }
 
-/// The files of one run.
+/// The folder of result files of one run.
 #[derive(Debug, Clone)]
 pub struct ResultFolder {
     root: PathBuf,
-    kind: DatasetKind,
+    dataset: &'static Dataset,
 }
 
 impl ResultFolder {
-    /// The results of `kind` below `root`; nothing is touched yet.
-    pub fn new(root: impl Into<PathBuf>, kind: DatasetKind) -> Self {
+    /// The results of a data set below `root`. Nothing is read or written yet.
+    pub fn new(root: impl Into<PathBuf>, dataset: &'static Dataset) -> Self {
         Self {
             root: root.into(),
-            kind,
+            dataset,
         }
     }
 
@@ -102,7 +103,10 @@ impl ResultFolder {
         self.root.join("done").join(format!("{name}.json"))
     }
 
-    /// Takes back that a sequence is finished.
+    /// Removes the mark that a sequence is finished.
+    ///
+    /// # Errors
+    /// [`OutputError`] if the mark exists and cannot be removed.
     pub fn forget(&self, name: &str) -> Result<(), OutputError> {
         let path = self.done(name);
         match fs::remove_file(&path) {
@@ -113,19 +117,22 @@ impl ResultFolder {
         }
     }
 
-    /// Writes one sequence; it counts as finished only when all files stand.
+    /// Writes the files of one sequence. It counts as finished only after all of them are written.
+    ///
+    /// # Errors
+    /// [`OutputError`] if a file cannot be written.
     pub fn write(
         &self,
         name: &str,
         fingerprint: &str,
         result: &SequenceResult,
     ) -> Result<(), OutputError> {
-        // An older mark must not vouch for half of the new files.
+        // Otherwise an older mark would stay valid while only some of the files are new.
         self.forget(name)?;
         let done = self.done(name);
         write_file(
             &self.boxes(name),
-            boxes_text(&result.boxes, self.kind.first_pixel(), ",", 4),
+            boxes_text(&result.boxes, self.dataset.first_pixel, ",", 4),
         )?;
         write_file(&self.times(name), times_text(&result.seconds))?;
         let mut confidence = String::new();
@@ -149,13 +156,13 @@ impl ResultFolder {
         write_file(&done, mark)
     }
 
-    /// The sequence as an earlier run left it, if that run had the same fingerprint and all files are whole.
+    /// The result of an earlier run with the same fingerprint; `None` if there is none or its files are not complete.
     pub fn finished(&self, name: &str, fingerprint: &str) -> Option<SequenceResult> {
         let mark: Done = serde_json::from_slice(&fs::read(self.done(name)).ok()?).ok()?;
         if mark.fingerprint != fingerprint {
             return None;
         }
-        let first_pixel = self.kind.first_pixel();
+        let first_pixel = self.dataset.first_pixel;
         let boxes: Vec<_> = parse_boxes(&self.boxes(name))
             .ok()?
             .into_iter()
@@ -173,10 +180,10 @@ impl ResultFolder {
                 _ => return None,
             });
         }
-        let whole = [boxes.len(), seconds.len(), confidence.len()]
+        let complete = [boxes.len(), seconds.len(), confidence.len()]
             .iter()
             .all(|length| *length == mark.frames);
-        whole.then_some(SequenceResult {
+        complete.then_some(SequenceResult {
             boxes,
             confidence,
             states,
@@ -189,7 +196,7 @@ fn from_row([x, y, width, height]: [f64; 4], first_pixel: f64) -> BoundingBox {
     BoundingBox::new(x - first_pixel, y - first_pixel, width, height)
 }
 
-/// One line per box.
+/// Boxes as text, one per line.
 pub(super) fn boxes_text(
     boxes: &[BoundingBox],
     first_pixel: f64,
@@ -206,7 +213,7 @@ pub(super) fn boxes_text(
     text
 }
 
-/// One line per frame, seconds.
+/// Seconds as text, one per line.
 pub(super) fn times_text(seconds: &[f64]) -> String {
     seconds
         .iter()
@@ -214,17 +221,20 @@ pub(super) fn times_text(seconds: &[f64]) -> String {
         .collect()
 }
 
-/// Writes results once more in the layout of another tool, below `folder`.
+/// Writes a result in the layout of another tool, below `folder`.
+///
+/// # Errors
+/// [`OutputError`] if a file cannot be written.
 pub fn write_layout(
     folder: &Path,
-    kind: DatasetKind,
+    dataset: &Dataset,
     layout: TextLayout,
     name: &str,
     result: &SequenceResult,
 ) -> Result<(), OutputError> {
     let times = times_text(&result.seconds);
     let boxes =
-        |separator, decimals| boxes_text(&result.boxes, kind.first_pixel(), separator, decimals);
+        |separator, decimals| boxes_text(&result.boxes, dataset.first_pixel, separator, decimals);
     match layout {
         TextLayout::Pysot => write_file(&folder.join(format!("{name}.txt")), boxes(",", 4)),
         TextLayout::Pytracking => {
@@ -239,35 +249,43 @@ pub fn write_layout(
     }
 }
 
-/// Boxes (0-based) of a sequence in somebody's result folder, in any of the layouts of [`TextLayout`] or as a run
-/// of this program leaves them; `None` where there are none.
+/// Reads the boxes of a sequence (0-based) from a folder of results in one of the layouts of [`TextLayout`] or of this
+/// program; `None` if there are none.
+///
+/// # Errors
+/// [`DatasetError`] if the file cannot be read or is malformed.
 pub fn find_boxes(
     folder: &Path,
-    kind: DatasetKind,
+    dataset: &Dataset,
     name: &str,
 ) -> Result<Option<Vec<BoundingBox>>, DatasetError> {
-    // pytracking writes an underscore where others write a dash for OTB's second targets.
-    let other_name = name.replace('-', "_");
     let candidates = [
         folder.join("boxes").join(format!("{name}.txt")),
         folder.join(format!("{name}.txt")),
         folder.join(name).join(format!("{name}_001.txt")),
-        folder.join(format!("{other_name}.txt")),
-        folder.join(format!("nfs_{name}.txt")),
     ];
-    let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+    let other_names = dataset.result_names.iter().map(|other| other(name));
+    let others = other_names.map(|other| folder.join(format!("{other}.txt")));
+    let found = candidates
+        .into_iter()
+        .chain(others)
+        .find(|path| path.is_file());
+    let Some(path) = found else {
         return Ok(None);
     };
-    let rows = parse_boxes(path)?;
+    let rows = parse_boxes(&path)?;
     Ok(Some(
         rows.into_iter()
-            .map(|row| from_row(row, kind.first_pixel()))
+            .map(|row| from_row(row, dataset.first_pixel))
             .collect(),
     ))
 }
 
-/// Seconds per frame of a sequence in somebody's result folder, where the layouts of [`find_boxes`] have them; the first is
-/// the initialisation. None where there is no such file.
+/// Reads the seconds per frame of a sequence from a folder of results in one of the layouts of [`find_boxes`]. The first is
+/// the initialisation. Empty if there is no such file.
+///
+/// # Errors
+/// [`DatasetError`] if the file cannot be read or is malformed.
 pub fn find_seconds(folder: &Path, name: &str) -> Result<Vec<f64>, DatasetError> {
     let file = format!("{name}_time.txt");
     let candidates = [folder.join("times"), folder.to_owned(), folder.join(name)];
@@ -281,6 +299,7 @@ pub fn find_seconds(folder: &Path, name: &str) -> Result<Vec<f64>, DatasetError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::OTB100;
 
     fn result() -> SequenceResult {
         SequenceResult {
@@ -295,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_only_with_its_fingerprint() {
+    fn a_result_is_read_back_only_with_its_fingerprint() {
         let folder = tempfile::tempdir().unwrap();
-        let results = ResultFolder::new(folder.path(), DatasetKind::Otb100);
+        let results = ResultFolder::new(folder.path(), &OTB100);
         results.write("Deer", "abc", &result()).unwrap();
         let seconds = find_seconds(folder.path(), "Deer").unwrap();
         assert_eq!(seconds, result().seconds);
@@ -307,36 +326,36 @@ mod tests {
         // OTB counts pixels from 1.
         let text = fs::read_to_string(folder.path().join("boxes/Deer.txt")).unwrap();
         assert_eq!(text.lines().next(), Some("11.0000,21.0000,30.0000,40.0000"));
-        // A file that lost its end is not taken for a result.
+        // A file with missing lines is not used.
         fs::write(folder.path().join("boxes/Deer.txt"), "11,21,30,40\n").unwrap();
         assert_eq!(results.finished("Deer", "abc"), None);
     }
 
     #[test]
-    fn every_layout_is_found_again() {
+    fn finds_the_boxes_of_each_layout() {
         for layout in [
             TextLayout::Pysot,
             TextLayout::Pytracking,
             TextLayout::Got10k,
         ] {
             let folder = tempfile::tempdir().unwrap();
-            let kind = DatasetKind::Otb100;
-            write_layout(folder.path(), kind, layout, "Jogging-1", &result()).unwrap();
-            let boxes = find_boxes(folder.path(), kind, "Jogging-1").unwrap();
+            let dataset = &OTB100;
+            write_layout(folder.path(), dataset, layout, "Jogging-1", &result()).unwrap();
+            let boxes = find_boxes(folder.path(), dataset, "Jogging-1").unwrap();
             assert_eq!(boxes, Some(result().boxes), "{layout:?}");
-            assert_eq!(find_boxes(folder.path(), kind, "Deer").unwrap(), None);
+            assert_eq!(find_boxes(folder.path(), dataset, "Deer").unwrap(), None);
             let seconds = find_seconds(folder.path(), "Jogging-1").unwrap();
             let timed = layout != TextLayout::Pysot;
             assert_eq!(seconds, if timed { vec![0.5, 0.004] } else { vec![] });
         }
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("Jogging_2.txt"), "1\t2\t3\t4\n").unwrap();
-        let boxes = find_boxes(folder.path(), DatasetKind::Otb100, "Jogging-2").unwrap();
+        let boxes = find_boxes(folder.path(), &OTB100, "Jogging-2").unwrap();
         assert_eq!(boxes, Some(vec![BoundingBox::new(0.0, 1.0, 3.0, 4.0)]));
     }
 
     #[test]
-    fn speed_leaves_out_the_initialisation() {
+    fn speed_does_not_count_the_initialisation() {
         assert_eq!(frames_per_second(&[9.0, 0.5, 0.5]), 2.0);
         assert_eq!(frames_per_second(&[9.0]), 0.0);
     }

@@ -1,5 +1,5 @@
-//! Running a tracker over sequences: several at a time, resuming where an earlier run stopped, going on after a
-//! broken sequence.
+//! Runs a tracker over sequences: several at the same time, without those that an earlier run finished. A broken sequence
+//! does not stop the others.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,10 +14,10 @@ use ettrack::tracker::{SingleObjectTracker, TrackError, TrackState};
 use ettrack_files::OutputError;
 use ettrack_media::source::{FolderSource, FrameSource, SourceError};
 
-/// Any error a maker of trackers may have.
+/// An error of a function that makes trackers.
 pub type MakerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes one tracker per worker thread.
+/// A function that makes one tracker per worker thread.
 pub type TrackerMaker<'a> =
     dyn Fn() -> Result<Box<dyn SingleObjectTracker>, MakerError> + Sync + 'a;
 
@@ -30,69 +30,69 @@ pub enum RunError {
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] SourceError),
-    /// Decoded pixels do not form a frame.
-    #[error("{name}: {source}")]
+    /// The decoded pixels do not form a frame.
+    #[error("{name} cannot be used")]
     Frame {
         /// The image.
         name: String,
-        /// What is wrong.
+        /// The reason.
         source: FrameError,
     },
     /// The tracker refused a frame.
-    #[error("{name}: {source}")]
+    #[error("cannot track in {name}")]
     Track {
         /// The image.
         name: String,
         /// The tracker's reason.
         source: Box<TrackError>,
     },
-    /// A worker has no tracker.
-    #[error("no tracker for this worker: {0}")]
-    Maker(String),
+    /// The tracker of a worker thread cannot be made.
+    #[error("cannot make a tracker for a worker thread")]
+    Maker(#[source] MakerError),
     /// Results cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
 }
 
-/// What becomes of one sequence.
+/// What a run gives for one sequence.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its name.
+    /// Name of the sequence or run.
     pub name: String,
-    /// Its frames and truth, where they could be read.
+    /// Its frames and truth; `None` if they cannot be read.
     pub sequence: Option<Sequence>,
-    /// Boxes and times, or why there are none.
+    /// Boxes and times, or the reason why there are none.
     pub result: Result<SequenceResult, RunError>,
-    /// Whether the result is an earlier run's.
+    /// Whether the result is from an earlier run.
     pub resumed: bool,
 }
 
-/// What happens during a run, for a progress bar. Called from the worker threads.
+/// A step of a run, for a progress bar. It is reported from the worker threads.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress<'a> {
-    /// A worker begins a sequence of that many frames.
+    /// A worker thread starts a sequence.
     Started {
-        /// Its name.
+        /// Name of the sequence or run.
         name: &'a str,
-        /// Its frames.
+        /// Number of frames.
         frames: usize,
     },
-    /// One more frame is tracked.
+    /// A frame was tracked.
     Frame,
-    /// A sequence is through, or refused.
+    /// A sequence was finished, or it failed.
     Ended {
-        /// Its name.
+        /// Name of the sequence or run.
         name: &'a str,
-        /// Whether an earlier run had done it.
+        /// Whether the result is from an earlier run.
         resumed: bool,
         /// Whether there is a result.
         succeeded: bool,
     },
 }
 
-/// Tracks every sequence from its first box, `jobs` at a time, and writes each when done. Outcomes come in the
-/// order of `entries`. A sequence that `results` holds already, made by the same `fingerprint` (model and settings)
-/// from the same frames and first box, is not run again.
+/// Tracks each sequence from its first box, `jobs` at the same time, and writes each result when it is finished. Outcomes
+/// are returned in the order of `entries`. A sequence whose result is in `results` already, with the same `fingerprint`
+/// (model and settings), frames and first box, is not run again.
 pub fn run(
     entries: &[SequenceEntry],
     make_tracker: &TrackerMaker<'_>,
@@ -107,7 +107,7 @@ pub fn run(
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                // A worker that only finds finished sequences needs no tracker.
+                // The tracker is made for the first sequence that is not finished yet.
                 let mut tracker = None;
                 while let Some((index, entry)) = {
                     let index = next.fetch_add(1, Ordering::Relaxed);
@@ -174,7 +174,7 @@ fn one(
         Some(tracker) => tracker,
         none => match make_tracker() {
             Ok(made) => none.insert(made),
-            Err(error) => return failed(Some(sequence), RunError::Maker(error.to_string())),
+            Err(error) => return failed(Some(sequence), RunError::Maker(error)),
         },
     };
     let result =
@@ -190,7 +190,7 @@ fn one(
     }
 }
 
-/// What a result depends on beside model and settings: which frames, which box.
+/// Hash of everything that a result depends on: model and settings, frames, first box.
 fn sequence_fingerprint(fingerprint: &str, sequence: &Sequence) -> String {
     let mut hash = Sha256::new();
     hash.update(fingerprint);
@@ -210,7 +210,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One-pass: the tracker gets the first box and is never helped again. Reading images is not part of the times.
+/// Tracks one sequence: the tracker gets the first box and no other. The times do not include reading images.
+///
+/// # Errors
+/// [`RunError`] if an image cannot be read or the tracker refuses a frame.
 pub fn track(
     tracker: &mut dyn SingleObjectTracker,
     sequence: &Sequence,
@@ -252,13 +255,14 @@ pub fn track(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{DatasetKind, DatasetOptions, list};
+    use crate::dataset::{DatasetOptions, OTB100, list};
+    use ettrack::error_chain;
     use ettrack::frame::Frame;
     use ettrack::geometry::BoundingBox;
     use ettrack::tracker::{StageTimings, Track};
     use std::path::Path;
 
-    /// Stays where it was put, one pixel further a frame, and counts what it did.
+    /// A tracker whose box moves by one pixel per frame. It counts its updates.
     struct Drifter<'a> {
         at: BoundingBox,
         updates: &'a AtomicUsize,
@@ -302,7 +306,7 @@ mod tests {
     ) -> (Vec<Outcome>, usize) {
         // Trackers outlive the call's borrow, so the count is leaked: some bytes a test.
         let updates: &'static AtomicUsize = Box::leak(Box::default());
-        let entries = list(DatasetKind::Otb100, root, DatasetOptions::default(), &[]).unwrap();
+        let entries = list(&OTB100, root, DatasetOptions::default(), &[]).unwrap();
         let outcomes = run(
             &entries,
             &|| {
@@ -320,10 +324,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_after_a_broken_sequence_and_resumes_where_it_stopped() {
+    fn a_run_continues_after_a_broken_sequence_and_is_resumed() {
         let root = tempfile::tempdir().unwrap();
         let output = tempfile::tempdir().unwrap();
-        let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+        let results = ResultFolder::new(output.path(), &OTB100);
         for (name, frames) in [("A", 3), ("B", 4), ("C", 5)] {
             otb_sequence(root.path(), name, frames);
         }
@@ -338,23 +342,23 @@ mod tests {
             .collect();
         assert_eq!(names, ["A", "B", "C"]);
         assert!(outcomes[0].result.is_ok() && outcomes[2].result.is_ok());
-        let error = outcomes[1].result.as_ref().unwrap_err().to_string();
+        let error = error_chain(outcomes[1].result.as_ref().unwrap_err());
         assert!(error.contains("0003.png"), "{error}");
         assert!(!output.path().join("boxes/B.txt").exists());
-        // 0-based inside, and the first frame's box is the given one.
+        // Boxes are 0-based in the program, and the first is the given one.
         let boxes = &outcomes[0].result.as_ref().unwrap().boxes;
         assert_eq!(boxes[0], BoundingBox::new(4.0, 5.0, 7.0, 8.0));
         assert_eq!(boxes[2].x, 6.0);
         assert_eq!(updates, 2 + 1 + 4);
 
-        // Repaired: only what was missing runs.
+        // After the repair only the missing sequence is run.
         std::fs::write(&broken, whole).unwrap();
         let (outcomes, updates) = run_all(root.path(), &results, "model 1", 1);
         assert_eq!(updates, 3);
         let resumed: Vec<_> = outcomes.iter().map(|outcome| outcome.resumed).collect();
         assert_eq!(resumed, [true, false, true]);
 
-        // Another model, or another first box, is another run.
+        // With another model or another first box a sequence is run again.
         let (_, updates) = run_all(root.path(), &results, "model 2", 1);
         assert_eq!(updates, 2 + 3 + 4);
         std::fs::write(
@@ -374,7 +378,7 @@ mod tests {
         }
         let boxes = |jobs| -> Vec<_> {
             let output = tempfile::tempdir().unwrap();
-            let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+            let results = ResultFolder::new(output.path(), &OTB100);
             let (outcomes, _) = run_all(root.path(), &results, "m", jobs);
             outcomes
                 .into_iter()
@@ -385,18 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_tracker_says_why() {
+    fn reports_why_a_tracker_cannot_be_made() {
         let root = tempfile::tempdir().unwrap();
         let output = tempfile::tempdir().unwrap();
         otb_sequence(root.path(), "A", 2);
-        let entries = list(
-            DatasetKind::Otb100,
-            root.path(),
-            DatasetOptions::default(),
-            &[],
-        )
-        .unwrap();
-        let results = ResultFolder::new(output.path(), DatasetKind::Otb100);
+        let entries = list(&OTB100, root.path(), DatasetOptions::default(), &[]).unwrap();
+        let results = ResultFolder::new(output.path(), &OTB100);
         let outcomes = run(
             &entries,
             &|| Err("no library".into()),
@@ -405,7 +403,7 @@ mod tests {
             1,
             &|_| {},
         );
-        let error = outcomes[0].result.as_ref().unwrap_err().to_string();
+        let error = error_chain(outcomes[0].result.as_ref().unwrap_err());
         assert!(error.contains("no library"), "{error}");
     }
 }

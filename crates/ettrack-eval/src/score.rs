@@ -1,32 +1,35 @@
-//! From boxes to numbers: one tracker on one benchmark, and `summary.json`.
+//! Scores the boxes of a tracker on a data set, and makes `summary.json`.
 
 use std::collections::BTreeMap;
 
-use super::dataset::{DatasetKind, Evaluation, Sequence};
+use super::dataset::{Dataset, Evaluation, Sequence};
 use super::metrics::{
     Curves, FrameErrors, MetricError, Protocol, Scores, frame_errors, mean, total,
 };
 use super::results::frames_per_second;
 use ettrack::geometry::BoundingBox;
 
-/// One sequence of one tracker, scored.
+/// The score of one tracker on one sequence or run.
 #[derive(Debug, Clone)]
 pub struct SequenceScore {
-    /// Its name.
+    /// Name of the sequence or run.
     pub name: String,
-    /// Its frames.
+    /// Number of frames.
     pub frames: usize,
-    /// 0-based, as the tracker gave them.
+    /// The tracker's boxes, 0-based, one per frame.
     pub boxes: Vec<BoundingBox>,
-    /// 0..=1 per frame; empty where unknown.
+    /// Confidence per frame, 0..=1; empty if unknown.
     pub confidence: Vec<f32>,
-    /// Updates per second of tracker time; `None` where unknown.
+    /// Updates per second of tracker time; `None` if unknown.
     pub fps: Option<f64>,
-    /// Numbers and what they were made of; `None` where the truth is not published.
+    /// Measures, and the errors per frame they come from; `None` if the truth is not published.
     pub scored: Option<(Scores, FrameErrors)>,
 }
 
-/// Scores one sequence. `image_size` is asked for only where the protocol clips at the image's border.
+/// Scores one sequence. `image_size` is called only if the protocol clips boxes at the image's border.
+///
+/// # Errors
+/// [`MetricError`] if the boxes cannot be scored.
 pub fn score_sequence(
     protocol: &Protocol,
     sequence: &Sequence,
@@ -58,19 +61,19 @@ pub fn score_sequence(
     })
 }
 
-/// One tracker on the whole benchmark.
+/// The scores of one tracker on a whole data set.
 #[derive(Debug, Clone)]
 pub struct TrackerScore {
-    /// What it is called in tables and plots.
+    /// Name in tables and plots.
     pub label: String,
-    /// In the order of the benchmark.
+    /// The scores of its sequences or runs, in the order of the data set.
     pub sequences: Vec<SequenceScore>,
-    /// The benchmark's numbers; `None` where no truth is published.
+    /// Measures and curves of the whole data set; `None` if no truth is published.
     pub total: Option<(Scores, Curves)>,
 }
 
 impl TrackerScore {
-    /// Puts sequences together by the benchmark's protocol; a sequence's runs count as one.
+    /// Combines sequences by the benchmark's protocol. The runs of a sequence count as one sequence.
     pub fn new(
         label: String,
         protocol: &Protocol,
@@ -88,25 +91,25 @@ impl TrackerScore {
         }
     }
 
-    /// Mean of the sequences' speeds; `None` where none is known.
+    /// Mean speed of the sequences, updates per second; `None` if none is known.
     pub fn fps(&self) -> Option<f64> {
         mean_speed(&self.sequences)
     }
 
-    /// A row for each sequence, in the order of the benchmark: all frames of its runs together.
+    /// A row for each sequence in the order of the data set, over all frames of its runs.
     pub fn rows(&self, evaluation: Evaluation) -> Vec<(String, SummaryRow)> {
         by_sequence(&self.sequences, evaluation)
             .map(|(name, runs)| (name.to_owned(), SummaryRow::of(runs)))
             .collect()
     }
 
-    /// A sequence by its name.
+    /// The score of the sequence or run of this name.
     pub fn sequence(&self, name: &str) -> Option<&SequenceScore> {
         self.sequences.iter().find(|one| one.name == name)
     }
 }
 
-/// The runs of each sequence, which follow each other.
+/// The runs of each sequence. The runs of a sequence are neighbours in the list.
 fn by_sequence(
     scores: &[SequenceScore],
     evaluation: Evaluation,
@@ -116,7 +119,7 @@ fn by_sequence(
         .map(move |runs| (evaluation.sequence_of(&runs[0].name), runs))
 }
 
-/// The frames of all runs, as OTB's toolkit counts them; `None` where the truth is not published.
+/// The frames of all runs, as OTB's toolkit counts them; `None` if the truth is not published.
 fn pooled(runs: &[SequenceScore]) -> Option<FrameErrors> {
     let mut scored = runs.iter().filter_map(|one| one.scored.as_ref()).peekable();
     scored.peek()?;
@@ -128,22 +131,22 @@ fn mean_speed(runs: &[SequenceScore]) -> Option<f64> {
     (!speeds.is_empty()).then(|| mean(speeds.into_iter()))
 }
 
-/// A row of `summary.json`. Numbers that cannot be known (no published truth, no times) are left out.
+/// A row of `summary.json`. Unknown values (no published truth, no times) are left out.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SummaryRow {
     /// The measures.
     #[serde(flatten)]
     pub scores: Option<Scores>,
-    /// Updates per second of tracker time: image reading is not counted, and with several jobs at a time or a busy
-    /// machine it is no measure of speed.
+    /// Updates per second of tracker time, without reading images. It does not measure the speed if several jobs ran at the
+    /// same time or the machine was busy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
-    /// Frames, the first included.
+    /// Number of frames, including the first.
     pub frames: usize,
 }
 
 impl SummaryRow {
-    /// The frames of all runs together.
+    /// The row of a sequence's runs, over all their frames.
     fn of(runs: &[SequenceScore]) -> Self {
         Self {
             scores: pooled(runs).map(|errors| Scores::of(&errors)),
@@ -156,35 +159,35 @@ impl SummaryRow {
 /// The content of `summary.json`.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Summary {
-    /// The benchmark.
+    /// Name of the data set.
     pub dataset: String,
     /// `ope`, `tre` or `sre`.
     pub evaluation: String,
-    /// What was evaluated.
+    /// Name of the tracker.
     pub tracker: String,
     /// Version of this program.
     pub ettrack_version: String,
-    /// What made the boxes: model checksum, options.
+    /// Model checksum and options that gave the boxes.
     pub settings: serde_json::Value,
     /// Over all sequences.
     pub mean: SummaryRow,
-    /// By name; each all frames of its runs.
+    /// Rows by sequence, over all frames of its runs.
     pub sequences: BTreeMap<String, SummaryRow>,
-    /// Sequences without a result, and why.
+    /// Sequences without a result, and the reasons.
     pub failed: BTreeMap<String, String>,
 }
 
 impl Summary {
-    /// From a scored tracker.
+    /// The summary of a scored tracker.
     pub fn new(
-        kind: DatasetKind,
+        dataset: &Dataset,
         evaluation: Evaluation,
         score: &TrackerScore,
         settings: serde_json::Value,
         failed: &[(String, String)],
     ) -> Self {
         Self {
-            dataset: kind.name().to_owned(),
+            dataset: dataset.name.to_owned(),
             evaluation: evaluation.name().to_owned(),
             tracker: score.label.clone(),
             ettrack_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -203,6 +206,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::OTB100;
 
     #[test]
     fn the_summary_has_the_documented_keys() {
@@ -214,7 +218,7 @@ mod tests {
             truth: Some(vec![Some(target); 2]),
             visible: None,
         };
-        let protocol = Protocol::of(DatasetKind::Otb100);
+        let protocol = Protocol::OTB;
         let one = score_sequence(
             &protocol,
             &sequence,
@@ -236,7 +240,7 @@ mod tests {
             vec![one, two],
         );
         let summary = Summary::new(
-            DatasetKind::Otb100,
+            &OTB100,
             Evaluation::OnePass,
             &score,
             serde_json::json!({}),
@@ -263,9 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_of_all_frames_of_a_sequences_runs() {
+    fn a_row_covers_all_frames_of_a_sequences_runs() {
         let target = BoundingBox::new(0.0, 0.0, 10.0, 10.0);
-        let protocol = Protocol::of(DatasetKind::Otb100);
+        let protocol = Protocol::OTB;
         let run = |name: &str, frames: usize, answer: BoundingBox| {
             let sequence = Sequence {
                 name: name.to_owned(),

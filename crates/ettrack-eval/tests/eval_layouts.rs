@@ -1,4 +1,4 @@
-//! Every benchmark's folder layout and truth format, in miniature.
+//! Reads a small folder in the layout of each data set.
 
 #![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ettrack::geometry::BoundingBox;
 use ettrack_eval::dataset::{
-    DatasetError, DatasetKind, DatasetOptions, NfsRate, Sequence, Subset, list,
+    self, DATASETS, Dataset, DatasetError, DatasetOptions, NfsRate, Sequence, SequenceEntry, Subset,
 };
 
 fn write(path: &Path, text: &str) {
@@ -15,23 +15,32 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Files that are listed but never decoded.
+/// Makes empty files, which are listed but not decoded.
 fn images(folder: &Path, digits: usize, numbers: std::ops::RangeInclusive<u32>) {
     for number in numbers {
         write(&folder.join(format!("{number:0digits$}.jpg")), "");
     }
 }
 
-fn load(kind: DatasetKind, root: &Path) -> Vec<Result<Sequence, DatasetError>> {
-    load_with(kind, root, DatasetOptions::default())
+fn list(
+    name: &str,
+    root: &Path,
+    options: DatasetOptions,
+    names: &[String],
+) -> Result<Vec<SequenceEntry>, DatasetError> {
+    dataset::list(Dataset::find(name).unwrap(), root, options, names)
+}
+
+fn load(name: &str, root: &Path) -> Vec<Result<Sequence, DatasetError>> {
+    load_with(name, root, DatasetOptions::default())
 }
 
 fn load_with(
-    kind: DatasetKind,
+    name: &str,
     root: &Path,
     options: DatasetOptions,
 ) -> Vec<Result<Sequence, DatasetError>> {
-    list(kind, root, options, &[])
+    list(name, root, options, &[])
         .unwrap()
         .iter()
         .map(|entry| entry.load())
@@ -50,7 +59,7 @@ fn bb(x: f64, y: f64, width: f64, height: f64) -> BoundingBox {
 }
 
 #[test]
-fn otb_with_two_targets_parts_and_an_empty_truth() {
+fn reads_otb_with_two_targets_parts_of_folders_and_an_empty_truth() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     images(&root.join("Jogging/img"), 4, 1..=2);
@@ -78,14 +87,14 @@ fn otb_with_two_targets_parts_and_an_empty_truth() {
         &root.join("Tiger1/groundtruth_rect.txt"),
         "1,1,5,5\n1,1,5,5\n1,1,5,5\n1,1,5,5\n1,1,5,5\n9,9,5,5\n8,8,5,5\n7,7,5,5\n",
     );
-    // Ten digits of difference: numbers in names count, not letters.
+    // 9 comes before 10: the order of names is that of their numbers.
     images(&root.join("Board/img"), 5, 9..=11);
     write(
         &root.join("Board/groundtruth_rect.txt"),
         "1,1,5,5\n1,1,5,5\n1,1,5,5\n",
     );
 
-    let sequences = load(DatasetKind::Otb100, root);
+    let sequences = load("otb100", root);
     assert_eq!(
         names(&sequences),
         [
@@ -118,7 +127,7 @@ fn otb_with_two_targets_parts_and_an_empty_truth() {
 }
 
 #[test]
-fn uav123_parts_of_a_folder_at_both_rates() {
+fn reads_uav123_at_both_rates_and_parts_of_a_folder() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     images(&root.join("data_seq/UAV123_10fps/bird1"), 6, 1..=300);
@@ -131,7 +140,7 @@ fn uav123_parts_of_a_folder_at_both_rates() {
         &root.join("anno/UAV123_10fps/bike1.txt"),
         "10,20,3,4\nNaN,NaN,NaN,NaN\n",
     );
-    let ten = load(DatasetKind::Uav123TenFps, root);
+    let ten = load("uav123_10fps", root);
     assert_eq!(names(&ten), ["bike1", "bird1_1"]);
     let bird = ten[1].as_ref().unwrap();
     assert_eq!(
@@ -141,21 +150,21 @@ fn uav123_parts_of_a_folder_at_both_rates() {
     let bike = ten[0].as_ref().unwrap();
     assert_eq!(bike.truth.as_ref().unwrap()[1], None);
 
-    // The published archive's outer folder, and the other rate's numbers.
+    // The published archive has an outer folder; the other rate has other numbers.
     let outer = root.join("outer");
     images(&outer.join("UAV123/data_seq/UAV123/bird1"), 6, 770..=1480);
     write(
         &outer.join("UAV123/anno/UAV123/bird1_2.txt"),
         &"10,20,3,4\n".repeat(1477 - 775 + 1),
     );
-    let thirty = load(DatasetKind::Uav123, &outer);
+    let thirty = load("uav123", &outer);
     let bird = thirty[0].as_ref().unwrap();
     assert!(bird.frames[0].ends_with("000775.jpg"));
     assert_eq!(bird.frames.len(), 703);
 }
 
 #[test]
-fn nfs_in_both_layouts_and_rates() {
+fn reads_nfs_in_both_layouts_and_rates() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let row = |x: u32| format!("0 {x} 20 {} 60 {x} 0 0 0 \"ball\"\n", x + 30);
@@ -164,7 +173,7 @@ fn nfs_in_both_layouts_and_rates() {
         images(&root.join("ball").join(rate).join("ball"), 5, 1..=frames);
         write(&root.join("ball").join(rate).join("ball.txt"), &rows);
     }
-    let slow = load(DatasetKind::Nfs, root);
+    let slow = load("nfs", root);
     let slow = slow[0].as_ref().unwrap();
     assert_eq!(slow.frames.len(), 3);
     let truth = slow.truth.as_ref().unwrap();
@@ -173,7 +182,7 @@ fn nfs_in_both_layouts_and_rates() {
         nfs_rate: NfsRate::Fps240,
         ..DatasetOptions::default()
     };
-    let fast = load_with(DatasetKind::Nfs, root, options);
+    let fast = load_with("nfs", root, options);
     assert_eq!(fast[0].as_ref().unwrap().frames.len(), 24);
 
     let other = tempfile::tempdir().unwrap();
@@ -183,7 +192,7 @@ fn nfs_in_both_layouts_and_rates() {
         &other.join("anno/nfs_ball.txt"),
         "1\t2\t30\t40\n2\t2\t30\t40\n",
     );
-    let sequences = load(DatasetKind::Nfs, other);
+    let sequences = load("nfs", other);
     assert_eq!(names(&sequences), ["ball"]);
     assert_eq!(
         sequences[0].as_ref().unwrap().first_box,
@@ -192,7 +201,7 @@ fn nfs_in_both_layouts_and_rates() {
 }
 
 #[test]
-fn lasot_splits_and_sight() {
+fn reads_lasot_with_its_splits_and_visibility() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     for name in ["cat-1", "cat-2"] {
@@ -205,7 +214,7 @@ fn lasot_splits_and_sight() {
         write(&folder.join("full_occlusion.txt"), "0,1,0\n");
         write(&folder.join("out_of_view.txt"), "0,0,1");
     }
-    let sequences = load(DatasetKind::Lasot, root);
+    let sequences = load("lasot", root);
     assert_eq!(names(&sequences), ["cat-1"]);
     let cat = sequences[0].as_ref().unwrap();
     assert_eq!(cat.visible, Some(vec![true, false, false]));
@@ -214,9 +223,9 @@ fn lasot_splits_and_sight() {
         subset: Subset::All,
         ..DatasetOptions::default()
     };
-    assert_eq!(load_with(DatasetKind::Lasot, root, all).len(), 2);
+    assert_eq!(load_with("lasot", root, all).len(), 2);
     let named = list(
-        DatasetKind::Lasot,
+        "lasot",
         root,
         DatasetOptions::default(),
         &["cat-2".to_owned()],
@@ -225,12 +234,12 @@ fn lasot_splits_and_sight() {
 }
 
 #[test]
-fn servers_keep_the_truth() {
+fn reads_the_first_box_where_the_truth_is_not_published() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     images(&root.join("TEST/frames/abc_0"), 1, 0..=11);
     write(&root.join("TEST/anno/abc_0.txt"), "5,6,7,8\n");
-    let sequences = load(DatasetKind::TrackingNet, root);
+    let sequences = load("trackingnet", root);
     let one = sequences[0].as_ref().unwrap();
     assert_eq!(
         (one.truth.is_none(), one.first_box),
@@ -253,7 +262,7 @@ fn servers_keep_the_truth() {
         &root.join("test/GOT-10k_Test_000001/groundtruth.txt"),
         "1.5,2,3,4\n",
     );
-    let val = load(DatasetKind::Got10k, root);
+    let val = load("got10k", root);
     let val = val[0].as_ref().unwrap();
     assert_eq!(val.visible, Some(vec![true, false]));
     assert_eq!(val.first_box, bb(1.5, 2.0, 3.0, 4.0));
@@ -261,15 +270,15 @@ fn servers_keep_the_truth() {
         subset: Subset::Test,
         ..DatasetOptions::default()
     };
-    let sequences = load_with(DatasetKind::Got10k, root, test);
+    let sequences = load_with("got10k", root, test);
     assert!(sequences[0].as_ref().unwrap().truth.is_none());
-    // The subset's own folder will do as well.
-    let sequences = load_with(DatasetKind::Got10k, &root.join("test"), test);
+    // The root may also be the subset's own folder.
+    let sequences = load_with("got10k", &root.join("test"), test);
     assert_eq!(names(&sequences), ["GOT-10k_Test_000001"]);
 }
 
 #[test]
-fn vot_polygons_in_old_and_new_layouts() {
+fn reads_vot_polygons_in_both_layouts() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write(&root.join("list.txt"), "new\nold\n");
@@ -283,7 +292,7 @@ fn vot_polygons_in_old_and_new_layouts() {
         &root.join("old/groundtruth.txt"),
         "10,10,20,12,18,30,9,28\n10,10,20,12,18,30,9,28\n",
     );
-    let sequences = load(DatasetKind::Vot, root);
+    let sequences = load("vot", root);
     assert_eq!(names(&sequences), ["new", "old"]);
     assert_eq!(
         sequences[1].as_ref().unwrap().first_box,
@@ -292,7 +301,7 @@ fn vot_polygons_in_old_and_new_layouts() {
 }
 
 #[test]
-fn simulated_sequences_say_what_is_visible() {
+fn reads_the_visibility_of_simulated_sequences() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     images(&root.join("img"), 4, 1..=3);
@@ -301,17 +310,17 @@ fn simulated_sequences_say_what_is_visible() {
         "2,2,5,5\nNaN,NaN,NaN,NaN\n2,2,5,5\n",
     );
     write(&root.join("visibility.txt"), "1.0\n0.0\n0.25\n");
-    let sequences = load(DatasetKind::Simulated, root);
+    let sequences = load("simulated", root);
     let one = sequences[0].as_ref().unwrap();
     assert_eq!(one.visible, Some(vec![true, false, true]));
     assert_eq!(one.first_box, bb(1.0, 1.0, 5.0, 5.0));
 }
 
 #[test]
-fn wrong_folders_and_broken_sequences_are_explained() {
+fn explains_wrong_folders_and_broken_sequences() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    for kind in DatasetKind::ALL {
+    for kind in DATASETS.iter().map(|dataset| dataset.name) {
         let error = list(kind, &root.join("nowhere"), DatasetOptions::default(), &[]).unwrap_err();
         assert!(error.to_string().contains("nowhere"), "{error}");
         let error = list(kind, root, DatasetOptions::default(), &[]).unwrap_err();
@@ -322,7 +331,7 @@ fn wrong_folders_and_broken_sequences_are_explained() {
     write(&root.join("B/groundtruth_rect.txt"), "1,1,5,5\n");
     images(&root.join("C/img"), 4, 1..=1);
     write(&root.join("C/groundtruth_rect.txt"), "NaN,NaN,NaN,NaN\n");
-    let sequences = load(DatasetKind::Otb100, root);
+    let sequences = load("otb100", root);
     let message = |index: usize| sequences[index].as_ref().unwrap_err().to_string();
     assert!(
         message(0).contains("3 images") && message(0).contains("2 rows"),
@@ -331,16 +340,11 @@ fn wrong_folders_and_broken_sequences_are_explained() {
     );
     assert!(message(1).contains("B/img"), "{}", message(1));
     assert!(
-        message(2).contains("no box to start with"),
+        message(2).contains("not a box to start with"),
         "{}",
         message(2)
     );
-    let missing = list(
-        DatasetKind::Otb100,
-        root,
-        DatasetOptions::default(),
-        &["D".to_owned()],
-    );
+    let missing = list("otb100", root, DatasetOptions::default(), &["D".to_owned()]);
     let error = missing.unwrap_err().to_string();
     assert!(error.contains("D") && error.contains("A, B, C"), "{error}");
 }

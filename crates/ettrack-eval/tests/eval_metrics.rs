@@ -1,10 +1,10 @@
-//! The measures against numbers made outside of this crate: `tests/data/eval/make_metrics.py` writes the definitions once
-//! more in numpy, checked against the got10k toolkit.
+//! Compares the measures with numbers from outside of this crate. `tests/data/eval/make_metrics.py` computes them in numpy
+//! and checks them against the got10k toolkit.
 #![allow(clippy::unwrap_used)] // a helper that fails is a test that fails
 
 use ettrack::geometry::BoundingBox;
-use ettrack_eval::dataset::{DatasetKind, Sequence};
-use ettrack_eval::metrics::{FrameErrors, Protocol, Scores, frame_errors, total};
+use ettrack_eval::dataset::{Dataset, Sequence};
+use ettrack_eval::metrics::{FrameErrors, Scores, frame_errors, total};
 use serde_json::Value;
 
 fn boxes(rows: &Value) -> Vec<BoundingBox> {
@@ -26,7 +26,7 @@ fn close(name: &str, ours: f64, expected: &Value) {
     );
 }
 
-fn all_frames(kind: DatasetKind, data: &Value) -> Vec<FrameErrors> {
+fn all_frames(dataset: &Dataset, data: &Value) -> Vec<FrameErrors> {
     let size = data["image_size"].as_array().unwrap();
     let size = (size[0].as_f64().unwrap(), size[1].as_f64().unwrap());
     let sequences = data["sequences"].as_array().unwrap();
@@ -40,11 +40,11 @@ fn all_frames(kind: DatasetKind, data: &Value) -> Vec<FrameErrors> {
                 frames: Vec::new(),
                 first_box: truth[0],
                 truth: Some(truth.into_iter().map(Some).collect()),
-                visible: (kind == DatasetKind::Got10k)
+                visible: (dataset.name == "got10k")
                     .then(|| cover.map(|cover| cover.as_i64() != Some(0)).collect()),
             };
             let guess = boxes(&one["guess"]);
-            frame_errors(&Protocol::of(kind), &guess, &sequence, Some(size)).unwrap()
+            frame_errors(&dataset.protocol, &guess, &sequence, Some(size)).unwrap()
         })
         .collect()
 }
@@ -54,9 +54,10 @@ fn data() -> Value {
 }
 
 #[test]
-fn one_pass_evaluation_agrees_per_sequence_and_in_the_mean() {
+fn one_pass_evaluation_equals_the_reference_per_sequence_and_in_the_mean() {
     let data = data();
-    let errors = all_frames(DatasetKind::Otb100, &data);
+    let otb100 = Dataset::find("otb100").unwrap();
+    let errors = all_frames(otb100, &data);
     let check = |scores: &Scores, expected: &Value| {
         close("success_auc", scores.success_auc, expected);
         close("precision_20", scores.precision_20, expected);
@@ -73,16 +74,17 @@ fn one_pass_evaluation_agrees_per_sequence_and_in_the_mean() {
         check(&Scores::of(errors), &expected["one_pass"]);
     }
     let errors: Vec<_> = errors.iter().collect();
-    let (mean, _) = total(&Protocol::of(DatasetKind::Otb100), &errors).unwrap();
+    let (mean, _) = total(&otb100.protocol, &errors).unwrap();
     check(&mean, &data["one_pass_mean"]);
 }
 
 #[test]
-fn got10k_agrees_over_all_frames() {
+fn got10k_equals_the_reference_over_all_frames() {
     let data = data();
-    let errors = all_frames(DatasetKind::Got10k, &data);
+    let got10k = Dataset::find("got10k").unwrap();
+    let errors = all_frames(got10k, &data);
     let errors: Vec<_> = errors.iter().collect();
-    let (pooled, _) = total(&Protocol::of(DatasetKind::Got10k), &errors).unwrap();
+    let (pooled, _) = total(&got10k.protocol, &errors).unwrap();
     close("ao", pooled.ao, &data["got10k"]);
     close("sr_50", pooled.sr_50, &data["got10k"]);
     close("sr_75", pooled.sr_75, &data["got10k"]);

@@ -1,6 +1,7 @@
 //! The program as a user runs it: what it prints and writes, what it refuses, and its exit codes.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
+mod errors;
 mod evaluation;
 mod replay;
 mod simulate;

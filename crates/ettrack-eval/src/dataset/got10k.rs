@@ -1,14 +1,41 @@
 //! GOT-10k: `{val,test}/list.txt`, `<sequence>/*.jpg`, `<sequence>/groundtruth.txt` (test: the first row only) and
-//! `<sequence>/cover.label` (0: nothing of the target in sight … 8: all of it). <http://got-10k.aitestunion.com>
+//! `<sequence>/cover.label` (0: the target is not visible … 8: all of it is). <http://got-10k.aitestunion.com>
 
-use std::path::Path;
-
-use super::layout::{folders, load_first_box_only, load_plain, names_in};
+use super::layout::{folders, load_boxes_and_visibility, load_first_box, names_in};
 use super::text::{parse_boxes, parse_flags};
-use super::{DatasetError, DatasetKind, Sequence, SequenceEntry, Subset};
+use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
+use crate::archive::ServerArchive;
+use crate::metrics::Protocol;
 
-pub(super) fn list(root: &Path, subset: Subset) -> Result<Vec<SequenceEntry>, DatasetError> {
-    let wanted: &[&str] = match subset {
+/// GOT-10k: the validation set with truth, the test set without.
+pub static GOT10K: Dataset = Dataset {
+    name: "got10k",
+    aliases: &["got-10k"],
+    help: "GOT-10k, its validation set, or the test set with --subset test; writes the archive for its server",
+    expected: "val/list.txt or test/list.txt and <sequence>/*.jpg, <sequence>/groundtruth.txt beside it",
+    first_pixel: 0.0,
+    subsets: &[Subset::Usual, Subset::Validation, Subset::Test],
+    list,
+    load,
+    protocol: Protocol {
+        count_first_frame: false,
+        exclude_absent: true,
+        clip_to_image: true,
+        pool_frames: true,
+        ..Protocol::OTB
+    },
+    archive: Some(ServerArchive {
+        boxes: |name| format!("{name}/{name}_001.txt"),
+        decimals: 4,
+        times: Some(|name| format!("{name}/{name}_time.txt")),
+    }),
+    result_names: &[],
+    has_disappearances: false,
+};
+
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
+    let wanted: &[&str] = match search.options.subset {
         Subset::Validation => &["val"],
         Subset::Test => &["test"],
         Subset::Usual | Subset::All => &["val", "test"],
@@ -24,14 +51,10 @@ pub(super) fn list(root: &Path, subset: Subset) -> Result<Vec<SequenceEntry>, Da
         .chain(own)
         .find(|base| base.is_dir() && (base != root || base.join("list.txt").is_file()));
     let Some(base) = base else {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::Got10k,
-            expected: format!(
-                "{}/list.txt and <sequence>/*.jpg, <sequence>/groundtruth.txt beside it",
-                wanted.join(" or ")
-            ),
-        });
+        return Err(search.layout_error(format!(
+            "{}/list.txt and <sequence>/*.jpg, <sequence>/groundtruth.txt beside it",
+            wanted.join(" or ")
+        )));
     };
     let list = base.join("list.txt");
     let names = if list.is_file() {
@@ -44,15 +67,15 @@ pub(super) fn list(root: &Path, subset: Subset) -> Result<Vec<SequenceEntry>, Da
         .map(|name| {
             let images = base.join(&name);
             let truth = images.join("groundtruth.txt");
-            SequenceEntry::new(DatasetKind::Got10k, name, images, truth)
+            SequenceEntry::new(search, name, images, truth)
         })
         .collect())
 }
 
-pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
-    // Of the test set only the first row is published.
+fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    // Only the first row of the test set is published.
     if parse_boxes(&entry.truth)?.len() == 1 {
-        return load_first_box_only(entry);
+        return load_first_box(entry);
     }
     let cover = entry.frames.folder.join("cover.label");
     let visible = if cover.is_file() {
@@ -60,5 +83,5 @@ pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     } else {
         None
     };
-    load_plain(entry, visible)
+    load_boxes_and_visibility(entry, visible)
 }

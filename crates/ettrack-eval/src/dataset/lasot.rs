@@ -1,15 +1,37 @@
 //! LaSOT: `<class>/<class>-<n>/{img/*.jpg, groundtruth.txt, full_occlusion.txt, out_of_view.txt}`; the folder of the
-//! class may be missing. The test split is read from `testing_set.txt` in the root, else known here.
+//! class may be missing. The test split is read from `testing_set.txt` in the root; without that file it is the published
+//! one.
 //! <http://vision.cs.stonybrook.edu/~lasot/>
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::layout::{folders, load_plain, names_in};
+use super::layout::{folders, load_boxes_and_visibility, names_in};
 use super::text::parse_flags;
-use super::{DatasetError, DatasetKind, Sequence, SequenceEntry, Subset};
+use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
+use crate::metrics::Protocol;
 
-/// The published test split: a class and the numbers of its four sequences a line.
+/// LaSOT.
+pub static LASOT: Dataset = Dataset {
+    name: "lasot",
+    aliases: &[],
+    help: "LaSOT, its test split unless --subset all",
+    expected: "<class>/<class>-<n>/groundtruth.txt and <class>/<class>-<n>/img/*.jpg",
+    first_pixel: 1.0,
+    subsets: &[Subset::Usual, Subset::Test, Subset::All],
+    list,
+    load,
+    protocol: Protocol {
+        out_of_sight_is_a_miss: true,
+        refuse_short: true,
+        ..Protocol::OTB
+    },
+    archive: None,
+    result_names: &[],
+    has_disappearances: false,
+};
+
+/// The published test split. Each line has a class and the numbers of its four sequences.
 const TEST_SPLIT: &str = include_str!("lasot_test.txt");
 
 fn test_split(root: &Path) -> Result<HashSet<String>, DatasetError> {
@@ -27,22 +49,14 @@ fn test_split(root: &Path) -> Result<HashSet<String>, DatasetError> {
         .collect())
 }
 
-pub(super) fn list(
-    root: &Path,
-    subset: Subset,
-    named: bool,
-) -> Result<Vec<SequenceEntry>, DatasetError> {
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
     let mut entries = Vec::new();
     let mut look = |folder: &Path, name: String| {
         let truth = folder.join("groundtruth.txt");
         let found = truth.is_file();
         if found {
-            entries.push(SequenceEntry::new(
-                DatasetKind::Lasot,
-                name,
-                folder.join("img"),
-                truth,
-            ));
+            entries.push(SequenceEntry::new(search, name, folder.join("img"), truth));
         }
         found
     };
@@ -55,23 +69,13 @@ pub(super) fn list(
             look(&folder.join(&name), name);
         }
     }
-    let layout = |expected: String| DatasetError::Layout {
-        root: root.to_owned(),
-        kind: DatasetKind::Lasot,
-        expected,
-    };
-    if entries.is_empty() {
-        return Err(layout(
-            "<class>/<class>-<n>/groundtruth.txt and <class>/<class>-<n>/img/*.jpg".to_owned(),
-        ));
-    }
-    // A sequence asked for by name may come from the training split.
-    if subset != Subset::All && !named {
+    // A sequence that is given by name may come from the training split.
+    if search.options.subset != Subset::All && !search.by_name && !entries.is_empty() {
         let split = test_split(root)?;
         let found = entries.len();
         entries.retain(|entry| split.contains(&entry.name));
         if entries.is_empty() {
-            return Err(layout(format!(
+            return Err(search.layout_error(format!(
                 "sequences of the test split; none of the {found} found is one (all of them with subset \"all\")"
             )));
         }
@@ -79,7 +83,7 @@ pub(super) fn list(
     Ok(entries)
 }
 
-pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     let folder = entry.truth.parent().unwrap_or(Path::new("."));
     let mut hidden: Option<Vec<bool>> = None;
     for name in ["full_occlusion.txt", "out_of_view.txt"] {
@@ -99,7 +103,7 @@ pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
         });
     }
     let visible = hidden.map(|hidden| hidden.into_iter().map(|flag| !flag).collect());
-    load_plain(entry, visible)
+    load_boxes_and_visibility(entry, visible)
 }
 
 #[cfg(test)]

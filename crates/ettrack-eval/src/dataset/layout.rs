@@ -1,24 +1,27 @@
-//! What the layouts share: listing images in order, folders, loading rows that go with frames.
+//! Building blocks for the layouts of data sets: listing folders and images, and reading boxes that belong to images.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::start::Start;
 use super::text::{parse_boxes, to_box};
-use super::{DatasetError, DatasetKind, NfsRate, Sequence, SequenceEntry};
+use super::{DatasetError, Search, Sequence, SequenceEntry};
 use ettrack_media::source::{FolderSource, FrameSource};
 
-/// Image files of one sequence: all of a folder, or those whose number lies in a range.
+/// Image files of one sequence: all of a folder, or those whose number is in a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameFiles {
     /// The folder.
     pub folder: PathBuf,
-    /// First and last number in the files' names; all files where `None`.
+    /// First and last number in the file names; `None` for all files.
     pub numbers: Option<RangeInclusive<u64>>,
 }
 
 impl FrameFiles {
     /// The files in natural order (`9.jpg` before `10.jpg`).
+    ///
+    /// # Errors
+    /// [`DatasetError`] if the folder cannot be read or has no such images.
     pub fn list(&self) -> Result<Vec<PathBuf>, DatasetError> {
         let source = FolderSource::open(&self.folder)?;
         let in_range = |path: &PathBuf| match &self.numbers {
@@ -46,8 +49,11 @@ fn number_in_name(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// Names of the folders in `root` (hidden ones left out).
-pub(super) fn folders(root: &Path) -> Result<Vec<String>, DatasetError> {
+/// Names of the folders in `root`, without hidden ones, in any order.
+///
+/// # Errors
+/// [`DatasetError::Io`]
+pub fn folders(root: &Path) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(root).map_err(DatasetError::io(root))? {
         let path = entry.map_err(DatasetError::io(root))?.path();
@@ -61,8 +67,11 @@ pub(super) fn folders(root: &Path) -> Result<Vec<String>, DatasetError> {
     Ok(names)
 }
 
-/// Names without extension of the `.txt` files in `folder`.
-pub(super) fn text_files(folder: &Path) -> Result<Vec<String>, DatasetError> {
+/// Names without extension of the `.txt` files in `folder`, without hidden ones, in any order.
+///
+/// # Errors
+/// [`DatasetError::Io`]
+pub fn text_files(folder: &Path) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(DatasetError::io(folder))? {
         let path = entry.map_err(DatasetError::io(folder))?.path();
@@ -76,8 +85,11 @@ pub(super) fn text_files(folder: &Path) -> Result<Vec<String>, DatasetError> {
     Ok(names)
 }
 
-/// The names in a list file, one a line.
-pub(super) fn names_in(list: &Path) -> Result<Vec<String>, DatasetError> {
+/// The names in a list file, one per line.
+///
+/// # Errors
+/// [`DatasetError::Io`]
+pub fn names_in(list: &Path) -> Result<Vec<String>, DatasetError> {
     let text = std::fs::read_to_string(list).map_err(DatasetError::io(list))?;
     Ok(text
         .lines()
@@ -88,37 +100,39 @@ pub(super) fn names_in(list: &Path) -> Result<Vec<String>, DatasetError> {
 }
 
 impl SequenceEntry {
-    pub(super) fn new(
-        kind: DatasetKind,
+    /// A sequence of the data set that is searched, with all images of the folder `images` and the true boxes in the file
+    /// `truth`.
+    pub fn new(
+        search: &Search<'_>,
         name: impl Into<String>,
         images: PathBuf,
         truth: PathBuf,
     ) -> Self {
         Self {
             name: name.into(),
-            kind,
+            dataset: search.dataset,
             frames: FrameFiles {
                 folder: images,
                 numbers: None,
             },
             truth,
-            nfs_rate: NfsRate::default(),
+            options: search.options,
             start: Start::default(),
         }
     }
 
-    pub(super) fn with_numbers(mut self, numbers: Option<RangeInclusive<u64>>) -> Self {
+    /// Takes only images whose number is in this range; `None` for all.
+    #[must_use]
+    pub fn with_numbers(mut self, numbers: Option<RangeInclusive<u64>>) -> Self {
         self.frames.numbers = numbers;
         self
     }
 
-    pub(super) fn with_rate(mut self, rate: NfsRate) -> Self {
-        self.nfs_rate = rate;
-        self
-    }
-
-    /// Frames and rows put together; as many of one as of the other are needed.
-    pub(super) fn assemble(
+    /// Puts images and rows of the truth file together.
+    ///
+    /// # Errors
+    /// [`DatasetError::Lengths`] if their numbers differ, [`DatasetError::NoFirstBox`] if the first row is not a box.
+    pub fn assemble(
         &self,
         frames: Vec<PathBuf>,
         rows: &[[f64; 4]],
@@ -129,7 +143,7 @@ impl SequenceEntry {
         }
         let truth: Vec<_> = rows
             .iter()
-            .map(|row| to_box(*row, self.kind.first_pixel()))
+            .map(|row| to_box(*row, self.dataset.first_pixel))
             .collect();
         let first_box = truth
             .first()
@@ -155,8 +169,19 @@ impl SequenceEntry {
     }
 }
 
-/// Truth with a row per image.
-pub(super) fn load_plain(
+/// Reads a sequence whose truth file has a row per image.
+///
+/// # Errors
+/// [`DatasetError`] if a file cannot be read, or rows and images do not match.
+pub fn load_boxes(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    load_boxes_and_visibility(entry, None)
+}
+
+/// As [`load_boxes`], with one entry of `visible` per row if the data set says when the target is visible.
+///
+/// # Errors
+/// As [`load_boxes`].
+pub fn load_boxes_and_visibility(
     entry: &SequenceEntry,
     visible: Option<Vec<bool>>,
 ) -> Result<Sequence, DatasetError> {
@@ -170,12 +195,15 @@ pub(super) fn load_plain(
     entry.assemble(frames, &rows, visible)
 }
 
-/// Truth of which only the first row is published (more rows are not looked at).
-pub(super) fn load_first_box_only(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+/// Reads a sequence whose truth file has only the first row, because the rest is not published. More rows are ignored.
+///
+/// # Errors
+/// [`DatasetError`] if a file cannot be read or the first row is not a box.
+pub fn load_first_box(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     let rows = parse_boxes(&entry.truth)?;
     let first_box = rows
         .first()
-        .and_then(|row| to_box(*row, entry.kind.first_pixel()))
+        .and_then(|row| to_box(*row, entry.dataset.first_pixel))
         .ok_or_else(|| DatasetError::NoFirstBox(entry.truth.clone()))?;
     Ok(Sequence {
         name: entry.name.clone(),

@@ -1,12 +1,15 @@
-//! Benchmarks on disk: which sequences there are, their frames and their truth, in the layouts their authors publish.
+//! Data sets on disk: their sequences, frames and true boxes, in the folder layouts that the benchmarks publish.
 //!
-//! Truth is handed on 0-based, whatever the benchmark counts from (see [`DatasetKind::first_pixel`]).
+//! Each data set is described by one [`Dataset`] in a file of its own; [`DATASETS`] lists them. `docs/extending.md` shows
+//! how to add one. Boxes are 0-based everywhere in the program, whatever the files count from
+//! ([`Dataset::first_pixel`]).
 
 mod got10k;
 mod lasot;
-mod layout;
+pub mod layout;
 mod nfs;
 mod otb;
+mod registry;
 mod simulated;
 mod start;
 pub(crate) mod text;
@@ -16,7 +19,6 @@ mod vot;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use ettrack::geometry::BoundingBox;
 use ettrack_files::natural_order;
@@ -24,184 +26,105 @@ use ettrack_media::source::SourceError;
 use ettrack_picture::PictureError;
 
 pub use layout::FrameFiles;
+pub use otb::OTB100;
+pub use registry::{DATASETS, Dataset, Search};
+pub use simulated::SIMULATED;
 pub use start::Evaluation;
 pub use text::{parse_boxes, parse_flags, read_numbers};
 
-/// The benchmarks that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DatasetKind {
-    /// OTB-100 (also called OTB-2015).
-    Otb100,
-    /// UAV123 at 30 frames a second.
-    Uav123,
-    /// UAV123 at 10 frames a second.
-    Uav123TenFps,
-    /// Need for Speed.
-    Nfs,
-    /// LaSOT.
-    Lasot,
-    /// TrackingNet's test set, whose truth its server keeps.
-    TrackingNet,
-    /// GOT-10k: validation with truth, test without.
-    Got10k,
-    /// VOT's short-term sequences, polygons taken as their bounding rectangles.
-    Vot,
-    /// What `ettrack simulate` writes.
-    Simulated,
-}
-
-impl DatasetKind {
-    /// All of them, in the order they are listed to users.
-    pub const ALL: [Self; 9] = [
-        Self::Otb100,
-        Self::Uav123,
-        Self::Uav123TenFps,
-        Self::Nfs,
-        Self::Lasot,
-        Self::TrackingNet,
-        Self::Got10k,
-        Self::Vot,
-        Self::Simulated,
-    ];
-
-    /// The name on the command line and in summary.json.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Otb100 => "otb100",
-            Self::Uav123 => "uav123",
-            Self::Uav123TenFps => "uav123_10fps",
-            Self::Nfs => "nfs",
-            Self::Lasot => "lasot",
-            Self::TrackingNet => "trackingnet",
-            Self::Got10k => "got10k",
-            Self::Vot => "vot",
-            Self::Simulated => "simulated",
-        }
-    }
-
-    /// What the benchmark calls the upper-left pixel: (1, 1) where its tools are written in Matlab, else (0, 0).
-    /// Result files are written in the same convention, so that the benchmark's own tools read them.
-    pub fn first_pixel(self) -> f64 {
-        match self {
-            Self::Otb100 | Self::Uav123 | Self::Uav123TenFps | Self::Lasot | Self::Simulated => 1.0,
-            Self::Nfs | Self::TrackingNet | Self::Got10k | Self::Vot => 0.0,
-        }
-    }
-}
-
-impl fmt::Display for DatasetKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for DatasetKind {
-    type Err = DatasetError;
-
-    fn from_str(name: &str) -> Result<Self, DatasetError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| DatasetError::UnknownDataset {
-                name: name.to_owned(),
-                known: Self::ALL.map(Self::name).join(", "),
-            })
-    }
-}
-
-/// Why a benchmark or one of its sequences cannot be read.
+/// Why a data set or one of its sequences cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// No benchmark of that name.
-    #[error("unknown dataset {name:?}; known: {known}")]
+    /// There is no data set of that name.
+    #[error("unknown dataset {name:?}; known: {}", known.join(", "))]
     UnknownDataset {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// What there is.
-        known: String,
+        /// All names.
+        known: Vec<&'static str>,
     },
-    /// A part that the benchmark does not have.
-    #[error("{kind} has no subset {subset:?}; expected one of {expected:?}")]
+    /// The data set does not have this subset.
+    #[error("{dataset} has no subset {subset}; expected one of: {}", expected.join(", "))]
     NoSubset {
-        /// The benchmark.
-        kind: DatasetKind,
-        /// What was asked for.
-        subset: Subset,
-        /// What there is.
-        expected: &'static [Subset],
+        /// Name of the data set.
+        dataset: &'static str,
+        /// Name of the subset that was given.
+        subset: &'static str,
+        /// Names of its subsets.
+        expected: Vec<&'static str>,
     },
-    /// No evaluation of that name.
+    /// There is no evaluation of that name.
     #[error("unknown evaluation {name:?}; known: {known}")]
     UnknownEvaluation {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// What there is.
+        /// All names.
         known: String,
     },
     /// A file or folder cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The folder does not look like the benchmark.
-    #[error("{root} does not hold {kind}: expected {expected}")]
+    /// The folder does not have the files of the data set.
+    #[error("{root} does not hold {dataset}: expected {expected}")]
     Layout {
-        /// The folder given.
+        /// The folder that was given.
         root: PathBuf,
-        /// The benchmark asked for.
-        kind: DatasetKind,
-        /// What the benchmark's folder holds.
+        /// Name of the data set.
+        dataset: &'static str,
+        /// The files that such a folder has.
         expected: String,
     },
-    /// Sequences asked for by name are not there.
+    /// Sequences that were given by name do not exist.
     #[error("no sequence {missing} under {root}; there are: {present}")]
     NoSuchSequence {
-        /// The folder given.
+        /// The folder that was given.
         root: PathBuf,
-        /// The names asked for in vain.
+        /// The names that do not exist.
         missing: String,
-        /// Names there are (the first of them).
+        /// The first of the names that exist.
         present: String,
     },
-    /// A line of a truth or result file cannot be understood.
+    /// A line of a truth or result file is malformed.
     #[error("{path}:{line}: expected {expected}, got {got:?}")]
     Text {
         /// The file.
         path: PathBuf,
         /// 1-based line.
         line: usize,
-        /// What a line should hold.
+        /// The expected content of a line.
         expected: String,
-        /// What it holds.
+        /// Its content.
         got: String,
     },
     /// An image cannot be read.
-    #[error("{path}: {source}")]
+    #[error("cannot read {path}")]
     Picture {
         /// The image.
         path: PathBuf,
-        /// Why not.
+        /// The decoder's reason.
         source: PictureError,
     },
-    /// Images and rows of truth do not go together.
+    /// The number of images differs from the number of rows of the truth file.
     #[error("{images} holds {frames} images, but {truth} has {rows} rows; expected as many")]
     Lengths {
         /// Folder of the images.
         images: PathBuf,
-        /// Images found (in the sequence's range).
+        /// Number of images, in the sequence's range.
         frames: usize,
         /// The truth file.
         truth: PathBuf,
-        /// Rows found.
+        /// Number of rows.
         rows: usize,
     },
     /// The images cannot be listed.
     #[error(transparent)]
     Images(#[from] SourceError),
-    /// A folder without the images that belong to the sequence.
+    /// The folder has no images with the sequence's numbers.
     #[error("{folder} holds no images with a number from {first} to {last}")]
     NoneInRange {
         /// Folder of the images.
@@ -211,13 +134,13 @@ pub enum DatasetError {
         /// Last number of the sequence.
         last: u64,
     },
-    /// A sequence whose target has no box to start with.
+    /// The first row of the truth is not a box.
     #[error(
-        "{0}: the first row is no box to start with; expected finite x, y and positive width, height"
+        "{0}: the first row is not a box to start with; expected finite x, y and positive width, height"
     )]
     NoFirstBox(PathBuf),
-    /// A start that needs the truth.
-    #[error("{0}: without published truth, expected one-pass evaluation alone")]
+    /// A robustness evaluation of a sequence without published truth.
+    #[error("{0}: its truth is not published; expected one-pass evaluation")]
     NoTruth(String),
 }
 
@@ -230,80 +153,96 @@ impl DatasetError {
     }
 }
 
-/// Choices that only some benchmarks have.
+/// Choices that only some data sets have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DatasetOptions {
-    /// Which part of the benchmark.
+    /// Subset of the data set.
     pub subset: Subset,
     /// Need for Speed: frames a second.
     pub nfs_rate: NfsRate,
 }
 
-/// Part of a benchmark.
+/// Subset of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Subset {
-    /// What is usually reported: LaSOT's test split, GOT-10k's validation set where it is present.
+    /// The subset that papers report: LaSOT's test split, GOT-10k's validation set if it is there.
     #[default]
     Usual,
     /// GOT-10k's validation set.
     Validation,
     /// The test set.
     Test,
-    /// LaSOT: every sequence found.
+    /// All sequences that are found.
     All,
 }
 
-/// Need for Speed is published at two rates.
+impl Subset {
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Validation => "val",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for Subset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The two frame rates of Need for Speed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NfsRate {
-    /// Every eighth frame, what is usually reported.
+    /// Every eighth frame, which papers report.
     #[default]
     Fps30,
     /// All frames.
     Fps240,
 }
 
-/// A sequence that was found, not read yet.
+/// A sequence that was found but not read yet.
 #[derive(Debug, Clone)]
 pub struct SequenceEntry {
-    /// The benchmark's name of it.
+    /// The benchmark's name of the sequence, or `NAME@START` for a run of a robustness evaluation.
     pub name: String,
-    kind: DatasetKind,
-    frames: FrameFiles,
-    truth: PathBuf,
-    nfs_rate: NfsRate,
+    /// The data set it belongs to.
+    pub dataset: &'static Dataset,
+    /// Its image files.
+    pub frames: FrameFiles,
+    /// The file with its true boxes.
+    pub truth: PathBuf,
+    /// The choices it was found with.
+    pub options: DatasetOptions,
     start: start::Start,
 }
 
-/// A sequence, ready to be tracked and scored. Boxes are 0-based.
+/// A sequence that can be tracked and scored. Boxes are 0-based.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sequence {
-    /// The benchmark's name of it.
+    /// Name of the sequence or run.
     pub name: String,
     /// Image files in order.
     pub frames: Vec<PathBuf>,
     /// The target in the first frame.
     pub first_box: BoundingBox,
-    /// One entry per frame where the benchmark publishes them; `None` inside where a frame has no valid box.
+    /// True boxes, one entry per frame; an entry is `None` if the frame has no valid box. `None` if the truth is not
+    /// published.
     pub truth: Option<Vec<Option<BoundingBox>>>,
-    /// Per frame, whether the target is in sight, where the benchmark says so beside the boxes.
+    /// Whether the target is visible, one entry per frame; `None` if the data set does not say it.
     pub visible: Option<Vec<bool>>,
 }
 
 impl SequenceEntry {
-    /// Reads truth and lists images, from where the run starts.
+    /// Reads the truth and lists the images, from the frame where the run starts.
+    ///
+    /// # Errors
+    /// [`DatasetError`] if a file cannot be read, or its content does not match the images.
     pub fn load(&self) -> Result<Sequence, DatasetError> {
-        let sequence = match self.kind {
-            DatasetKind::Otb100 => otb::load(self),
-            DatasetKind::Uav123 | DatasetKind::Uav123TenFps => layout::load_plain(self, None),
-            DatasetKind::Nfs => nfs::load(self),
-            DatasetKind::Lasot => lasot::load(self),
-            DatasetKind::TrackingNet => layout::load_first_box_only(self),
-            DatasetKind::Got10k => got10k::load(self),
-            DatasetKind::Vot => layout::load_plain(self, None),
-            DatasetKind::Simulated => simulated::load(self),
-        };
-        self.start.of(sequence?)
+        self.start.apply((self.dataset.load)(self)?)
     }
 }
 
@@ -319,38 +258,37 @@ pub fn image_size(path: &Path) -> Result<(u32, u32), DatasetError> {
     })
 }
 
-/// Finds the sequences of a benchmark below `root`, in natural order of their names. With `names`, only those
-/// (in the same order); a name that is not there is an error.
+/// Finds the sequences of a data set below `root`, in natural order of their names. With `names`, only those sequences
+/// are returned, in the same order.
+///
+/// # Errors
+/// [`DatasetError`] if the folder cannot be read or is not this data set, the data set does not have the subset, or a name
+/// of `names` does not exist.
 pub fn list(
-    kind: DatasetKind,
+    dataset: &'static Dataset,
     root: &Path,
     options: DatasetOptions,
     names: &[String],
 ) -> Result<Vec<SequenceEntry>, DatasetError> {
-    let parts: &[Subset] = match kind {
-        DatasetKind::Got10k => &[Subset::Usual, Subset::Validation, Subset::Test],
-        DatasetKind::Lasot => &[Subset::Usual, Subset::Test, Subset::All],
-        _ => &[Subset::Usual],
-    };
-    if !parts.contains(&options.subset) {
+    if !dataset.subsets.contains(&options.subset) {
         return Err(DatasetError::NoSubset {
-            kind,
-            subset: options.subset,
-            expected: parts,
+            dataset: dataset.name,
+            subset: options.subset.name(),
+            expected: dataset.subsets.iter().map(|one| one.name()).collect(),
         });
     }
-    // One clear message for the commonest mistake, whatever the layout.
+    // A root that does not exist is the most common mistake: the same message for all layouts.
     std::fs::read_dir(root).map_err(DatasetError::io(root))?;
-    let mut entries = match kind {
-        DatasetKind::Otb100 => otb::list(root)?,
-        DatasetKind::Uav123 | DatasetKind::Uav123TenFps => uav123::list(kind, root)?,
-        DatasetKind::Nfs => nfs::list(root, options.nfs_rate)?,
-        DatasetKind::Lasot => lasot::list(root, options.subset, !names.is_empty())?,
-        DatasetKind::TrackingNet => trackingnet::list(root)?,
-        DatasetKind::Got10k => got10k::list(root, options.subset)?,
-        DatasetKind::Vot => vot::list(root)?,
-        DatasetKind::Simulated => simulated::list(root)?,
+    let search = Search {
+        dataset,
+        root,
+        options,
+        by_name: !names.is_empty(),
     };
+    let mut entries = (dataset.list)(&search)?;
+    if entries.is_empty() {
+        return Err(search.layout_error(dataset.expected));
+    }
     entries.sort_by(|a, b| natural_order(a.name.as_ref(), b.name.as_ref()));
     if names.is_empty() {
         return Ok(entries);

@@ -1,31 +1,48 @@
-//! Need for Speed, in both layouts that are around: the authors' `<sequence>/{30,240}/<sequence>/*.jpg` with
+//! Need for Speed, in its two known layouts: the authors' `<sequence>/{30,240}/<sequence>/*.jpg` with
 //! `<sequence>/{30,240}/<sequence>.txt` (track id, left, top, right, bottom …, always at 240 Hz), and
 //! `sequences/<sequence>/*.jpg` with `anno/nfs_<sequence>.txt` (x, y, width, height). <https://ci2cv.net/nfs/>
 
-use std::path::Path;
-
 use super::layout::{folders, text_files};
 use super::text::{parse_boxes, parse_track_corners};
-use super::{DatasetError, DatasetKind, NfsRate, Sequence, SequenceEntry};
+use super::{Dataset, DatasetError, NfsRate, Search, Sequence, SequenceEntry, Subset};
+use crate::metrics::Protocol;
 
-/// Rows of truth per frame of the 30 Hz version.
+/// Need for Speed.
+pub static NFS: Dataset = Dataset {
+    name: "nfs",
+    aliases: &[],
+    help: "Need for Speed at 30 or 240 frames a second (--nfs-rate)",
+    expected: "<sequence>/30/<sequence>.txt and <sequence>/30/<sequence>/*.jpg (or 240), \
+               or anno/nfs_<sequence>.txt and sequences/<sequence>/*.jpg",
+    first_pixel: 0.0,
+    subsets: &[Subset::Usual],
+    list,
+    load,
+    protocol: Protocol::OTB,
+    archive: None,
+    result_names: &[|name| format!("nfs_{name}")],
+    has_disappearances: false,
+};
+
+/// Rows of the truth file per frame of the 30 Hz version.
 const STEP: usize = 8;
 
-pub(super) fn list(root: &Path, rate: NfsRate) -> Result<Vec<SequenceEntry>, DatasetError> {
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
     let mut entries = Vec::new();
     let annotations = root.join("anno");
     if annotations.is_dir() {
         for stem in text_files(&annotations)? {
             let name = stem.strip_prefix("nfs_").unwrap_or(&stem);
             entries.push(SequenceEntry::new(
-                DatasetKind::Nfs,
+                search,
                 name,
                 root.join("sequences").join(name),
                 annotations.join(format!("{stem}.txt")),
             ));
         }
     } else {
-        let folder = match rate {
+        let folder = match search.options.nfs_rate {
             NfsRate::Fps30 => "30",
             NfsRate::Fps240 => "240",
         };
@@ -34,25 +51,14 @@ pub(super) fn list(root: &Path, rate: NfsRate) -> Result<Vec<SequenceEntry>, Dat
             let truth = base.join(format!("{name}.txt"));
             if truth.is_file() {
                 let images = base.join(&name);
-                entries.push(
-                    SequenceEntry::new(DatasetKind::Nfs, name, images, truth).with_rate(rate),
-                );
+                entries.push(SequenceEntry::new(search, name, images, truth));
             }
         }
-    }
-    if entries.is_empty() {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::Nfs,
-            expected: "<sequence>/30/<sequence>.txt and <sequence>/30/<sequence>/*.jpg (or 240), \
-                       or anno/nfs_<sequence>.txt and sequences/<sequence>/*.jpg"
-                .to_owned(),
-        });
     }
     Ok(entries)
 }
 
-pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     let mut frames = entry.frames.list()?;
     let in_tracks = entry
         .truth
@@ -63,7 +69,7 @@ pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     } else {
         parse_boxes(&entry.truth)?
     };
-    if entry.nfs_rate == NfsRate::Fps30 && rows.len() > (STEP - 1) * frames.len() {
+    if entry.options.nfs_rate == NfsRate::Fps30 && rows.len() > (STEP - 1) * frames.len() {
         rows = rows.into_iter().step_by(STEP).collect();
     }
     // Some published sequences have one frame or one row too many.

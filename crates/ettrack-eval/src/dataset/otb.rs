@@ -3,14 +3,31 @@
 //! <http://cvlab.hanyang.ac.kr/tracker_benchmark/>
 
 use std::ops::RangeInclusive;
-use std::path::Path;
 
 use super::layout::{folders, text_files};
 use super::text::parse_boxes;
-use super::{DatasetError, DatasetKind, Sequence, SequenceEntry};
+use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
+use crate::metrics::Protocol;
+
+/// OTB-100, also called OTB-2015.
+pub static OTB100: Dataset = Dataset {
+    name: "otb100",
+    aliases: &["otb2015"],
+    help: "OTB-100, also called OTB-2015",
+    expected: "<sequence>/groundtruth_rect.txt and <sequence>/img/*.jpg",
+    first_pixel: 1.0,
+    subsets: &[Subset::Usual],
+    list,
+    load,
+    protocol: Protocol::OTB,
+    archive: None,
+    // pytracking writes an underscore in the names of second targets.
+    result_names: &[|name| name.replace('-', "_")],
+    has_disappearances: false,
+};
 
 const TRUTH: &str = "groundtruth_rect";
-/// Sequences whose folder holds other images than the annotated ones: first and last number.
+/// Sequences whose folder has more images than annotations: first and last annotated number.
 const PARTS: &[(&str, RangeInclusive<u64>)] = &[
     ("BlurCar1", 247..=988),
     ("BlurCar3", 3..=359),
@@ -21,10 +38,11 @@ const PARTS: &[(&str, RangeInclusive<u64>)] = &[
     ("Freeman3", 1..=460),
     ("Freeman4", 1..=283),
 ];
-/// Tiger1's target cannot be told in the first frames; the benchmark starts after them.
+/// Frames that the benchmark leaves out at the start. Tiger1's target cannot be recognized in them.
 const LEFT_OUT: &[(&str, usize)] = &[("Tiger1", 5)];
 
-pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
     let mut entries = Vec::new();
     for folder in folders(root)? {
         let path = root.join(&folder);
@@ -46,22 +64,14 @@ pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
                 .find(|(part, _)| *part == folder)
                 .map(|(_, numbers)| numbers.clone());
             entries.push(
-                SequenceEntry::new(DatasetKind::Otb100, name, path.join("img"), truth)
-                    .with_numbers(numbers),
+                SequenceEntry::new(search, name, path.join("img"), truth).with_numbers(numbers),
             );
         }
-    }
-    if entries.is_empty() {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::Otb100,
-            expected: "<sequence>/groundtruth_rect.txt and <sequence>/img/*.jpg".to_owned(),
-        });
     }
     Ok(entries)
 }
 
-pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     let mut frames = entry.frames.list()?;
     let mut rows = parse_boxes(&entry.truth)?;
     if frames.len() != rows.len() {

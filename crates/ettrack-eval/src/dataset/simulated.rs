@@ -1,17 +1,39 @@
-//! What `ettrack simulate` writes: OTB's layout, and beside the truth a `visibility.txt` with the visible part of the
-//! target per frame, 0..=1. The root is one sequence or a folder of them.
+//! The output of `ettrack simulate`: OTB's layout, and beside the truth a `visibility.txt` with the visible part of the
+//! target per frame, 0..=1. The root is one sequence or a folder of sequences.
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{folders, load_plain};
+use super::layout::{folders, load_boxes_and_visibility};
 use super::text::read_numbers;
-use super::{DatasetError, DatasetKind, Sequence, SequenceEntry};
+use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
+use crate::metrics::Protocol;
 
-pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
+/// The output of `ettrack simulate`.
+pub static SIMULATED: Dataset = Dataset {
+    name: "simulated",
+    aliases: &[],
+    help: "what `ettrack simulate` writes",
+    expected: "groundtruth_rect.txt, visibility.txt and img/*.jpg, or folders that hold these",
+    first_pixel: 1.0,
+    subsets: &[Subset::Usual],
+    list,
+    load,
+    protocol: Protocol {
+        // The truth says exactly when the target is not visible.
+        exclude_absent: true,
+        ..Protocol::OTB
+    },
+    archive: None,
+    result_names: &[],
+    has_disappearances: true,
+};
+
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
     let is_sequence = |folder: &Path| folder.join("groundtruth_rect.txt").is_file();
     let entry = |folder: PathBuf, name: String| {
         let truth = folder.join("groundtruth_rect.txt");
-        SequenceEntry::new(DatasetKind::Simulated, name, folder.join("img"), truth)
+        SequenceEntry::new(search, name, folder.join("img"), truth)
     };
     if is_sequence(root) {
         let name = root
@@ -21,24 +43,14 @@ pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
             .unwrap_or_else(|| "simulated".to_owned());
         return Ok(vec![entry(root.to_owned(), name)]);
     }
-    let entries: Vec<_> = folders(root)?
+    Ok(folders(root)?
         .into_iter()
         .filter(|name| is_sequence(&root.join(name)))
         .map(|name| entry(root.join(&name), name))
-        .collect();
-    if entries.is_empty() {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::Simulated,
-            expected:
-                "groundtruth_rect.txt, visibility.txt and img/*.jpg, or folders that hold these"
-                    .to_owned(),
-        });
-    }
-    Ok(entries)
+        .collect())
 }
 
-pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     let path = entry.truth.with_file_name("visibility.txt");
     let visible = if path.is_file() {
         let parts = read_numbers(&path)?;
@@ -46,5 +58,5 @@ pub(super) fn load(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
     } else {
         None
     };
-    load_plain(entry, visible)
+    load_boxes_and_visibility(entry, visible)
 }

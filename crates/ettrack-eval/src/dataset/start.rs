@@ -1,5 +1,5 @@
-//! Where in a sequence a tracker is started, and how near the truth: OTB's three evaluations (Wu, Lim, Yang, "Object
-//! Tracking Benchmark", PAMI 2015).
+//! The starts of a tracker in a sequence, for OTB's three evaluations (Wu, Lim, Yang, "Object Tracking Benchmark", PAMI
+//! 2015).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,27 +7,27 @@ use std::str::FromStr;
 use super::{DatasetError, Sequence, SequenceEntry, image_size};
 use ettrack::geometry::BoundingBox;
 
-/// How often a sequence is run, and from what start.
+/// How often and from which starts a sequence is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Evaluation {
     /// One-pass evaluation: once, from the first frame and its true box.
     #[default]
     OnePass,
-    /// Temporal robustness evaluation: from the true box of 20 frames, equally spaced, to the end; the last one leaves at
-    /// least 20 frames.
+    /// Temporal robustness evaluation: 20 times, from the true boxes of equally spaced frames to the end. The last start
+    /// leaves at least 20 frames.
     Temporal,
-    /// Spatial robustness evaluation: 12 times, from a first box that is shifted by a tenth of its size, grown by that at
-    /// one corner, or scaled by one or two tenths.
+    /// Spatial robustness evaluation: 12 times, from a first box that is shifted by a tenth of its size, enlarged by a tenth
+    /// at one corner, or scaled by one or two tenths.
     Spatial,
 }
 
-/// Starts along a sequence.
+/// Number of starts along a sequence.
 const PARTS: usize = 20;
 
-/// Frames that a run along a sequence has at least.
+/// Least number of frames of a run.
 const LEAST_FRAMES: usize = 20;
 
-/// Names of the first boxes beside the true one, as in OTB's toolkit, and what is changed along x and y.
+/// Names of the changed first boxes, as in OTB's toolkit, and the changes along x and y.
 const BESIDE: [(&str, [Change; 2]); 12] = [
     ("left", [Change::Shifted(-1.0), Change::Kept]),
     ("right", [Change::Shifted(1.0), Change::Kept]),
@@ -46,33 +46,33 @@ const BESIDE: [(&str, [Change; 2]); 12] = [
 /// One start of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) enum Start {
-    /// At the first true box.
+    /// The first true box.
     #[default]
     First,
-    /// At the true box of the first frame of a part.
+    /// The true box of a later frame, by the number of the start.
     Part(usize),
-    /// Beside the first true box, with these changes along x and y.
+    /// The first true box with these changes along x and y.
     Beside([Change; 2]),
 }
 
-/// What is done to a box along one axis.
+/// A change of a box along one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Change {
     Kept,
-    /// By a tenth of its length, in this direction.
+    /// Shifted by a tenth of its length, in this direction (-1 or 1).
     Shifted(f64),
-    /// By a tenth, at the left or upper side.
+    /// Enlarged by a tenth at the left or upper side.
     GrownBefore,
-    /// By a tenth, at the right or lower side.
+    /// Enlarged by a tenth at the right or lower side.
     GrownBehind,
-    /// Around its centre.
+    /// Scaled by this factor around its centre.
     Scaled(f64),
 }
 
 impl Change {
-    /// First pixel and number of pixels of a box, as the toolkit changes them: pixels count from 1, to `last` in the image,
-    /// at whose borders the box is cut.
-    fn of(self, first: f64, length: f64, last: u32) -> (f64, f64) {
+    /// Changes the first pixel and the number of pixels of a box as the toolkit does. Pixels are numbered from 1 to `last`,
+    /// and the box is cut at the image's border.
+    fn apply(self, first: f64, length: f64, last: u32) -> (f64, f64) {
         let tenth = 0.1 * length;
         let (first, length) = match self {
             Self::Kept => (first, length),
@@ -96,22 +96,22 @@ impl Change {
     }
 }
 
-/// The box beside `target` in an image of that size.
+/// The changed box of `target` in an image of that size.
 fn beside(target: BoundingBox, changes: [Change; 2], (width, height): (u32, u32)) -> BoundingBox {
-    let (x, w) = changes[0].of(target.x + 1.0, target.width, width);
-    let (y, h) = changes[1].of(target.y + 1.0, target.height, height);
+    let (x, w) = changes[0].apply(target.x + 1.0, target.width, width);
+    let (y, h) = changes[1].apply(target.y + 1.0, target.height, height);
     BoundingBox::new(x - 1.0, y - 1.0, w, h)
 }
 
-/// The frames, 0-based, at which the runs along a sequence start, as the toolkit takes them: equally spaced among those
-/// with a box whose corner lies in the image, up to the last one that leaves enough frames.
+/// The 0-based frames at which the runs along a sequence start, as the toolkit chooses them: equally spaced among the frames
+/// with a box whose corner is in the image, up to the last one that leaves enough frames.
 fn parts(truth: &[Option<BoundingBox>]) -> [usize; PARTS] {
     let usable = |target: &BoundingBox| target.x > -1.0 && target.y > -1.0;
     let known: Vec<_> = (0..truth.len())
         .filter(|frame| truth[*frame].as_ref().is_some_and(usable))
         .collect();
     let enough = |frame: &usize| truth.len() - frame >= LEAST_FRAMES;
-    // Short sequences start at their first frame every time.
+    // In short sequences all runs start at the first frame.
     let end = known.iter().rposition(enough).map_or(1, |last| last + 1);
     let step = end as f64 / (PARTS - 1) as f64;
     std::array::from_fn(|part| {
@@ -133,7 +133,7 @@ impl Evaluation {
         }
     }
 
-    /// In words, as a title begins.
+    /// Full name, with a capital letter.
     pub fn title(self) -> &'static str {
         match self {
             Self::OnePass => "One-pass evaluation",
@@ -142,7 +142,7 @@ impl Evaluation {
         }
     }
 
-    /// What it runs: sequences, or each of them several times.
+    /// What is counted in tables: sequences, or runs if each sequence is run several times.
     pub fn unit(self) -> &'static str {
         match self {
             Self::OnePass => "sequences",
@@ -150,7 +150,7 @@ impl Evaluation {
         }
     }
 
-    /// The runs of a sequence: itself, or `NAME@START` for each start.
+    /// The runs of a sequence: the sequence itself, or `NAME@START` for each start.
     pub fn runs(self, entry: SequenceEntry) -> Vec<SequenceEntry> {
         let run = |name: &str, start: Start| SequenceEntry {
             name: format!("{}@{name}", entry.name),
@@ -169,7 +169,7 @@ impl Evaluation {
         }
     }
 
-    /// The sequence that a run is one of.
+    /// The name of the sequence to which a run belongs.
     pub fn sequence_of(self, run: &str) -> &str {
         match self {
             Self::OnePass => run,
@@ -199,12 +199,12 @@ impl FromStr for Evaluation {
 }
 
 impl Start {
-    /// The sequence from there on.
+    /// The sequence from this start on.
     ///
     /// # Errors
-    /// [`DatasetError::NoTruth`] for any but the first true box where the truth is not published;
-    /// [`DatasetError::Picture`] where the first image, whose borders cut a box beside the true one, cannot be read.
-    pub(super) fn of(self, sequence: Sequence) -> Result<Sequence, DatasetError> {
+    /// [`DatasetError::NoTruth`] if the truth is not published and the start is not the first box; [`DatasetError::Picture`]
+    /// if the first image, whose size is needed to cut a changed box, cannot be read.
+    pub(super) fn apply(self, sequence: Sequence) -> Result<Sequence, DatasetError> {
         let Some(truth) = &sequence.truth else {
             return match self {
                 Self::First => Ok(sequence),
@@ -238,11 +238,17 @@ impl Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::DatasetKind;
+    use crate::dataset::{DatasetOptions, OTB100, Search};
+    use std::path::Path;
 
     fn entry() -> SequenceEntry {
-        let kind = DatasetKind::Otb100;
-        SequenceEntry::new(kind, "Couple", "img".into(), "truth.txt".into())
+        let search = Search {
+            dataset: &OTB100,
+            root: Path::new("."),
+            options: DatasetOptions::default(),
+            by_name: false,
+        };
+        SequenceEntry::new(&search, "Couple", "img".into(), "truth.txt".into())
     }
 
     fn sequence(frames: usize) -> Sequence {
@@ -266,27 +272,27 @@ mod tests {
     }
 
     #[test]
-    fn one_pass_is_the_sequence_itself() {
+    fn one_pass_evaluation_runs_the_sequence_itself() {
         assert_eq!(
             starts(Evaluation::OnePass),
             [("Couple".to_owned(), Start::First)]
         );
         assert_eq!(
-            Start::First.of(sequence(40)).expect("it loads"),
+            Start::First.apply(sequence(40)).expect("it loads"),
             sequence(40)
         );
         assert_eq!(Evaluation::OnePass.sequence_of("a@1"), "a@1");
     }
 
     #[test]
-    fn parts_start_along_the_sequence_where_the_target_is() {
+    fn temporal_runs_start_at_frames_with_a_box() {
         let runs = starts(Evaluation::Temporal);
         assert_eq!(runs.len(), 20);
         assert_eq!(runs[19].0, "Couple@20");
         assert_eq!(Evaluation::Temporal.sequence_of("Couple@20"), "Couple");
         let starts = |frames: usize| -> Vec<usize> {
             let parts = runs.iter().map(|(_, start)| {
-                let part = start.of(sequence(frames)).expect("it loads");
+                let part = start.apply(sequence(frames)).expect("it loads");
                 let (Some(truth), Some(visible)) = (&part.truth, &part.visible) else {
                     panic!("both are known");
                 };
@@ -297,19 +303,19 @@ mod tests {
             });
             parts.collect()
         };
-        // Frames 5, 15, ... are without a box: of 200 frames 180 have one, of which the 163rd, frame 180, leaves 20. What
-        // OTB's splitSeqTRE gives: floor(1 : 163 / 19 : 163), 163 of those, counted from 1.
+        // Frames 5, 15, ... have no box. Of 200 frames 180 have one; the 163rd of them, frame 180, leaves 20 frames. OTB's
+        // splitSeqTRE gives floor(1 : 163 / 19 : 163) of these, counted from 1.
         let of_200 = [
             0, 9, 19, 28, 38, 47, 57, 67, 76, 86, 94, 104, 113, 123, 133, 142, 152, 161, 171, 180,
         ];
         assert_eq!(starts(200), of_200);
-        // Too short for 20 frames after any start, or for 20 starts: some twice.
+        // Too short for 20 frames after a start, or for 20 different starts: some starts occur twice.
         assert_eq!(starts(12), [0; 20]);
         assert_eq!(starts(24)[15..], [3, 4, 4, 4, 4]);
     }
 
     #[test]
-    fn boxes_beside_the_true_one_are_the_toolkits() {
+    fn changed_first_boxes_equal_those_of_the_toolkit() {
         let runs = starts(Evaluation::Spatial);
         assert_eq!(runs.len(), 12);
         let folder = tempfile::tempdir().expect("a folder");
@@ -323,7 +329,7 @@ mod tests {
             let mut whole = sequence(40);
             whole.first_box = target;
             whole.frames[0] = picture.clone();
-            let run = start.of(whole).expect("it loads");
+            let run = start.apply(whole).expect("it loads");
             assert_eq!(run.frames.len(), 40);
             let BoundingBox {
                 x,
@@ -331,10 +337,10 @@ mod tests {
                 width,
                 height,
             } = run.first_box;
-            // As the toolkit writes them.
+            // In the toolkit's convention.
             [x + 1.0, y + 1.0, width, height]
         };
-        // What OTB's shiftInitBB gives for [41 21 35 25] and [3 2 105 79] in an image of 110 x 80.
+        // The results of OTB's shiftInitBB for [41 21 35 25] and [3 2 105 79] in an image of 110 x 80.
         let inside = BoundingBox::new(40.0, 20.0, 35.0, 25.0);
         let filling = BoundingBox::new(2.0, 1.0, 105.0, 79.0);
         for (name, of_inside, of_filling) in [

@@ -1,4 +1,4 @@
-//! Numbers in text files: comma, tab, semicolon or blanks between them, as the benchmarks differ.
+//! Reads numbers from text files. Benchmarks separate them by commas, tabs, semicolons or blanks; all are accepted.
 
 use std::path::Path;
 
@@ -10,12 +10,15 @@ fn fields(line: &str) -> impl Iterator<Item = &str> {
         .filter(|field| !field.is_empty())
 }
 
-/// Reads a text file; bytes that are no UTF-8 are refused.
+/// Reads a text file in UTF-8.
 fn read_text(path: &Path) -> Result<String, DatasetError> {
     std::fs::read_to_string(path).map_err(DatasetError::io(path))
 }
 
-/// All numbers of a file, rows and columns not told apart (`NaN` allowed).
+/// All numbers of a file, whatever their rows and columns. `NaN` is allowed.
+///
+/// # Errors
+/// [`DatasetError`] if the file cannot be read or has other text.
 pub fn read_numbers(path: &Path) -> Result<Vec<f64>, DatasetError> {
     let text = read_text(path)?;
     let mut numbers = Vec::new();
@@ -32,7 +35,10 @@ pub fn read_numbers(path: &Path) -> Result<Vec<f64>, DatasetError> {
     Ok(numbers)
 }
 
-/// Flags 0 or 1, all in one line or one a line.
+/// Flags, all in one line or one per line. Every number but 0 is true.
+///
+/// # Errors
+/// [`DatasetError`] if the file cannot be read or has other text.
 pub fn parse_flags(path: &Path) -> Result<Vec<bool>, DatasetError> {
     Ok(read_numbers(path)?
         .into_iter()
@@ -40,9 +46,12 @@ pub fn parse_flags(path: &Path) -> Result<Vec<bool>, DatasetError> {
         .collect())
 }
 
-/// One row per line: `x, y, width, height`, or the corners `x1, y1, x2, y2, x3, y3 …` of a polygon, which is taken
-/// as its bounding rectangle. Empty lines at the end are no rows. Rows hold what the file says (no conversion of
-/// the origin, `NaN` kept).
+/// Rows `x, y, width, height`, one per line. A line may also have the corners `x1, y1, x2, y2, x3, y3 …` of a polygon, which
+/// becomes its bounding rectangle. Empty lines at the end are ignored. The numbers are returned as they are: the origin is
+/// not converted, and `NaN` is kept.
+///
+/// # Errors
+/// [`DatasetError`] if the file cannot be read or a line is malformed.
 pub fn parse_boxes(path: &Path) -> Result<Vec<[f64; 4]>, DatasetError> {
     parse_rows(path, |numbers| match numbers {
         [x, y, width, height] => Some([*x, *y, *width, *height]),
@@ -119,8 +128,7 @@ fn bounding_rectangle(polygon: &[f64]) -> [f64; 4] {
     [edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1]]
 }
 
-/// A row as a 0-based box; `None` where it is not finite or has no area, which is how benchmarks mark an absent
-/// target.
+/// A row as a 0-based box. `None` if it is not finite or has no area, which is how benchmarks mark an absent target.
 pub(crate) fn to_box(row: [f64; 4], first_pixel: f64) -> Option<BoundingBox> {
     let [x, y, width, height] = row;
     let valid = row.iter().all(|number| number.is_finite()) && width > 0.0 && height > 0.0;
@@ -138,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_do_not_matter() {
+    fn accepts_all_separators() {
         let expected = vec![[1.0, 2.0, 3.5, 4.0], [5.0, 6.0, 7.0, 8.0]];
         for text in [
             "1,2,3.5,4\n5,6,7,8\n",
@@ -161,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_targets_are_no_boxes() {
+    fn rows_of_absent_targets_become_none() {
         let rows =
             parse_boxes(file("NaN,NaN,NaN,NaN\n0,0,0,0\n3,4,5,6\n3,4,-5,6\n").path()).unwrap();
         let boxes: Vec<_> = rows.into_iter().map(|row| to_box(row, 1.0)).collect();
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn names_the_line_that_is_malformed() {
         let bad = file("1,2,3,4\n1,2,three,4\n");
         let error = parse_boxes(bad.path()).unwrap_err().to_string();
         assert!(
@@ -184,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn tracks_with_corners_and_quoted_labels() {
+    fn reads_corners_and_ignores_quoted_labels() {
         let rows = parse_track_corners(
             file("0 205 269 239 341 0 0 0 0 \"ball\"\n0 206 270 240 342 1 0 0 1 \"ball\"\n").path(),
         )
@@ -194,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_in_one_line_or_many() {
+    fn reads_flags_in_one_line_or_several() {
         assert_eq!(
             parse_flags(file("0,1,0\n").path()).unwrap(),
             [false, true, false]

@@ -1,26 +1,42 @@
 //! TrackingNet's test set: `TEST/anno/<sequence>.txt` (one row: the first box) and `TEST/frames/<sequence>/*.jpg`.
 //! <https://tracking-net.org>
 
-use std::path::Path;
+use super::layout::{load_first_box, text_files};
+use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
+use crate::archive::ServerArchive;
+use crate::metrics::Protocol;
 
-use super::layout::text_files;
-use super::{DatasetError, DatasetKind, SequenceEntry};
+/// TrackingNet's test set. Its truth is on a server.
+pub static TRACKINGNET: Dataset = Dataset {
+    name: "trackingnet",
+    aliases: &[],
+    help: "TrackingNet's test set; writes the archive for its server",
+    expected: "TEST/anno/<sequence>.txt and TEST/frames/<sequence>/*.jpg",
+    first_pixel: 0.0,
+    subsets: &[Subset::Usual],
+    list,
+    load: load_first_box,
+    protocol: Protocol::OTB,
+    archive: Some(ServerArchive {
+        boxes: |name| format!("{name}.txt"),
+        decimals: 2,
+        times: None,
+    }),
+    result_names: &[],
+    has_disappearances: false,
+};
 
-pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
-    let bases = [root.join("TEST"), root.to_owned()];
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let bases = [search.root.join("TEST"), search.root.to_owned()];
     let Some(base) = bases.iter().find(|base| base.join("anno").is_dir()) else {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::TrackingNet,
-            expected: "TEST/anno/<sequence>.txt and TEST/frames/<sequence>/*.jpg".to_owned(),
-        });
+        return Ok(Vec::new());
     };
     Ok(text_files(&base.join("anno"))?
         .into_iter()
         .map(|name| {
             let images = base.join("frames").join(&name);
             let truth = base.join("anno").join(format!("{name}.txt"));
-            SequenceEntry::new(DatasetKind::TrackingNet, name, images, truth)
+            SequenceEntry::new(search, name, images, truth)
         })
         .collect())
 }

@@ -1,10 +1,38 @@
-//! UAV123: `anno/UAV123/<sequence>.txt` and `data_seq/UAV123/<folder>/*.jpg`; several sequences may be parts of one folder.
+//! UAV123: `anno/UAV123/<sequence>.txt` and `data_seq/UAV123/<folder>/*.jpg`. Several sequences may be parts of one folder.
 //! At 10 frames a second both folders are called `UAV123_10fps`. <https://cemse.kaust.edu.sa/ivul/uav123>
 
-use std::path::{Path, PathBuf};
+use super::layout::{load_boxes, text_files};
+use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
+use crate::metrics::Protocol;
 
-use super::layout::text_files;
-use super::{DatasetError, DatasetKind, SequenceEntry};
+/// UAV123 at 30 frames a second.
+pub static UAV123: Dataset = Dataset {
+    name: "uav123",
+    aliases: &[],
+    help: "UAV123 at 30 frames a second",
+    expected: "anno/UAV123/<sequence>.txt and data_seq/UAV123/<sequence>/*.jpg",
+    first_pixel: 1.0,
+    subsets: &[Subset::Usual],
+    list: |search| list(search, "UAV123", 1),
+    load: load_boxes,
+    protocol: Protocol {
+        center_error_of_absent: -1.0,
+        ..Protocol::OTB
+    },
+    archive: None,
+    result_names: &[],
+    has_disappearances: false,
+};
+
+/// UAV123 at 10 frames a second.
+pub static UAV123_10FPS: Dataset = Dataset {
+    name: "uav123_10fps",
+    aliases: &["uav123-10fps"],
+    help: "UAV123 at 10 frames a second",
+    expected: "anno/UAV123_10fps/<sequence>.txt and data_seq/UAV123_10fps/<sequence>/*.jpg",
+    list: |search| list(search, "UAV123_10fps", 3),
+    ..UAV123
+};
 
 /// Sequences that are a part of another folder: name, folder, first and last number at 30 frames a second.
 const PARTS: &str = include_str!("uav123_parts.txt");
@@ -21,22 +49,15 @@ fn part(name: &str) -> Option<(&'static str, u64, u64)> {
     })
 }
 
-pub(super) fn list(kind: DatasetKind, root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
-    let (inner, step) = match kind {
-        DatasetKind::Uav123TenFps => ("UAV123_10fps", 3),
-        _ => ("UAV123", 1),
-    };
-    // The published archive has one more folder of the same name around everything.
-    let bases = [root.to_owned(), root.join(inner)];
-    let Some(base): Option<&PathBuf> = bases
+/// `inner` is the folder's name, `step` the number of frames at 30 Hz per frame of this version.
+fn list(search: &Search<'_>, inner: &str, step: u64) -> Result<Vec<SequenceEntry>, DatasetError> {
+    // The published archive has one more folder of the same name around all files.
+    let bases = [search.root.to_owned(), search.root.join(inner)];
+    let Some(base) = bases
         .iter()
         .find(|base| base.join("anno").join(inner).is_dir())
     else {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind,
-            expected: format!("anno/{inner}/<sequence>.txt and data_seq/{inner}/<sequence>/*.jpg"),
-        });
+        return Ok(Vec::new());
     };
     let truths = base.join("anno").join(inner);
     let images = base.join("data_seq").join(inner);
@@ -46,14 +67,14 @@ pub(super) fn list(kind: DatasetKind, root: &Path) -> Result<Vec<SequenceEntry>,
             let truth = truths.join(format!("{name}.txt"));
             match part(&name) {
                 Some((folder, first, last)) => {
-                    // Every third frame is kept, the first included, and they are numbered anew.
+                    // The slow version has every third frame, from the first on, with new numbers.
                     let at_rate = |number: u64| (number - 1) / step + 1;
-                    SequenceEntry::new(kind, name, images.join(folder), truth)
+                    SequenceEntry::new(search, name, images.join(folder), truth)
                         .with_numbers(Some(at_rate(first)..=at_rate(last)))
                 }
                 None => {
                     let folder = images.join(&name);
-                    SequenceEntry::new(kind, name, folder, truth)
+                    SequenceEntry::new(search, name, folder, truth)
                 }
             }
         })
@@ -65,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_whole() {
+    fn the_table_of_parts_is_complete() {
         assert_eq!(PARTS.lines().count(), 51);
         for line in PARTS.lines() {
             let name = line.split(' ').next().unwrap();

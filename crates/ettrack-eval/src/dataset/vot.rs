@@ -1,18 +1,33 @@
 //! VOT's short-term sequences: `list.txt`, `<sequence>/color/*.jpg` (older years: `<sequence>/*.jpg`) and
 //! `<sequence>/groundtruth.txt` with rectangles or polygons. <https://www.votchallenge.net>
 
-use std::path::Path;
+use super::layout::{folders, load_boxes, names_in};
+use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
+use crate::metrics::Protocol;
 
-use super::layout::{folders, names_in};
-use super::{DatasetError, DatasetKind, SequenceEntry};
+/// VOT's short-term sequences. A polygon is replaced by its bounding rectangle.
+pub static VOT: Dataset = Dataset {
+    name: "vot",
+    aliases: &[],
+    help: "VOT's short-term sequences; polygons become their bounding rectangles",
+    expected: "list.txt, <sequence>/groundtruth.txt and <sequence>/color/*.jpg",
+    first_pixel: 0.0,
+    subsets: &[Subset::Usual],
+    list,
+    load: load_boxes,
+    protocol: Protocol::OTB,
+    archive: None,
+    result_names: &[],
+    has_disappearances: false,
+};
 
-pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
-    // Newer years put the list and the sequences into a folder `sequences`.
-    let inner = root.join("sequences");
+fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    // Newer years have the list and the sequences in a folder `sequences`.
+    let inner = search.root.join("sequences");
     let base = if inner.is_dir() {
         inner.as_path()
     } else {
-        root
+        search.root
     };
     let list = base.join("list.txt");
     let names = if list.is_file() {
@@ -23,13 +38,6 @@ pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
             .filter(|name| base.join(name).join("groundtruth.txt").is_file())
             .collect()
     };
-    if names.is_empty() {
-        return Err(DatasetError::Layout {
-            root: root.to_owned(),
-            kind: DatasetKind::Vot,
-            expected: "list.txt, <sequence>/groundtruth.txt and <sequence>/color/*.jpg".to_owned(),
-        });
-    }
     Ok(names
         .into_iter()
         .map(|name| {
@@ -40,12 +48,7 @@ pub(super) fn list(root: &Path) -> Result<Vec<SequenceEntry>, DatasetError> {
             } else {
                 folder.clone()
             };
-            SequenceEntry::new(
-                DatasetKind::Vot,
-                name,
-                images,
-                folder.join("groundtruth.txt"),
-            )
+            SequenceEntry::new(search, name, images, folder.join("groundtruth.txt"))
         })
         .collect())
 }

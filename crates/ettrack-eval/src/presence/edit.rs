@@ -1,4 +1,4 @@
-//! Making targets disappear from real sequences, the same way every time.
+//! Makes targets disappear from real sequences, the same way in each run.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,17 @@ use ettrack::geometry::BoundingBox;
 use ettrack_media::source::{FolderSource, FrameSource, SourceError};
 use ettrack_picture::to_rgb_image;
 
-/// Fewest frames of a sequence that is edited: time to follow, to lose, and to find again.
+/// Least number of frames of a sequence that is edited.
 const SHORTEST: usize = 40;
-/// The target disappears at these parts of a sequence …
+/// The target disappears at these parts of a sequence.
 const STARTS: [f64; 2] = [0.3, 0.65];
-/// … for this part of it, within these limits of frames.
+/// Length of a disappearance as a part of the sequence.
 const SPAN: f64 = 0.12;
+/// Least and greatest length of a disappearance in frames.
 const SPAN_LIMITS: (usize, usize) = (8, 45);
-/// Frames in which a board slides over the target.
+/// Number of frames in which a board slides over the target.
 const SLIDE: usize = 5;
-/// What covers the target reaches this much beyond its box.
+/// Size of the covered region, in sizes of the target's box.
 const MARGIN: f64 = 1.25;
 /// Colour of the board.
 const BOARD: [u8; 3] = [118, 116, 112];
@@ -28,13 +29,13 @@ const BOARD: [u8; 3] = [118, 116, 112];
 /// How the target is made to disappear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edit {
-    /// Not at all: disappearances are the sequence's own.
+    /// Frames are not edited: only the sequence's own disappearances count.
     None,
-    /// The frames are replaced by those of another place.
+    /// Frames are replaced by those of another sequence.
     Cut,
-    /// What lies beside the target is painted over it.
+    /// The pixels beside the target are copied over it.
     Paint,
-    /// A grey board slides over the target and away again.
+    /// A grey board slides over the target and then away.
     Board,
 }
 
@@ -53,26 +54,26 @@ impl Edit {
 /// Whether a frame shows the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
-    /// It can be seen.
+    /// The target is visible.
     Present,
-    /// It cannot.
+    /// The target is not visible.
     Absent,
-    /// In part: neither answer is wrong, the frame does not count.
+    /// The target is partly covered. The frame does not count, because neither answer is wrong.
     Partly,
 }
 
 /// A sequence whose target disappears.
 #[derive(Debug, Clone)]
 pub struct EditedSequence {
-    /// The sequence it is made of.
+    /// Name of the original sequence.
     pub name: String,
-    /// How.
+    /// How the target disappears.
     pub edit: Edit,
     /// The target in the first frame.
     pub first_box: BoundingBox,
-    /// Per frame, where the target is (or would be, were it not hidden).
+    /// True box per frame, also while the target is covered.
     pub truth: Vec<Option<BoundingBox>>,
-    /// Per frame.
+    /// Whether the target is visible, per frame.
     pub sight: Vec<Sight>,
     frames: Vec<PathBuf>,
     elsewhere: Vec<PathBuf>,
@@ -80,8 +81,8 @@ pub struct EditedSequence {
 }
 
 impl EditedSequence {
-    /// `None` where the sequence is too short, has no truth, never loses its target (with [`Edit::None`]), or there is no
-    /// other place to cut to.
+    /// Plans the edit. `None` if the sequence is too short or has no truth, if its target never disappears (with
+    /// [`Edit::None`]), or if there are no other frames to cut to (with [`Edit::Cut`]).
     pub fn new(sequence: &Sequence, edit: Edit, elsewhere: &[PathBuf]) -> Option<Self> {
         let truth = sequence.truth.clone()?;
         let length = sequence.frames.len();
@@ -130,22 +131,25 @@ impl EditedSequence {
         })
     }
 
-    /// Frames.
+    /// Number of frames.
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// A frame's file name, for messages.
+    /// File name of a frame, for messages.
     pub fn frame_name(&self, index: usize) -> String {
         self.frames[index].display().to_string()
     }
 
-    /// Reads frame `index` and edits it.
+    /// Reads frame `index` (0-based) into `image` and edits it.
+    ///
+    /// # Errors
+    /// [`SourceError`] if the image cannot be read.
     pub fn read(&self, index: usize, image: &mut ImageBuffer) -> Result<(), SourceError> {
         load(&self.frames[index], image)?;
         let Some((start, end)) = self
@@ -175,7 +179,7 @@ impl EditedSequence {
                 Ok(())
             }
             Edit::Board => {
-                // 1 while it hides the target, less while it comes (from the left) and goes (to the right).
+                // Shift of the board in its own widths: it comes from the left, covers the target at 0, and leaves to the right.
                 let slide = SLIDE as f64;
                 let shift = if index < start {
                     -((start - index) as f64 / slide)
@@ -219,7 +223,7 @@ fn load(path: &std::path::Path, image: &mut ImageBuffer) -> Result<(), SourceErr
     Ok(())
 }
 
-/// `None` for pixels that form no frame, which the tracker's side reports.
+/// The picture; `None` if the pixels do not form a frame, which is reported when the tracker reads them.
 fn picture(image: &ImageBuffer) -> Option<RgbImage> {
     image.frame().ok().map(|frame| to_rgb_image(&frame))
 }
@@ -233,7 +237,7 @@ fn store(picture: RgbImage, image: &mut ImageBuffer) {
     image.data = picture.into_raw();
 }
 
-/// Sets the pixels of a region, as far as it lies inside the picture.
+/// Sets the pixels of a region, clipped to the picture.
 fn fill(
     picture: &mut RgbImage,
     region: &BoundingBox,
@@ -249,7 +253,7 @@ fn fill(
     }
 }
 
-/// Copies what lies on the side with more room; where there is no room on either side, the board's colour.
+/// Copies the pixels from the side with more room over the region. Pixels outside of the picture get the board's colour.
 fn paint_beside(picture: &mut RgbImage, region: &BoundingBox) {
     let width = f64::from(picture.width());
     let room_left = region.x;
@@ -300,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_gone_exactly_where_the_truth_says() {
+    fn the_target_is_covered_in_exactly_the_marked_frames() {
         let folder = tempfile::tempdir().unwrap();
         let source = sequence(folder.path(), 60);
         let elsewhere = folder.path().join("elsewhere.png");
@@ -328,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_edited_is_left_out() {
+    fn leaves_out_sequences_that_cannot_be_edited() {
         let folder = tempfile::tempdir().unwrap();
         let short = sequence(folder.path(), 30);
         assert!(EditedSequence::new(&short, Edit::Paint, &[]).is_none());

@@ -1,25 +1,25 @@
-//! Numbers about LOST and confidence.
+//! Measures of the state LOST and of the confidence.
 
 use super::edit::{EditedSequence, Sight};
 use crate::metrics::overlap;
 use ettrack::geometry::BoundingBox;
 
-/// Overlap with the truth above which a tracker is on its target again.
+/// Overlap with the truth from which on a tracker is on its target.
 const ON_TARGET: f64 = 0.3;
 
-/// What a tracker said, one entry per frame.
+/// The answers of a tracker, one entry per frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answers {
-    /// Where it looks.
+    /// Boxes.
     pub boxes: Vec<BoundingBox>,
-    /// 0..=1.
+    /// Confidence, 0..=1.
     pub confidence: Vec<f64>,
-    /// Whether it said LOST.
+    /// Whether the state was LOST.
     pub lost: Vec<bool>,
 }
 
 impl Answers {
-    /// One more frame.
+    /// Adds the answer for the next frame.
     pub fn push(&mut self, bounding_box: BoundingBox, confidence: f32, lost: bool) {
         self.boxes.push(bounding_box);
         self.confidence.push(f64::from(confidence));
@@ -27,33 +27,33 @@ impl Answers {
     }
 }
 
-/// Counts over frames and disappearances. Frames that show the target in part do not count.
+/// Counts of frames and disappearances. Frames with a partly covered target do not count.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct PresenceScore {
-    /// Frames with the target.
+    /// Frames with a visible target.
     pub present_frames: usize,
-    /// Frames without.
+    /// Frames without a visible target.
     pub absent_frames: usize,
-    /// Frames without the target on which the tracker said LOST.
+    /// Frames without the target in which the state was LOST.
     pub lost_when_absent: usize,
-    /// Frames with the target on which it said LOST.
+    /// Frames with the target in which the state was LOST.
     pub lost_when_present: usize,
-    /// Of these, frames on which its box was off the target: it spoke the truth about itself.
+    /// Of these, frames in which the box was not on the target, so that LOST was right about the tracker.
     pub lost_when_off_target: usize,
-    /// Frames with the target on which it said TRACKING beside it (overlap below 0.3).
+    /// Frames with the target in which the state was TRACKING, but the box was not on the target (overlap below 0.3).
     pub tracking_off_target: usize,
-    /// Times the target disappeared.
+    /// Number of disappearances.
     pub disappearances: usize,
-    /// Frames from a disappearance to LOST, for those that were noticed.
+    /// Frames from each disappearance that was noticed to the state LOST.
     pub loss_delays: Vec<usize>,
-    /// Times the target came back.
+    /// Number of times the target came back.
     pub returns: usize,
-    /// Frames from a return to TRACKING on the target, for those that were found before the next disappearance.
+    /// Frames from each return to the state TRACKING on the target, if that came before the next disappearance.
     pub recovery_delays: Vec<usize>,
-    /// Confidence on frames with the target.
+    /// Confidence in frames with the target.
     #[serde(skip)]
     pub confidence_present: Vec<f64>,
-    /// Confidence on frames without.
+    /// Confidence in frames without the target.
     #[serde(skip)]
     pub confidence_absent: Vec<f64>,
 }
@@ -74,7 +74,7 @@ fn median(values: &[usize]) -> Option<f64> {
 }
 
 impl PresenceScore {
-    /// Part of the LOST frames on which the target was indeed absent; `None` where LOST was never said.
+    /// Part of the LOST frames in which the target was absent; `None` if the state was never LOST.
     pub fn precision(&self) -> Option<f64> {
         ratio(
             self.lost_when_absent,
@@ -82,7 +82,7 @@ impl PresenceScore {
         )
     }
 
-    /// As [`Self::precision`], with LOST beside a present target taken for right as well.
+    /// As [`Self::precision`], but LOST is also right if the box was not on the visible target.
     pub fn honest_precision(&self) -> Option<f64> {
         ratio(
             self.lost_when_absent + self.lost_when_off_target,
@@ -90,28 +90,28 @@ impl PresenceScore {
         )
     }
 
-    /// Part of the frames without the target on which LOST was said.
+    /// Part of the frames without the target in which the state was LOST.
     pub fn recall(&self) -> Option<f64> {
         ratio(self.lost_when_absent, self.absent_frames)
     }
 
-    /// Median frames from a disappearance to LOST.
+    /// Median of the frames from a disappearance to LOST.
     pub fn loss_delay(&self) -> Option<f64> {
         median(&self.loss_delays)
     }
 
-    /// Median frames from a return to TRACKING on the target.
+    /// Median of the frames from a return to TRACKING on the target.
     pub fn recovery_delay(&self) -> Option<f64> {
         median(&self.recovery_delays)
     }
 
-    /// Chance that a frame with the target has more confidence than one without.
+    /// Probability that a frame with the target has a higher confidence than a frame without it.
     pub fn roc_auc(&self) -> Option<f64> {
         area_under_roc(&self.confidence_present, &self.confidence_absent)
     }
 }
 
-/// Area under the ROC curve (the Mann-Whitney statistic, ties count half); `None` where one side is empty.
+/// Area under the ROC curve (the Mann-Whitney statistic; equal values count half); `None` if one list is empty.
 pub fn area_under_roc(positive: &[f64], negative: &[f64]) -> Option<f64> {
     if positive.is_empty() || negative.is_empty() {
         return None;
@@ -122,7 +122,7 @@ pub fn area_under_roc(positive: &[f64], negative: &[f64]) -> Option<f64> {
         .chain(negative.iter().map(|value| (*value, false)))
         .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Sum of the positive ranks, equal values sharing their mean rank.
+    // Sum of the ranks of positive values. Equal values share their mean rank.
     let mut rank_sum = 0.0;
     let mut start = 0;
     while start < all.len() {
@@ -130,7 +130,7 @@ pub fn area_under_roc(positive: &[f64], negative: &[f64]) -> Option<f64> {
             .iter()
             .take_while(|one| one.0 == all[start].0)
             .count();
-        // A NaN equals nothing, not even itself.
+        // NaN is not equal to itself.
         let same = same.max(1);
         let mean_rank = start as f64 + (same as f64 + 1.0) / 2.0;
         let positives = all[start..start + same].iter().filter(|one| one.1).count();
@@ -141,7 +141,7 @@ pub fn area_under_roc(positive: &[f64], negative: &[f64]) -> Option<f64> {
     Some((rank_sum - p * (p + 1.0) / 2.0) / (p * n))
 }
 
-/// Holds a tracker's answers against what there was to see. The first frame, which is given, does not count.
+/// Compares a tracker's answers with the visibility of the target. The first frame does not count, because its box is given.
 pub fn judge(sequence: &EditedSequence, answers: &Answers) -> PresenceScore {
     let mut score = PresenceScore::default();
     let sight = &sequence.sight;
@@ -199,7 +199,7 @@ pub fn judge(sequence: &EditedSequence, answers: &Answers) -> PresenceScore {
     score
 }
 
-/// All frames and disappearances of several sequences together.
+/// The sum over several sequences.
 pub fn pool<'a>(scores: impl IntoIterator<Item = &'a PresenceScore>) -> PresenceScore {
     let mut all = PresenceScore::default();
     for one in scores {
@@ -226,24 +226,24 @@ mod tests {
     use crate::presence::Edit;
 
     #[test]
-    fn roc_by_hand() {
+    fn area_under_roc_equals_hand_computed_values() {
         assert_eq!(area_under_roc(&[0.9, 0.8], &[0.1, 0.2]), Some(1.0));
         assert_eq!(area_under_roc(&[0.1], &[0.9]), Some(0.0));
         assert_eq!(area_under_roc(&[0.5, 0.5], &[0.5]), Some(0.5));
-        // Pairs won: 0.4 > 0.3; 0.8 > 0.3, 0.8 > 0.6: three of four.
+        // 0.4 > 0.3, 0.8 > 0.3 and 0.8 > 0.6: three of four pairs.
         assert_eq!(area_under_roc(&[0.4, 0.8], &[0.3, 0.6]), Some(0.75));
         assert_eq!(area_under_roc(&[], &[0.3]), None);
     }
 
     #[test]
-    fn states_and_delays_by_hand() {
+    fn states_and_delays_equal_hand_computed_values() {
         let target = BoundingBox::new(10.0, 10.0, 10.0, 10.0);
         let sequence = Sequence {
             name: "s".to_owned(),
             frames: vec!["x.jpg".into(); 12],
             first_box: target,
             truth: Some(vec![Some(target); 12]),
-            // Gone in frames 3..=6.
+            // Not visible in frames 3..=6.
             visible: Some((0..12).map(|frame| !(3..7).contains(&frame)).collect()),
         };
         let edited = EditedSequence::new(&sequence, Edit::None, &[]).unwrap();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_no_number() {
+    fn measures_of_no_frames_are_none() {
         let score = PresenceScore::default();
         assert_eq!(score.precision(), None);
         assert_eq!(score.recall(), None);

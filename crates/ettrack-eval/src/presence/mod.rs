@@ -1,5 +1,5 @@
-//! How honestly a tracker says that its target is gone: real sequences with disappearances made by cutting and covering
-//! them, and how the tracker's LOST state and confidence answer.
+//! Measures how often the state LOST and the confidence of a tracker are right when the target disappears. Disappearances
+//! are made in real sequences by replacing frames or covering the target.
 
 mod edit;
 mod measure;
@@ -16,8 +16,8 @@ use super::runner::RunError;
 use ettrack::frame::ImageBuffer;
 use ettrack::tracker::{SingleObjectTracker, Track, TrackState};
 
-/// Makes the edited versions of each sequence; a cut sequence shows frames of the next one in line that lies in another
-/// folder. Sequences too short to lose and find a target again, and without published truth, give none.
+/// Makes the edited versions of each sequence. A cut sequence shows frames of the next sequence from another folder.
+/// Sequences that are too short or have no published truth are left out.
 pub fn edited(sequences: &[Sequence], edits: &[Edit]) -> Vec<EditedSequence> {
     let mut made = Vec::new();
     for (index, sequence) in sequences.iter().enumerate() {
@@ -44,6 +44,9 @@ pub fn edited(sequences: &[Sequence], edits: &[Edit]) -> Vec<EditedSequence> {
 }
 
 /// Runs a tracker over an edited sequence from its first box. `seen` is called after every frame but the first.
+///
+/// # Errors
+/// [`RunError`] if an image cannot be read or the tracker refuses a frame.
 pub fn answers<T: SingleObjectTracker>(
     tracker: &mut T,
     sequence: &EditedSequence,

@@ -1,4 +1,4 @@
-//! What a confidence is made of, frame by frame, for fitting its weights: see docs/lost.md.
+//! Records the features of the confidence per frame, to fit its weights: see docs/lost.md.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::metrics::overlap;
 use ettrack::model::lost::Features;
 use ettrack::tracker::{Track, TrackState, Tracker};
 
-/// A CSV table of features: a header, then a line per frame that a tracker was run on.
+/// A CSV table of features: a header, then a line per frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureTable(String);
 
@@ -21,10 +21,10 @@ impl Default for FeatureTable {
 }
 
 impl FeatureTable {
-    /// One more frame of `sequence`, which `tracker` has just answered with `track`.
+    /// Adds a frame of `sequence` for which `tracker` has just returned `track`.
     ///
-    /// `overlap` is that of the judged box with the truth: the box that the network saw, which is not the one given
-    /// out while the target is lost. It is empty where there is no truth.
+    /// The column `overlap` is that of the judged box with the truth. The judged box is the one that the network found, which
+    /// is not returned while the target is lost. The column is empty if there is no truth.
     pub fn push(
         &mut self,
         sequence: &EditedSequence,
@@ -47,7 +47,7 @@ impl FeatureTable {
                 format!("{:.4}", overlap(&tracker.judged(), truth))
             });
         let line = &mut self.0;
-        // Sequences are folders' names: what a table could not hold is left out of them.
+        // Names of sequences are names of folders: characters with a meaning in CSV are left out.
         line.extend(
             sequence
                 .name

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use self::plot::{Axes, Series, escape, plot};
-use super::dataset::{DatasetKind, Evaluation, Sequence};
+use super::dataset::{Dataset, Evaluation, Sequence};
 use super::metrics::{
     Curves, DISTANCE_STEPS, OVERLAP_STEPS, Protocol, Scores, distance_threshold,
     normalized_threshold, overlap, overlap_threshold,
@@ -33,7 +33,7 @@ const SEQUENCES_WITH_SAMPLES: usize = 40;
 /// What the report shows.
 pub struct Report<'a> {
     /// The benchmark.
-    pub kind: DatasetKind,
+    pub dataset: &'a Dataset,
     /// How it scores.
     pub protocol: &'a Protocol,
     /// From which starts the trackers ran.
@@ -74,7 +74,7 @@ impl Report<'_> {
     pub fn html(&self) -> String {
         let mut page = String::new();
         let main = &self.trackers[0];
-        let title = format!("{} on {}", main.label, self.kind);
+        let title = format!("{} on {}", main.label, self.dataset);
         // Writing to a string does not fail, here and below.
         let _ = write!(
             page,

@@ -1,4 +1,6 @@
-//! `report.html`: one file that needs no network, with plots, a table per sequence and sample frames.
+//! `report.html`: one file with plots, a table of sequences and sample frames. It needs no network.
+//!
+//! This module computes what the page shows. The templates in `templates/` write it and escape all text.
 
 mod plot;
 mod samples;
@@ -6,7 +8,9 @@ mod samples;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use self::plot::{Axes, Series, escape, plot};
+use askama::Template;
+
+use self::plot::{Axes, Plot, Series};
 use super::dataset::{Dataset, Evaluation, Sequence};
 use super::metrics::{
     Curves, DISTANCE_STEPS, OVERLAP_STEPS, Protocol, Scores, distance_threshold,
@@ -16,43 +20,129 @@ use super::score::{SequenceScore, TrackerScore};
 use ettrack_files::{OutputError, write_file};
 use ettrack_picture::{Color, WHITE};
 
-/// Colours of the first trackers' boxes on samples; the same as their lines (light page).
+/// Colours of the first trackers' boxes on sample frames, the same as those of their lines on a light page.
 const BOX_COLORS: [Color; 4] = [
     [60, 150, 255],
     [255, 120, 40],
     [60, 200, 90],
     [200, 90, 230],
 ];
-/// Trackers beyond share the last line colour.
+/// Number of line colours. All further trackers have the last one.
 const LINE_COLORS: usize = 8;
-/// Samples per sequence.
+/// Sample frames per sequence.
 const SAMPLES: usize = 5;
-/// Sequences with samples (the ones followed worst), to keep the file small.
+/// Number of sequences with sample frames, those with the lowest score, to keep the file small.
 const SEQUENCES_WITH_SAMPLES: usize = 40;
+/// Number of sequences whose details are open when the page is opened.
+const OPEN_DETAILS: usize = 3;
 
-/// What the report shows.
+/// The content of the report.
 pub struct Report<'a> {
-    /// The benchmark.
+    /// The data set.
     pub dataset: &'a Dataset,
-    /// How it scores.
+    /// How boxes are scored.
     pub protocol: &'a Protocol,
-    /// From which starts the trackers ran.
+    /// The starts of the runs.
     pub evaluation: Evaluation,
-    /// The evaluated tracker first, then those it is compared with.
+    /// The evaluated tracker first, then those it is compared with. At least one.
     pub trackers: &'a [TrackerScore],
-    /// Sequences with frames and truth, for samples and timelines.
+    /// Sequences with frames and truth, for sample frames and plots over time.
     pub sequences: &'a [Sequence],
-    /// Sequences without a result, and why.
+    /// Sequences without a result, and the reasons.
     pub failed: &'a [(String, String)],
-    /// What made the boxes, shown at the end.
+    /// Model and options that gave the boxes, shown at the end.
     pub settings: &'a serde_json::Value,
     /// Whether sample frames are put in.
     pub samples: bool,
 }
 
 /// Writes the page.
+///
+/// # Errors
+/// [`OutputError`] if the file cannot be written.
 pub fn write_report(path: &Path, report: &Report<'_>) -> Result<(), OutputError> {
-    write_file(path, report.html())
+    let html = report.html().map_err(|source| OutputError {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_file(path, html)
+}
+
+/// What the template of the page needs.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    style: &'static str,
+    script: &'static str,
+    title: String,
+    subtitle: String,
+    /// `Sequences` or `Runs`.
+    units: String,
+    /// `sequence` or `run`.
+    unit: &'static str,
+    has_runs: bool,
+    protocol: &'a Protocol,
+    failed: &'a [(String, String)],
+    cards: Vec<Card>,
+    /// Empty if the truth is not published.
+    plots: Vec<Plot>,
+    labels: Vec<&'a str>,
+    compared: Vec<ComparedRow<'a>>,
+    sequences: Vec<SequenceRow<'a>>,
+    total: Option<SequenceRow<'a>>,
+    /// Tracker and colour of its boxes.
+    legend: Vec<(&'a str, String)>,
+    details: Vec<Detail<'a>>,
+    settings: String,
+}
+
+/// A number at the top of the page.
+struct Card {
+    value: String,
+    name: &'static str,
+}
+
+/// The six measures of a table row, as text.
+struct Measures {
+    /// Success AUC with six decimals, for sorting.
+    auc_exact: String,
+    /// Width of the bar.
+    auc_percent: String,
+    auc: String,
+    others: [String; 5],
+}
+
+/// A row of the table of trackers.
+struct ComparedRow<'a> {
+    class: String,
+    label: &'a str,
+    count: usize,
+    measures: Measures,
+}
+
+/// A row of the table of sequences.
+struct SequenceRow<'a> {
+    name: &'a str,
+    frames: usize,
+    measures: Option<Measures>,
+    /// Frames per second, then the success AUC of each compared tracker; `None` if unknown.
+    others: Vec<Option<String>>,
+}
+
+/// A sequence frame by frame.
+struct Detail<'a> {
+    name: &'a str,
+    score: String,
+    open: bool,
+    timeline: Plot,
+    samples: Option<Vec<Sample>>,
+}
+
+/// A sample frame.
+struct Sample {
+    caption: String,
+    /// The picture as a `data:` address.
+    data: String,
 }
 
 fn class(index: usize) -> String {
@@ -69,78 +159,64 @@ fn three(value: f64) -> String {
     format!("{value:.3}")
 }
 
-impl Report<'_> {
+impl Measures {
+    fn of(scores: &Scores) -> Self {
+        Self {
+            auc_exact: format!("{:.6}", scores.success_auc),
+            auc_percent: format!("{:.0}", scores.success_auc * 100.0),
+            auc: three(scores.success_auc),
+            others: [
+                scores.precision_20,
+                scores.normalized_precision_20,
+                scores.sr_50,
+                scores.sr_75,
+                scores.ao,
+            ]
+            .map(three),
+        }
+    }
+}
+
+impl<'a> Report<'a> {
     /// The page as text.
-    pub fn html(&self) -> String {
-        let mut page = String::new();
+    ///
+    /// # Errors
+    /// If a value cannot be written as text.
+    pub fn html(&self) -> std::io::Result<String> {
         let main = &self.trackers[0];
-        let title = format!("{} on {}", main.label, self.dataset);
-        // Writing to a string does not fail, here and below.
-        let _ = write!(
-            page,
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-             content=\"width=device-width, initial-scale=1\"><title>{}</title><style>{}</style></head><body><main>",
-            escape(&title),
-            include_str!("style.css")
-        );
         let frames: usize = main.sequences.iter().map(|one| one.frames).sum();
-        let _ = write!(
-            page,
-            "<h1>{}</h1><p class=\"sub\">{}, {} {}, {frames} frames</p>",
-            escape(&title),
-            self.evaluation.title(),
-            main.sequences.len(),
-            self.evaluation.unit()
-        );
-        self.failures(&mut page);
-        self.cards(&mut page);
-        self.plots(&mut page);
-        if self.trackers.len() > 1 {
-            self.comparison(&mut page);
-        }
-        self.table(&mut page);
-        self.details(&mut page);
-        self.notes(&mut page);
-        let _ = writeln!(
-            page,
-            "</main><script>{}</script></body></html>",
-            include_str!("sort.js")
-        );
-        page
-    }
-
-    fn failures(&self, page: &mut String) {
-        if self.failed.is_empty() {
-            return;
-        }
-        let _ = write!(
-            page,
-            "<h2>{} without a result: {}</h2><div class=\"scroll\"><table class=\"failed\"><tbody>",
-            capitalized(self.evaluation.unit()),
-            self.failed.len()
-        );
-        for (name, reason) in self.failed {
-            let _ = write!(
-                page,
-                "<tr><td>{}</td><td>{}</td></tr>",
-                escape(name),
-                escape(reason)
-            );
-        }
-        page.push_str(
-            "</tbody></table></div><p class=\"note\">The numbers below are without them.</p>",
-        );
-    }
-
-    fn cards(&self, page: &mut String) {
-        let main = &self.trackers[0];
-        page.push_str("<div class=\"cards\">");
-        let mut card = |value: String, name: &str| {
-            let _ = write!(
-                page,
-                "<div class=\"card\"><b>{value}</b><span>{name}</span></div>"
-            );
+        let units = self.evaluation.unit();
+        let page = Page {
+            style: include_str!("../../templates/style.css"),
+            script: include_str!("../../templates/sort.js"),
+            title: format!("{} on {}", main.label, self.dataset),
+            subtitle: format!(
+                "{}, {} {units}, {frames} frames",
+                self.evaluation.title(),
+                main.sequences.len()
+            ),
+            units: capitalized(units),
+            unit: units.trim_end_matches('s'),
+            has_runs: self.evaluation != Evaluation::OnePass,
+            protocol: self.protocol,
+            failed: self.failed,
+            cards: self.cards(),
+            plots: self.plots(),
+            labels: self.trackers.iter().map(|one| one.label.as_str()).collect(),
+            compared: self.compared(),
+            sequences: main.sequences.iter().map(|one| self.row(one)).collect(),
+            total: self.total(frames),
+            legend: self.legend(),
+            details: self.details(),
+            settings: serde_json::to_string_pretty(self.settings)?,
         };
+        page.render().map_err(std::io::Error::other)
+    }
+
+    fn cards(&self) -> Vec<Card> {
+        let main = &self.trackers[0];
+        let mut cards = Vec::new();
+        let mut card = |value: String, name: &'static str| cards.push(Card { value, name });
         if let Some((scores, _)) = &main.total {
             card(three(scores.success_auc), "success AUC");
             card(three(scores.precision_20), "precision, 20 px");
@@ -155,254 +231,178 @@ impl Report<'_> {
         if let Some(fps) = main.fps() {
             card(format!("{fps:.0}"), "frames per second");
         }
-        page.push_str("</div>");
+        cards
     }
 
-    fn plots(&self, page: &mut String) {
-        let Some((_, curves)) = &self.trackers[0].total else {
-            page.push_str(
-                "<p class=\"note\">The truth of these sequences is not published: the archive beside this page is for \
-                 the benchmark's server.</p>",
-            );
-            return;
-        };
-        debug_assert_eq!(curves.success.len(), OVERLAP_STEPS);
-        page.push_str("<div class=\"plots\">");
-        let axes = |title, x, y, end, marker| Axes {
+    fn plots(&self) -> Vec<Plot> {
+        if self.trackers[0].total.is_none() {
+            return Vec::new();
+        }
+        let axes = |title, x_label, end, marker| Axes {
             title,
-            x,
-            y,
+            x_label,
+            y_label: "part of frames",
             x_range: (0.0, end),
             y_range: (0.0, 1.0),
             size: (360.0, 290.0),
             marker,
         };
-        self.curve(
-            page,
-            &axes("Success", "overlap threshold", "part of frames", 1.0, None),
-            |curves| &curves.success,
-            OVERLAP_STEPS,
-            overlap_threshold,
-            |scores| scores.success_auc,
-        );
-        self.curve(
-            page,
-            &axes(
-                "Precision",
-                "centre error threshold, pixels",
-                "part of frames",
-                50.0,
-                Some(20.0),
+        vec![
+            self.curve(
+                &axes("Success", "overlap threshold", 1.0, None),
+                |curves| &curves.success,
+                OVERLAP_STEPS,
+                overlap_threshold,
+                |scores| scores.success_auc,
             ),
-            |curves| &curves.precision,
-            DISTANCE_STEPS,
-            distance_threshold,
-            |scores| scores.precision_20,
-        );
-        self.curve(
-            page,
-            &axes(
-                "Normalised precision",
-                "centre error threshold, target sizes",
-                "part of frames",
-                0.5,
-                Some(0.2),
+            self.curve(
+                &axes(
+                    "Precision",
+                    "centre error threshold, pixels",
+                    50.0,
+                    Some(20.0),
+                ),
+                |curves| &curves.precision,
+                DISTANCE_STEPS,
+                distance_threshold,
+                |scores| scores.precision_20,
             ),
-            |curves| &curves.normalized_precision,
-            DISTANCE_STEPS,
-            normalized_threshold,
-            |scores| scores.normalized_precision_20,
-        );
-        page.push_str("</div>");
+            self.curve(
+                &axes(
+                    "Normalised precision",
+                    "centre error threshold, target sizes",
+                    0.5,
+                    Some(0.2),
+                ),
+                |curves| &curves.normalized_precision,
+                DISTANCE_STEPS,
+                normalized_threshold,
+                |scores| scores.normalized_precision_20,
+            ),
+        ]
     }
 
     fn curve(
         &self,
-        page: &mut String,
-        axes: &Axes<'_>,
+        axes: &Axes,
         values: fn(&Curves) -> &Vec<f64>,
         steps: usize,
         threshold: fn(usize) -> f64,
         score: fn(&Scores) -> f64,
-    ) {
-        let points: Vec<Vec<(f64, f64)>> = self
-            .trackers
-            .iter()
-            .map(|tracker| match &tracker.total {
-                Some((_, curves)) => (0..steps)
-                    .map(|i| (threshold(i), values(curves)[i]))
-                    .collect(),
-                None => Vec::new(),
-            })
-            .collect();
+    ) -> Plot {
         let series: Vec<_> = self
             .trackers
             .iter()
-            .zip(&points)
             .enumerate()
-            .filter_map(|(index, (tracker, points))| {
-                let (scores, _) = tracker.total.as_ref()?;
+            .filter_map(|(index, tracker)| {
+                let (scores, curves) = tracker.total.as_ref()?;
                 Some(Series {
                     label: format!("{}: {:.3}", tracker.label, score(scores)),
                     class: class(index),
-                    points,
+                    points: (0..steps)
+                        .map(|i| (threshold(i), values(curves)[i]))
+                        .collect(),
                 })
             })
             .collect();
-        let _ = write!(page, "<div class=\"card\">{}</div>", plot(axes, &series));
+        Plot::new(axes, &series)
     }
 
-    fn comparison(&self, page: &mut String) {
-        let _ = write!(
-            page,
-            "<h2>Trackers</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>tracker</th><th>{}</th>\
-             <th>success AUC</th><th>precision 20 px</th><th>norm. precision 0.2</th><th>OP50</th><th>OP75</th><th>AO</th>\
-             </tr></thead><tbody>",
-            self.evaluation.unit()
-        );
-        for (index, tracker) in self.trackers.iter().enumerate() {
-            let Some((scores, _)) = &tracker.total else {
-                continue;
-            };
-            let _ = write!(
-                page,
-                "<tr><td><span class=\"swatch\" style=\"background:var(--{})\"></span>{}</td><td>{}</td>",
-                class(index),
-                escape(&tracker.label),
-                tracker.sequences.len()
-            );
-            numbers(page, scores);
-            page.push_str("</tr>");
+    fn compared(&self) -> Vec<ComparedRow<'a>> {
+        let trackers = self.trackers.iter().enumerate();
+        trackers
+            .filter_map(|(index, tracker)| {
+                let (scores, _) = tracker.total.as_ref()?;
+                Some(ComparedRow {
+                    class: class(index),
+                    label: &tracker.label,
+                    count: tracker.sequences.len(),
+                    measures: Measures::of(scores),
+                })
+            })
+            .collect()
+    }
+
+    fn row(&self, one: &'a SequenceScore) -> SequenceRow<'a> {
+        let fps = one.fps.map(|fps| format!("{fps:.0}"));
+        let others = self.trackers[1..].iter().map(|tracker| {
+            let (scores, _) = tracker.sequence(&one.name)?.scored.as_ref()?;
+            Some(three(scores.success_auc))
+        });
+        SequenceRow {
+            name: &one.name,
+            frames: one.frames,
+            measures: one.scored.as_ref().map(|(scores, _)| Measures::of(scores)),
+            others: std::iter::once(fps).chain(others).collect(),
         }
-        page.push_str("</tbody></table></div>");
     }
 
-    fn table(&self, page: &mut String) {
+    fn total(&self, frames: usize) -> Option<SequenceRow<'a>> {
         let main = &self.trackers[0];
-        let unit = self.evaluation.unit();
-        let _ = write!(
-            page,
-            "<h2>{}</h2><div class=\"scroll\"><table class=\"sortable\"><thead><tr><th>{}</th><th>frames</th>",
-            capitalized(unit),
-            unit.trim_end_matches('s')
-        );
-        page.push_str("<th>success AUC</th><th>precision 20 px</th><th>norm. precision 0.2</th><th>OP50</th><th>OP75</th><th>AO</th><th>fps</th>");
-        for tracker in &self.trackers[1..] {
-            let _ = write!(page, "<th>AUC {}</th>", escape(&tracker.label));
-        }
-        page.push_str("</tr></thead><tbody>");
-        for one in &main.sequences {
-            let _ = write!(
-                page,
-                "<tr><td>{}</td><td>{}</td>",
-                escape(&one.name),
-                one.frames
-            );
-            match &one.scored {
-                Some((scores, _)) => numbers(page, scores),
-                None => page.push_str(&"<td data-v=\"-1\">–</td>".repeat(6)),
-            }
-            match one.fps {
-                Some(fps) => {
-                    let _ = write!(page, "<td>{fps:.0}</td>");
-                }
-                None => page.push_str("<td data-v=\"-1\">–</td>"),
-            }
-            for other in &self.trackers[1..] {
-                match other
-                    .sequence(&one.name)
-                    .and_then(|other| other.scored.as_ref())
-                {
-                    Some((scores, _)) => {
-                        let _ = write!(page, "<td>{:.3}</td>", scores.success_auc);
-                    }
-                    None => page.push_str("<td data-v=\"-1\">–</td>"),
-                }
-            }
-            page.push_str("</tr>");
-        }
-        page.push_str("</tbody>");
-        if let Some((scores, _)) = &main.total {
-            let frames: usize = main.sequences.iter().map(|one| one.frames).sum();
-            let _ = write!(
-                page,
-                "<tfoot><tr class=\"mean\"><td>{}</td><td>{frames}</td>",
-                if self.protocol.pool_frames {
-                    "all frames"
-                } else {
-                    "mean"
-                }
-            );
-            numbers(page, scores);
-            let fps = main.fps().map_or("–".to_owned(), |fps| format!("{fps:.0}"));
-            let _ = write!(page, "<td>{fps}</td>");
-            for tracker in &self.trackers[1..] {
-                let auc = tracker
-                    .total
-                    .as_ref()
-                    .map_or("–".to_owned(), |(scores, _)| three(scores.success_auc));
-                let _ = write!(page, "<td>{auc}</td>");
-            }
-            page.push_str("</tr></tfoot>");
-        }
-        page.push_str("</table></div>");
+        let (scores, _) = main.total.as_ref()?;
+        let fps = main.fps().map(|fps| format!("{fps:.0}"));
+        let others = self.trackers[1..].iter().map(|tracker| {
+            let (scores, _) = tracker.total.as_ref()?;
+            Some(three(scores.success_auc))
+        });
+        Some(SequenceRow {
+            name: if self.protocol.pool_frames {
+                "all frames"
+            } else {
+                "mean"
+            },
+            frames,
+            measures: Some(Measures::of(scores)),
+            others: std::iter::once(fps).chain(others).collect(),
+        })
     }
 
-    fn details(&self, page: &mut String) {
-        let main = &self.trackers[0];
-        page.push_str("<h2>Frame by frame</h2><p class=\"note\">");
-        page.push_str(
-            "Overlap with the truth in colour, confidence thin. On the frames: truth in white",
-        );
-        for (tracker, color) in self.trackers.iter().zip(BOX_COLORS) {
-            let _ = write!(
-                page,
-                ", <span class=\"swatch\" style=\"background:rgb({},{},{});margin:0 4px\"></span>{}",
-                color[0],
-                color[1],
-                color[2],
-                escape(&tracker.label)
-            );
-        }
-        page.push_str(".</p>");
-        let mut order: Vec<_> = main.sequences.iter().collect();
+    fn legend(&self) -> Vec<(&'a str, String)> {
+        let trackers = self.trackers.iter().zip(BOX_COLORS);
+        trackers
+            .map(|(tracker, [red, green, blue])| {
+                (tracker.label.as_str(), format!("rgb({red},{green},{blue})"))
+            })
+            .collect()
+    }
+
+    /// The sequences from the lowest to the highest score.
+    fn details(&self) -> Vec<Detail<'a>> {
+        let mut order: Vec<_> = self.trackers[0].sequences.iter().collect();
         let auc = |one: &SequenceScore| {
             one.scored
                 .as_ref()
                 .map_or(2.0, |(scores, _)| scores.success_auc)
         };
         order.sort_by(|a, b| auc(a).total_cmp(&auc(b)));
-        for (rank, one) in order.into_iter().enumerate() {
-            let Some(sequence) = self.sequences.iter().find(|other| other.name == one.name) else {
-                continue;
-            };
-            let open = if rank < 3 { " open" } else { "" };
-            let score = one.scored.as_ref().map_or(String::new(), |(scores, _)| {
-                format!("AUC {:.3}", scores.success_auc)
-            });
-            let _ = write!(
-                page,
-                "<details{open}><summary>{}<span>{score}</span></summary><div class=\"inside\">",
-                escape(&one.name)
-            );
-            self.timeline(page, one, sequence);
-            if self.samples && rank < SEQUENCES_WITH_SAMPLES {
-                self.sample_frames(page, one, sequence);
-            }
-            page.push_str("</div></details>");
-        }
+        let ranked = order.into_iter().enumerate();
+        ranked
+            .filter_map(|(rank, one)| {
+                let sequence = self.sequences.iter().find(|other| other.name == one.name)?;
+                let has_samples = self.samples && rank < SEQUENCES_WITH_SAMPLES;
+                Some(Detail {
+                    name: &one.name,
+                    score: one.scored.as_ref().map_or(String::new(), |(scores, _)| {
+                        format!("AUC {:.3}", scores.success_auc)
+                    }),
+                    open: rank < OPEN_DETAILS,
+                    timeline: self.timeline(one, sequence),
+                    samples: has_samples.then(|| self.sample_frames(one, sequence)),
+                })
+            })
+            .collect()
     }
 
-    /// Overlap of every tracker and the first one's confidence, over the frames.
-    fn timeline(&self, page: &mut String, one: &SequenceScore, sequence: &Sequence) {
+    /// Overlap of each tracker, and the confidence of the first one, over the frames.
+    fn timeline(&self, one: &SequenceScore, sequence: &Sequence) -> Plot {
         let last = (sequence.frames.len().max(2) - 1) as f64;
-        let mut lines = Vec::new();
+        let mut series = Vec::new();
         if let Some(truth) = &sequence.truth {
             for (index, tracker) in self.trackers.iter().enumerate() {
                 let Some(score) = tracker.sequence(&one.name) else {
                     continue;
                 };
-                let points: Vec<_> = score
+                let points = score
                     .boxes
                     .iter()
                     .zip(truth)
@@ -412,51 +412,46 @@ impl Report<'_> {
                         (frame as f64, if frame == 0 { 1.0 } else { value })
                     })
                     .collect();
-                lines.push((
-                    format!("overlap of {}", tracker.label),
-                    class(index),
+                series.push(Series {
+                    label: format!("overlap of {}", tracker.label),
+                    class: class(index),
                     points,
-                ));
+                });
             }
         }
         if !one.confidence.is_empty() {
-            let points = (0_u32..)
-                .zip(&one.confidence)
-                .map(|(frame, value)| (f64::from(frame), f64::from(*value)))
-                .collect();
-            lines.push(("confidence".to_owned(), "thin s7".to_owned(), points));
+            series.push(Series {
+                label: "confidence".to_owned(),
+                class: "thin s7".to_owned(),
+                points: (0_u32..)
+                    .zip(&one.confidence)
+                    .map(|(frame, value)| (f64::from(frame), f64::from(*value)))
+                    .collect(),
+            });
         }
-        let series: Vec<_> = lines
-            .iter()
-            .map(|(label, class, points)| Series {
-                label: label.clone(),
-                class: class.clone(),
-                points,
-            })
-            .collect();
         let axes = Axes {
             title: "",
-            x: "frame",
-            y: "overlap",
+            x_label: "frame",
+            y_label: "overlap",
             x_range: (0.0, last),
             y_range: (0.0, 1.0),
             size: (1040.0, 190.0),
             marker: None,
         };
-        page.push_str(&plot(&axes, &series));
+        Plot::new(&axes, &series)
     }
 
-    fn sample_frames(&self, page: &mut String, one: &SequenceScore, sequence: &Sequence) {
+    fn sample_frames(&self, one: &SequenceScore, sequence: &Sequence) -> Vec<Sample> {
         let count = sequence.frames.len();
-        page.push_str("<div class=\"frames\">");
+        let mut made = Vec::new();
         for part in 1..=SAMPLES {
             let frame = ((count - 1) * part / SAMPLES).min(count - 1);
             let truth = sequence
                 .truth
                 .as_ref()
                 .and_then(|truth| truth.get(frame).copied().flatten());
+            // Drawn in this order: the truth, the compared trackers, the evaluated tracker on top.
             let mut boxes = Vec::new();
-            // The compared ones first, so that the evaluated one lies on top, and the truth below all.
             boxes.extend(truth.map(|truth| (truth, WHITE)));
             let colors = self.trackers.iter().zip(BOX_COLORS);
             for (tracker, color) in colors.collect::<Vec<_>>().into_iter().rev() {
@@ -472,6 +467,7 @@ impl Report<'_> {
                 continue;
             };
             let mut caption = format!("frame {}", frame + 1);
+            // Writing to a string does not fail.
             if let (Some(truth), Some(guess)) = (&truth, one.boxes.get(frame)) {
                 let _ = write!(caption, ", overlap {:.2}", overlap(guess, truth));
             } else if sequence.truth.is_some() {
@@ -480,67 +476,71 @@ impl Report<'_> {
             if let Some(confidence) = one.confidence.get(frame) {
                 let _ = write!(caption, ", confidence {confidence:.2}");
             }
-            let _ = write!(
-                page,
-                "<figure><img loading=\"lazy\" alt=\"{} {caption}\" src=\"{data}\"><figcaption>{caption}</figcaption></figure>",
-                escape(&one.name)
-            );
+            made.push(Sample { caption, data });
         }
-        page.push_str("</div>");
-    }
-
-    fn notes(&self, page: &mut String) {
-        let protocol = self.protocol;
-        page.push_str("<h2>How this was measured</h2><p class=\"note\">");
-        page.push_str(
-            "The tracker gets the first box and is never helped again. Success at t is the part of the frames whose overlap \
-             (intersection over union) is above t, its AUC the mean over t = 0, 0.05 … 1. Precision is the part of the frames \
-             whose centre error is at most 20 pixels; normalised precision divides the error by the truth's width and height \
-             and takes 0.2. ",
-        );
-        page.push_str(if protocol.count_first_frame {
-            "The first frame counts. "
-        } else {
-            "The first frame does not count. "
-        });
-        page.push_str(if protocol.exclude_absent {
-            "Frames without a visible target are left out. "
-        } else {
-            "Frames without a valid box in the truth stay in the denominator, as in the benchmark's toolkit. "
-        });
-        let unit = self.evaluation.unit();
-        page.push_str(if protocol.pool_frames {
-            "The benchmark's number is taken over all frames. "
-        } else if self.evaluation == Evaluation::OnePass {
-            "The benchmark's number is the mean over the sequences. "
-        } else {
-            "A sequence's numbers are of all frames of its runs, the benchmark's is the mean over the sequences. "
-        });
-        let _ = write!(
-            page,
-            "Frames per second count the tracker alone, without reading images, and are no measure of speed when several \
-             {unit} ran at a time or the machine was busy.</p>"
-        );
-        let settings = serde_json::to_string_pretty(self.settings).unwrap_or_default();
-        let _ = write!(page, "<pre>{}</pre>", escape(&settings));
+        made
     }
 }
 
-/// Six cells of numbers, the first with a bar.
-fn numbers(page: &mut String, scores: &Scores) {
-    let _ = write!(
-        page,
-        "<td data-v=\"{0:.6}\"><span class=\"bar\"><i style=\"width:{1:.0}%\"></i></span>{0:.3}</td>",
-        scores.success_auc,
-        scores.success_auc * 100.0
-    );
-    for value in [
-        scores.precision_20,
-        scores.normalized_precision_20,
-        scores.sr_50,
-        scores.sr_75,
-        scores.ao,
-    ] {
-        let _ = write!(page, "<td>{value:.3}</td>");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::OTB100;
+    use crate::score::score_sequence;
+    use ettrack::geometry::BoundingBox;
+
+    #[test]
+    fn escapes_names_reasons_and_settings() {
+        const EVIL: &str = "<script>alert('x')</script>\"&";
+        let target = BoundingBox::new(1.0, 2.0, 30.0, 40.0);
+        let sequence = Sequence {
+            name: EVIL.to_owned(),
+            frames: vec!["1.jpg".into(), "2.jpg".into()],
+            first_box: target,
+            truth: Some(vec![Some(target); 2]),
+            visible: None,
+        };
+        let score = || {
+            let boxes = vec![target; 2];
+            score_sequence(
+                &Protocol::OTB,
+                &sequence,
+                boxes,
+                vec![1.0, 0.5],
+                &[],
+                || None,
+            )
+            .unwrap()
+        };
+        let tracker = |label: &str| {
+            let one_pass = Evaluation::OnePass;
+            TrackerScore::new(label.to_owned(), &Protocol::OTB, one_pass, vec![score()])
+        };
+        let trackers = [tracker(EVIL), tracker("other")];
+        let report = Report {
+            dataset: &OTB100,
+            protocol: &Protocol::OTB,
+            evaluation: Evaluation::OnePass,
+            trackers: &trackers,
+            sequences: std::slice::from_ref(&sequence),
+            failed: &[(EVIL.to_owned(), EVIL.to_owned())],
+            settings: &serde_json::json!({ "label": EVIL }),
+            samples: true,
+        };
+        let page = report.html().unwrap();
+        assert!(!page.contains("<script>alert"), "{page}");
+        // Title twice, failed twice, legends, tables, details, plots, settings.
+        assert!(page.matches("&#60;script&#62;alert").count() > 8, "{page}");
+        for expected in [
+            "1 sequences, 2 frames",
+            "Sequences without a result: 1",
+            "success AUC",
+            "<th>AUC other</th>",
+            "The first frame counts.",
+            "mean over the sequences",
+            "Normalised precision",
+        ] {
+            assert!(page.contains(expected), "{expected} is missing in {page}");
+        }
     }
 }

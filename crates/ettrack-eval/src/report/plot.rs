@@ -1,28 +1,63 @@
-//! Small line plots as SVG that takes its colours from the page.
+//! Small line plots. `templates/plot.html` writes them as SVG, which takes its colours from the page.
 
 use std::fmt::Write as _;
 
-/// A line of a plot.
-pub(super) struct Series<'a> {
-    /// Shown when the pointer rests on it.
-    pub label: String,
-    /// A CSS class, `s0`, `s1` …
-    pub class: String,
-    /// Points (x, y) in the units of the axes.
-    pub points: &'a [(f64, f64)],
-}
-
-/// Axes of a plot.
-pub(super) struct Axes<'a> {
-    pub title: &'a str,
-    pub x: &'a str,
-    pub y: &'a str,
+/// The axes of a plot.
+pub(super) struct Axes {
+    pub title: &'static str,
+    pub x_label: &'static str,
+    pub y_label: &'static str,
     pub x_range: (f64, f64),
     pub y_range: (f64, f64),
-    /// Width and height of the whole, pixels.
+    /// Width and height of the whole plot, pixels.
     pub size: (f64, f64),
     /// A vertical line at the threshold that is reported.
     pub marker: Option<f64>,
+}
+
+/// A line of a plot.
+pub(super) struct Series {
+    /// Shown as a tooltip.
+    pub label: String,
+    /// CSS classes, `s0`, `s1` …
+    pub class: String,
+    /// Points (x, y) in the units of the axes.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A plot as the template needs it: coordinates are text, in pixels from the upper-left corner.
+pub(super) struct Plot {
+    pub title: &'static str,
+    pub width: String,
+    pub height: String,
+    pub left: String,
+    pub right: String,
+    pub top: String,
+    pub bottom: String,
+    pub x_ticks: Vec<Tick>,
+    pub y_ticks: Vec<Tick>,
+    pub marker: Option<String>,
+    pub x_label: &'static str,
+    pub x_label_at: (String, String),
+    pub y_label: &'static str,
+    pub y_label_at: String,
+    /// The last one is drawn on top.
+    pub lines: Vec<Line>,
+}
+
+/// A grid line and its label.
+pub(super) struct Tick {
+    pub at: String,
+    pub label_x: String,
+    pub label_y: String,
+    pub label: String,
+}
+
+/// A line as the template needs it.
+pub(super) struct Line {
+    pub label: String,
+    pub class: String,
+    pub points: String,
 }
 
 const LEFT: f64 = 46.0;
@@ -30,15 +65,7 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 40.0;
 
-/// Text for HTML and SVG.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
-/// A step of 1, 2 or 5 times a power of ten that cuts `span` into about five.
+/// A step of 1, 2 or 5 times a power of ten that divides `span` into about five.
 fn tick_step(span: f64) -> f64 {
     let rough = span / 5.0;
     let power = 10_f64.powf(rough.log10().floor());
@@ -61,75 +88,78 @@ fn number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The plot as one `<svg>` element.
-pub(super) fn plot(axes: &Axes<'_>, series: &[Series<'_>]) -> String {
-    let (width, height) = axes.size;
-    let right = width - RIGHT;
-    let bottom = height - BOTTOM;
-    let px =
-        |x: f64| LEFT + (x - axes.x_range.0) / (axes.x_range.1 - axes.x_range.0) * (right - LEFT);
-    let py = |y: f64| {
-        let y = y.clamp(axes.y_range.0, axes.y_range.1);
-        bottom - (y - axes.y_range.0) / (axes.y_range.1 - axes.y_range.0) * (bottom - TOP)
-    };
-    let mut svg = String::new();
-    // Writing to a string does not fail.
-    let _ = write!(
-        svg,
-        r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{}"><text class="title" x="{LEFT}" y="18">{}</text>"#,
-        escape(axes.title),
-        escape(axes.title)
-    );
-    for tick in ticks(axes.y_range) {
-        let y = py(tick);
-        let _ = write!(
-            svg,
-            r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-            LEFT - 6.0,
-            y + 4.0,
-            number(tick)
-        );
-    }
-    for tick in ticks(axes.x_range) {
-        let x = px(tick);
-        let _ = write!(
-            svg,
-            r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{bottom}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            bottom + 16.0,
-            number(tick)
-        );
-    }
-    if let Some(marker) = axes.marker {
-        let x = px(marker);
-        let _ = write!(
-            svg,
-            r#"<line class="marker" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{bottom}"/>"#
-        );
-    }
-    let _ = write!(
-        svg,
-        r#"<text class="axis" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text><text class="axis" transform="translate(12 {:.1}) rotate(-90)" text-anchor="middle">{}</text>"#,
-        (LEFT + right) / 2.0,
-        height - 6.0,
-        escape(axes.x),
-        (TOP + bottom) / 2.0,
-        escape(axes.y)
-    );
-    // The first series is the one the report is about: drawn last, on top.
-    for one in series.iter().rev() {
-        let _ = write!(svg, r#"<polyline class="line {}" points=""#, one.class);
-        for (x, y) in one.points {
-            let _ = write!(svg, "{:.1},{:.1} ", px(*x), py(*y));
+/// A coordinate with one decimal.
+fn pixel(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+impl Plot {
+    /// Places the lines in the axes. The first one is drawn on top.
+    pub fn new(axes: &Axes, series: &[Series]) -> Self {
+        let (width, height) = axes.size;
+        let right = width - RIGHT;
+        let bottom = height - BOTTOM;
+        let px = |x: f64| {
+            LEFT + (x - axes.x_range.0) / (axes.x_range.1 - axes.x_range.0) * (right - LEFT)
+        };
+        let py = |y: f64| {
+            let y = y.clamp(axes.y_range.0, axes.y_range.1);
+            bottom - (y - axes.y_range.0) / (axes.y_range.1 - axes.y_range.0) * (bottom - TOP)
+        };
+        let y_ticks = ticks(axes.y_range).into_iter().map(|tick| Tick {
+            at: pixel(py(tick)),
+            label_x: pixel(LEFT - 6.0),
+            label_y: pixel(py(tick) + 4.0),
+            label: number(tick),
+        });
+        let x_ticks = ticks(axes.x_range).into_iter().map(|tick| Tick {
+            at: pixel(px(tick)),
+            label_x: pixel(px(tick)),
+            label_y: pixel(bottom + 16.0),
+            label: number(tick),
+        });
+        let lines = series.iter().rev().map(|one| {
+            let mut points = String::new();
+            for (x, y) in &one.points {
+                // Writing to a string does not fail.
+                let _ = write!(points, "{:.1},{:.1} ", px(*x), py(*y));
+            }
+            Line {
+                label: one.label.clone(),
+                class: one.class.clone(),
+                points,
+            }
+        });
+        Self {
+            title: axes.title,
+            width: width.to_string(),
+            height: height.to_string(),
+            left: LEFT.to_string(),
+            right: right.to_string(),
+            top: TOP.to_string(),
+            bottom: bottom.to_string(),
+            x_ticks: x_ticks.collect(),
+            y_ticks: y_ticks.collect(),
+            marker: axes.marker.map(|x| pixel(px(x))),
+            x_label: axes.x_label,
+            x_label_at: (pixel((LEFT + right) / 2.0), pixel(height - 6.0)),
+            y_label: axes.y_label,
+            y_label_at: pixel((TOP + bottom) / 2.0),
+            lines: lines.collect(),
         }
-        let _ = write!(svg, r#""><title>{}</title></polyline>"#, escape(&one.label));
     }
-    svg.push_str("</svg>");
-    svg
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use askama::Template;
+
+    #[derive(Template)]
+    #[template(path = "plot.html")]
+    struct OnePlot {
+        plot: Plot,
+    }
 
     #[test]
     fn ticks_are_round_numbers() {
@@ -140,26 +170,30 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_break_the_page() {
+    fn escapes_labels_and_limits_values() {
         let axes = Axes {
             title: "a<b",
-            x: "x",
-            y: "y",
+            x_label: "x",
+            y_label: "y",
             x_range: (0.0, 1.0),
             y_range: (0.0, 1.0),
             size: (300.0, 200.0),
             marker: Some(0.5),
         };
-        let points = [(0.0, 1.0), (1.0, f64::INFINITY)];
-        let svg = plot(
-            &axes,
-            &[Series {
-                label: "\"<script>".to_owned(),
-                class: "s0".to_owned(),
-                points: &points,
-            }],
+        let series = Series {
+            label: "\"<script>".to_owned(),
+            class: "s0".to_owned(),
+            points: vec![(0.0, 1.0), (1.0, f64::INFINITY)],
+        };
+        let page = OnePlot {
+            plot: Plot::new(&axes, &[series]),
+        };
+        let svg = page.render().unwrap();
+        assert!(
+            svg.contains("a&#60;b") && svg.contains("&#34;&#60;script&#62;"),
+            "{svg}"
         );
-        assert!(svg.contains("a&lt;b") && svg.contains("&quot;&lt;script&gt;"));
-        assert!(!svg.contains("<script>") && !svg.contains("inf"));
+        assert!(!svg.contains("<script>") && !svg.contains("inf"), "{svg}");
+        assert!(svg.contains("points=\"46.0,30.0 288.0,30.0 \""), "{svg}");
     }
 }

@@ -1,4 +1,4 @@
-//! A few frames of a sequence with the boxes drawn, small enough to stand inside the page.
+//! Sample frames with boxes, small enough to be part of the page.
 
 use std::path::Path;
 
@@ -13,15 +13,16 @@ use ettrack::geometry::BoundingBox;
 use ettrack_media::source::{FolderSource, FrameSource};
 use ettrack_picture::{Color, draw_box, to_rgb_image};
 
-/// Width of a sample, pixels.
+/// Width of a sample in pixels.
 const WIDTH: u32 = 300;
-/// Height of a sample, pixels.
+/// Height of a sample in pixels.
 const HEIGHT: u32 = 225;
 /// Quality of the JPEGs, 1..=100.
 const QUALITY: u8 = 72;
 
-/// Cuts the surroundings of `focus` out of an image file, scales them and draws the boxes (first at the bottom).
-/// Gives a `data:` address, or `None` where the image cannot be read (the report then goes without).
+/// Cuts the region around `focus` out of an image file, scales it and draws the boxes, the last one on top.
+///
+/// Returns the picture as a `data:` address; `None` if the image cannot be read, and the report then has no such sample.
 pub(super) fn sample(
     path: &Path,
     focus: &BoundingBox,
@@ -55,7 +56,7 @@ pub(super) fn sample(
     Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 
-/// A window of the sample's proportions around `focus`, several times its size, inside the picture where it fits.
+/// A region with the sample's ratio of sides around `focus`, several times its size, moved into the picture.
 fn window(picture: &RgbImage, focus: &BoundingBox) -> (u32, u32, u32, u32) {
     let (columns, rows) = (f64::from(picture.width()), f64::from(picture.height()));
     let ratio = f64::from(WIDTH) / f64::from(HEIGHT);

@@ -1,4 +1,4 @@
-// Click on a column's head: rows sorted by it, once more: the other way round.
+// A click on the head of a column sorts the rows by it, a second click in reverse order.
 document.querySelectorAll('table.sortable').forEach(table => {
   const body = table.tBodies[0];
   table.querySelectorAll('thead th').forEach((head, column) => head.addEventListener('click', () => {

@@ -171,6 +171,36 @@ def test_trackingnets_chunks_are_one_source(tmp_path: Path) -> None:
     assert names(f"trackingnet:{tmp_path}/TEST") == ["a_0"]
 
 
+def test_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        picture(tmp_path / "town" / "img1" / f"{number:06d}.jpg")
+    lines = [
+        "1,4,11,21,30,40,1,1,1",
+        "2,4,13,21,30,40,1,1,0.1",
+        "3,4,15,21,30,40,1,1,0.9",
+        # Not counted, of another class, beyond the last frame, seen but once.
+        "1,5,1,1,30,40,0,1,1",
+        "1,6,1,1,30,40,1,8,1",
+        "2,6,1,1,30,40,1,8,1",
+        "4,4,1,1,30,40,1,1,1",
+        "2,7,1,1,30,40,1,1,1",
+    ]
+    truth = tmp_path / "town" / "gt" / "gt.txt"
+    truth.parent.mkdir()
+    truth.write_text("\n".join(lines))
+    (clip,) = open_source(f"mot:{tmp_path}")
+    assert (clip.name, len(clip.frames)) == ("town", 3)
+    (track,) = clip.tracks
+    assert track.category == "person"
+    np.testing.assert_array_equal(track.boxes, [[10, 20, 30, 40], [np.nan] * 4, [14, 20, 30, 40]])
+    # The first sets have no classes.
+    truth.write_text("1,1,11,21,30,40,1,-1,-1,-1\n2,1,11,21,30,40,1,-1,-1,-1\n")
+    assert len(next(open_source(f"mot:{tmp_path}")).tracks) == 1
+    truth.write_text("1,1,11,21,30,40,1\n2,1,11\n")
+    with pytest.raises(ValueError, match=r"gt.txt:2: expected 7 numbers, got 3"):
+        list(open_source(f"mot:{tmp_path}"))
+
+
 def test_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
     annotations = tmp_path / "Annotations" / "VID" / "train" / "part" / "snippet"
     annotations.mkdir(parents=True)

@@ -15,6 +15,7 @@ from ..records import Clip
 from .coco import read_coco
 from .folder import read_folder
 from .index import read_index
+from .mot import read_mot
 from .tracking import read_got10k, read_lasot, read_trackingnet
 from .vid import read_vid
 from .vos import read_davis, read_youtube_vos
@@ -36,6 +37,7 @@ READERS: dict[str, Reader] = {
     "lasot-all": Reader(partial(read_lasot, test=True), ("folder",)),
     "got10k": Reader(read_got10k, ("folder of a split",)),
     "trackingnet": Reader(read_trackingnet, ("folder of a chunk or of chunks",)),
+    "mot": Reader(read_mot, ("folder of sequences",)),
     "vid": Reader(read_vid, ("ILSVRC folder",)),
     "davis": Reader(read_davis, ("folder",)),
     "youtube-vos": Reader(read_youtube_vos, ("folder of a split",)),

@@ -17,17 +17,33 @@ _SEPARATOR = re.compile(r"[,\s]+")
 def read_rows(path: Path, columns: int) -> np.ndarray:
     """Rows of numbers separated by commas or blanks, float64 [rows, columns]."""
     rows = []
+    for where, row in _rows(path, f"{columns} numbers"):
+        if len(row) != columns:
+            raise ValueError(f"{where}: expected {columns} numbers, got {len(row)}")
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(-1, columns)
+
+
+def read_numbers(path: Path, least: int) -> np.ndarray:
+    """Rows of equally many numbers, at least ``least``, separated by commas or blanks: float64 [rows, columns]."""
+    rows: list[list[float]] = []
+    for where, row in _rows(path, f"{least} or more numbers"):
+        columns = len(rows[0]) if rows else max(len(row), least)
+        if len(row) != columns:
+            raise ValueError(f"{where}: expected {columns} numbers, got {len(row)}")
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(len(rows), -1 if rows else least)
+
+
+def _rows(path: Path, expected: str) -> Iterator[tuple[str, list[float]]]:
+    """Where each line with something in it stands, and its numbers."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            row = [float(value) for value in _SEPARATOR.split(line.strip().strip(","))]
+            yield f"{path}:{number}", [float(value) for value in _SEPARATOR.split(line.strip().strip(","))]
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: expected {columns} numbers, got {line!r}") from error
-        if len(row) != columns:
-            raise ValueError(f"{path}:{number}: expected {columns} numbers, got {len(row)}")
-        rows.append(row)
-    return np.array(rows, np.float64).reshape(-1, columns)
+            raise ValueError(f"{path}:{number}: expected {expected}, got {line!r}") from error
 
 
 def read_flags(path: Path) -> np.ndarray:

@@ -26,6 +26,7 @@ def wide_batch(count: int = 12, size: int = 352) -> dict[str, torch.Tensor]:
         "template": torch.full((count, 127, 127, 3), 100, dtype=torch.uint8),
         "box": torch.tensor(BOX).expand(count, -1).contiguous(),
         "template_box": torch.tensor((30.0, 40.0, 80.0, 90.0)).expand(count, -1).contiguous(),
+        "others": torch.tensor([BOX, (0.0, 0.0, 0.0, 0.0)]).expand(count, -1, -1).contiguous(),
         "kind": torch.zeros(count, dtype=torch.uint8),
     }
 
@@ -45,6 +46,9 @@ def test_boxes_follow_the_pixels(flip: float) -> None:
     for crop, box in zip(out["search"], out["box"], strict=True):
         torch.testing.assert_close(extent(crop), box, atol=2.0, rtol=0)
     assert out["box"].std(dim=0).min() > 5
+    # What could be taken for the target moves along, here the target itself; what is not there stays away.
+    torch.testing.assert_close(out["others"][:, 0], out["box"])
+    assert not out["others"][:, 1].any()
     expected = (47.0, 40.0, 97.0, 90.0) if flip else (30.0, 40.0, 80.0, 90.0)
     assert out["template_box"].tolist() == [list(expected)] * 12
 

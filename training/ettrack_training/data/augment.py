@@ -115,6 +115,41 @@ def degrade(rng: np.random.Generator, crop: np.ndarray, shared: Colour, config: 
     return crop
 
 
+def coarse(
+    rng: np.random.Generator, search: np.ndarray, template: np.ndarray, box: np.ndarray, exemplar_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both crops as they look where the target, at ``box`` in the template, measures 10 to 30 pixels; unchanged where
+    it measures as little already. ``exemplar_size`` is the template window's side in search pixels."""
+    wanted = np.exp(rng.uniform(np.log(10), np.log(30)))
+    side = float(np.sqrt(max(np.prod(box[2:] - box[:2]), 1.0)))
+    factor = wanted / side
+    per_search_pixel = template.shape[0] / exemplar_size
+    return _coarser(search, factor * per_search_pixel), _coarser(template, factor)
+
+
+def _coarser(crop: np.ndarray, factor: float) -> np.ndarray:
+    size = crop.shape[0]
+    less = max(round(size * factor), 8)
+    if less >= size:
+        return crop
+    small = cv2.resize(crop, (less, less), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def shadow(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    """Another light on one side of a soft edge, or all over: darker or somewhat brighter, with less colour."""
+    size = crop.shape[0]
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.exp(rng.uniform(-1.1, 0.4)) * (_GREY + rng.uniform(0.15, 1.0) * _CHROMA)
+    changed = Colour(matrix).apply(crop).astype(np.float32)
+    angle, edge = rng.uniform(-np.pi, np.pi), rng.uniform(2, 0.4 * size)
+    y, x = np.mgrid[:size, :size].astype(np.float32) - rng.uniform(0.25, 0.75, (2, 1, 1)).astype(np.float32) * size
+    inside = np.clip((x * np.cos(angle) + y * np.sin(angle)) / edge + 0.5, 0, 1)[..., None]
+    if rng.random() < 0.4:
+        inside = np.ones_like(inside)
+    return (crop + (changed - crop) * inside).clip(0, 255).astype(np.uint8)
+
+
 def motion_blur(rng: np.random.Generator, picture: np.ndarray, longest: int) -> np.ndarray:
     """Blurs along a random straight line of 3 to ``longest`` pixels."""
     length = int(rng.integers(3, longest + 1)) | 1

@@ -13,9 +13,10 @@ import numpy as np
 from .augment import UNCHANGED, Colour, draw_colour, gain_colour
 from .backdrop import Backdrop, draw_backdrop, draw_place
 from .config import PairConfig
+from .crossing import Crossings
 from .dataset import Dataset
 from .deform import Pose, draw_pose, move_pose
-from .geometry import iou
+from .geometry import clip_box, iou
 from .pairs import NO_BOX, Kind, Origin, Pair
 from .sprite import Sprite, count_opaque, draw_sprite, opaque_mask
 from .subject import Subject, Supply
@@ -23,6 +24,7 @@ from .subject import Subject, Supply
 # Below this share of its opaque pixels, or this side, a target counts as hidden.
 _HIDDEN_SHARE = 0.2
 _HIDDEN_SIDE = 4
+_NO_OTHERS = np.zeros((0, 4), np.float32)
 
 
 class Compositor:
@@ -33,9 +35,15 @@ class Compositor:
         self._crops = config.crop
         self._options = config.composite
         self._supply = Supply(dataset, config.composite)
+        self._crossings = Crossings(self._supply, config.composite)
 
-    def pair(self, rng: np.random.Generator, kind: Kind) -> Pair:
-        """One composite pair. A target that the draw left all but invisible makes the pair one without target."""
+    def crossing(self, rng: np.random.Generator, kind: Kind) -> Pair:
+        """A composite pair with look-alikes in the target's way; of kinds without the target a plain one."""
+        return self.pair(rng, kind, crossing=kind == Kind.POSITIVE)
+
+    def pair(self, rng: np.random.Generator, kind: Kind, *, crossing: bool = False) -> Pair:
+        """One composite pair. A target that the draw left all but invisible makes the pair one without target.
+        ``crossing`` puts look-alikes in its way."""
         options, size = self._options, self._crops.search_size
         subject = self._supply.draw(rng)
         # Turning and bending take about a third of it away again.
@@ -53,16 +61,17 @@ class Compositor:
             template, around = self._template(rng, subject, pose, colour, template_backdrop)
         drift = rng.normal(0, 40, 2) * rng.random()
         backdrop = draw_backdrop(rng, place.second, place.point + drift, place.zoom, size, options)
-        box = None
+        box, others = None, _NO_OTHERS
         if kind != Kind.ABSENT:
             later = move_pose(rng, pose, options)
             now = draw_colour(rng, 0.08, 0.08, 0.08, 0.03).then(colour)
-            box = self._stage(rng, backdrop, subject, shown, later, now)
+            box, others = self._stage(rng, backdrop, subject, shown, later, now, crossing)
         if box is None:
             if kind == Kind.ABSENT:
                 self.paste_distractors(rng, backdrop.canvas, None, shown)
             return Pair(template, backdrop.close(), NO_BOX, Kind.ABSENT, Origin.COMPOSITE, around)
-        return Pair(template, backdrop.close(), box, kind, Origin.COMPOSITE, around)
+        origin = Origin.CROSSING if crossing else Origin.COMPOSITE
+        return Pair(template, backdrop.close(), box, kind, origin, around, others)
 
     def paste_distractors(
         self,
@@ -86,6 +95,10 @@ class Compositor:
             centre = _free_place(rng, sprite, box, canvas.shape[0])
             if centre is not None:
                 sprite.paste(canvas, centre)
+
+    def cross(self, rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, subject: Subject) -> np.ndarray:
+        """Puts look-alikes in the way of the target at ``box`` of a real crop; returns their boxes [k, 4]."""
+        return self._crossings.across(rng, canvas, box, subject) if self._supply else _NO_OTHERS
 
     def surround(self, rng: np.random.Generator, canvas: np.ndarray, seen: np.ndarray) -> None:
         """Fills a crop outside ``seen`` (x1, y1, x2, y2, whole pixels) with another photograph."""
@@ -131,8 +144,10 @@ class Compositor:
         shown: Subject,
         pose: Pose,
         colour: Colour,
-    ) -> np.ndarray | None:
-        """Draws distractors, the target and what covers it; returns its visible box, None where it is hidden.
+        crossing: bool,
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Draws distractors, the target and what covers it; returns its visible box, None where it is hidden, and the
+        boxes of look-alikes [k, 4]. In a ``crossing`` it is the box of the whole target.
 
         ``shown`` is what the template shows: the target itself, or another object that must not appear here.
         """
@@ -143,8 +158,13 @@ class Compositor:
         shape = self._shape(context, aspect)
         sprite = draw_sprite(rng, target.view(rng), pose, colour, context, canvas, options, shape)
         if sprite is None:
-            return None
+            return None, _NO_OTHERS
         centre = size / 2 + rng.uniform(-1, 1, 2) * self._crops.search_shift
+        if crossing:
+            backdrop.inside = None
+            visible, others = self._crossings.around(rng, canvas, sprite, centre, target)
+            box = clip_box(sprite.box(centre), size).astype(np.float32)
+            return (box if _is_seen(visible, sprite.opaque_pixels()) else None), others
         for _ in range(int(rng.integers(0, options.max_distractors + 1))):
             other = self._distractor(rng, canvas, shown, lookalikes=shown is target)
             spot = rng.uniform(0.05, 0.95, 2) * size
@@ -164,10 +184,10 @@ class Compositor:
             else:
                 # The edge would take the target away: the picture goes on instead.
                 backdrop.inside = None
+        if not _is_seen(visible, whole):
+            return None, _NO_OTHERS
         x, y, width, height = cv2.boundingRect(opaque_mask(visible))
-        if count_opaque(visible) < _HIDDEN_SHARE * whole or min(width, height) < _HIDDEN_SIDE:
-            return None
-        return np.array([x, y, x + width, y + height], np.float32)
+        return np.array([x, y, x + width, y + height], np.float32), _NO_OTHERS
 
     def _occlude(
         self,
@@ -206,6 +226,12 @@ class Compositor:
         pose = move_pose(rng, draw_pose(rng, options), options)
         context = self._crops.exemplar_size * np.exp(rng.normal(0, 0.3))
         return draw_sprite(rng, cutout, pose, colour, context, canvas, options)
+
+
+def _is_seen(visible: np.ndarray, whole: int) -> bool:
+    """Whether alpha u8 [size, size] shows enough of a target of ``whole`` opaque pixels to be found."""
+    width, height = cv2.boundingRect(opaque_mask(visible))[2:]
+    return count_opaque(visible) >= _HIDDEN_SHARE * whole and min(width, height) >= _HIDDEN_SIDE
 
 
 def _appearance(rng: np.random.Generator) -> Colour:

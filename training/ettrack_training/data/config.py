@@ -69,6 +69,8 @@ class CropConfig:
 @dataclass(frozen=True)
 class AugmentConfig:
     """Photometric changes. ``shared_*`` hold for both crops of a pair, the others for each crop of its own.
+    ``small`` shows both crops of a pair as coarsely as if the target measured 10 to 30 pixels; ``shadow`` darkens or
+    lightens a part of the search crop, or all of it, and takes colour away there.
 
     Probabilities of 0 switch a change off. Amplitudes: ``hue`` in radians, the others as fractions.
     """
@@ -91,6 +93,8 @@ class AugmentConfig:
     noise: float = 0.2
     jpeg: float = 0.2
     cutout: float = 0.08
+    small: float = 0.0
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,14 @@ class CompositeConfig:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the four origins of pairs; they need not add up to one."""
+    """Shares of the origins of pairs; they need not add up to one. ``crossing`` are pairs in which look-alikes come
+    in the target's way; of those, ``PairConfig.crossing_real`` are real video."""
 
     video: float = 0.36
     still: float = 0.03
     reframed: float = 0.14
     composite: float = 0.47
+    crossing: float = 0.0
 
 
 def _default_source_weights() -> dict[str, float]:
@@ -143,7 +149,9 @@ class PairConfig:
     pairs whose search crop receives pasted distractors; ``turn`` the share whose search crop is turned by about
     ``turn_angle`` radians; ``surround`` the share of real crops whose margin outside the picture shows another
     photograph instead of one colour. ``hidden`` is the share of those pairs without the target, composites apart,
-    that show the target's own place with the target painted over or covered.
+    that show the target's own place with the target painted over or covered. Of crossings, ``crossing_real`` are
+    real video, the others composites; of the real ones ``crowded`` show the target near another annotated object,
+    where there are such clips, the others have look-alikes pasted in the target's way.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)
@@ -156,6 +164,8 @@ class PairConfig:
     wrong_template: float = 0.1
     absent: float = 0.08
     hidden: float = 0.0
+    crossing_real: float = 0.6
+    crowded: float = 0.4
     paste: float = 0.35
     turn: float = 0.15
     turn_angle: float = 0.4

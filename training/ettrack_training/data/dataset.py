@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class PackedTrack:
     """An object in a packed clip: the pictures that show it and its boxes x1, y1, x2, y2 in their pixels.
 
     ``order`` is the place of each picture in its video, ``views`` are cut-outs of the object, ``clip`` are all
-    pictures of the video or photograph it was found in.
+    pictures of the video or photograph it was found in. ``others`` are the boxes [k, 4] of the clip's other
+    annotated objects in each picture.
     """
 
     clip: list[Picture]
@@ -50,6 +51,18 @@ class PackedTrack:
     order: np.ndarray
     category: str
     views: list[Picture]
+    others: list[np.ndarray] = field(default_factory=list)
+
+    @cached_property
+    def crowded(self) -> np.ndarray:
+        """Numbers of the pictures that show another annotated object less than half a box away."""
+        return np.array([i for i, near in enumerate(self.others) if _is_near(self.boxes[i], near)], int)
+
+
+def _is_near(box: np.ndarray, others: np.ndarray) -> bool:
+    reach = (box[2:] - box[:2]) / 2
+    low, high = box[:2] - reach, box[2:] + reach
+    return bool(((others[:, :2] < high) & (others[:, 2:] > low)).all(axis=1).any())
 
 
 @dataclass(frozen=True)
@@ -80,12 +93,14 @@ class PackedSource:
         clip = list(pictures.values())
         if clip:
             self.clips.append(clip)
+        tracks: list[PackedTrack] = []
         for track in row["tracks"]:
             views = [self._cutout(key) for key in track["cutouts"] if key in self._cutouts]
             category = f"{self.name}/{track['category'] or row['category']}"
-            self.tracks += _packed_track(clip, dict(enumerate(track["boxes"])), pictures, category, views)
+            tracks += _packed_track(clip, dict(enumerate(track["boxes"])), pictures, category, views)
             if views:
                 self.objects.append(CutObject(views, category))
+        self.tracks += _beside_each_other(tracks) if len(clip) > 1 else tracks
         for window in row.get("windows", []):
             self.windows += _packed_track(clip, dict(enumerate(window["boxes"], window["first"])), pictures, "", [])
         guess = row["guess"]
@@ -121,6 +136,13 @@ class Dataset:
     def videos(self) -> Draw:
         """Tracks of at least two frames."""
         return Draw([[t for t in s.tracks if len(t.pictures) > 1] for s in self.sources], self.weights, _track_size)
+
+    @cached_property
+    def crowded(self) -> Draw:
+        """Tracks that come near another annotated object."""
+        return Draw(
+            [[t for t in s.tracks if len(t.crowded) > 0] for s in self.sources], self.weights, lambda t: len(t.crowded)
+        )
 
     @cached_property
     def windows(self) -> Draw:
@@ -197,6 +219,19 @@ def _packed_track(
     if len(order) == 0:
         return []
     return [PackedTrack(clip, [pictures[number] for number in order], packed[usable], order, category, views)]
+
+
+def _beside_each_other(tracks: list[PackedTrack]) -> list[PackedTrack]:
+    """The tracks of a clip, each with the boxes of the others in its pictures."""
+    shown = [dict(zip(track.order.tolist(), track.boxes, strict=True)) for track in tracks]
+    found = []
+    for number, track in enumerate(tracks):
+        rows = [
+            [boxes[place] for other, boxes in enumerate(shown) if other != number and place in boxes]
+            for place in track.order.tolist()
+        ]
+        found.append(replace(track, others=[np.array(row).reshape(-1, 4) for row in rows]))
+    return found
 
 
 def _packed_box(box: list[float], entry: Entry) -> list[float]:

@@ -15,7 +15,6 @@ from torch.nn.functional import conv2d, grid_sample, interpolate, pad
 
 from .config import AugmentConfig, PairConfig
 from .geometry import SEARCH_SIZE
-from .pairs import Kind
 
 _LUMA = (0.299, 0.587, 0.114)
 _BLUR_RADIUS = 4
@@ -52,20 +51,23 @@ class DeviceAugment:
         """Takes a batch as the loader gives it, already on its device; returns one with float32 ``template`` and
         ``search`` [b, 3, size, size] in 0..255 and the boxes moved along."""
         draw = _Draw(batch["search"].device, len(batch["search"]), generator)
-        search, box = self._window(batch["search"], batch["box"], draw)
+        # The target's box and the others' move alike.
+        boxes = torch.cat([batch["box"][:, None], batch["others"]], dim=1)
+        search, boxes = self._window(batch["search"], boxes, draw)
         template = batch["template"].permute(0, 3, 1, 2).to(torch.float32)
         flip = draw.chance(self.augment.flip)
         search, template = _flip(search, flip), _flip(template, flip)
-        box = torch.where((flip & (batch["kind"] != Kind.ABSENT))[:, None], _mirrored(box, self.size), box)
+        boxes = torch.where(flip[:, None, None] & ~_empty(boxes), _mirrored(boxes, self.size), boxes)
+        box, others = boxes[:, 0], boxes[:, 1:]
         around = batch["template_box"]
         around = torch.where(flip[:, None], _mirrored(around, template.shape[3]), around)
         search = _erase(search, box, draw, self.augment.cutout)
         shared = self._shared_colour(draw)
         search = self._degrade(search, shared, draw)
         template = self._degrade(template, shared, draw)
-        return {**batch, "template": template, "search": search, "box": box, "template_box": around}
+        return {**batch, "template": template, "search": search, "box": box, "template_box": around, "others": others}
 
-    def _window(self, search: torch.Tensor, box: torch.Tensor, draw: _Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    def _window(self, search: torch.Tensor, boxes: torch.Tensor, draw: _Draw) -> tuple[torch.Tensor, torch.Tensor]:
         wide = search.shape[1]
         room = max((wide - self.size) / 2, 0.0)
         offset = draw.uniform(2) * min(self.shift, room)
@@ -79,18 +81,17 @@ class DeviceAugment:
         source = torch.einsum("bij,yxj->byxi", linear, points) + offset[:, None, None, :]
         pixels = search.permute(0, 3, 1, 2).to(torch.float32)
         cut = grid_sample(pixels, source * (2 / wide), mode="bilinear", padding_mode="border", align_corners=False)
-        return cut, self._move(box, linear, offset, wide)
+        return cut, self._move(boxes, linear, offset, wide)
 
-    def _move(self, box: torch.Tensor, linear: torch.Tensor, offset: torch.Tensor, wide: int) -> torch.Tensor:
-        """Boxes in the cut crop: around the turned inscribed ellipse, clipped."""
+    def _move(self, boxes: torch.Tensor, linear: torch.Tensor, offset: torch.Tensor, wide: int) -> torch.Tensor:
+        """Boxes [b, k, 4] in the cut crop: around the turned inscribed ellipse, clipped."""
         back = torch.linalg.inv(linear)
-        centre = (box[:, :2] + box[:, 2:]) / 2 - wide / 2 - offset
-        centre = torch.einsum("bij,bj->bi", back, centre) + self.size / 2
-        half = (box[:, 2:] - box[:, :2]) / 2
-        half = ((back * half[:, None, :]) ** 2).sum(dim=2).sqrt()
-        moved = torch.cat([centre - half, centre + half], dim=1).clamp(0, self.size)
-        empty = (box == 0).all(dim=1, keepdim=True)
-        return torch.where(empty, torch.zeros_like(moved), moved)
+        centre = (boxes[..., :2] + boxes[..., 2:]) / 2 - wide / 2 - offset[:, None]
+        centre = torch.einsum("bij,bkj->bki", back, centre) + self.size / 2
+        half = (boxes[..., 2:] - boxes[..., :2]) / 2
+        half = ((back[:, None] * half[:, :, None, :]) ** 2).sum(dim=3).sqrt()
+        moved = torch.cat([centre - half, centre + half], dim=2).clamp(0, self.size)
+        return torch.where(_empty(boxes), torch.zeros_like(moved), moved)
 
     def _shared_colour(self, draw: _Draw) -> tuple[torch.Tensor, torch.Tensor]:
         config = self.augment
@@ -162,10 +163,15 @@ def _colour(
     return scale[:, None, None] * matrix, offset
 
 
+def _empty(boxes: torch.Tensor) -> torch.Tensor:
+    """Which of boxes [..., 4] stand for none: bool [..., 1]."""
+    return (boxes == 0).all(dim=-1, keepdim=True)
+
+
 def _mirrored(box: torch.Tensor, width: int) -> torch.Tensor:
-    """Boxes [b, 4] as they stand in flipped crops of ``width`` pixels."""
-    x1, y1, x2, y2 = box.unbind(dim=1)
-    return torch.stack([width - x2, y1, width - x1, y2], dim=1)
+    """Boxes [..., 4] as they stand in flipped crops of ``width`` pixels."""
+    x1, y1, x2, y2 = box.unbind(dim=-1)
+    return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 
 
 def _flip(crop: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:

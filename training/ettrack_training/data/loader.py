@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .config import PairConfig
 from .dataset import Dataset
-from .pairs import Pair
+from .pairs import MAX_OTHERS, Pair
 from .sampling import PairSampler, limit_threads
 
 
 class Batch(TypedDict):
     """``template`` u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], RGB; ``box`` and ``template_box`` float32 [n, 4],
-    x1, y1, x2, y2 in search and template pixels; ``kind`` and ``origin`` u8 [n] (see
+    x1, y1, x2, y2 in search and template pixels; ``others`` float32 [n, MAX_OTHERS, 4], boxes in search pixels of
+    objects that could be taken for the target, zeros where there are fewer; ``kind`` and ``origin`` u8 [n] (see
     :class:`~ettrack_training.data.pairs.Kind`)."""
 
     template: np.ndarray
@@ -32,6 +33,7 @@ class Batch(TypedDict):
     kind: np.ndarray
     origin: np.ndarray
     template_box: np.ndarray
+    others: np.ndarray
 
 
 def stack(pairs: list[Pair]) -> Batch:
@@ -43,7 +45,15 @@ def stack(pairs: list[Pair]) -> Batch:
         kind=np.array([pair.kind for pair in pairs], np.uint8),
         origin=np.array([pair.origin for pair in pairs], np.uint8),
         template_box=np.stack([pair.template_box for pair in pairs]),
+        others=np.stack([_filled(pair.others) for pair in pairs]),
     )
+
+
+def _filled(others: np.ndarray) -> np.ndarray:
+    """Boxes [k, 4] as [MAX_OTHERS, 4], the rest zeros."""
+    rows = np.zeros((MAX_OTHERS, 4), np.float32)
+    rows[: len(others)] = others
+    return rows
 
 
 def batches(

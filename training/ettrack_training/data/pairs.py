@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -27,12 +27,18 @@ class Origin(IntEnum):
     STILL = 1
     REFRAMED = 2
     COMPOSITE = 3
+    CROSSING = 4
+
+
+#: Of how many other objects in a search crop the boxes are kept.
+MAX_OTHERS = 3
 
 
 @dataclass
 class Pair:
     """``template`` and ``search`` are u8 RGB [size, size, 3]; ``box`` and ``template_box`` float32 x1, y1, x2, y2 in
-    search and template pixels, the latter around what the template shows."""
+    search and template pixels, the latter around what the template shows. ``others`` float32 [k, 4], at most
+    ``MAX_OTHERS``: boxes in search pixels of objects that could be taken for the target, as far as they are known."""
 
     template: np.ndarray
     search: np.ndarray
@@ -40,6 +46,7 @@ class Pair:
     kind: Kind
     origin: Origin
     template_box: np.ndarray
+    others: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 NO_BOX = np.zeros(4, np.float32)

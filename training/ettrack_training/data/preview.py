@@ -23,6 +23,8 @@ from .sampling import PairSampler, limit_threads
 
 _COLOURS = {Kind.POSITIVE: (0, 255, 0), Kind.WRONG_TEMPLATE: (255, 0, 0), Kind.ABSENT: (255, 128, 0)}
 
+_OTHER = (255, 0, 255)
+
 
 def draw(pair: Pair) -> np.ndarray:
     """Template beside search crop, its box and kind drawn in."""
@@ -31,6 +33,8 @@ def draw(pair: Pair) -> np.ndarray:
     if pair.kind != Kind.ABSENT:
         x1, y1, x2, y2 = (int(round(float(value))) for value in pair.box)
         cv2.rectangle(search, (x1, y1), (x2 - 1, y2 - 1), colour, 1)
+    for x1, y1, x2, y2 in np.rint(pair.others).astype(int).tolist():
+        cv2.rectangle(search, (x1, y1), (x2 - 1, y2 - 1), _OTHER, 1)
     text = f"{pair.origin.name.lower()} {pair.kind.name.lower()}"
     template = np.full((search.shape[0], pair.template.shape[1], 3), 24, np.uint8)
     template[: pair.template.shape[0]] = pair.template

@@ -10,6 +10,7 @@ import numpy as np
 from . import augment
 from .composite import Compositor
 from .config import PairConfig
+from .crossing import closest
 from .dataset import Dataset, PackedTrack, Picture
 from .geometry import clip_box, crop, invert, map_box, picture_in_crop, window_map
 from .hide import hide
@@ -39,6 +40,7 @@ class PairSampler:
             (Origin.STILL, self._still, mix.still, len(data.stills)),
             (Origin.REFRAMED, self._reframed, mix.reframed, len(data.clips)),
             (Origin.COMPOSITE, self._compositor.pair, mix.composite, len(data.objects)),
+            (Origin.CROSSING, self._crossing, mix.crossing, len(data.objects)),
         ]
         found = [(origin, maker, share) for origin, maker, share, count in candidates if share > 0 and count > 0]
         if not found:
@@ -60,6 +62,12 @@ class PairSampler:
         shared = augment.draw_pair_colour(rng, config.augment)
         box = None if pair.kind == Kind.ABSENT else pair.box
         search = augment.erase(rng, pair.search, box, config.augment.cutout)
+        if config.augment.small and rng.random() < config.augment.small:
+            search, pair.template = augment.coarse(
+                rng, search, pair.template, pair.template_box, config.crop.exemplar_size
+            )
+        if config.augment.shadow and rng.random() < config.augment.shadow:
+            search = augment.shadow(rng, search)
         pair.search = augment.degrade(rng, search, shared, config.augment)
         pair.template = augment.degrade(rng, pair.template, shared, config.augment)
         return pair
@@ -95,18 +103,21 @@ class PairSampler:
                 self._compositor.paste_distractors(rng, search, None, subject)
             return Pair(template, search, NO_BOX, kind, origin, around)
         angle = rng.normal(0.0, self.config.turn_angle) if rng.random() < self.config.turn else 0.0
-        search, box = self._search(rng, search_picture, search_box, flip, stretch, angle)
-        if rng.random() < self.config.paste:
+        near = track.others[second] if track.others else np.zeros((0, 4))
+        search, box, others = self._search(rng, search_picture, search_box, flip, stretch, angle, near)
+        if origin == Origin.CROSSING and not len(others):
+            others = self._compositor.cross(rng, search, box, subject)
+        elif not len(others) and rng.random() < self.config.paste:
             # Among them, if the template shows the target, other views of it where its masks are known.
             self._compositor.paste_distractors(rng, search, box, subject, lookalikes=kind == Kind.POSITIVE)
-        return Pair(template, search, box, kind, origin, around)
+        return Pair(template, search, box, kind, origin, around, others)
 
     def _other_object(
         self, rng: np.random.Generator, track: PackedTrack, origin: Origin
     ) -> tuple[Picture, np.ndarray, PackedTrack | None]:
         """A picture and box of another clip's object, and its track where it has one."""
         data = self._data
-        draw = {Origin.VIDEO: data.videos, Origin.STILL: data.stills, Origin.REFRAMED: data.windows}[origin]
+        draw = {Origin.STILL: data.stills, Origin.REFRAMED: data.windows}.get(origin, data.videos)
         for _ in range(8):
             other: PackedTrack = draw(rng)
             # Another object of the same clip may well be in the search crop, and would then be right.
@@ -123,6 +134,23 @@ class PairSampler:
             if other is not clip:
                 return other[int(rng.integers(len(other)))]
         raise ValueError("expected at least two clips to draw negative pairs from, found one")
+
+    def _crossing(self, rng: np.random.Generator, kind: Kind) -> Pair:
+        """A pair with look-alikes in the target's way, real or composite; of kinds without the target a plain one."""
+        data, config = self._data, self.config
+        if not len(data.videos) or rng.random() >= config.crossing_real:
+            return self._compositor.crossing(rng, kind)
+        if kind != Kind.POSITIVE:
+            return self._video(rng, kind)
+        if len(data.crowded) and rng.random() < config.crowded:
+            track = data.crowded(rng)
+            second = int(track.crowded[rng.integers(len(track.crowded))])
+            near = np.flatnonzero(np.abs(track.order - track.order[second]) <= config.max_gap)
+            return self._annotated(rng, kind, track, int(near[rng.integers(len(near))]), second, Origin.CROSSING)
+        # Most look-alikes are other views of the target, of which there are none without masks.
+        drawn = [data.videos(rng) for _ in range(3)]
+        track = next((one for one in drawn if one.views), drawn[0])
+        return self._from_track(rng, kind, track, Origin.CROSSING)
 
     # Pairs from any photograph -----------------------------------------------------------------------
 
@@ -150,7 +178,7 @@ class PairSampler:
             search, _ = self._absent_search(rng, clip, picture, box, flip, stretch)
             return Pair(template, search, NO_BOX, kind, Origin.REFRAMED, around)
         angle = rng.normal(0.0, 0.2)
-        search, box = self._search(rng, picture, box, flip, stretch, angle)
+        search, box, _ = self._search(rng, picture, box, flip, stretch, angle)
         return Pair(template, search, box, kind, Origin.REFRAMED, around)
 
     def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
@@ -203,7 +231,9 @@ class PairSampler:
         flip: bool,
         stretch: float,
         angle: float = 0.0,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        near: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The search crop, the box in it, and those of the boxes ``near`` [k, 4] that it shows."""
         size = self.config.crop.search_size
         window = self._search_window(rng, box, flip, stretch, angle)
         for shift in (rng.uniform(-1, 1, 2) * self.config.crop.search_shift, np.zeros(2)):
@@ -212,7 +242,8 @@ class PairSampler:
             visible = clip_box(map_box(invert(matrix), box), size)
             if (visible[2:] - visible[:2]).min() >= MIN_VISIBLE_SIDE:
                 break
-        return self._search_crop(rng, picture, matrix), visible.astype(np.float32)
+        others = [map_box(invert(matrix), other) for other in ([] if near is None else near)]
+        return self._search_crop(rng, picture, matrix), visible.astype(np.float32), closest(others, visible, size)
 
     def _absent_search(
         self,
@@ -226,7 +257,7 @@ class PairSampler:
         """A search crop without the object, and whether it is the object's own place with the object hidden."""
         if not self.config.hidden or rng.random() >= self.config.hidden:
             return self._empty_search(rng, clip, picture, box, flip, stretch), False
-        search, seen = self._search(rng, picture, box, flip, stretch)
+        search, seen, _ = self._search(rng, picture, box, flip, stretch)
         other = self._other_picture(rng, clip)
         x1, y1, x2, y2 = self._window(rng, other).astype(int)
         hide(rng, search, seen, other.read()[y1:y2, x1:x2])

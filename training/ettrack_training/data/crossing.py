@@ -1,0 +1,141 @@
+"""Look-alikes in the target's way: beside it, against it, over a part of it, or behind it.
+
+Trackers lose targets to their like: a person passes another one, the box grows over both and leaves with the wrong
+one. These scenes show such moments with boxes of both. The target's box is that of the whole target, also where
+something covers a part of it, as benchmarks annotate it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .augment import Colour, draw_colour, gain_colour
+from .config import CompositeConfig
+from .deform import draw_pose
+from .geometry import area, clip_box
+from .pairs import MAX_OTHERS
+from .sprite import Sprite, count_opaque, draw_sprite
+from .subject import Subject, Supply
+
+# Distances between centres in sums of half sides: below 1 the boxes overlap.
+_DISTANCES = (0.45, 1.6)
+# Logarithm of a look-alike's size in the target's, and of its shape: deviations.
+_SIZE, _SHAPE = 0.18, 0.08
+# Of a target's box, the share that a look-alike of unknown outline may cover.
+_COVERED = 0.5
+_SMALLEST_SIDE = 6.0
+
+
+class Crossings:
+    """Draws look-alikes of a target and places them in its way."""
+
+    def __init__(self, supply: Supply, options: CompositeConfig) -> None:
+        self._supply = supply
+        self._options = options
+
+    def across(self, rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, subject: Subject) -> np.ndarray:
+        """Puts one to ``MAX_OTHERS`` look-alikes of ``subject`` into a real crop that shows it at ``box``, the first
+        in its way; returns their boxes [k, 4], clipped to the crop."""
+        first = self.lookalike(rng, canvas, box, subject)
+        found = []
+        if first is not None:
+            for _ in range(4):
+                centre = in_the_way(rng, box, first)
+                if covered(box, first.box(centre)) <= _COVERED:
+                    first.paste(canvas, centre)
+                    found.append(first.box(centre))
+                    break
+        found += self.further(rng, canvas, box, subject, len(found))
+        return seen(found, canvas.shape[0])
+
+    def around(
+        self, rng: np.random.Generator, canvas: np.ndarray, target: Sprite, centre: np.ndarray, subject: Subject
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pastes ``target`` at ``centre`` with a look-alike behind or in front of it, and others elsewhere; returns
+        its alpha that is left to be seen, u8 [size, size], and the others' boxes [k, 4], clipped to the canvas."""
+        size, box = canvas.shape[0], target.box(centre)
+        found = self.further(rng, canvas, box, subject, 0)
+        first = self.lookalike(rng, canvas, box, subject)
+        spot = None if first is None else in_the_way(rng, box, first)
+        behind = rng.random() < 0.5
+        if first is not None and behind:
+            first.paste(canvas, spot)
+        target.paste(canvas, centre)
+        visible = target.alpha(centre, size)
+        if first is None:
+            return visible, seen(found, size)
+        if not behind:
+            left = np.where(first.alpha(spot, size) > 127, 0, visible).astype(np.uint8)
+            if count_opaque(left) < self._options.min_visible * target.opaque_pixels():
+                return visible, seen(found, size)
+            first.paste(canvas, spot)
+            visible = left
+        return visible, seen([first.box(spot), *found], size)
+
+    def further(
+        self, rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, subject: Subject, already: int
+    ) -> list[np.ndarray]:
+        """Puts look-alikes clear of ``box``, at most so many that with those ``already`` there one could still come."""
+        found = []
+        for _ in range(int(rng.integers(0, MAX_OTHERS - already))):
+            sprite = self.lookalike(rng, canvas, box, subject)
+            centre = rng.uniform(0.05, 0.95, 2) * canvas.shape[0]
+            if sprite is not None and covered(box, sprite.box(centre)) == 0:
+                sprite.paste(canvas, centre)
+                found.append(sprite.box(centre))
+        return found
+
+    def lookalike(
+        self, rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, subject: Subject
+    ) -> Sprite | None:
+        """About as large as the target: another view of it in other colours, or another object, where there is one of
+        its category. None where the pose left nothing of it."""
+        options = self._options
+        if subject.views and rng.random() < options.lookalike:
+            cutout = subject.view(rng)
+            colour = _other_colours(rng)
+        else:
+            cutout = self._supply.other(rng, subject).view(rng)
+            colour = draw_colour(rng, 0.15, 0.15, 0.25, 0.25)
+        scale, shape = np.exp(rng.normal(0, _SIZE)), np.exp(rng.normal(0, _SHAPE))
+        width, height = (box[2:] - box[:2]) * scale * (shape, 1 / shape)
+        pose = replace(draw_pose(rng, options), angle=rng.normal(0, 0.1))
+        return draw_sprite(
+            rng, cutout, pose, colour, float(max(width, height)) * 2, canvas, options, (float(width), float(height))
+        )
+
+
+def in_the_way(rng: np.random.Generator, box: np.ndarray, other: Sprite) -> np.ndarray:
+    """A centre at which ``other`` covers a part of ``box``, touches it or stands close by; mostly to its sides."""
+    reach = (box[2:] - box[:2] + np.array(other.extent[2:])) / 2
+    angle = rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(-np.pi, np.pi)
+    direction = np.array([np.cos(angle) * rng.choice((-1, 1)), np.sin(angle)])
+    # On the rim of the square in which the boxes meet.
+    direction /= np.abs(direction).max()
+    return (box[:2] + box[2:]) / 2 + direction * reach * rng.uniform(*_DISTANCES)
+
+
+def covered(box: np.ndarray, other: np.ndarray) -> float:
+    """The share of ``box`` that ``other`` covers."""
+    sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+    return float(np.prod(np.maximum(sides, 0)) / max(area(box), 1e-9))
+
+
+def seen(boxes: list[np.ndarray], size: int) -> np.ndarray:
+    """Those of ``boxes`` of which a crop shows something, clipped to it, at most ``MAX_OTHERS``: float32 [k, 4]."""
+    clipped = [clip_box(box, size) for box in boxes]
+    kept = [box for box in clipped if (box[2:] - box[:2]).min() >= _SMALLEST_SIDE][:MAX_OTHERS]
+    return np.array(kept, np.float32).reshape(-1, 4)
+
+
+def closest(boxes: list[np.ndarray], box: np.ndarray, size: int) -> np.ndarray:
+    """The ``seen`` ones of ``boxes`` whose centres are closest to that of ``box``."""
+    centre = box[:2] + box[2:]
+    return seen(sorted(boxes, key=lambda other: float(np.abs(other[:2] + other[2:] - centre).sum())), size)
+
+
+def _other_colours(rng: np.random.Generator) -> Colour:
+    """Colours that tell a look-alike from the target."""
+    return draw_colour(rng, 0.3, 0.2, 0.5, 0.5).then(gain_colour(np.exp(rng.normal(0, 0.3, 3))))

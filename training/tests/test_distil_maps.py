@@ -101,6 +101,7 @@ def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window(size
             "template": np.zeros((3, 128, 128, 3), np.uint8),
             "search": np.arange(3 * 320 * 320 * 3, dtype=np.uint8).reshape(3, 320, 320, 3),
             "box": box,
+            "others": np.array([[[210.0, 130.0, 300.0, 190.0], [0.0] * 4], [[0.0] * 4] * 2, [[0.0] * 4] * 2]),
             "kind": np.array([Kind.POSITIVE, Kind.POSITIVE, Kind.ABSENT]),
         }
     )
@@ -109,6 +110,10 @@ def test_a_narrower_student_is_told_what_the_teacher_sees_in_its_own_window(size
     assert labelled.present.tolist() == [True, False, False]
     inner = np.array([150.0, 130.0, 210.0, 190.0]) - edge
     np.testing.assert_array_equal(labelled.box, [inner, [0] * 4, [0] * 4])
+    np.testing.assert_array_equal(
+        labelled.others[0], [np.array([210, 130, min(300, size + edge), 190]) - edge, [0] * 4]
+    )
+    assert not labelled.others[1:].any()
     # The teacher's box, five quarters as large, and further up and left.
     cells = size // 16
     assert labelled.cls.shape == (3, 1, cells, cells)
@@ -196,6 +201,7 @@ def test_a_batch_is_one_teachers_and_the_next_the_others() -> None:
         "template": np.zeros((2, 32, 32, 3), np.uint8),
         "search": np.zeros((2, 64, 64, 3), np.uint8),
         "box": np.zeros((2, 4), np.float32),
+        "others": np.zeros((2, 3, 4), np.float32),
         "kind": np.full(2, Kind.POSITIVE),
     }
     scores = [label(pairs).cls for _ in range(4)]

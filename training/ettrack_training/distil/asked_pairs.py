@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from ..data.config import CompositeConfig, CropConfig, Mixture, PairConfig
 
@@ -24,6 +24,19 @@ def pair_config(correct: bool = False) -> PairConfig:
     others = CompositeConfig(same_category=0.6)
     mixture = Mixture(video=0.3, still=0.03, reframed=0.22, composite=0.45)
     return replace(pairs, mixture=mixture, composite=others, max_gap=150, wrong_template=0.2, absent=0.18, hidden=0.7)
+
+
+def crossing_pairs(pairs: PairConfig, share: float) -> PairConfig:
+    """The same pairs, of which a ``share`` has look-alikes in the target's way; with more small targets and changes of
+    light, where there are such. 0 leaves them as they are. Raises ValueError for a share that is not in 0..1."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"expected a share of crossings in 0..1, got {share}")
+    if share == 0:
+        return pairs
+    mixture = pairs.mixture
+    rest = {name: value * (1 - share) for name, value in asdict(mixture).items()}
+    mixture = Mixture(**rest | {"crossing": share * sum(asdict(mixture).values())})
+    return replace(pairs, mixture=mixture, augment=replace(pairs.augment, small=0.2, shadow=0.15))
 
 
 def box_pair_config(context: float | None, size: int, template_size: int, search_size: int) -> PairConfig:

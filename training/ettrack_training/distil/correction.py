@@ -18,10 +18,16 @@ _ABSENT = -5.0
 _PRESENT = 2.0
 # Overlap of the teacher's box with the truth above which it found the target.
 _FOUND = 0.5
+# Of a look-alike's box, the share on each side whose cells may show something else.
+_RIM = 0.15
 
 
 def corrected(
-    maps: tuple[Tensor, Tensor], boxes: Tensor, present: Tensor, true_boxes: bool = False
+    maps: tuple[Tensor, Tensor],
+    boxes: Tensor,
+    present: Tensor,
+    true_boxes: bool = False,
+    others: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Logits [B,1,n,n] and distances [B,4,n,n] of a teacher, for boxes [B,4] (corners in search pixels).
 
@@ -29,6 +35,9 @@ def corrected(
     nothing does. Where the teacher's best cell misses the target, the inner cells of the box score. There, distances
     are the geometric mean of the teacher's and the truth's, the truth's alone where the teacher's overlap it by less
     than half, or everywhere with `true_boxes`.
+
+    `others`, bool [B,n,n], are cells of look-alikes: they score no more than nothing does. In pairs that have such,
+    `true_boxes` tells the truth in all other cells of the target's box, lest it swells over both.
     """
     cls, reg = maps
     n = cls.shape[-1]
@@ -40,10 +49,30 @@ def corrected(
     logits = cls[:, 0]
     logits = torch.where(_beyond(boxes, n) | ~present[:, None, None], logits.clamp_max(_ABSENT), logits)
     logits = torch.where(inner & ~found[:, None, None], logits.clamp_min(_PRESENT), logits)
-    truth = _distances(boxes, n).clamp_min(1.0)
+    distances = _distances(boxes, n)
+    told_cells = inner
+    if others is not None:
+        logits = torch.where(others, logits.clamp_max(_ABSENT), logits)
+        if true_boxes:
+            beset = present & others.flatten(1).any(1)
+            told_cells = inner | ((distances.amin(1) > 0) & beset[:, None, None] & ~others)
+    truth = distances.clamp_min(1.0)
     blend = (reg.clamp_min(0.1) * truth).sqrt()
     told = truth if true_boxes else torch.where((quality > _FOUND)[:, None], blend, truth)
-    return logits[:, None], torch.where(inner[:, None], told, reg)
+    return logits[:, None], torch.where(told_cells[:, None], told, reg)
+
+
+def other_cells(boxes: Tensor, others: Tensor, n: int) -> Tensor:
+    """Cells within the boxes `others` [B,k,4] of look-alikes and outside the inner part of the target's `boxes` [B,4]:
+    bool [B,n,n]. Boxes of zeros have no cells."""
+    inner, _ = target_cells(boxes, n)
+    within = torch.zeros_like(inner)
+    for box in others.unbind(1):
+        # The outermost cells of a box often show what is behind.
+        size = box[:, 2:] - box[:, :2]
+        cells = _distances(torch.cat([box[:, :2] + size * _RIM, box[:, 2:] - size * _RIM], 1), n).amin(1) >= 0
+        within |= cells & (size.amin(1) > 0)[:, None, None]
+    return within & ~inner
 
 
 def _distances(boxes: Tensor, n: int) -> Tensor:

@@ -37,6 +37,14 @@ def map_losses(cls: Tensor, reg: Tensor, teacher_cls: Tensor, teacher_reg: Tenso
     return {"score": (excess * weight).sum(), "logit": logit, "box": box, "hard": hard}
 
 
+def other_loss(cls: Tensor, others: Tensor) -> Tensor:
+    """Cross-entropy against "not the target" of logits [B,1,n,n] in the cells `others`, bool [B,n,n], of look-alikes:
+    the mean of each pair's worst four, over the pairs that have such cells."""
+    loss = F.softplus(cls[:, 0]) * others
+    worst = loss.flatten(1).topk(4, 1).values.sum(1) / others.flatten(1).sum(1).clamp(1, 4)
+    return worst.sum() / others.flatten(1).any(1).sum().clamp_min(1)
+
+
 WEIGHTS = {"score": 2.0, "logit": 1.0, "box": 5.0}
 
 

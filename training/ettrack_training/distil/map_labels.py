@@ -36,7 +36,8 @@ _EDGE = 64
 @dataclass
 class Labelled:
     """Pairs as the student sees them, with the teachers' maps: pictures u8 [B,S,S,3], logits [B,1,n,n], distances
-    [B,4,n,n], boxes [B,4] in search pixels, whether the target is there [B]."""
+    [B,4,n,n], boxes [B,4] in search pixels, whether the target is there [B], boxes of what could be taken for it
+    [B,k,4], zeros where there are fewer."""
 
     template: np.ndarray
     search: np.ndarray
@@ -44,6 +45,7 @@ class Labelled:
     reg: np.ndarray
     box: np.ndarray
     present: np.ndarray
+    others: np.ndarray
 
 
 class BoxLabels:
@@ -73,7 +75,7 @@ class BoxLabels:
         return box_pair_config(self._context, self._size, size, self._search_size + 2 * self._edge)
 
     def __call__(self, batch: Batch) -> Labelled:
-        template, search, box = batch["template"], batch["search"], batch["box"]
+        template, search, box, others = batch["template"], batch["search"], batch["box"], batch["others"]
         present = batch["kind"] == Kind.POSITIVE
         teacher = next(self._turns)
         cls, reg = teacher.maps(self._inner(template, teacher), resized(search, teacher.search_size))
@@ -84,7 +86,8 @@ class BoxLabels:
             inner = slice(self._edge, self._edge + self._search_size)
             search = np.ascontiguousarray(search[:, inner, inner])
             box, present = moved_inwards(box, present, self._edge, self._search_size)
-        return Labelled(resized(template, self._size), search, cls, reg, box, present)
+            others = others_moved_inwards(others, self._edge, self._search_size)
+        return Labelled(resized(template, self._size), search, cls, reg, box, present, others)
 
     def _inner(self, template: np.ndarray, teacher: FolderTeacher) -> np.ndarray:
         """The teacher's part of template crops, at its size."""
@@ -122,7 +125,9 @@ class CarriedLabels:
             )
             cls[i], reg[i] = mixed((cls[i], reg[i]), theirs, self._share)
         present = batch["kind"] == Kind.POSITIVE
-        return Labelled(template, search, cls, reg, *moved_inwards(batch["box"], present, _EDGE, self._search_size))
+        box, present = moved_inwards(batch["box"], present, _EDGE, self._search_size)
+        others = others_moved_inwards(batch["others"], _EDGE, self._search_size)
+        return Labelled(template, search, cls, reg, box, present, others)
 
     def _sides(self, batch: Batch, i: int) -> np.ndarray:
         """The size in search pixels at which the target is believed to be: about what it is, where it is there."""
@@ -153,6 +158,13 @@ def moved_inwards(box: np.ndarray, present: np.ndarray, edge: int, size: int) ->
     box = np.clip(box - edge, 0, size)
     present = present & ((box[:, 2:] - box[:, :2]).min(axis=1) >= _VISIBLE_SIDE)
     return np.where(present[:, None], box, 0).astype(np.float32), present
+
+
+def others_moved_inwards(others: np.ndarray, edge: int, size: int) -> np.ndarray:
+    """Boxes [B,k,4], zeros where there is none, in the inner `size` pixels of windows with `edge` more on each side."""
+    flat = others.reshape(-1, 4)
+    there = (flat[:, 2:] > flat[:, :2]).all(axis=1)
+    return moved_inwards(flat, there, edge, size)[0].reshape(others.shape)
 
 
 def within(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

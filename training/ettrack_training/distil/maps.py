@@ -23,10 +23,11 @@ from ..networks.nano import NANO_BOX
 from ..refusals import refusals
 from ..train.start import start_from
 from ..train.state import CheckpointFile, config_of
-from .correction import corrected
+from .asked_pairs import crossing_pairs
+from .correction import corrected, other_cells
 from .folder_teacher import FolderTeacher
 from .late import Late
-from .layers import map_losses, total
+from .layers import map_losses, other_loss, total
 from .map_labels import BoxLabels, CarriedLabels, Labelled
 from .memory import Memory
 from .run import Distillation, add_options, seeded
@@ -55,6 +56,7 @@ class MapMemory(Memory):
                 "reg": np.minimum(pairs.reg, _LARGEST_DISTANCE).astype(np.float16),
                 "box": pairs.box,
                 "present": pairs.present,
+                "others": pairs.others,
             }
         )
 
@@ -64,18 +66,22 @@ class MapDistillation(Distillation):
 
     def memory(self, seed: int, capacity: int, batch: int) -> MapMemory:
         label = labels(self.options, self.network, seed)
-        pairs = batches(self.options.cache, label.pairs(), seed=seed, batch_size=batch)
+        asked = crossing_pairs(label.pairs(), self.options.crossings)
+        pairs = batches(self.options.cache, asked, seed=seed, batch_size=batch)
         return MapMemory(pairs, label, self.late, capacity, seed)
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-        maps = corrected((batch["cls"], batch["reg"]), batch["box"], batch["present"], self.options.true_boxes)
+        others = other_cells(batch["box"], batch["others"], batch["cls"].shape[-1])
+        maps = corrected((batch["cls"], batch["reg"]), batch["box"], batch["present"], self.options.true_boxes, others)
         network = self.network
         zf = network.template_neck(self.late(batch["template"]))
         xf = network.search_neck(self.late(batch["search"]))
-        return map_losses(*network.predict(network.fuse(zf, xf)), *maps)
+        cls, reg = network.predict(network.fuse(zf, xf))
+        return map_losses(cls, reg, *maps) | {"other": other_loss(cls, others)}
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
-        return total(losses, 0.0, 0.0, self.options.hard_weight)
+        others = self.options.other_weight * losses["other"]
+        return total({**losses, "other": others}, 1.0, 0.0, self.options.hard_weight)
 
 
 def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabels | CarriedLabels:
@@ -116,6 +122,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the network to start from")
     parser.add_argument("--true-boxes", action="store_true", help="the truth's boxes alone, not their mean with it")
+    parser.add_argument(
+        "--crossings", type=float, default=0.0, help="share of pairs in which look-alikes come in the target's way"
+    )
+    parser.add_argument("--other-weight", type=float, default=0.0, help="of scores where look-alikes are")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 

@@ -12,6 +12,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from .coreml import CoreMlError, read_convolutions
+
 # Where training code keeps weights, the first that is there wins. Averaged weights come last:
 # a file that holds both is converted as its authors' loader would read it, see `entry`.
 WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
@@ -29,9 +31,20 @@ def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] =
 
     Takes the mapping under `entry`, or under the first of `WRAPPERS` that is there, or the file
     itself. Only tensors and plain containers are read; `inert_classes` are read as empty shells.
-    Raises `CheckpointError`.
+    Of a Core ML file (`.mlmodel`) these are the weights of its convolutions, in its order. Raises `CheckpointError`.
     """
+    if Path(path).suffix == ".mlmodel":
+        return _core_ml(path)
     return unwrap(path, read(path, inert_classes), entry)
+
+
+def _core_ml(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_convolutions(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except CoreMlError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = None) -> Any:

@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="the authors' file (.pth, .pth.tar)")
+    parser.add_argument("checkpoint", type=Path, help="the authors' file (.pth, .pth.tar, .mlmodel)")
     parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
     parser.add_argument("--output", required=True, type=Path, help="the model folder to write")
     parser.add_argument("--entry", help="entry of the file that holds the weights, e.g. ema")

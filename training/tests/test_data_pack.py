@@ -11,6 +11,7 @@ import pytest
 
 from ettrack_training.data import preview
 from ettrack_training.data.dataset import Dataset
+from ettrack_training.data.evaluation import BENCHMARKS
 from ettrack_training.data.pack import main
 from ettrack_training.data.store import StoreWriter
 
@@ -303,3 +304,46 @@ def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
     assert main(["--out", str(tmp_path / "cache"), source]) == 0
     (tmp_path / "cache" / "a" / "source.json").write_text(text)
     assert "cache/a/source.json: expected source, size, codec, frame_stride" in refusal(tmp_path / "cache", source)
+
+
+def video(folder: Path, count: int = 2) -> Path:
+    """A folder with `index.json`, a video of grey pictures that lie in folders of their own."""
+    photographs(folder / "img", count)
+    item = {"frames": [f"img/{number}.png" for number in range(count)], "boxes": [[40, 40, 20, 20]] * count}
+    (folder / "index.json").write_text(json.dumps([item]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark"),
+    [
+        ("Human3", "OTB-100"),
+        ("jogging-1", "OTB-100"),
+        ("wakeboard10", "UAV123"),
+        ("person12_1", "UAV123"),
+        ("zebrafish1", "VOT"),
+        ("freesbiedog", "VOT-LT"),
+        ("airplane-13", "LaSOT's test split"),
+        ("snowboarding4", "a benchmark, renamed"),
+    ],
+)
+def test_videos_that_trackers_are_measured_on_are_refused(tmp_path: Path, name: str, benchmark: str) -> None:
+    message = refusal(tmp_path / "cache", f"a=index:{video(tmp_path / name)}")
+    assert f"{name} is a sequence of {benchmark}" in message
+    assert f"--namesake {name}" in message
+    assert not (tmp_path / "cache" / "a" / "clips.json").exists()
+
+
+def test_a_namesake_is_packed_and_so_are_photographs_and_other_videos(tmp_path: Path) -> None:
+    others = video(tmp_path / "airplane-2"), video(tmp_path / "breakdance")
+    words = [f"{number}=index:{folder}" for number, folder in enumerate(others)]
+    words += [f"dog=index:{video(tmp_path / 'Dog')}", f"still=folder:{photographs(tmp_path / 'all' / 'dog').parent}"]
+    assert main(["--out", str(tmp_path / "cache"), "--namesake", "dog", *words]) == 0
+    assert len(Dataset(tmp_path / "cache").sources) == 4
+
+
+def test_the_list_of_uav123s_parts_is_the_runtimes() -> None:
+    path = Path(__file__).parents[2] / "src" / "eval" / "dataset" / "uav123_parts.txt"
+    theirs = {line.split()[0] for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")}
+    assert {name for name in theirs if "_" in name} <= {name for name in BENCHMARKS["UAV123"] if "_" in name}
+    assert len(BENCHMARKS["OTB-100"]) == len(set(BENCHMARKS["OTB-100"])) >= 100

@@ -236,6 +236,16 @@ def test_a_source_counts_by_the_square_root_of_its_size_times_its_weight() -> No
     assert shares == pytest.approx({"small": 1 / 8, "large": 4 / 8, "heavy": 3 / 8}, abs=0.03)
 
 
+def test_no_source_is_drawn_more_often_than_its_cap() -> None:
+    groups = [[("small", 1)], [("large", 100)], [("middle", 9)]]
+    rng = np.random.default_rng(11)
+    for cap, expected in ((0.5, (1 / 8, 1 / 2, 3 / 8)), (0.4, (0.2, 0.4, 0.4)), (0.1, (1 / 3,) * 3), (1, (1, 10, 3))):
+        draw = Draw(groups, np.ones(3), itemgetter(1), cap)
+        drawn = Counter(draw(rng)[0] for _ in range(4000))
+        shares = [drawn[name] / 4000 for name in ("small", "large", "middle")]
+        assert shares == pytest.approx(np.array(expected) / sum(expected), abs=0.03)
+
+
 def test_absent_pairs_do_not_show_the_object(cache_of_one_target: Path) -> None:
     config = only(Origin.VIDEO, absent=1.0)
     sampler = PairSampler(Dataset(cache_of_one_target), config)

@@ -59,6 +59,7 @@ def test_the_papers_recipe() -> None:
         ({"data": {"pairs": {"max_gap": -3}}}, r"data\.pairs\.max_gap: expected at least 1, got -3"),
         ({"data": {"pairs": {"mixture": {"video": -1}}}}, r"mixture\.video: expected at least 0"),
         ({"data": {"pairs": {"source_weights": {"davis": -1}}}}, r"source_weights\.davis: expected at least 0"),
+        ({"data": {"pairs": {"source_cap": 1.5}}}, r"source_cap: expected a share from 0 to 1, got 1\.5"),
         ({"labels": {"score": "round"}}, r"labels\.score: expected one of plus, centre, centreness, got 'round'"),
         ({"schedule": {"steps": "five"}}, r"schedule\.steps: expected a whole number .* got 'five'"),
         ({"schedule": {"steps": True}}, r"schedule\.steps"),

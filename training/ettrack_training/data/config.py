@@ -141,7 +141,8 @@ def _default_source_weights() -> dict[str, float]:
 @dataclass(frozen=True)
 class PairConfig:
     """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
-    What is not named counts in full. Unless they are given, a source named ``foda`` counts a tenth.
+    What is not named counts in full. Unless they are given, a source named ``foda`` counts a tenth. No source is drawn
+    more often than the share ``source_cap``.
 
     ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``followed`` is the share
     of re-framed pairs that take their window from a video, where optical flow followed it, instead of a single
@@ -159,6 +160,7 @@ class PairConfig:
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     mixture: Mixture = field(default_factory=Mixture)
     source_weights: Mapping[str, float] = field(default_factory=_default_source_weights)
+    source_cap: float = 1.0
     max_gap: int = 60
     followed: float = 0.4
     wrong_template: float = 0.1

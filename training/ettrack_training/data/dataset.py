@@ -117,9 +117,9 @@ class PackedSource:
 class Dataset:
     """All packed sources below a cache folder."""
 
-    def __init__(self, cache: Path, weights: Mapping[str, float] | None = None) -> None:
-        """Opens ``cache/*/clips.json``; a source of weight 0 is left out. Raises ValueError where none is left,
-        or a weight is for a source that is not there."""
+    def __init__(self, cache: Path, weights: Mapping[str, float] | None = None, cap: float = 1.0) -> None:
+        """Opens ``cache/*/clips.json``; a source of weight 0 is left out, none is drawn more often than the
+        share ``cap``. Raises ValueError where none is left, or a weight is for a source that is not there."""
         weights = weights or {}
         folders = [path.parent for path in sorted(Path(cache).glob("*/clips.json"))]
         # Those of the defaults may be missing.
@@ -130,39 +130,45 @@ class Dataset:
         self.sources = [PackedSource(folder) for folder in folders if weights.get(folder.name, 1.0) > 0]
         if not self.sources:
             raise ValueError(f"expected packed sources with a clips.json in the folders of {cache}, found none")
+        self._cap = cap
         self.weights = np.array([weights.get(source.name, 1.0) for source in self.sources])
 
     @cached_property
     def videos(self) -> Draw:
         """Tracks of at least two frames."""
-        return Draw([[t for t in s.tracks if len(t.pictures) > 1] for s in self.sources], self.weights, _track_size)
+        return Draw(
+            [[t for t in s.tracks if len(t.pictures) > 1] for s in self.sources], self.weights, _track_size, self._cap
+        )
 
     @cached_property
     def crowded(self) -> Draw:
         """Tracks that come near another annotated object."""
         return Draw(
-            [[t for t in s.tracks if len(t.crowded) > 0] for s in self.sources], self.weights, lambda t: len(t.crowded)
+            [[t for t in s.tracks if len(t.crowded) > 0] for s in self.sources],
+            self.weights,
+            lambda track: len(track.crowded),
+            self._cap,
         )
 
     @cached_property
     def windows(self) -> Draw:
         """Windows of videos followed by optical flow."""
-        return Draw([s.windows for s in self.sources], self.weights)
+        return Draw([s.windows for s in self.sources], self.weights, cap=self._cap)
 
     @cached_property
     def stills(self) -> Draw:
         """Boxes in photographs."""
-        return Draw([[t for t in s.tracks if len(t.pictures) == 1] for s in self.sources], self.weights)
+        return Draw([[t for t in s.tracks if len(t.pictures) == 1] for s in self.sources], self.weights, cap=self._cap)
 
     @cached_property
     def clips(self) -> Draw:
         """Photographs and videos, as lists of pictures, whether annotated or not."""
-        return Draw([s.clips for s in self.sources], self.weights)
+        return Draw([s.clips for s in self.sources], self.weights, cap=self._cap)
 
     @cached_property
     def objects(self) -> Draw:
         """Cut-out objects."""
-        return Draw([s.objects for s in self.sources], self.weights, lambda item: len(item.views))
+        return Draw([s.objects for s in self.sources], self.weights, lambda item: len(item.views), self._cap)
 
     @cached_property
     def by_category(self) -> dict[str, list[CutObject]]:
@@ -177,14 +183,15 @@ class Dataset:
 class Draw:
     """Draws a source, then one of its items uniformly.
 
-    A source counts by the square root of what it holds times its weight: a large one does not drown the others.
+    A source counts by the square root of what it holds times its weight: a large one does not drown the others. None
+    gets more than the share ``cap``, as far as the others can take the rest.
     """
 
-    def __init__(self, groups: list[list], weights: np.ndarray, size=lambda item: 1) -> None:
+    def __init__(self, groups: list[list], weights: np.ndarray, size=lambda item: 1, cap: float = 1.0) -> None:
         self._groups = [group for group in groups if group]
         counts = [sum(size(item) for item in group) for group in self._groups]
         kept = [weight for weight, group in zip(weights, groups, strict=True) if group]
-        self._cumulative = np.cumsum(np.sqrt(counts) * kept) if counts else np.zeros(0)
+        self._cumulative = np.cumsum(_capped(np.sqrt(counts) * kept, cap)) if counts else np.zeros(0)
 
     def __len__(self) -> int:
         return sum(len(group) for group in self._groups)
@@ -196,6 +203,18 @@ class Draw:
         place = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1], side="right"))
         group = self._groups[min(place, len(self._groups) - 1)]
         return group[int(rng.integers(len(group)))]
+
+
+def _capped(weights: np.ndarray, cap: float) -> np.ndarray:
+    """Weights as shares of one, none above ``cap``; what is cut off goes to the others by their weights."""
+    shares = weights / weights.sum()
+    if cap * len(shares) <= 1:
+        return np.full(len(shares), 1 / len(shares))
+    over = shares > cap
+    while (shares > cap + 1e-9).any():
+        over |= shares > cap
+        shares = np.where(over, cap, weights * (1 - cap * over.sum()) / weights[~over].sum())
+    return shares
 
 
 def _track_size(track: PackedTrack) -> int:

@@ -62,7 +62,7 @@ def batches(
     """Endless batches of numpy arrays from the packs in ``cache``, made in this process."""
     config = config or PairConfig()
     limit_threads()
-    sampler = PairSampler(Dataset(Path(cache), config.source_weights), config)
+    sampler = PairSampler(Dataset(Path(cache), config.source_weights, config.source_cap), config)
     rng = np.random.default_rng([seed, worker])
     while True:
         yield stack([sampler(rng) for _ in range(batch_size)])

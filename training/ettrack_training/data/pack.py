@@ -21,6 +21,7 @@ import numpy as np
 
 from ..refusals import refusals
 from .cutout import cut, segment
+from .evaluation import refuse_evaluation
 from .flow import window_tracks
 from .provenance import PackRecord, check_record
 from .readers import READERS
@@ -38,7 +39,8 @@ class PackOptions:
     """How pictures are stored.
 
     ``segment_stills`` cuts objects out of photographs that have no masks, ``follow_windows`` follows random
-    windows of videos by optical flow.
+    windows of videos by optical flow. ``namesakes`` are videos that only share their names with some that trackers are
+    measured on (`evaluation`).
     """
 
     size: int = PICTURE_SIZE
@@ -46,6 +48,7 @@ class PackOptions:
     segment_stills: bool = False
     follow_windows: bool = False
     frame_stride: int = 1
+    namesakes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -61,7 +64,8 @@ class Counts:
 def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None) -> Counts:
     """Packs clips under ``folder``. Unreadable pictures are counted and left out of their clips.
 
-    Raises ValueError where no picture is left, and hands on what the clips' reader raises; there is no pack then.
+    Raises ValueError where no picture is left or a video is one that trackers are measured on, and hands on what the
+    clips' reader raises; there is no pack then.
     """
     options = options or PackOptions()
     counts = Counts()
@@ -71,6 +75,7 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
         StoreWriter(folder / "cutouts", options.codec) as cutouts,
     ):
         for clip in clips:
+            refuse_evaluation(clip, options.namesakes)
             rows.append(_pack_clip(clip, pictures, cutouts, options, counts))
         if not any(key in pictures for row in rows for key in row["frames"]):
             raise ValueError(
@@ -233,6 +238,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--segment", action="store_true", help="cut objects out of photographs without masks")
     parser.add_argument("--windows", action="store_true", help="follow random windows of videos by optical flow")
     parser.add_argument("--frame-stride", type=_at_least(1), default=1, help="keep every n-th frame of videos")
+    parser.add_argument(
+        "--namesake",
+        action="append",
+        default=[],
+        metavar="VIDEO",
+        help="a video that only shares its name with one that trackers are measured on",
+    )
     parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
     options = parser.parse_args(arguments)
     if not (options.sources or options.expand):
@@ -273,7 +285,9 @@ def _run(packs: list[Path], options: argparse.Namespace) -> None:
     for folder in packs:
         with named(folder):
             expand(folder, options.out / folder.name)
-    settings = PackOptions(options.size, options.codec, options.segment, options.windows, options.frame_stride)
+    settings = PackOptions(
+        options.size, options.codec, options.segment, options.windows, options.frame_stride, tuple(options.namesake)
+    )
     for source, record in zip(sources, records, strict=True):
         with named(source):
             record.write(options.out / source.name)

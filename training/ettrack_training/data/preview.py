@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         shares = {origin.name.lower(): float(origin.name.lower() == options.origin) for origin in Origin}
         config = replace(config, mixture=Mixture(**shares))
     with refusals():
-        dataset = Dataset(options.cache, config.source_weights)
+        dataset = Dataset(options.cache, config.source_weights, config.source_cap)
         sampler = PairSampler(dataset, config)
     print(
         f"{len(dataset.sources)} sources: {len(dataset.videos)} video tracks, {len(dataset.stills)} boxes in "

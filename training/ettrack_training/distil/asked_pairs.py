@@ -28,7 +28,8 @@ def pair_config(correct: bool = False) -> PairConfig:
 
 def crossing_pairs(pairs: PairConfig, share: float) -> PairConfig:
     """The same pairs, of which a ``share`` has look-alikes in the target's way; with more small targets and changes of
-    light, where there are such. 0 leaves them as they are. Raises ValueError for a share that is not in 0..1."""
+    light, where there are such, and no source of more than two fifths of them. 0 leaves them as
+    they are. Raises ValueError for a share that is not in 0..1."""
     if not 0 <= share <= 1:
         raise ValueError(f"expected a share of crossings in 0..1, got {share}")
     if share == 0:
@@ -36,7 +37,8 @@ def crossing_pairs(pairs: PairConfig, share: float) -> PairConfig:
     mixture = pairs.mixture
     rest = {name: value * (1 - share) for name, value in asdict(mixture).items()}
     mixture = Mixture(**rest | {"crossing": share * sum(asdict(mixture).values())})
-    return replace(pairs, mixture=mixture, augment=replace(pairs.augment, small=0.2, shadow=0.15))
+    augment = replace(pairs.augment, small=0.2, shadow=0.15)
+    return replace(pairs, mixture=mixture, augment=augment, source_cap=0.4)
 
 
 def box_pair_config(context: float | None, size: int, template_size: int, search_size: int) -> PairConfig:

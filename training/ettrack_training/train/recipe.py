@@ -349,7 +349,10 @@ def _plain(value: Any) -> Any:
 
 
 def _check_pairs(pairs: PairConfig) -> None:
-    shares = ("followed", "wrong_template", "absent", "hidden", "paste", "turn", "surround")
+    shares = (
+        *("followed", "wrong_template", "absent", "hidden", "paste", "turn", "surround"),
+        *("crossing_real", "crowded", "source_cap"),
+    )
     for name in shares:
         if not 0 <= getattr(pairs, name) <= 1:
             raise RecipeError(f"data.pairs.{name}: expected a share from 0 to 1, got {getattr(pairs, name)}")

@@ -46,27 +46,27 @@ const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "vision_msgs/Point2D",
-        text: "float64 x\nfloat64 y\n",
+        text: include_str!("definitions/vision_msgs/Point2D.msg"),
         uses: &[],
     },
     Definition {
         name: "vision_msgs/Pose2D",
-        text: "vision_msgs/Point2D position\nfloat64 theta\n",
+        text: include_str!("definitions/vision_msgs/Pose2D.msg"),
         uses: &["vision_msgs/Point2D"],
     },
     Definition {
         name: "vision_msgs/BoundingBox2D",
-        text: "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n",
+        text: include_str!("definitions/vision_msgs/BoundingBox2D.msg"),
         uses: &["vision_msgs/Pose2D"],
     },
     Definition {
         name: "vision_msgs/ObjectHypothesis",
-        text: "string class_id\nfloat64 score\n",
+        text: include_str!("definitions/vision_msgs/ObjectHypothesis.msg"),
         uses: &[],
     },
     Definition {
         name: "vision_msgs/ObjectHypothesisWithPose",
-        text: "ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n",
+        text: include_str!("definitions/vision_msgs/ObjectHypothesisWithPose.msg"),
         uses: &[
             "vision_msgs/ObjectHypothesis",
             "geometry_msgs/PoseWithCovariance",
@@ -74,7 +74,7 @@ const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "vision_msgs/Detection2D",
-        text: "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id\n",
+        text: include_str!("definitions/vision_msgs/Detection2D.msg"),
         uses: &[
             "std_msgs/Header",
             "vision_msgs/ObjectHypothesisWithPose",
@@ -83,7 +83,7 @@ const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "vision_msgs/Detection2DArray",
-        text: "std_msgs/Header header\nvision_msgs/Detection2D[] detections\n",
+        text: include_str!("definitions/vision_msgs/Detection2DArray.msg"),
         uses: &["std_msgs/Header", "vision_msgs/Detection2D"],
     },
     Definition {

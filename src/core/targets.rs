@@ -5,8 +5,12 @@ use crate::history::{Bounds, Found, History};
 use crate::log::Level;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
+use ettrack::text::number;
 use ettrack::tracker::{StageTimings, Track, TrackState};
 use ettrack_message::{Header, Stamp};
+
+/// Bytes of the longest id of a target: it comes back with every answer.
+const LONGEST_ID: usize = 256;
 
 impl NodeCore {
     /// Follows the target into `frame`, or chooses the one that was asked for in it, and publishes.
@@ -161,9 +165,17 @@ impl NodeCore {
         if !self.enabled {
             return self.refuse("target refused: the node is disabled".into(), clock, out);
         }
+        if request.id.len() > LONGEST_ID {
+            let reason = format!(
+                "target refused: its id has {} bytes, expected at most {LONGEST_ID}",
+                request.id.len()
+            );
+            return self.refuse(reason, clock, out);
+        }
         if !([x, y].iter().all(|v| v.is_finite())
             && [width, height].iter().all(|v| v.is_finite() && *v > 0.0))
         {
+            let [x, y, width, height] = [x, y, width, height].map(number);
             let reason = format!(
                 "target refused: expected a box of positive width and height, got x {x}, y {y}, width {width}, height {height}"
             );

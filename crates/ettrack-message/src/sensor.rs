@@ -1,6 +1,7 @@
 //! Messages of `sensor_msgs`.
 
 use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer};
+use ettrack::text::shortened;
 use ettrack_picture::PictureError;
 
 use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
@@ -94,7 +95,7 @@ impl CompressedImage<'_> {
     pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), PictureError> {
         if !ettrack_picture::is_known(self.data) {
             return Err(PictureError::Format {
-                name: self.format.to_owned(),
+                name: shortened(self.format).into_owned(),
                 start: ettrack_picture::first_bytes(self.data),
             });
         }

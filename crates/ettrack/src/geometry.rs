@@ -3,6 +3,8 @@
 //! Everywhere in this crate (0, 0) is the upper-left corner of the upper-left pixel, x grows to the
 //! right, y downwards, and lengths are pixels of the received image.
 
+use crate::text::number;
+
 /// An axis-aligned box: upper-left corner and size, in pixels of the received image.
 ///
 /// `f64`, because the authors' trackers keep their state in double precision and are reproduced exactly.
@@ -111,7 +113,8 @@ impl BoundingBox {
 impl std::fmt::Display for BoundingBox {
     /// `x,y,width,height`, as the command line takes it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{},{},{},{}", self.x, self.y, self.width, self.height)
+        let [x, y, width, height] = [self.x, self.y, self.width, self.height].map(number);
+        write!(f, "{x},{y},{width},{height}")
     }
 }
 

@@ -54,6 +54,7 @@ pub mod follower;
 pub mod frame;
 pub mod geometry;
 pub mod model;
+pub mod text;
 pub mod tracker;
 
 pub use error_chain::error_chain;

@@ -281,8 +281,12 @@ fn check_target(frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError
     if !target.is_valid() {
         return refuse("width and height must be positive");
     }
-    if target.clamped(width, height).is_none() {
+    let (right, bottom) = (f64::from(width), f64::from(height));
+    if target.x >= right || target.y >= bottom || target.right() <= 0.0 || target.bottom() <= 0.0 {
         return refuse("it lies outside the image");
+    }
+    if target.clamped(width, height).is_none() {
+        return refuse("it is too small for a part of the image");
     }
     // A larger box cannot be a target in this image, and the limit bounds everything computed from the size.
     if target.width > 10.0 * f64::from(width) || target.height > 10.0 * f64::from(height) {

@@ -10,6 +10,7 @@ mod core;
 mod diagnostics;
 mod history;
 pub mod inbox;
+mod levels;
 mod log;
 pub mod names;
 pub mod overrides;

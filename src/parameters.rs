@@ -316,6 +316,8 @@ parameters! {
     image_queue_depth: i64 = 5, Range::Between(1.0, 100.0), Start;
     /// Seconds without an image before a warning; 0: never.
     no_image_timeout: f64 = 3.0, Range::Between(0.0, 3600.0), Live;
+    /// Bits that images of 16 bits use, mono16 and 16UC1; thermal cameras use 10, 12 or 14. 0: black and white follow slowly what the images hold.
+    mono16_bits: i64 = 0, Range::NoneOr(0.0, 8.0, 16.0), Live;
     /// Whether the images are rectified: directions then follow the projection P of camera_info instead of K and D.
     image_rectified: bool = false, Range::Any, Live;
 

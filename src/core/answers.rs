@@ -25,7 +25,7 @@ impl NodeCore {
         let Ok((header, frame)) = message.read(&mut self.picture) else {
             return;
         };
-        let mut picture = ettrack_picture::to_rgb_image(&frame);
+        let mut picture = ettrack_picture::to_rgb_image(&self.levels.apply(frame));
         if let Some(target) = &self.target {
             ettrack_picture::draw_track(&mut picture, &target.last);
         }

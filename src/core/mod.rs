@@ -17,6 +17,7 @@ use ettrack_message::{
 
 use super::diagnostics::{Situation, Statistics};
 use super::history::History;
+use super::levels::Levels;
 use super::log::{Level, Limiter};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::{ModelInfo, NodeTracker};
@@ -108,6 +109,8 @@ pub struct NodeCore {
     model: ModelInfo,
     camera: Option<CameraInfo>,
     history: History,
+    /// Black and white of images of 16 bits.
+    levels: Levels,
     /// Decoded pixels of compressed images; memory is reused.
     picture: ImageBuffer,
     target: Option<Target>,
@@ -166,6 +169,7 @@ impl NodeCore {
             tracker,
             model,
             camera: None,
+            levels: Levels::default(),
             picture: ImageBuffer::empty(),
             target: None,
             request: None,
@@ -232,6 +236,7 @@ impl NodeCore {
         let mut picture = std::mem::take(&mut self.picture);
         let answered = match message.read(&mut picture) {
             Ok((header, frame)) => {
+                let frame = self.levels.follow(frame, self.parameters.mono16_bits);
                 self.track(&header, &frame, clock, out);
                 Some((header, (frame.width(), frame.height())))
             }

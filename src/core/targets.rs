@@ -241,6 +241,7 @@ impl NodeCore {
             None => Err("it is not kept".to_owned()),
             Some(message) => match message.read(&mut picture) {
                 Ok((header, frame)) => {
+                    let frame = self.levels.apply(frame);
                     let done = work(self, &header, &frame);
                     Ok((done, (header, (frame.width(), frame.height()))))
                 }

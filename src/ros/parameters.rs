@@ -221,6 +221,14 @@ fn describe(name: &str) -> ParameterDescriptor {
                 step: 0.0,
             }];
         }
+        Range::NoneOr(none, low, high) if type_ == kind::INTEGER => {
+            descriptor.integer_range = vec![IntegerRange {
+                from_value: none.min(low) as i64,
+                to_value: high as i64,
+                step: 0,
+            }];
+            descriptor.additional_constraints = range.to_string();
+        }
         Range::NoneOr(none, low, high) => {
             descriptor.floating_point_range = vec![FloatingPointRange {
                 from_value: none.min(low),

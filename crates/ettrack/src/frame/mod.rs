@@ -8,6 +8,8 @@ mod pixels;
 
 pub(crate) use pixels::Rgbx;
 
+use crate::text::shortened;
+
 /// Pixel layouts, named as in ROS's `sensor_msgs/image_encodings`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -49,6 +51,11 @@ const NAMES: &[(&str, Encoding)] = &[
     ("bgra8", Encoding::Bgra8),
     ("mono8", Encoding::Mono8),
     ("mono16", Encoding::Mono16),
+    // OpenCV's types, which many drivers send as names; their colours are in OpenCV's order.
+    ("8UC1", Encoding::Mono8),
+    ("8UC3", Encoding::Bgr8),
+    ("8UC4", Encoding::Bgra8),
+    ("16UC1", Encoding::Mono16),
     ("yuv422", Encoding::Uyvy),
     ("uyvy", Encoding::Uyvy),
     ("yuv422_yuy2", Encoding::Yuyv),
@@ -72,7 +79,7 @@ impl Encoding {
             .find(|(known, _)| *known == name)
             .map(|(_, encoding)| *encoding)
             .ok_or_else(|| FrameError::Encoding {
-                got: name.to_owned(),
+                got: shortened(name).into_owned(),
                 accepted: Self::accepted_names(),
             })
     }
@@ -205,6 +212,8 @@ pub struct Frame<'a> {
     pub(crate) stride: usize,
     pub(crate) encoding: Encoding,
     pub(crate) big_endian: bool,
+    /// Of [`Encoding::Mono16`] the values that are black and white.
+    pub(crate) levels: (u16, u16),
 }
 
 impl<'a> Frame<'a> {
@@ -262,6 +271,7 @@ impl<'a> Frame<'a> {
             stride,
             encoding,
             big_endian: false,
+            levels: (0, u16::MAX),
         })
     }
 
@@ -283,6 +293,29 @@ impl<'a> Frame<'a> {
     pub fn with_big_endian(mut self, big_endian: bool) -> Self {
         self.big_endian = big_endian;
         self
+    }
+
+    /// Sets which values of [`Encoding::Mono16`] are black and white, for cameras that use a part of the 16 bits; what
+    /// lies beyond them is black or white, too. Without it they are 0 and 65535.
+    #[must_use]
+    pub fn with_levels(mut self, black: u16, white: u16) -> Self {
+        self.levels = (black.min(u16::MAX - 1), white.max(black.saturating_add(1)));
+        self
+    }
+
+    /// The value of a pixel of [`Encoding::Mono16`]; `None` outside the image and of other encodings.
+    pub fn value16(&self, x: u32, y: u32) -> Option<u16> {
+        if self.encoding != Encoding::Mono16 || x >= self.width || y >= self.height {
+            return None;
+        }
+        let bytes = self.stored_row(y as usize)[x as usize * 2..]
+            .first_chunk()
+            .copied()?;
+        Some(if self.big_endian {
+            u16::from_be_bytes(bytes)
+        } else {
+            u16::from_le_bytes(bytes)
+        })
     }
 
     /// Pixels per row.
@@ -542,6 +575,52 @@ mod tests {
         assert_eq!(little.rgb(0, 0), Some([254; 3]));
         assert_eq!(little.with_big_endian(true).rgb(0, 0), Some([1; 3]));
         assert_eq!(little.rgb(1, 0), Some([255; 3]));
+    }
+
+    #[test]
+    fn levels_choose_black_and_white_of_16_bits() {
+        let values: [u16; 5] = [0, 1000, 1500, 2000, 65535];
+        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let frame = Frame::packed(&data, 5, 1, Encoding::Mono16).expect("it fits");
+        let greys = |frame: Frame<'_>| [0, 1, 2, 3, 4].map(|x| frame.rgb(x, 0).map(|rgb| rgb[0]));
+        assert_eq!(
+            greys(frame.with_levels(1000, 2000)),
+            [0, 0, 128, 255, 255].map(Some)
+        );
+        assert_eq!(greys(frame.with_levels(0, u16::MAX)), greys(frame));
+        assert_eq!(frame.value16(3, 0), Some(2000));
+        assert_eq!(frame.value16(5, 0), None);
+        // Levels that are none do not divide by nothing.
+        assert_eq!(greys(frame.with_levels(1000, 1000))[2], Some(255));
+        assert_eq!(greys(frame.with_levels(65535, 0))[3], Some(0));
+        let grey = Frame::packed(&data, 10, 1, Encoding::Mono8).expect("it fits");
+        assert_eq!(grey.value16(0, 0), None);
+    }
+
+    #[test]
+    fn opencvs_names_mean_what_they_mean_there() {
+        for (name, ros_name) in [
+            ("8UC1", "mono8"),
+            ("8UC3", "bgr8"),
+            ("8UC4", "bgra8"),
+            ("16UC1", "mono16"),
+        ] {
+            assert_eq!(
+                Encoding::from_ros_name(name).map(Encoding::ros_name),
+                Ok(ros_name)
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_not_repeated_whole() {
+        let error = Encoding::from_ros_name(&"x".repeat(1000))
+            .map_err(|error| error.to_string())
+            .expect_err("no encoding");
+        assert!(
+            error.contains("(1000 bytes)") && error.len() < 500,
+            "{error}"
+        );
     }
 
     #[test]

@@ -27,10 +27,15 @@ pub(super) fn read(frame: &Frame<'_>, y: u32, first: u32, out: &mut [Rgbx]) {
         Encoding::Rgba8 => each(&row[first * 4..], out, |[r, g, b, _]| [r, g, b, 0]),
         Encoding::Bgra8 => each(&row[first * 4..], out, |[b, g, r, _]| [r, g, b, 0]),
         Encoding::Mono8 => each(&row[first..], out, |[v]| [v, v, v, 0]),
-        Encoding::Mono16 if frame.big_endian => {
-            each(&row[first * 2..], out, |v| grey16(u16::from_be_bytes(v)));
+        Encoding::Mono16 => {
+            let row = &row[first * 2..];
+            if frame.levels == (0, u16::MAX) {
+                each_16(row, frame.big_endian, out, grey16);
+            } else {
+                let levels = Levels16::new(frame.levels);
+                each_16(row, frame.big_endian, out, |value| levels.grey(value));
+            }
         }
-        Encoding::Mono16 => each(&row[first * 2..], out, |v| grey16(u16::from_le_bytes(v))),
         Encoding::Uyvy => {
             let (pairs, _) = row[first * 2..].as_chunks();
             each_pair(pairs.iter().map(|&[u, y0, v, y1]| [y0, y1, u, v]), out);
@@ -84,11 +89,47 @@ fn each_of_3<const R: usize, const B: usize>(row: &[u8], out: &mut [Rgbx]) {
     });
 }
 
+/// Values of 16 bits in either byte order.
+#[inline(always)]
+fn each_16(row: &[u8], big_endian: bool, out: &mut [Rgbx], pixel: impl Fn(u16) -> Rgbx) {
+    if big_endian {
+        each(row, out, |bytes| pixel(u16::from_be_bytes(bytes)));
+    } else {
+        each(row, out, |bytes| pixel(u16::from_le_bytes(bytes)));
+    }
+}
+
 /// 65535 becomes 255, as cv_bridge scales it.
 #[inline(always)]
 fn grey16(value: u16) -> Rgbx {
     let value = ((u32::from(value) + 128) / 257) as u8;
     [value, value, value, 0]
+}
+
+/// Values of 16 bits as greys: black becomes 0 and white 255, in between rounded.
+struct Levels16 {
+    black: u16,
+    span: u32,
+    /// 255 / span as a fraction of 2^24.
+    scale: u64,
+}
+
+impl Levels16 {
+    const SHIFT: u32 = 24;
+
+    fn new((black, white): (u16, u16)) -> Self {
+        let span = u32::from(white.saturating_sub(black)).max(1);
+        let scale = (255_u64 << Self::SHIFT).div_ceil(u64::from(span));
+        Self { black, span, scale }
+    }
+
+    #[inline(always)]
+    fn grey(&self, value: u16) -> Rgbx {
+        let above = u32::from(value.saturating_sub(self.black)).min(self.span);
+        let value =
+            ((u64::from(above) * self.scale + (1 << (Self::SHIFT - 1))) >> Self::SHIFT) as u8;
+        [value, value, value, 0]
+    }
 }
 
 /// Pairs of pixels as two luminances, U and V; of the last one the second pixel may be wanted no more.

@@ -185,6 +185,10 @@ impl Statistics {
                 );
             }
         }
+        if self.period.bad == 0 && self.period.processed > 0 {
+            // All is well again.
+            self.last_bad = None;
+        }
         add("model", situation.model.name.clone());
         add("onnxruntime", situation.model.runtime.clone());
         add("search scale", situation.search_scale.to_string());

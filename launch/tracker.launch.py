@@ -9,7 +9,11 @@ from launch_ros.actions import Node
 
 from launch import LaunchDescription
 
-DEFAULT_PARAMETERS = str(Path(get_package_share_directory("ettrack")) / "config" / "tracker.yaml")
+CONFIGURATION = Path(get_package_share_directory("ettrack")) / "config"
+DEFAULT_PARAMETERS = str(CONFIGURATION / "tracker.yaml")
+# Settings of Fast DDS, and the variables that name them: until version 2, from 3 on.
+LARGE_IMAGES = CONFIGURATION / "fastdds_large_images.xml"
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 # Empty means: as the parameter file says.
 ARGUMENTS = [
@@ -55,6 +59,12 @@ ARGUMENTS = [
         description="Depth of the image subscription; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
+        "large_images",
+        default_value="false",
+        choices=["true", "false"],
+        description="Whether Fast DDS is set up for raw images above some 300 KB; start the camera with it, too.",
+    ),
+    DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
         choices=["", "true", "false"],
@@ -85,6 +95,11 @@ def start(context):
                 parameters[name] = convert(given(name))
             except ValueError:
                 raise ValueError(f"{name}:={given(name)}, expected a number") from None
+    environment = {}
+    if given("large_images") == "true":
+        if not LARGE_IMAGES.is_file():
+            raise ValueError(f"large_images:=true, but {LARGE_IMAGES} is no file: install the package again")
+        environment = dict.fromkeys(PROFILE_VARIABLES, str(LARGE_IMAGES))
     topics = {
         "image": given("image_topic"),
         "camera_info": given("camera_info_topic") or beside(given("image_topic"), "camera_info"),
@@ -99,6 +114,7 @@ def start(context):
             parameters=[given("params_file") or DEFAULT_PARAMETERS, *([parameters] if parameters else [])],
             remappings=[(topic, name) for topic, name in topics.items() if name != topic],
             arguments=["--ros-args", "--log-level", given("log_level")],
+            additional_env=environment,
             output="screen",
         )
     ]

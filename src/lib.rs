@@ -8,6 +8,7 @@ mod arguments;
 mod bearing;
 mod core;
 mod diagnostics;
+mod flow;
 mod history;
 pub mod inbox;
 mod levels;

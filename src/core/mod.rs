@@ -16,6 +16,7 @@ use ettrack_message::{
 };
 
 use super::diagnostics::{Situation, Statistics};
+use super::flow::{Flow, Loss};
 use super::history::History;
 use super::levels::Levels;
 use super::log::{Level, Limiter};
@@ -133,6 +134,7 @@ pub struct NodeCore {
     /// The newest image that was answered.
     newest: Option<Seen>,
     statistics: Statistics,
+    flow: Flow,
     started: i64,
     warned_of_no_images: bool,
     /// Whether it was said that the calibration is for images of another size.
@@ -183,6 +185,7 @@ impl NodeCore {
             overlay_due: false,
             newest: None,
             statistics,
+            flow: Flow::default(),
             started: now,
             warned_of_no_images: false,
             warned_of_calibration: false,
@@ -259,8 +262,26 @@ impl NodeCore {
             .map(|(end, start)| end.saturating_sub(start));
         self.statistics.processed(latency);
         self.statistics.last_age = Some(clock.now().saturating_sub(header.stamp.as_nanoseconds()));
+        self.watch_the_flow(header.stamp, clock, out);
         self.history.push(header.stamp, message);
         self.newest = Some((header, size));
+    }
+
+    /// Says where images are lost on their way. A replay has all that there are.
+    fn watch_the_flow(&mut self, stamp: Stamp, clock: &dyn Clock, out: &mut Vec<Output>) {
+        if clock.running().is_none() {
+            return;
+        }
+        let received = self.statistics.received;
+        let stamp = stamp.as_nanoseconds();
+        if let Some(Loss { came, sent }) = self.flow.saw(stamp, received, clock.steady()) {
+            let line = format!(
+                "of some {sent} images, by their stamps, {came} came: the middleware loses large images on their way; \
+                 with Fast DDS start camera and node with its profile for them (large_images:=true), or use \
+                 image_reliability: reliable, or compressed images"
+            );
+            out.push(Output::Log(Level::Warn, line));
+        }
     }
 
     /// An image that was overtaken by a newer one before it could be tracked: kept for stamped detections,

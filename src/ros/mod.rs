@@ -10,6 +10,8 @@
 mod image;
 mod log;
 mod parameters;
+mod process;
+mod profiles;
 mod publishers;
 #[cfg(not(feature = "ros-check"))]
 mod services;
@@ -139,7 +141,10 @@ fn join() -> Result<r2r::Context, NodeError> {
 }
 
 fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(), NodeError> {
-    let (parameters, use_sim_time) = parameters::at_start(node, log)?;
+    let (parameters, use_sim_time) = parameters::at_start::<Parameters>(node, log)?;
+    for line in profiles::missing(|variable| std::env::var(variable).ok()) {
+        log.say(Level::Warn, &line);
+    }
     if use_sim_time {
         follow_simulated_time(node)?;
     }

@@ -98,7 +98,7 @@ lint: lint-rust lint-training ## Check formatting, clippy and documentation; war
 lint-rust: workspace
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --release -p ettrack-node --features ros-check --bin ettrack_node --bench ros_latency -- -D warnings
+	$(CARGO) clippy --release -p ettrack-node --features ros-check --bins --bench ros_latency -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 workspace: ## Check the shape of the workspace: one way, few packages, licences, no package twice.

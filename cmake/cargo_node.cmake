@@ -1,4 +1,4 @@
-# Builds ettrack_node and ettrack with cargo, in release mode, after this package's own messages.
+# Builds the nodes and ettrack with cargo, in release mode, after this package's own messages.
 #
 # r2r generates its bindings from what AMENT_PREFIX_PATH shows as installed. The messages of this very package are
 # not installed yet when it does, so a small prefix in the build folder shows them: headers, libraries, and
@@ -31,7 +31,9 @@ set(binding_packages
   std_srvs type_description_interfaces vision_msgs ${PROJECT_NAME} ${message_checksum}
 )
 
-set(cargo_target "${CMAKE_CURRENT_BINARY_DIR}/cargo")
+# A folder that cargo has built other things of this repository in saves compiling the dependencies twice.
+set(ETTRACK_CARGO_TARGET "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH "where cargo builds")
+set(cargo_target "${ETTRACK_CARGO_TARGET}")
 # A script, because a custom command would take the list's semicolons for separators of its own.
 configure_file(cmake/cargo_node.sh.in "${CMAKE_CURRENT_BINARY_DIR}/cargo_node.sh" @ONLY)
 
@@ -43,5 +45,8 @@ add_custom_target(${PROJECT_NAME}_cargo ALL
   USES_TERMINAL
   VERBATIM
 )
-set(ETTRACK_NODE "${cargo_target}/release/ettrack_node")
+set(ETTRACK_NODE
+  "${cargo_target}/release/ettrack_node"
+  "${cargo_target}/release/ettrack_node_process"
+)
 set(ETTRACK_COMMAND_LINE "${cargo_target}/release/ettrack")

@@ -31,6 +31,8 @@ use ettrack::tracker::TrackError;
 use ettrack_message::Transport;
 use ettrack_message::{CameraInfo, CompressedImage, Detection2D, Image, Message, RegionOfInterest};
 
+pub use self::process::run_until_signal;
+
 use self::log::Log;
 use self::publishers::Publishers;
 use super::inbox::{Inbox, Request, Topic};

@@ -1,12 +1,15 @@
-//! The ROS 2 node: `ros2 run ettrack ettrack_node`, or `ros2 launch ettrack tracker.launch.py`.
-//!
-//! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start or fails.
+//! A process that runs a node until it is told to end.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn main() -> ExitCode {
+use nix::sys::signal::{SIGHUP, SIGINT, SIGTERM, SigSet};
+
+use super::NodeError;
+
+/// Runs a node until SIGINT, SIGTERM or SIGHUP sets its flag. Exit code 0 then; 1 where it cannot start or fails.
+pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     // r2r catches no signals: without this they would end the process as killed.
@@ -14,7 +17,13 @@ fn main() -> ExitCode {
         eprintln!("error: signals cannot be caught: {error}");
         return ExitCode::FAILURE;
     }
-    match ettrack_node::ros::run(&stop) {
+    // `ettrack_node` has held them back until here.
+    let held_back: SigSet = [SIGINT, SIGTERM, SIGHUP].into_iter().collect();
+    if let Err(error) = held_back.thread_unblock() {
+        eprintln!("error: signals cannot be taken: {error}");
+        return ExitCode::FAILURE;
+    }
+    match run(&stop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The node has said so itself where it could speak.

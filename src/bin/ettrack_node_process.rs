@@ -1,0 +1,9 @@
+//! The ROS 2 node, which `ettrack_node` becomes.
+//!
+//! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start or fails.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ettrack_node::ros::run_until_signal(ettrack_node::ros::run)
+}

@@ -48,5 +48,6 @@ add_custom_target(${PROJECT_NAME}_cargo ALL
 set(ETTRACK_NODE
   "${cargo_target}/release/ettrack_node"
   "${cargo_target}/release/ettrack_node_process"
+  "${cargo_target}/release/ettrack_follower"
 )
 set(ETTRACK_COMMAND_LINE "${cargo_target}/release/ettrack")

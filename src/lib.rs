@@ -9,6 +9,7 @@ mod bearing;
 mod core;
 mod diagnostics;
 mod flow;
+pub mod follow;
 mod history;
 pub mod inbox;
 mod levels;

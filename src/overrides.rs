@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_yaml::Value as Yaml;
 
 use super::arguments::ros_arguments;
-use super::parameters::{ParameterError, Parameters, Value};
+use super::parameters::{ParameterError, ParameterSet, Value};
 
 /// The parameter that every ROS 2 node has.
 pub const USE_SIM_TIME: &str = "use_sim_time";
@@ -133,7 +133,7 @@ impl Overrides {
     /// Where a value is of another type or out of range. The parameters are then as they were.
     pub fn apply(
         &self,
-        parameters: &mut Parameters,
+        parameters: &mut impl ParameterSet,
         full_name: &str,
     ) -> Result<Applied, ParameterError> {
         let mut accepted = parameters.clone();
@@ -238,6 +238,7 @@ fn matches_node<'a>(pattern: &'a str, full_name: &'a str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::Parameters;
 
     #[test]
     fn files_are_taken_whole_or_not_at_all() {

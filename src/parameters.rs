@@ -204,8 +204,28 @@ macro_rules! into_value {
 }
 into_value!(bool => Bool, i64 => Integer, f64 => Float, String => Text);
 
+/// Parameters of one node, by their names.
+pub trait ParameterSet: Clone + Default {
+    /// All of them, in the order of the file that shows their defaults.
+    fn descriptors() -> Vec<Descriptor>;
+
+    /// The value of the parameter `name`.
+    fn get(&self, name: &str) -> Option<Value>;
+
+    /// Sets the parameter `name`, and says when that takes effect.
+    ///
+    /// # Errors
+    /// Where there is none of that name, or the value is of another type or out of range; the old value stays.
+    fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError>;
+}
+
+/// All parameters of the tracker node, in the order of `config/tracker.yaml`.
+pub fn descriptors() -> Vec<Descriptor> {
+    Parameters::descriptors()
+}
+
 /// Converts and checks a value.
-fn accept<T: FromValue>(
+pub(crate) fn accept<T: FromValue>(
     name: &'static str,
     range: Range,
     value: &Value,
@@ -239,46 +259,42 @@ fn accept<T: FromValue>(
 
 /// Declares the struct and all that goes by names from one list.
 macro_rules! parameters {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $range:expr, $change:ident;)+) => {
-        /// The values of all parameters.
+    (
+        $(#[doc = $about:literal])+ $set:ident;
+        $($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $range:expr, $change:ident;)+
+    ) => {
+        $(#[doc = $about])+
         #[derive(Debug, Clone, PartialEq)]
-        pub struct Parameters {
+        pub struct $set {
             $($(#[doc = $doc])+ pub $name: $type,)+
         }
 
-        impl Default for Parameters {
+        impl Default for $set {
             fn default() -> Self {
                 Self { $($name: $default.into(),)+ }
             }
         }
 
-        /// All parameters in the order of `config/tracker.yaml`.
-        pub fn descriptors() -> Vec<Descriptor> {
-            let defaults = Parameters::default();
-            vec![$(Descriptor {
-                name: stringify!($name),
-                description: concat!($($doc),+).trim().to_owned(),
-                range: $range,
-                change: Change::$change,
-                default: defaults.$name.into(),
-            }),+]
-        }
+        impl $crate::parameters::ParameterSet for $set {
+            fn descriptors() -> Vec<Descriptor> {
+                let defaults = Self::default();
+                vec![$(Descriptor {
+                    name: stringify!($name),
+                    description: concat!($($doc),+).trim().to_owned(),
+                    range: $range,
+                    change: Change::$change,
+                    default: defaults.$name.into(),
+                }),+]
+            }
 
-        impl Parameters {
-            /// The value of the parameter `name`.
-            pub fn get(&self, name: &str) -> Option<Value> {
+            fn get(&self, name: &str) -> Option<Value> {
                 match name {
                     $(stringify!($name) => Some(self.$name.clone().into()),)+
                     _ => None,
                 }
             }
 
-            /// Sets the parameter `name`, and says when that takes effect.
-            ///
-            /// # Errors
-            /// Where there is none of that name, or the value is of another type or out of range; the old value
-            /// stays.
-            pub fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError> {
+            fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError> {
                 match name {
                     $(stringify!($name) => {
                         self.$name = accept(stringify!($name), $range, value)?;
@@ -293,8 +309,11 @@ macro_rules! parameters {
         }
     };
 }
+pub(crate) use parameters;
 
 parameters! {
+    /// The tracker node's parameters.
+    Parameters;
     /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share folder of ettrack.
     model_path: String = "models/ettrack-nano", Range::Any, Model;
     /// Which of the model's sets of constants to use.
@@ -392,8 +411,12 @@ mod tests {
     use crate::overrides::{Applied, Overrides, scalar_of};
 
     #[test]
-    fn the_file_of_defaults_holds_exactly_the_defaults() {
-        let text = include_str!("../config/tracker.yaml");
+    fn the_files_of_defaults_hold_exactly_the_defaults() {
+        holds_the_defaults::<Parameters>(include_str!("../config/tracker.yaml"));
+        holds_the_defaults::<crate::follow::Settings>(include_str!("../config/follower.yaml"));
+    }
+
+    fn holds_the_defaults<P: ParameterSet + std::fmt::Debug + PartialEq>(text: &str) {
         let document: Yaml = serde_yaml::from_str(text).unwrap();
         let Yaml::Mapping(values) = &document["/**"]["ros__parameters"] else {
             panic!("no parameters")
@@ -402,7 +425,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.as_str().unwrap().to_owned(), scalar_of(value).unwrap()))
             .collect();
-        let known: Vec<_> = descriptors()
+        let known: Vec<_> = P::descriptors()
             .into_iter()
             .map(|known| (known.name.to_owned(), known.default))
             .collect();
@@ -412,7 +435,7 @@ mod tests {
         );
         // Each with its description and range above it.
         let words = text.replace("\n    # ", " ");
-        for known in descriptors() {
+        for known in P::descriptors() {
             assert!(
                 words.contains(&known.description),
                 "{}: {}",
@@ -428,9 +451,11 @@ mod tests {
                 );
             }
         }
+        let mut parameters = P::default();
         let overrides = Overrides::from_text(text).unwrap();
-        let applied = overrides.apply(&mut Parameters::default(), "/tracker");
+        let applied = overrides.apply(&mut parameters, "/node");
         assert_eq!(applied, Ok(Applied::default()));
+        assert_eq!(parameters, P::default());
     }
 
     #[test]

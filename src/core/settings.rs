@@ -2,7 +2,7 @@
 
 use super::{Clock, NodeCore, Output, Request};
 use crate::log::Level;
-use crate::parameters::{Change, ParameterError, Value, descriptors};
+use crate::parameters::{Change, ParameterError, ParameterSet, Value, descriptors};
 use crate::{ModelInfo, NodeTracker};
 use ettrack::tracker::TrackState;
 

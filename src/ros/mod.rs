@@ -7,6 +7,7 @@
 //! Messages travel as CDR bytes in both directions, the same bytes that bags hold, but for raw images: those stay in
 //! the memory that the middleware delivers them in, which is the one copy of an image that is made.
 
+mod follow;
 mod image;
 mod log;
 mod parameters;
@@ -31,6 +32,7 @@ use ettrack::tracker::TrackError;
 use ettrack_message::Transport;
 use ettrack_message::{CameraInfo, CompressedImage, Detection2D, Image, Message, RegionOfInterest};
 
+pub use self::follow::follow;
 pub use self::process::run_until_signal;
 
 use self::log::Log;

@@ -20,7 +20,7 @@ use super::log::Log;
 use super::{Doing, Inputs, NodeError};
 use crate::overrides::{Overrides, USE_SIM_TIME};
 use crate::parameters::{
-    Change, Descriptor, ParameterError, Parameters, Range, Value, descriptors,
+    Change, Descriptor, ParameterError, ParameterSet, Range, Value, descriptors,
 };
 use crate::{Clock, Level, NodeCore, Output};
 
@@ -38,11 +38,11 @@ mod kind {
 ///
 /// # Errors
 /// Where a value is of the wrong type or out of range.
-pub fn at_start(node: &r2r::Node, log: &Log) -> Result<(Parameters, bool), NodeError> {
+pub fn at_start<P: ParameterSet>(node: &r2r::Node, log: &Log) -> Result<(P, bool), NodeError> {
     let full_name = node
         .fully_qualified_name()
         .doing("cannot tell the node's name")?;
-    let mut parameters = Parameters::default();
+    let mut parameters = P::default();
     let overrides = Overrides::from_arguments(std::env::args())?;
     let applied = overrides.apply(&mut parameters, &full_name)?;
     for warning in applied.warnings {

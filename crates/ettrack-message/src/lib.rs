@@ -27,6 +27,7 @@ mod image;
 mod sensor;
 mod standard;
 mod target;
+mod twist;
 mod vision;
 
 pub use cdr::{CdrError, CdrReader, CdrWriter};
@@ -36,6 +37,7 @@ pub use image::{HeldImage, ImageError, ImageMessage, Transport, read_image};
 pub use sensor::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 pub use standard::{Header, Stamp};
 pub use target::{TargetState, TrackedTarget};
+pub use twist::{Twist, TwistStamped};
 pub use vision::{BoundingBox2D, Detection2D, Detection2DArray, Hypothesis};
 
 /// A message with a ROS type name.

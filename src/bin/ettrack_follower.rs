@@ -1,0 +1,9 @@
+//! `ros2 run ettrack ettrack_follower`: follows what the tracker sees, by velocities.
+//!
+//! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ettrack_node::ros::run_until_signal(ettrack_node::ros::follow)
+}

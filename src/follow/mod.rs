@@ -1,0 +1,160 @@
+//! An example of what stands behind the tracker: keeps the target ahead and at its distance by velocities.
+//!
+//! The rule that matters is that there is no motion without a target. A target that is lost or was never chosen, an old
+//! answer, silence, answers of two cameras or without a bearing: all of them bring the velocity down to zero, at the same
+//! limited acceleration that any other change has. [`Follower`] knows no middleware and reads no clock but the one it is given.
+
+mod law;
+mod settings;
+
+pub use law::Velocity;
+pub use settings::Settings;
+
+use std::time::Duration;
+
+use ettrack_message::{TargetState, TrackedTarget};
+
+/// What keeps the follower from moving.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Idle {
+    /// Nothing has come, for some time.
+    #[error(
+        "no message on tracked_target; start the tracker, or remap tracked_target to its topic"
+    )]
+    Silence,
+    /// No target was chosen, or it is not seen.
+    #[error("the target is {0}")]
+    NoTarget(&'static str),
+    /// The answer is of an old image, or of one to come.
+    #[error(
+        "tracked_target is stamped {milliseconds} ms before the clock, expected 0 to {most}; \
+         set use_sim_time alike for camera, tracker and follower, or look why the tracker is slow"
+    )]
+    Stale {
+        /// From the stamp to now.
+        milliseconds: i64,
+        /// What is accepted.
+        most: i64,
+    },
+    /// The camera is not calibrated.
+    #[error(
+        "tracked_target has no bearing; give the tracker a camera_info that fits its images (`bearing` in its diagnostics \
+         says what is wrong)"
+    )]
+    NoBearing,
+    /// Two trackers publish on one topic.
+    #[error(
+        "tracked_target comes from two cameras, {0:?} and {1:?}; give each tracker a namespace and remap tracked_target to one"
+    )]
+    TwoCameras(String, String),
+}
+
+/// What was made of the newest answer.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// When it came, on the steady clock.
+    at: Duration,
+    /// Where the target is, or why there is nothing to follow.
+    wanted: Result<Velocity, Idle>,
+}
+
+/// Follows one target.
+#[derive(Debug)]
+pub struct Follower {
+    settings: Settings,
+    seen: Option<Seen>,
+    /// The camera that answers come from, and when its last one came.
+    camera: Option<(String, Duration)>,
+    /// When an answer of another camera came last, and what is to be said of it.
+    mixed: Option<(Duration, Idle)>,
+    velocity: Velocity,
+    ticked: Option<Duration>,
+}
+
+impl Follower {
+    /// One that stands still.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            seen: None,
+            camera: None,
+            mixed: None,
+            velocity: Velocity::default(),
+            ticked: None,
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_secs_f64(self.settings.silence)
+    }
+
+    /// An answer of the tracker, that came at `steady` of a clock that only runs forward; `now` is nanoseconds of the clock
+    /// that stamps images.
+    pub fn on_target(&mut self, target: &TrackedTarget, now: i64, steady: Duration) {
+        let wanted = self.judge(target, now, steady);
+        self.seen = Some(Seen { at: steady, wanted });
+    }
+
+    /// Follows one camera at a time: while two mix, neither.
+    fn know_the_camera(&mut self, frame: &str, steady: Duration) -> Result<(), Idle> {
+        let silence = self.silence();
+        let is_recent = |at: Duration| steady.saturating_sub(at) < silence;
+        match &self.camera {
+            Some((camera, last)) if camera != frame && is_recent(*last) => {
+                self.mixed = Some((steady, Idle::TwoCameras(camera.clone(), frame.to_owned())));
+            }
+            _ => self.camera = Some((frame.to_owned(), steady)),
+        }
+        match &self.mixed {
+            Some((at, idle)) if is_recent(*at) => Err(idle.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn judge(
+        &mut self,
+        target: &TrackedTarget,
+        now: i64,
+        steady: Duration,
+    ) -> Result<Velocity, Idle> {
+        self.know_the_camera(&target.header.frame_id, steady)?;
+        let age = now.saturating_sub(target.header.stamp.as_nanoseconds());
+        let most = i64::try_from(self.silence().as_nanos()).unwrap_or(i64::MAX);
+        // A stamp may be a little ahead: clocks of two computers never agree wholly.
+        if !(-most / 5..=most).contains(&age) {
+            return Err(Idle::Stale {
+                milliseconds: age / 1_000_000,
+                most: most / 1_000_000,
+            });
+        }
+        if target.state != TargetState::Tracking {
+            return Err(Idle::NoTarget(target.state.name()));
+        }
+        let bearing = target.bearing.ok_or(Idle::NoBearing)?;
+        Ok(law::wanted(&self.settings, target, bearing))
+    }
+
+    /// The velocity from now on, and what keeps it from following, if anything. To be called at an even rate.
+    pub fn tick(&mut self, steady: Duration) -> (Velocity, Option<Idle>) {
+        let passed = self
+            .ticked
+            .replace(steady)
+            .map_or(Duration::ZERO, |last| steady.saturating_sub(last));
+        let seen = self
+            .seen
+            .as_ref()
+            .filter(|seen| steady.saturating_sub(seen.at) <= self.silence());
+        let wanted = seen.map_or(Err(Idle::Silence), |seen| seen.wanted.clone());
+        let (aim, idle) = match wanted {
+            Ok(velocity) => (velocity, None),
+            Err(idle) => (Velocity::default(), Some(idle)),
+        };
+        // A process that was stopped for long takes one step all the same, not one of its whole absence.
+        let passed = passed.min(self.silence()).as_secs_f64();
+        self.velocity = self.velocity.towards(&aim, &self.settings, passed);
+        (self.velocity, idle)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! How the follower moves. Angles in radians, lengths in metres, times in seconds.
+//!
+//! `config/follower.yaml` shows the same defaults to users; a test holds it to this list.
+
+use crate::parameters::{Change, Descriptor, ParameterError, Range, Value, accept, parameters};
+
+parameters! {
+    /// The follower's parameters: gains, limits, set-points.
+    Settings;
+    /// Commands a second.
+    rate: f64 = 20.0, Range::Between(1.0, 200.0), Start;
+    /// Seconds for which an answer counts, and which its image may be old. Without one the robot slows down to a stop.
+    silence: f64 = 0.5, Range::Between(0.05, 10.0), Start;
+    /// Angle beside the middle of the image that is not corrected, rad.
+    dead_zone: f64 = 0.02, Range::Between(0.0, 1.0), Start;
+    /// Turning rate for each radian beside the middle, 1/s.
+    yaw_gain: f64 = 1.5, Range::Between(0.0, 20.0), Start;
+    /// The fastest turn, rad/s.
+    max_yaw_rate: f64 = 1.0, Range::Between(0.0, 10.0), Start;
+    /// The fastest change of the turn, rad/s².
+    max_yaw_acceleration: f64 = 2.0, Range::Between(0.01, 100.0), Start;
+    /// Climbing speed for each radian above the middle, m/s; 0 for robots that do not fly.
+    climb_gain: f64 = 0.0, Range::Between(0.0, 20.0), Start;
+    /// Part of the image's sides that the target should take (root of the part of the area); 0: the robot only turns.
+    target_size: f64 = 0.0, Range::Between(0.0, 1.0), Start;
+    /// Forward speed where the target looks e (2.7) times too small, m/s.
+    forward_gain: f64 = 1.0, Range::Between(0.0, 20.0), Start;
+    /// The fastest motion forward, backward, up or down, m/s.
+    max_speed: f64 = 1.0, Range::Between(0.0, 50.0), Start;
+    /// The fastest change of the speed, m/s².
+    max_acceleration: f64 = 1.0, Range::Between(0.01, 100.0), Start;
+    /// Whether commands are geometry_msgs/TwistStamped; false: geometry_msgs/Twist.
+    stamped: bool = true, Range::Any, Start;
+    /// The robot's frame, in the header of stamped commands.
+    frame_id: String = "base_link", Range::Any, Start;
+}

@@ -1,0 +1,199 @@
+use super::*;
+use ettrack_message::{BoundingBox2D, Header, Stamp};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// An answer at `seconds` for a target to the right by an angle, which takes `size` of an image of 640x480 pixels.
+fn target(seconds: f64, right: f64, size: f64) -> TrackedTarget {
+    TrackedTarget {
+        header: Header {
+            stamp: Stamp::from_nanoseconds((seconds * SECOND as f64) as i64),
+            frame_id: "camera".into(),
+        },
+        target_id: "1".into(),
+        state: TargetState::Tracking,
+        bounding_box: BoundingBox2D {
+            center_x: 400.0,
+            center_y: 240.0,
+            theta: 0.0,
+            size_x: 640.0 * size,
+            size_y: 480.0 * size,
+        },
+        confidence: 0.9,
+        offset_x: 0.25,
+        offset_y: 0.0,
+        bearing: Some([right.sin(), 0.0, right.cos()]),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        target_size: 0.2,
+        ..Settings::default()
+    }
+}
+
+/// Runs for some seconds at 20 Hz from `from` on, with an answer at each tick where `answer` gives one.
+fn run(
+    follower: &mut Follower,
+    from: f64,
+    seconds: f64,
+    answer: impl Fn(f64) -> Option<TrackedTarget>,
+) -> (Vec<Velocity>, Option<Idle>) {
+    let mut velocities = Vec::new();
+    let mut idle = None;
+    for tick in 0..(seconds * 20.0) as u32 {
+        let now = from + f64::from(tick) / 20.0;
+        let steady = Duration::from_secs_f64(now);
+        if let Some(target) = answer(now) {
+            follower.on_target(&target, (now * SECOND as f64) as i64, steady);
+        }
+        let (velocity, why) = follower.tick(steady);
+        velocities.push(velocity);
+        idle = why;
+    }
+    (velocities, idle)
+}
+
+fn moving() -> Follower {
+    let mut follower = Follower::new(settings());
+    let (velocities, idle) = run(&mut follower, 100.0, 2.0, |now| Some(target(now, 0.4, 0.1)));
+    assert_eq!(idle, None);
+    let last = velocities[velocities.len() - 1];
+    assert!(last.yaw < -0.3 && last.forward > 0.3, "{last:?}");
+    follower
+}
+
+#[test]
+fn it_turns_to_the_target_and_goes_to_its_size() {
+    moving();
+    let (velocities, _) = run(&mut Follower::new(settings()), 1.0, 2.0, |now| {
+        Some(target(now, -0.4, 0.4))
+    });
+    let last = velocities[velocities.len() - 1];
+    assert!(
+        last.yaw > 0.3 && last.forward < -0.3,
+        "left and back: {last:?}"
+    );
+}
+
+#[test]
+fn a_target_in_the_middle_of_the_right_size_is_left_alone() {
+    let (velocities, idle) = run(&mut Follower::new(settings()), 1.0, 1.0, |now| {
+        Some(target(now, 0.01, 0.2))
+    });
+    assert_eq!(idle, None);
+    assert!(velocities.iter().all(|v| *v == Velocity::default()));
+}
+
+#[test]
+fn changes_and_speeds_are_limited() {
+    let settings = settings();
+    let (velocities, _) = run(&mut Follower::new(settings.clone()), 1.0, 5.0, |now| {
+        Some(target(now, 1.5, 0.001))
+    });
+    for two in velocities.windows(2) {
+        assert!((two[1].yaw - two[0].yaw).abs() <= settings.max_yaw_acceleration / 20.0 + 1e-9);
+        assert!((two[1].forward - two[0].forward).abs() <= settings.max_acceleration / 20.0 + 1e-9);
+    }
+    let last = velocities[velocities.len() - 1];
+    assert_eq!(
+        (last.yaw, last.forward),
+        (-settings.max_yaw_rate, settings.max_speed)
+    );
+}
+
+#[test]
+fn without_a_target_there_is_no_motion() {
+    let lost = |now: f64| TrackedTarget {
+        state: TargetState::Lost,
+        ..target(now, 0.4, 0.1)
+    };
+    let unchosen = |now: f64| TrackedTarget {
+        state: TargetState::Idle,
+        ..target(now, 0.4, 0.1)
+    };
+    let blind = |now: f64| TrackedTarget {
+        bearing: None,
+        ..target(now, 0.4, 0.1)
+    };
+    type Answer = Box<dyn Fn(f64) -> Option<TrackedTarget>>;
+    let cases: [(Answer, &str); 7] = [
+        (Box::new(|_| None), "no message on tracked_target"),
+        (Box::new(move |now| Some(lost(now))), "the target is LOST"),
+        (
+            Box::new(move |now| Some(unchosen(now))),
+            "the target is IDLE",
+        ),
+        (Box::new(move |now| Some(blind(now))), "has no bearing"),
+        (
+            Box::new(|now| Some(target(now - 1.0, 0.4, 0.1))),
+            "1000 ms before",
+        ),
+        (
+            Box::new(|now| Some(target(now + 1.0, 0.4, 0.1))),
+            "-1000 ms before",
+        ),
+        (
+            Box::new(|_| Some(target(100.0, 0.4, 0.1))),
+            "before the clock",
+        ),
+    ];
+    for (answer, words) in cases {
+        let mut follower = moving();
+        let (velocities, idle) = run(&mut follower, 102.0, 2.5, answer);
+        let last = velocities[velocities.len() - 1];
+        assert_eq!(last, Velocity::default(), "{words}");
+        let idle = idle.map(|idle| idle.to_string()).unwrap_or_default();
+        assert!(idle.contains(words), "{idle}");
+        // Within the silence and the time that the limited acceleration takes.
+        let stopped = velocities
+            .iter()
+            .position(|v| *v == Velocity::default())
+            .unwrap();
+        assert!(stopped <= 20 * 2, "{words}: after {stopped} ticks");
+    }
+}
+
+#[test]
+fn two_cameras_on_one_topic_are_no_target() {
+    let mut follower = moving();
+    let (velocities, idle) = run(&mut follower, 102.0, 2.0, |now| {
+        let mut target = target(now, 0.4, 0.1);
+        if (now * 20.0) as i64 % 2 == 0 {
+            target.header.frame_id = "other".into();
+        }
+        Some(target)
+    });
+    assert_eq!(velocities[velocities.len() - 1], Velocity::default());
+    let words = idle.map(|idle| idle.to_string()).unwrap_or_default();
+    assert!(words.contains("\"camera\" and \"other\""), "{words}");
+    // Where the answers of one camera cease, those of the other are followed.
+    let (_, idle) = run(&mut follower, 106.0, 1.0, |now| {
+        let mut target = target(now, 0.4, 0.1);
+        target.header.frame_id = "other".into();
+        Some(target)
+    });
+    assert_eq!(idle, None);
+}
+
+#[test]
+fn numbers_that_are_none_do_not_move_it() {
+    for bearing in [[f64::NAN; 3], [f64::INFINITY, 0.0, 0.0], [0.0; 3]] {
+        let (velocities, _) = run(&mut Follower::new(settings()), 1.0, 1.0, |now| {
+            let mut target = target(now, 0.4, 0.2);
+            target.bearing = Some(bearing);
+            Some(target)
+        });
+        assert!(
+            velocities.iter().all(|v| *v == Velocity::default()),
+            "{bearing:?}"
+        );
+    }
+    let (velocities, _) = run(&mut Follower::new(settings()), 1.0, 1.0, |now| {
+        let mut target = target(now, 0.0, 0.2);
+        target.bounding_box.size_x = f64::NAN;
+        Some(target)
+    });
+    assert!(velocities.iter().all(|v| v.forward == 0.0));
+}

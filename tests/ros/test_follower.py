@@ -1,0 +1,164 @@
+"""The follower: keeps the target in view by turning, and stands still without one."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from ettrack.msg import TrackedTarget
+from geometry_msgs.msg import Twist, TwistStamped
+from harness import HEIGHT, SIDE, WIDTH, Bench, Scene, tell
+from process import Follower, Node
+from sensor_msgs.msg import CameraInfo
+
+FOCAL = 280.0
+RATE = 30.0
+
+
+class Panorama(Scene):
+    """A wide world in which a camera turns as it is told. Angles in radians, to the right positive."""
+
+    def __init__(self):
+        super().__init__(width=6 * WIDTH)
+        self.size = (WIDTH, HEIGHT)
+        self.heading, self.turn = 0.0, 0.0
+        self.boxes = []
+
+    def direction(self, index):
+        """Where the target is in picture `index`: it goes to and fro, faster than the image is wide."""
+        return 0.9 * math.sin(index / RATE * 0.5)
+
+    def picture(self, index, visible=True):
+        """What the camera sees after it has turned on for one picture."""
+        self.heading += self.turn / RATE
+        left = int(self.ground.shape[1] / 2 + FOCAL * self.heading - WIDTH / 2)
+        left = min(max(left, 0), self.ground.shape[1] - WIDTH)
+        picture = np.ascontiguousarray(self.ground[:, left : left + WIDTH])
+        x = round(WIDTH / 2 + FOCAL * (self.direction(index) - self.heading) - SIDE / 2)
+        y = HEIGHT // 2 - SIDE // 2
+        self.boxes.append((x, y, SIDE, SIDE))
+        shown = slice(max(x, 0), min(x + SIDE, WIDTH))
+        if visible and shown.start < shown.stop:
+            picture[y : y + SIDE, shown] = self.target[:, shown.start - x : shown.stop - x]
+        return picture
+
+    def box(self, index):
+        return self.boxes[index]
+
+
+def test_the_target_stays_in_view_and_without_it_the_motion_ends(stack):
+    stack.enter_context(Node())
+    stack.enter_context(Follower())
+    scene = Panorama()
+    bench = Bench(scene=scene)
+    stack.callback(bench.close)
+    commands = []
+
+    def obey(command):
+        commands.append(command)
+        scene.turn = -command.twist.angular.z
+
+    bench.node.create_subscription(TwistStamped, "cmd_vel", obey, 10)
+    calibration = bench.node.create_publisher(CameraInfo, "camera_info", 1)
+    k = [FOCAL, 0.0, WIDTH / 2 - 0.5, 0.0, FOCAL, HEIGHT / 2 - 0.5, 0.0, 0.0, 1.0]
+    camera = CameraInfo(width=WIDTH, height=HEIGHT, k=k, distortion_model="plumb_bob")
+    bench.wait_for_the_node()
+    bench.wait(lambda: calibration.get_subscription_count() > 0 and commands)
+    calibration.publish(camera)
+    bench.start_tracking()
+    beside = []
+
+    def one_more():
+        bench.publish()
+        x, _, width, _ = scene.boxes[-1]
+        beside.append(abs(x + width / 2 - WIDTH / 2))
+
+    bench.film_for(60.0, publish=one_more)
+    turned = max(abs(scene.direction(index)) for index in range(bench.index)) * FOCAL
+    tell(
+        f"a minute of turns of {2 * turned:.0f} pixels: the target at most {max(beside):.0f} pixels beside the middle"
+    )
+    assert turned > WIDTH / 2, "without turning it would leave the image"
+    assert max(beside) < WIDTH / 2 - SIDE / 2, "it never left the image"
+    assert max(abs(command.twist.angular.z) for command in commands) > 0.2
+    assert bench.overlap(bench.targets[-1]) > 0.4
+
+    begun = time.monotonic()
+    bench.film(lambda: bench.targets[-1].state == TrackedTarget.LOST, visible=False)
+    bench.film(lambda: commands[-1].twist.angular.z == 0.0, visible=False)
+    tell(f"hidden, the motion ended after {time.monotonic() - begun:.1f} s")
+    commands.clear()
+    bench.film_for(1.0, visible=False)
+    assert len(commands) > 10, "it goes on saying so"
+    assert all(command.twist.angular.z == 0.0 for command in commands)
+
+
+@pytest.fixture
+def alone(stack):
+    """A follower whose tracker is the test."""
+
+    def alone(kind=TwistStamped, **parameters):
+        follower = stack.enter_context(Follower(parameters=parameters))
+        bench = Bench()
+        stack.callback(bench.close)
+        commands = []
+        bench.node.create_subscription(kind, "cmd_vel", commands.append, 10)
+        answers = bench.node.create_publisher(TrackedTarget, "tracked_target", 10)
+        bench.wait(lambda: answers.get_subscription_count() > 0 and commands)
+
+        def answer(**changes):
+            target = TrackedTarget(state=TrackedTarget.TRACKING, target_id="1", bearing_valid=True)
+            target.header.frame_id = "camera"
+            target.header.stamp = bench.node.get_clock().now().to_msg()
+            target.bearing.x, target.bearing.z = math.sin(0.4), math.cos(0.4)
+            for name, value in changes.items():
+                setattr(target, name, value)
+            answers.publish(target)
+
+        return follower, bench, commands, answer
+
+    return alone
+
+
+def turn_of(command):
+    """Turning rate of either kind of command."""
+    return (command.twist if isinstance(command, TwistStamped) else command).angular.z
+
+
+@pytest.mark.parametrize(("stamped", "kind"), [(True, TwistStamped), (False, Twist)])
+def test_commands_are_of_the_kind_that_is_asked_for(alone, stamped, kind):
+    _, bench, commands, answer = alone(kind, stamped=stamped, frame_id="rover")
+    bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
+    if stamped:
+        assert commands[-1].header.frame_id == "rover"
+        assert commands[-1].header.stamp.sec > 0
+
+
+def test_silence_ends_the_motion(alone):
+    follower, bench, commands, answer = alone()
+    bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
+    begun = time.monotonic()
+    bench.wait(lambda: turn_of(commands[-1]) == 0.0)
+    tell(f"after the last answer the motion ended in {time.monotonic() - begun:.2f} s")
+    assert time.monotonic() - begun < 2.0
+    follower.wait_for("standing still: no message on tracked_target")
+
+
+def test_answers_that_cannot_be_followed_are_said_with_the_cure(alone):
+    follower, bench, commands, answer = alone()
+    bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
+    bench.film(lambda: turn_of(commands[-1]) == 0.0, publish=lambda: answer(bearing_valid=False))
+    follower.wait_for("camera_info")
+    bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
+    frames = iter(["camera", "other"] * 1000)
+
+    bench.film(lambda: "two cameras" in follower.text(), publish=lambda: mixed(answer, bench, next(frames)))
+    bench.film(lambda: turn_of(commands[-1]) == 0.0, publish=lambda: mixed(answer, bench, next(frames)))
+
+
+def mixed(answer, bench, frame):
+    """An answer of one of two cameras."""
+    header = TrackedTarget().header
+    header.frame_id = frame
+    header.stamp = bench.node.get_clock().now().to_msg()
+    answer(header=header)

@@ -127,7 +127,7 @@ pub enum ParameterError {
 }
 
 /// Conversion from a ROS value; integers do for floating-point parameters, as people write `search_scale: 4`.
-trait FromValue: Sized {
+pub(crate) trait FromValue: Sized {
     const TYPE: &'static str;
     fn from_value(value: &Value) -> Option<Self>;
     /// As a number, where it is one.

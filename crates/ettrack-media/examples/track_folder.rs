@@ -1,51 +1,44 @@
-//! Tracks a target through a folder of pictures (or a video, a camera, a bag) and prints its box in each frame.
+//! Tracks a target through a folder of pictures and prints its box in each.
 //!
-//! ```sh
-//! cargo run --release -p ettrack-media --example track_folder -- models/ettrack-nano flight/img 310,120,64,96
-//! ```
-//!
-//! ONNX Runtime must be installed; see docs/onnxruntime.md.
+//! `cargo run --release -p ettrack-media --example track_folder -- PICTURES X,Y,WIDTH,HEIGHT [MODEL]`
 
-use std::error::Error;
+use std::path::Path;
 
 use ettrack::frame::ImageBuffer;
-use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{SingleObjectTracker, Tracker, TrackerOptions};
-use ettrack_media::source;
+use ettrack::{BoundingBox, Tracker, TrackerOptions};
+use ettrack_media::source::{FolderSource, FrameSource};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, folder, target] = arguments.as_slice() else {
-        return Err("usage: track_folder MODEL FOLDER X,Y,WIDTH,HEIGHT".into());
+    let (pictures, target, model) = match arguments.as_slice() {
+        [pictures, target] => (pictures, target, "models/ettrack-nano"),
+        [pictures, target, model] => (pictures, target, model.as_str()),
+        _ => return Err("expected PICTURES X,Y,WIDTH,HEIGHT [MODEL]".into()),
     };
-    let mut tracker = Tracker::open(model, &TrackerOptions::default())?;
-    let mut frames = source::open(folder, None)?;
-    let mut image = ImageBuffer::empty();
+    let numbers: Vec<f64> = target
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("target {target}: {error}"))?;
+    let [x, y, width, height] = numbers[..] else {
+        return Err(format!("target {target}: expected four numbers").into());
+    };
 
-    // The first frame holds the target.
-    frames.next_into(&mut image)?.ok_or("no frames")?;
-    tracker.initialize(&image.frame()?, parse_box(target)?)?;
-    // `image` is reused: no memory is allocated per frame.
-    while let Some(info) = frames.next_into(&mut image)? {
-        let track = tracker.update(&image.frame()?)?;
-        let BoundingBox {
-            x,
-            y,
-            width,
-            height,
-        } = track.bounding_box;
+    let mut tracker = Tracker::open(model, &TrackerOptions::default())?;
+    let mut source = FolderSource::open(Path::new(pictures))?;
+    // The pixels of each picture; its memory is reused.
+    let mut image = ImageBuffer::empty();
+    while let Some(info) = source.next_into(&mut image)? {
+        let frame = image.frame()?;
+        if info.index == 0 {
+            tracker.initialize(&frame, BoundingBox::new(x, y, width, height))?;
+            continue;
+        }
+        let track = tracker.update(&frame)?;
         println!(
-            "{}: {x:.1},{y:.1},{width:.1},{height:.1} {:.2} {:?}",
-            info.name, track.confidence, track.state
+            "{}: {} {:?}, confidence {:.2}",
+            info.name, track.bounding_box, track.state, track.confidence
         );
     }
     Ok(())
-}
-
-fn parse_box(text: &str) -> Result<BoundingBox, Box<dyn Error>> {
-    let numbers: Vec<f64> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
-    match numbers.as_slice() {
-        [x, y, width, height] => Ok(BoundingBox::new(*x, *y, *width, *height)),
-        _ => Err(format!("expected X,Y,WIDTH,HEIGHT, got {text:?}").into()),
-    }
 }

@@ -68,3 +68,8 @@ pub use tracker::{LostMode, StageTimings, Track, TrackError, TrackState, Tracker
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct ReadmeExamples;
+
+// So must the family that docs/extending.md walks through; its hidden lines test it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/extending.md")]
+struct ExtendingExamples;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use ettrack::families;
 use ettrack::model::Manifest;
 use ettrack_node::overrides::Overrides;
 use ettrack_node::parameters::Parameters;
@@ -29,7 +30,11 @@ fuzz_target!(|input: (u8, Vec<(u16, u8, String)>, String)| {
         2 => changed(PARAMETERS, &changes),
         _ => any,
     };
-    let _ = Manifest::parse(&text, Path::new("model.yaml"));
+    if let Ok(manifest) = Manifest::parse(&text, Path::new("model.yaml"))
+        && let Ok(family) = families::by_name(&manifest.family)
+    {
+        let _ = families::check(family, &manifest);
+    }
     let mut parameters = Parameters::default();
     let overrides = Overrides::from_text(&text);
     if overrides

@@ -29,7 +29,9 @@ def graph() -> onnx.ModelProto:
     means = [helper.make_node("GlobalAveragePool", [name.name], [f"{name.name}_means"]) for name in images]
     # The channels of all test pictures are equal: the first one stands for all.
     zero = helper.make_tensor("zero", TensorProto.INT64, [1], [0])
-    first = [helper.make_node("Gather", [f"{name.name}_means", "zero"], [f"{name.name}_mean"], axis=1) for name in images]
+    first = [
+        helper.make_node("Gather", [f"{name.name}_means", "zero"], [f"{name.name}_mean"], axis=1) for name in images
+    ]
     names = [f"{name}_mean" for name in ("template", "refreshed", "search", "search")]
     joined = helper.make_node("Concat", names, ["joined"], axis=3)
     shape = helper.make_tensor("shape", TensorProto.INT64, [3], [1, 1, 4])

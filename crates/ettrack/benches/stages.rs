@@ -1,4 +1,4 @@
-//! The stages on this side of the network: cropping with normalisation, by encoding and by window size.
+//! Times of cropping with normalisation, by encoding and by window size.
 //!
 //! `cargo bench --bench stages`. Times of the network and of whole frames: `ettrack bench`.
 

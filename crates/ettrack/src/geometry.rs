@@ -7,7 +7,8 @@ use crate::text::number;
 
 /// An axis-aligned box: upper-left corner and size, in pixels of the received image.
 ///
-/// `f64`, because the authors' trackers keep their state in double precision and are reproduced exactly.
+/// The numbers are `f64` because the authors' trackers keep their state in double precision, and this crate gives the
+/// same boxes.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct BoundingBox {
     /// Left edge, pixels.
@@ -85,7 +86,7 @@ impl BoundingBox {
 
     /// Intersection over union of two boxes as areas in the plane, 0..=1; 0 where either box has no area.
     ///
-    /// Benchmarks that count inclusive pixels use their own formula, see [`crate::eval`].
+    /// Benchmarks that count pixels inclusively use a formula of their own.
     pub fn iou(&self, other: &Self) -> f64 {
         if !self.is_valid() || !other.is_valid() {
             return 0.0;

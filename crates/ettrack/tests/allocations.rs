@@ -1,5 +1,5 @@
-//! No heap allocation per frame on this side of ONNX Runtime, from the third frame on: a robot's frame time must not
-//! depend on the allocator.
+//! From the third frame on, a frame allocates no memory on this side of ONNX Runtime, so that a robot's frame time does
+//! not depend on the allocator.
 #![allow(unsafe_code)] // an allocator cannot be written without
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -44,7 +44,7 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn frames_after_the_second_allocate_nothing() {
-    // Windows grow, shrink and leave the image as the box wanders; each encoding is read its own way.
+    // The box moves through the image, so search regions grow, shrink and leave it. Each encoding has its own reader.
     for (encoding, lost) in [
         (Encoding::Rgb8, LostMode::Off),
         (Encoding::Nv12, LostMode::FromModel),

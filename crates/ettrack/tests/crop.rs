@@ -45,7 +45,7 @@ fn crops_equal_the_authors() {
         assert!((ours - theirs).abs() < 1e-9, "{ours} {theirs}");
     }
     let padding = Padding::mean_of(&frame);
-    // One cropper for all cases: what an earlier crop left in its buffers must not show.
+    // One cropper for all cases: an earlier crop must not change a later one.
     let mut cropper = Cropper::new();
     for case in 0..9 {
         let parameters: Array1<f64> = npz
@@ -246,7 +246,7 @@ const ENCODINGS: [Encoding; 14] = [
     Encoding::BayerGrbg8,
 ];
 
-/// The size, or the least that the encoding has: a mosaic's is 3 x 3 cells.
+/// The size, or the smallest one of the encoding: 3 x 3 pixels for a Bayer mosaic.
 fn at_least((width, height): (u32, u32), encoding: Encoding) -> (u32, u32) {
     let least = if encoding.ros_name().starts_with("bayer") {
         3
@@ -264,7 +264,7 @@ fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 
 type Pair = (f64, f64);
 
-/// Holds a crop between pixels against the definition. `center` and `span` are in widths and heights of the image.
+/// Compares a crop between pixels with the definition. `center` and `span` are in widths and heights of the image.
 fn warp_is_the_definition(
     size_of_image: (u32, u32),
     encoding: Encoding,
@@ -283,7 +283,7 @@ fn warp_is_the_definition(
     let padding = Padding::new(color);
     let mut crop = vec![0; 3 * size * size];
     let mut cropper = Cropper::new();
-    // What another window left in the buffers must not show.
+    // A crop of another window before must not change the result.
     let other = SubPixelWindow::covering(center, (size as f64, span.0), size);
     cropper.crop_rgb8(&frame, other, &padding, size, &mut crop);
     cropper.crop_rgb8(&frame, window, &padding, size, &mut crop);
@@ -316,7 +316,7 @@ proptest! {
         prop_assert_eq!(crop, reference(&frame, &window, &padding, size));
     }
 
-    // Most reach over a border: their rows are read first.
+    // Most of these reach over a border, so their rows are read first.
     #[test]
     fn any_window_between_pixels_is_the_definition(
         (width, height) in (1_u32..40, 1_u32..40),
@@ -330,7 +330,7 @@ proptest! {
         warp_is_the_definition((width, height), encoding, seed, (center, span), size, color)?;
     }
 
-    // Most lie inside: their pixels are mixed where they lie.
+    // Most of these lie inside, so they are interpolated in place.
     #[test]
     fn any_window_between_pixels_of_the_image_is_the_definition(
         (width, height) in (8_u32..60, 8_u32..60),
@@ -355,7 +355,7 @@ proptest! {
 }
 
 #[test]
-fn a_window_outside_the_image_is_all_padding() {
+fn a_window_outside_the_image_gives_only_padding() {
     let data = [200; 30 * 20 * 3];
     let frame = Frame::packed(&data, 30, 20, Encoding::Rgb8).expect("it fits");
     for (x, y) in [(-50, 0), (30, 0), (0, -50), (0, 20), (1 << 40, -(1 << 40))] {

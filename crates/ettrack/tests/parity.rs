@@ -1,8 +1,8 @@
 //! The runtime against the authors' implementation: networks with pseudo-random weights, whose outputs and boxes were
 //! recorded from the authors' code.
 //!
-//! Needs the model folders that `make parity` makes from those weights and names in `ETTRACK_PARITY_MODELS`; a model
-//! that is not there is said to be missing, in one line.
+//! Needs the model folders that `make parity` makes from those weights and names in `ETTRACK_PARITY_MODELS`. Without them
+//! each test prints one line that says so.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use ettrack_testing::parity::{
 use ndarray::{Array1, Array2, Array3, Array4};
 use ndarray_npy::{ReadNpzError, ReadableElement};
 
-/// How far float arithmetic of two libraries may lead apart.
+/// The largest accepted difference between the floating-point results of two libraries.
 const LOGITS: f32 = 2e-4;
 const DISTANCES: f32 = 2e-3;
 const PIXELS: f64 = 0.02;

@@ -19,7 +19,7 @@ fn goldens(name: &str) -> Npz {
     ettrack_testing::parity::goldens(&data(&format!("{name}.npz")))
 }
 
-/// A recorded crop as R, G, B; that of a tracker that reads B, G, R is turned round.
+/// A recorded crop as R, G, B. The channels of a tracker that reads B, G, R are reversed.
 fn crop(npz: &mut Npz, name: &str) -> Array3<u8> {
     if let Ok(pixels) = npz.by_name::<OwnedRepr<u8>, ndarray::Ix3>(name) {
         return pixels;
@@ -59,7 +59,7 @@ fn centre_head_network_equals(name: &str) {
     );
 }
 
-/// How far the first step and the whole run may lead from the authors'.
+/// The largest accepted differences from the authors' results, in the first step and in the whole run.
 struct Gates {
     /// Pixels.
     boxes: [f64; 2],
@@ -160,8 +160,8 @@ fn sparsett_network_equals_the_authors() {
 
 #[test]
 fn sparsett_follows_as_the_authors_do() {
-    // Crops between pixels carry each rounding into the next frame, and this network pulls no box back: one step is
-    // held tightly, the whole run loosely.
+    // With crops between pixels each rounding changes the next frame, and this network corrects no box. So one step has
+    // a small tolerance, the whole run a large one.
     let gates = Gates {
         boxes: [1e-3, 0.1],
         scores: [1e-3, 5e-3],

@@ -1,5 +1,5 @@
-//! The tracker from outside, on a model of some kilobytes: model folders, targets and frames that are wrong, and what
-//! holds whatever the network says.
+//! The public tracker with a model of some kilobytes and random weights: wrong model folders, targets and frames are
+//! refused, and boxes stay valid for any output of the network.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ fn picture(width: u32, height: u32, shift: u32) -> Vec<u8> {
 const TARGET: BoundingBox = BoundingBox::new(60.0, 40.0, 30.0, 24.0);
 
 #[test]
-fn boxes_stay_valid_and_runs_repeat() {
+fn boxes_are_valid_and_a_second_run_gives_the_same_ones() {
     let mut runs = Vec::new();
     let mut tracker = open(LostMode::FromModel);
     for _ in 0..2 {
@@ -66,12 +66,12 @@ fn boxes_stay_valid_and_runs_repeat() {
     }
     assert_eq!(
         runs[0], runs[1],
-        "the same frames give the same boxes, whatever was tracked before"
+        "the same frames give the same boxes after another target"
     );
 }
 
 #[test]
-fn the_encoding_of_a_frame_does_not_matter() {
+fn the_same_picture_in_two_encodings_gives_the_same_box() {
     let rgb = picture(160, 120, 3);
     let bgra: Vec<u8> = rgb.chunks(3).flat_map(|p| [p[2], p[1], p[0], 77]).collect();
     let mut boxes = Vec::new();
@@ -85,7 +85,7 @@ fn the_encoding_of_a_frame_does_not_matter() {
 }
 
 #[test]
-fn targets_that_are_none_are_refused_and_the_old_one_stays() {
+fn refuses_a_target_that_is_no_box_or_outside_the_image_and_keeps_the_old_one() {
     let data = picture(160, 120, 0);
     let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
     let mut tracker = open(LostMode::Off);
@@ -115,7 +115,7 @@ fn targets_that_are_none_are_refused_and_the_old_one_stays() {
         tracker.update(&frame).expect("the old target").state,
         TrackState::Tracking
     );
-    // Partly outside, tiny, larger than the image: all fine.
+    // Partly outside, tiny, and larger than the image are accepted.
     for (x, y, width, height) in [
         (-5.0, -5.0, 10.0, 10.0),
         (80.0, 60.0, 0.01, 0.01),
@@ -135,7 +135,7 @@ fn targets_that_are_none_are_refused_and_the_old_one_stays() {
 }
 
 #[test]
-fn frames_of_another_size_are_refused_naming_both() {
+fn refuses_a_frame_of_another_size_and_names_both_sizes() {
     let data = picture(160, 120, 0);
     let frame = Frame::packed(&data, 160, 120, Encoding::Rgb8).expect("fits");
     let mut tracker = open(LostMode::Off);
@@ -153,7 +153,7 @@ fn frames_of_another_size_are_refused_naming_both() {
 }
 
 #[test]
-fn extreme_frames_are_tracked() {
+fn tracks_in_the_smallest_and_a_very_large_frame() {
     let mut tracker = open(LostMode::FromModel);
     let one = Frame::packed(&[1, 2, 3], 1, 1, Encoding::Rgb8).expect("fits");
     tracker
@@ -181,7 +181,7 @@ fn extreme_frames_are_tracked() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused_with_the_range() {
+fn refuses_a_setting_out_of_range_and_names_the_range() {
     for search_scale in [0.0, 0.9, 9.0, f64::NAN] {
         let options = TrackerOptions::default().with_search_scale(search_scale);
         let error = Tracker::open(micro_model(), &options)
@@ -215,7 +215,7 @@ fn settings_out_of_range_are_refused_with_the_range() {
 }
 
 #[test]
-fn boxes_stay_valid_in_the_widest_search() {
+fn boxes_are_valid_with_the_largest_search_scale() {
     for lost in [LostMode::Off, LostMode::FromModel] {
         let mut tracker = open(lost);
         tracker.set_search_scale(8.0).expect("in range");
@@ -231,9 +231,9 @@ fn boxes_stay_valid_in_the_widest_search() {
     }
 }
 
-/// The shipped model, because a network of random weights knows no target when it sees it.
+/// With the shipped model, because a network of random weights finds no target.
 #[test]
-fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
+fn finds_a_target_outside_the_usual_region_with_a_larger_search_scale() {
     let options = SimulationOptions {
         seed: 2,
         ..SimulationOptions::default()
@@ -241,7 +241,7 @@ fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
     let flight = Simulation::new(options).expect("a flight");
     let first = flight.frame(0);
     let target = first.target.expect("the target is in the first frame");
-    // The camera turns between two frames: the target goes farther than half the usual window's side.
+    // The camera turns between two frames: the target moves by more than half the usual region's side.
     let (width, height, turn) = (440, first.picture.height(), 140);
     let seen_from = |x| imageops::crop_imm(&first.picture, x, 0, width, height).to_image();
     let [before, after] = [0, turn].map(seen_from);
@@ -261,7 +261,7 @@ fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
         let [before, after] = [&before, &after]
             .map(|picture| Frame::packed(picture, width, height, Encoding::Rgb8).expect("fits"));
         tracker.initialize(&before, target).expect("a target");
-        // Where the target is in sight, only the authors' window is looked at.
+        // While the target is seen, only the authors' region is searched.
         let track = tracker.update(&before).expect("a track");
         let usual = tracker.inspect().window.side;
         assert!(
@@ -269,7 +269,7 @@ fn a_target_that_left_the_usual_window_is_found_in_a_wider_one() {
             "{}",
             track.bounding_box
         );
-        // Boxes wide and high that the model's window is, which has the target's shape.
+        // The side of the model's region in sides of the target, whose shape it has.
         let boxes = (1.0 + 2.0 * 0.6) * 224.0 / 127.0;
         let side = target.width.max(target.height) * boxes;
         assert!(
@@ -304,9 +304,9 @@ fn refusal(folder: &Path) -> String {
         .to_string()
 }
 
-/// Centre heads choose by the score alone: a constant would be taken and do nothing.
+/// A centre head chooses by the score alone, so a constant would do nothing.
 #[test]
-fn constants_for_a_centre_head_are_refused() {
+fn refuses_constants_for_a_centre_head() {
     let (_temporary, folder) = changed("model.yaml", |bytes| {
         let bytes = edit("family: anchor_free", "family: centre_head")(bytes);
         let bytes = edit("  context: 0.5", "  factor: 2.0")(bytes);
@@ -318,7 +318,7 @@ fn constants_for_a_centre_head_are_refused() {
             "default: {}",
         )(bytes)
     });
-    // Without constants it comes as far as to its graph, which is another family's.
+    // Without constants the manifest is accepted, and the graph of another family is refused.
     let message = refusal(&folder);
     assert!(message.contains("track.onnx"), "{message}");
     let overrides = Constants::from_iter([("penalty_k", 0.5)]);
@@ -341,7 +341,7 @@ fn edit(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Vec<u8>
 }
 
 #[test]
-fn wrong_model_folders_are_refused_naming_what_and_both_values() {
+fn refuses_wrong_model_folders_and_names_the_key_and_both_values() {
     let missing = refusal(Path::new("no/such/model"));
     assert!(missing.contains("no/such/model"), "{missing}");
 
@@ -429,7 +429,7 @@ fn wrong_model_folders_are_refused_naming_what_and_both_values() {
 }
 
 #[test]
-fn swapped_and_damaged_files_are_refused_by_checksum() {
+fn refuses_swapped_and_damaged_files_by_their_checksums() {
     let template = std::fs::read(micro_model().join("template.onnx")).expect("read");
     let (_temporary, folder) = changed("track.onnx", |_| template);
     let message = refusal(&folder);
@@ -445,7 +445,7 @@ fn swapped_and_damaged_files_are_refused_by_checksum() {
 }
 
 #[test]
-fn swapped_files_with_matching_checksums_are_refused_by_their_tensors() {
+fn refuses_swapped_files_with_matching_checksums_by_their_tensors() {
     let (_temporary, folder) = changed("model.yaml", |bytes| {
         let text = String::from_utf8(bytes).expect("text");
         text.replace("path: template.onnx", "path: X")
@@ -453,7 +453,7 @@ fn swapped_files_with_matching_checksums_are_refused_by_their_tensors() {
             .replace("path: X", "path: track.onnx")
             .into_bytes()
     });
-    // The checksums still belong to the other names.
+    // The checksums still belong to the other files.
     assert!(refusal(&folder).contains("sha256"));
     let text = std::fs::read_to_string(folder.join("model.yaml")).expect("read");
     let sums: Vec<&str> = text
@@ -474,7 +474,7 @@ fn swapped_files_with_matching_checksums_are_refused_by_their_tensors() {
 }
 
 #[test]
-fn a_file_that_is_no_network_is_refused() {
+fn refuses_a_file_that_is_no_onnx_graph() {
     let (_temporary, folder) = changed("track.onnx", |_| b"no network".to_vec());
     let text = std::fs::read_to_string(folder.join("model.yaml")).expect("read");
     let sums: Vec<&str> = text
@@ -500,7 +500,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_tracker_moves_between_threads() {
+fn a_tracker_can_be_sent_to_another_thread() {
     fn is_send<T: Send>() {}
     is_send::<Tracker>();
 }

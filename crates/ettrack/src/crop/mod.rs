@@ -1,12 +1,11 @@
-//! From a frame to a network's input: the search window of a target, cut out, padded, resized and
-//! normalised straight from the camera's bytes.
+//! From a frame to a network's input: cuts the search region out of the camera's bytes, pads, resizes and normalises
+//! it.
 //!
-//! Nothing but the window's pixels is read or converted, and no padded copy is made: a pixel outside the
-//! image is the padding colour wherever it is asked for. The resize has the bytes of OpenCV's
-//! `resize(..., INTER_LINEAR)` on 8-bit images, because the authors' networks saw those in training:
-//! coefficients of 11 bits, a horizontal pass, then a vertical one with its own rounding, no antialiasing.
-//! Windows between pixels have those of OpenCV 4's `warpAffine(..., INTER_LINEAR)`: positions in steps of
-//! 1/32 pixel (OpenCV 5 gives other bytes).
+//! Only the region's pixels are read and converted, and no padded copy is made: a pixel outside the image has the
+//! padding colour. The resize gives the same bytes as OpenCV's `resize(..., INTER_LINEAR)` on 8-bit images, because the
+//! authors' networks saw those in training: coefficients of 11 bits, a horizontal pass, then a vertical one with its
+//! own rounding, no antialiasing. Regions that begin between pixels give the same bytes as OpenCV 4's
+//! `warpAffine(..., INTER_LINEAR)`: positions in steps of 1/32 pixel (OpenCV 5 gives other bytes).
 
 mod normalization;
 mod passes;
@@ -19,9 +18,9 @@ pub use normalization::Normalization;
 use passes::{Pair, Taps};
 use sampling::{Mix, Resize, Sampling, Warp};
 
-/// A square of source pixels: what a network gets to see, before it is resized.
+/// A square of whole source pixels, which is resized to the network's input.
 ///
-/// May reach beyond the image on any side, or lie outside it altogether.
+/// It may reach out of the image on any side, or lie outside it completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchWindow {
     /// Column of the leftmost pixel.
@@ -32,11 +31,11 @@ pub struct SearchWindow {
     pub side: u32,
 }
 
-/// Windows farther away than this hold nothing but padding; the bound keeps sums from overflowing.
+/// Windows farther away than this hold only padding. The limit keeps sums from overflowing.
 const FARTHEST: f64 = (1_u64 << 40) as f64;
 
 impl SearchWindow {
-    /// The window of `side` pixels around `center` (pixels), rounded as SiamFC's descendants do: its first
+    /// The window of `side` pixels around `center` (pixels), rounded as trackers derived from SiamFC do: its first
     /// pixel is `center - (side + 1) / 2`, half to even.
     pub fn centered(center: (f64, f64), side: u32) -> Self {
         let half = (f64::from(side.max(1)) + 1.0) / 2.0;
@@ -54,8 +53,8 @@ impl SearchWindow {
     }
 }
 
-/// A rectangle that need not begin at a pixel: the crop of PySOT's and SiamFC++'s descendants that shear nothing,
-/// scale and shift. In the precision of their code, `f32`.
+/// A rectangle that may begin between two pixels, as trackers derived from PySOT and SiamFC++ crop it: scaled and shifted
+/// but not sheared. In the precision of their code, `f32`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SubPixelWindow {
     /// Where the centre of the upper-left output pixel lies, in pixel indices of the image (x, y).
@@ -104,7 +103,7 @@ impl SubPixelWindow {
     }
 }
 
-/// What a network gets to see of an image.
+/// The part of an image that a network sees.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum View {
     /// Whole pixels, resized.
@@ -147,7 +146,7 @@ pub struct Padding {
     /// R, G, B outside the image.
     pub color: [u8; 3],
     /// Whether a window that reaches or crosses the right (lower) border sees the image's last column (row)
-    /// as padding: what the crop of STARK, OSTrack and their descendants does.
+    /// as padding, as the crop of STARK, OSTrack and trackers derived from them does.
     pub drops_last: bool,
 }
 
@@ -160,7 +159,7 @@ impl Padding {
         }
     }
 
-    /// The mean colour of `frame`, fractions cut off.
+    /// The mean colour of `frame`, rounded down.
     pub fn mean_of(frame: &Frame<'_>) -> Self {
         Self::new(frame.mean_rgb().map(|mean| mean as u8))
     }
@@ -272,7 +271,7 @@ impl Cropper {
         }
     }
 
-    /// Every source row goes through the horizontal pass, the dearer one, once.
+    /// Each source row goes through the horizontal pass once, because that pass takes longest.
     fn resize(
         &mut self,
         frame: &Frame<'_>,
@@ -304,7 +303,7 @@ impl Cropper {
         );
     }
 
-    /// Pixels are mixed where they lie if all of them lie in the image as interleaved bytes, else two rows of it are read first.
+    /// Interpolates in place if all pixels lie in the image as interleaved bytes. Otherwise two rows are read first.
     fn warp(
         &mut self,
         frame: &Frame<'_>,
@@ -354,12 +353,12 @@ impl Cropper {
     ) -> Range<u32> {
         let (width, _) = sampling.extent();
         let inside = |column: i64| column.clamp(0, width);
-        // Columns come in order, so the outermost ones are those of the first and the last output pixel.
+        // Columns are in ascending order, so the outermost ones belong to the first and the last output pixel.
         let start = inside(sampling.column(0).positions.0) & !1;
         let end = inside(sampling.column(size - 1).positions.1 + 1).max(start);
         let margin = MARGIN as i64;
 
-        // The second pixel of the last pair may be one too many, without weight.
+        // The second pixel of the last pair may not exist; it has no weight then.
         let pairs = size.div_ceil(2);
         self.taps.clear();
         self.taps.resize(pairs, Taps::default());
@@ -368,7 +367,7 @@ impl Cropper {
             let place = (positions.0 - start).clamp(-margin, end - start) + margin;
             self.taps[k / 2].set(k % 2, place as u32, weights);
         }
-        // No window reads more columns than the image has, so that later ones never grow the buffers.
+        // No window reads more columns than the image has, so the buffers never grow after the first crop.
         let most = frame.width() as usize + 2 * MARGIN;
         let read = (end - start) as usize + 2 * MARGIN;
         for line in &mut self.pixels {
@@ -385,7 +384,7 @@ impl Cropper {
 /// One of [`passes::bilinear`].
 type Bilinear = fn([&[u8]; 2], (i16, i16), &[Taps], &mut [Pair<u8>]);
 
-/// The pixels of two by two, of which the last may be one too many.
+/// The first `size` pixels of a row of pairs; the last pair may hold one pixel more.
 fn pixels_of(row: &[Pair<u8>], size: usize) -> &[Rgbx] {
     let (pixels, _) = row.as_flattened().as_chunks();
     &pixels[..size]
@@ -400,17 +399,17 @@ fn read(frame: &Frame<'_>, source: Line, columns: &Range<u32>, color: Rgbx, pixe
     }
 }
 
-/// Gives a buffer `len` times `value`, and room for `most` on the first call.
+/// Fills a buffer with `len` times `value`. The first call reserves memory for `most`.
 fn refill<T: Copy>(buffer: &mut Vec<T>, value: T, len: usize, most: usize) {
     buffer.clear();
     buffer.reserve(most);
     buffer.resize(len, value);
 }
 
-/// Calls `mix(k, rows, weights)` for every output row, top to bottom, with the two source rows that it is mixed of as `load`
-/// made them in `lines`.
+/// Calls `mix(k, rows, weights)` for every output row, top to bottom, with its two source rows, which `load` wrote into
+/// `lines`.
 ///
-/// Each source row is loaded once: what was the lower line becomes the upper one as the window moves down.
+/// Each source row is loaded once: the lower line of one output row becomes the upper line of a later one.
 fn by_rows<S: Sampling, T>(
     sampling: &S,
     size: usize,

@@ -9,7 +9,7 @@ use crate::frame::Rgbx;
 #[derive(Debug, Clone)]
 pub struct Normalization {
     planes: [Plane; 3],
-    /// Whether to calculate: without instructions that multiply and add at once, looking up is faster.
+    /// Whether to compute each number. Without an instruction that multiplies and adds, looking it up is faster.
     calculates: bool,
 }
 
@@ -23,7 +23,7 @@ struct Plane {
     formula: Formula,
 }
 
-/// The same numbers without divisions.
+/// The same numbers, computed without divisions.
 #[derive(Debug, Clone, Copy)]
 struct Formula {
     scale: Reciprocal,
@@ -31,7 +31,8 @@ struct Formula {
     std: Reciprocal,
 }
 
-/// `1 / divisor` as a sum of two numbers, to twice the precision of one: a product with it, rounded once, is the quotient.
+/// `1 / divisor` as a sum of two numbers with twice the precision of one. A product with it, rounded once, equals the
+/// quotient.
 #[derive(Debug, Clone, Copy)]
 struct Reciprocal {
     high: f32,
@@ -74,7 +75,7 @@ impl Normalization {
 }
 
 impl Plane {
-    /// Whether the formula gives the table, bit by bit.
+    /// Whether the formula gives the same bits as the table for every value.
     fn is_exact(&self) -> bool {
         let mut values = (0..=u8::MAX).zip(&self.table);
         values.all(|(value, number)| self.formula.of(value).to_bits() == number.to_bits())
@@ -108,12 +109,12 @@ impl Reciprocal {
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn calculate(formula: &Formula, channel: u32, row: &[Rgbx], numbers: &mut [f32]) {
     for (number, pixel) in numbers.iter_mut().zip(row) {
-        // A shift of the whole pixel is a vector instruction, the choice of a byte is not.
+        // The compiler makes a vector instruction of a shift of the whole pixel, but not of the choice of a byte.
         *number = formula.of((u32::from_le_bytes(*pixel) >> (8 * channel)) as u8);
     }
 }
 
-/// Whether the processor does `a * b + c` in one instruction.
+/// Whether the processor computes `a * b + c` in one instruction.
 fn multiplies_and_adds() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -126,7 +127,7 @@ mod tests {
     use super::Normalization;
 
     #[test]
-    fn calculating_gives_the_numbers_of_the_divisions() {
+    fn computed_numbers_equal_those_of_divisions() {
         let row: Vec<_> = (0..=255_u8).map(|v| [v, 255 - v, v / 2, 0]).collect();
         let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
         for (bgr, scale, mean, std) in [
@@ -167,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_product_gives_are_looked_up() {
-        // A reciprocal that is no number, and one that cannot be told from zero.
+    fn numbers_that_cannot_be_computed_exactly_are_looked_up() {
+        // A reciprocal that is not finite, and one that rounds to zero.
         for std in [0.0, f32::MAX] {
             let normalization = Normalization::new(false, 255.0, [0.5; 3], [std; 3]);
             let mut numbers = [0.0];

@@ -1,27 +1,27 @@
-//! The passes over whole rows, as plain loops that the compiler makes vector instructions of: those of
-//! AVX2 where the processor has it, found at run time, else those every processor of its kind has. Whether it does is
-//! a matter of their exact form: `cargo bench` tells.
+//! The passes over whole rows: plain loops that the compiler turns into vector instructions. AVX2 is used where the
+//! processor has it, which is found out at run time, else the instructions that every processor of its kind has. Whether
+//! the compiler does so depends on the exact form of a loop: measure changes with `cargo bench`.
 
 use multiversion::{multiversion, target::match_target};
 
 use crate::frame::Rgbx;
 
-/// Bits of `resize`'s horizontal sum that its vertical pass does not see; without them it fits 15 bits.
+/// Low bits of `resize`'s horizontal sum that are dropped before the vertical pass, so that the sum fits 15 bits.
 const DROPPED_BITS: u32 = 4;
 
 /// Bits of `warpAffine`'s sum below one level: five of a row's weights and five of a column's.
 const SUM_BITS: u32 = 10;
 const HALF: i32 = 1 << (SUM_BITS - 1);
 
-/// R, G, B and a zero of two pixels, a vector's worth.
+/// R, G, B and a zero of each of two pixels; they fill a vector register.
 pub(super) type Pair<T> = [T; 8];
 
-/// Where two output pixels come from along a row.
+/// The source pixels of two output pixels along a row.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Taps {
-    /// Of either one, the first of the two neighbouring pixels that it mixes.
+    /// For each output pixel, the first of its two neighbouring source pixels.
     places: [u32; 2],
-    /// Weights of the first neighbours' values, each followed by that of the second's.
+    /// Weights of the first neighbour's values, each followed by the weight of the second neighbour's value.
     weights: [i16; 16],
 }
 
@@ -34,7 +34,7 @@ impl Taps {
         }
     }
 
-    /// The weighed sums of neighbouring values, which lie side by side: one instruction multiplies and adds them.
+    /// The weighted sums of neighbouring values. They lie side by side, so that one instruction multiplies and adds them.
     #[inline(always)]
     fn sums(&self, values: &[i16; 16]) -> [i32; 8] {
         let product = |k: usize| i32::from(values[k]) * i32::from(self.weights[k]);
@@ -42,7 +42,7 @@ impl Taps {
     }
 }
 
-/// Weighs the pixels of a source row into `line`, as `taps` say.
+/// Writes the weighted sums of a source row's pixels into `line`, with the weights in `taps`.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>]) {
     for (taps, sums) in taps.iter().zip(line) {
@@ -58,8 +58,8 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
     }
 }
 
-/// Weighs two source rows and the pixels along them into bytes, as `weights` and `taps` say. A pixel is `N` bytes, three or
-/// four, red at `R` and blue at `2 - R`; a byte may follow the last one that is read.
+/// Interpolates between two source rows with `weights`, and along them with `taps`. A pixel has `N` bytes, three or four,
+/// with red at `R` and blue at `2 - R`. One byte after the last pixel may be read.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn bilinear<const N: usize, const R: usize>(
     rows: [&[u8]; 2],
@@ -96,7 +96,7 @@ fn mixed<const N: usize, const R: usize>(
         .map(|sum| ((sum + HALF) >> SUM_BITS) as u8)
 }
 
-/// The same in instructions chosen by hand: of products and their sums the compiler makes four times as many.
+/// The same with instructions chosen by hand: the compiler needs four times as many for the sums of products.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
@@ -137,7 +137,7 @@ mod avx2 {
         _mm_cvtsi128_si64(_mm_packus_epi16(words, words)).to_le_bytes()
     }
 
-    /// Two pixels, and two bytes more if these are of three.
+    /// Two pixels, and two more bytes where a pixel has three.
     #[inline(always)]
     fn eight(row: &[u8], at: usize) -> i64 {
         let mut bytes = [0; 8];
@@ -145,7 +145,7 @@ mod avx2 {
         i64::from_le_bytes(bytes)
     }
 
-    /// The order that brings the values of each channel of two neighbouring pixels side by side, R, G, B and nothing.
+    /// The order in which the values of each channel of two neighbouring pixels lie side by side: R, G, B and zero.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn side_by_side<const N: usize, const R: usize>() -> __m256i {
@@ -170,7 +170,7 @@ mod avx2 {
     }
 }
 
-/// Weighs two lines into bytes, with OpenCV's truncations.
+/// Writes the weighted sum of two lines as bytes, truncated as OpenCV does.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn vertical(
     upper: &[Pair<i16>],
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processors_own_instructions_give_the_same_bytes_of_every_layout() {
+    fn vector_instructions_give_the_same_bytes_for_every_layout() {
         the_processors_own_instructions_give_the_same_bytes::<3, 0>();
         the_processors_own_instructions_give_the_same_bytes::<3, 2>();
         the_processors_own_instructions_give_the_same_bytes::<4, 0>();

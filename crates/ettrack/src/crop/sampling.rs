@@ -1,16 +1,16 @@
-//! Which source pixels an output pixel is mixed of, and how: the positions and the integer arithmetic of OpenCV's
-//! functions.
+//! Which source pixels an output pixel is interpolated from, with which weights: the positions and the integer
+//! arithmetic of OpenCV's functions.
 
 use super::{Padding, SearchWindow, SubPixelWindow};
 use crate::frame::Frame;
 
-/// One of OpenCV's functions at work on one window.
+/// One of OpenCV's functions applied to one window.
 pub(super) trait Sampling {
-    /// Pixels of the image that exist for this sampling: columns, rows.
+    /// The part of the image that this sampling uses: columns, rows.
     fn extent(&self) -> (i64, i64);
-    /// The image columns that output column `k` mixes: neighbours, or the second has no weight.
+    /// The two image columns of output column `k`: neighbours, or the second has no weight.
     fn column(&self, k: usize) -> Mix;
-    /// The image rows that output row `k` mixes.
+    /// The two image rows of output row `k`.
     fn row(&self, k: usize) -> Mix;
 }
 
@@ -50,7 +50,7 @@ impl Resize {
         }
     }
 
-    /// The source index below output `k`'s position, and the fraction above.
+    /// The source index at or below output `k`'s position, and the remaining fraction.
     fn position(&self, k: usize) -> (i64, f32) {
         let at = ((k as f64 + 0.5) * self.scale - 0.5) as f32;
         let floor = at.floor();
@@ -96,8 +96,8 @@ impl Sampling for Resize {
     }
 }
 
-/// `warpAffine(..., INTER_LINEAR | WARP_INVERSE_MAP)` with scale and shift: weights of 5 bits. Their
-/// products of 10 bits are a 32nd of OpenCV's of 15, without a difference.
+/// `warpAffine(..., INTER_LINEAR | WARP_INVERSE_MAP)` with scale and shift: weights of 5 bits. Their products have 10
+/// bits and are exactly 1/32 of OpenCV's, which have 15.
 pub(super) struct Warp {
     first: (f64, f64),
     step: (f64, f64),
@@ -106,7 +106,7 @@ pub(super) struct Warp {
 
 impl Warp {
     pub fn new(frame: &Frame<'_>, window: &SubPixelWindow, size: usize) -> Self {
-        // The authors' code makes the matrix in f32 and hands it over in f64.
+        // The authors' code computes the matrix in f32 and passes it on in f64.
         let step = |first: f32, last: f32| f64::from((last - first) / (size.max(2) - 1) as f32);
         Self {
             first: (f64::from(window.first.0), f64::from(window.first.1)),
@@ -118,7 +118,7 @@ impl Warp {
         }
     }
 
-    /// Whether all of `size` x `size` output pixels are mixed of pixels of the image that have `margin` more of them to the left
+    /// Whether all `size` x `size` output pixels come from inside the image, with at least `margin` more pixels to the left
     /// and one to the right.
     pub fn lies_within(&self, size: usize, margin: usize) -> bool {
         let (left, right) = (
@@ -146,7 +146,7 @@ impl Sampling for Warp {
     }
 
     fn column(&self, k: usize) -> Mix {
-        // Shift and scaled index are rounded apart here, together in rows: so does OpenCV.
+        // For columns OpenCV rounds the shift and the scaled index separately, for rows their sum.
         let shift = (self.first.0 * 1024.0).round_ties_even() as i64;
         Self::mix(shift + (self.step.0 * k as f64 * 1024.0).round_ties_even() as i64)
     }

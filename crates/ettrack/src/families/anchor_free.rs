@@ -17,7 +17,7 @@ use crate::model::{
     Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
 };
 
-/// The authors never let a side fall below this, pixels.
+/// The smallest side of a box in the authors' code, pixels.
 const SMALLEST_SIDE: f64 = 10.0;
 
 /// The family `anchor_free`.
@@ -118,7 +118,7 @@ struct AnchorFree {
     image: (f64, f64),
     /// Width over height of the first box.
     first_aspect: f64,
-    /// Centre and size of the target; unlike the box that is given out, it may reach out of the image.
+    /// Centre and size of the target; may reach out of the image.
     pose: Pose,
 }
 
@@ -152,7 +152,7 @@ impl AnchorFree {
         ]
     }
 
-    /// The authors' window, a square on whole pixels; the scale is that before rounding, as theirs is.
+    /// The authors' region, a square of whole pixels. Like theirs, the scale is that before rounding.
     fn square_search(&self, widening: f64) -> SearchRegion {
         let exemplar = self.parameters.exemplar;
         let side = self.parameters.context_side(&self.pose);
@@ -570,20 +570,20 @@ mod tests {
             assert!((f64::from(end.0) - (109.5 + expected.0)).abs() < 1e-4);
             assert!((f64::from(end.1) - (99.5 + expected.1)).abs() < 1e-4);
         }
-        // As many search pixels as template pixels: 127 for 2.5 sides.
+        // 2.5 sides of the target are 127 search pixels, as in the template.
         let side = 127.0 / 2.5;
-        for reach in [1.0, 1.5] {
-            let search = state.search(reach);
+        for scale in [1.0, 1.5] {
+            let search = state.search(scale);
             let (along_x, along_y) = search.scale;
-            assert!((along_x - side / 20.0 / reach).abs() < 1e-9);
-            assert!((along_y - side / 120.0 / reach).abs() < 1e-9);
+            assert!((along_x - side / 20.0 / scale).abs() < 1e-9);
+            assert!((along_y - side / 120.0 / scale).abs() < 1e-9);
             // A box as large as the target, a cell to the right of it and two below.
             let cell = 10 * 16 + 9;
             let mut scores = vec![-9.0; 256];
             scores[cell] = 5.0;
             let mut distances = vec![1.0; 4 * 256];
             for of_side in distances.chunks_exact_mut(256) {
-                of_side[cell] = (side / reach / 2.0) as f32;
+                of_side[cell] = (side / scale / 2.0) as f32;
             }
             let Pose {
                 center,

@@ -195,7 +195,7 @@ mod tests {
             appearance.start(&frame(&picture), &block(48.0, 32.0, 32.0));
             let green = vec![[20, 200, 20]; SIDE * SIDE].concat();
             for x in [0.0, 96.0] {
-                // Half of it over the edge, which is half of it gone, whatever its colour.
+                // Half of the box is outside the image and counts as different, for any colour of the padding.
                 let over = block(x, 32.0, 32.0);
                 let half = appearance.similarity(&frame(&picture), &over);
                 assert!(

@@ -1,7 +1,7 @@
-//! The loop of SMAT (Gopal and Amer, WACV 2024) and CompressTracker (Hong et al., ICCV 2025), that of OSTrack: a score
-//! map, and for each cell the offset of the centre in it and the size of the box.
+//! The loop of SMAT (Gopal and Amer, WACV 2024) and CompressTracker (Hong et al., ICCV 2025), which is that of OSTrack: a
+//! score map, and for each cell the offset of the box's centre and its size.
 //!
-//! Roundings are those of the authors' code: maps and what is decoded of them in `f32`, state in `f64`.
+//! Precision and roundings are those of the authors' code: maps and decoded values in `f32`, state in `f64`.
 
 use super::choice::{change, padded_side};
 use super::{Constant, Engine, Key, Loop, SearchRegion, activate, needed};
@@ -15,7 +15,7 @@ use crate::model::{
     Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
 };
 
-/// Pixels of the image that a box keeps inside it, and its smallest side.
+/// At least this many pixels of a box stay in the image; also its smallest side.
 const MARGIN: f64 = 10.0;
 
 /// The family `centre_head`.
@@ -136,7 +136,7 @@ struct CentreHead {
 
 impl CentreHead {
     fn new(factors: Factors, sigmoid: bool, size: usize, side: usize) -> Self {
-        // That of pytracking: symmetric and nowhere zero.
+        // The window of pytracking: symmetric and without zeros.
         let hann = |i: usize| {
             let angle = 2.0 * std::f64::consts::PI * (i as f64 + 1.0) / (side as f64 + 1.0);
             (0.5 * (1.0 - angle.cos())) as f32
@@ -237,7 +237,7 @@ impl CentreHead {
 }
 
 impl Loop for CentreHead {
-    /// Black, and the authors' crop sees one column and row less of the image at its far borders.
+    /// Black. At the right and lower border the authors' crop leaves out the image's last column and row.
     fn padding(_: &Frame<'_>) -> Padding {
         Padding {
             color: [0; 3],
@@ -270,7 +270,7 @@ impl Loop for CentreHead {
         self.decode_maps(&maps, region, prefer_center)
     }
 
-    /// Takes the box as it was found, kept in the image by the margin.
+    /// Takes the candidate's box, with at least the margin inside the image.
     fn follow(&mut self, candidate: &Candidate) {
         let found = candidate.pose.bounding_box();
         let clip = |first: f64, length: f64, most: f64| {
@@ -363,7 +363,7 @@ mod tests {
         }
     }
 
-    /// Maps whose every cell holds the same size and no offset, with one peak.
+    /// Maps with the same size and no offset in every cell, and one peak.
     fn one_peak(cell: usize, share: f32) -> (Array3<f32>, Array3<f32>, Array3<f32>) {
         let mut scores = Array3::from_elem((1, 16, 16), 0.01);
         scores[[0, cell / 16, cell % 16]] = 0.9;

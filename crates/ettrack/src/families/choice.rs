@@ -1,5 +1,5 @@
-//! Choosing a cell by score, change of size and aspect, and distance from the window's centre: what the SiamRPN
-//! family, SiamFC++ and the trackers after them share.
+//! Choosing a cell by score, change of size and aspect, and distance from the region's centre, as SiamRPN, SiamFC++ and
+//! trackers derived from them do.
 
 use super::{Constant, Family, needed};
 use crate::model::{Constants, Refusal};
@@ -32,7 +32,7 @@ pub(super) struct Penalty {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
     pub cell: usize,
-    /// Factor of the score for the change, 0..=1.
+    /// Factor that lowers the score for the change, 0..=1.
     pub penalty: f64,
     /// Change of size times change of aspect, at least 1.
     pub change: f64,
@@ -55,8 +55,8 @@ impl Penalty {
         })
     }
 
-    /// The best cell for a `target` of that width and height in search pixels, where `size` gives those of a
-    /// cell's box; `None` where no cell holds a usable number. Without `prefer_center` the window has no weight.
+    /// The best cell for a `target` of this width and height in search pixels; `size` gives the width and height of a
+    /// cell's box. `None` where no cell holds a usable number. Without `prefer_center` the cosine window has no weight.
     pub fn choose(
         &self,
         scores: &[f32],

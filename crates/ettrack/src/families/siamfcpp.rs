@@ -1,8 +1,8 @@
-//! The loop of SparseTT (Fu et al., IJCAI 2022), that of SiamFC++: boxes in search pixels, a penalty on changes of
-//! size and aspect, a cosine window, crops between pixels.
+//! The loop of SparseTT (Fu et al., IJCAI 2022), which is that of SiamFC++: boxes in search pixels, a penalty on changes
+//! of size and aspect, a cosine window, crops between pixels.
 //!
-//! Widths count pixels, so the centre of a box `x..x + width` lies at `x + (width - 1) / 2`. Where the authors keep
-//! `f32`, so does this.
+//! Coordinates are those of pixel centres, so the centre of a box `x..x + width` lies at `x + (width - 1) / 2`. Numbers
+//! are `f32` where the authors' code has `f32`.
 
 use super::choice::{Choice, LEARNING_RATE, PENALTY_K, WINDOW_INFLUENCE, hann};
 use super::siamese::{self, Parameters};
@@ -16,7 +16,7 @@ use crate::model::{
     Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
 };
 
-/// The authors never let a side fall below this, pixels.
+/// The smallest side of a box in the authors' code, pixels.
 const SMALLEST_SIDE: f64 = 10.0;
 
 /// The family `siamfcpp`.
@@ -109,7 +109,7 @@ fn corners(boxes: &[f32], cell: usize) -> [f32; 4] {
     [left, top, right, bottom]
 }
 
-/// Width and height of a box by its corners, both pixels counted.
+/// Width and height of a box by its corners; both corner pixels belong to it.
 fn extent([left, top, right, bottom]: [f32; 4]) -> (f64, f64) {
     (f64::from(right - left + 1.0), f64::from(bottom - top + 1.0))
 }

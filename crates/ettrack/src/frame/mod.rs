@@ -1,8 +1,8 @@
 //! Borrowed camera frames: pixels, encoding, row stride.
 //!
-//! A [`Frame`] never converts the whole image: whoever needs pixels asks for those, and gets RGB whatever
-//! the encoding. Conversions give the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV,
-//! bilinear demosaicing for Bayer), which is what the rest of a ROS system shows.
+//! A [`Frame`] never converts the whole image: only the pixels that are asked for are converted to RGB. Conversions give
+//! the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV, bilinear demosaicing for Bayer), as the rest of a
+//! ROS system does.
 
 mod pixels;
 
@@ -144,6 +144,7 @@ impl std::fmt::Display for Encoding {
 
 /// Why bytes are not an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// An encoding that is not read.
     #[error("image encoding {got:?} is not supported; accepted: {accepted}")]
@@ -223,7 +224,7 @@ impl<'a> Frame<'a> {
     /// may come without its padding.
     ///
     /// # Errors
-    /// [`FrameError`] where there are no pixels, rows overlap, or the number of bytes is another one.
+    /// [`FrameError`] where there are no pixels, rows overlap, or the number of bytes does not fit.
     pub fn new(
         data: &'a [u8],
         width: u32,
@@ -338,7 +339,7 @@ impl<'a> Frame<'a> {
         self.encoding
     }
 
-    /// The bytes as they came.
+    /// The bytes as they were passed in.
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
@@ -392,7 +393,7 @@ impl<'a> Frame<'a> {
         let mut sums = [0_u64; 3];
         for y in 0..self.height {
             self.for_runs(y, |_, pixels| {
-                // A run's sum fits 16 bits, so the inner loop stays narrow.
+                // The sum of a run fits 16 bits, which keeps the inner loop fast.
                 let mut run = [0_u16; 3];
                 for pixel in pixels {
                     for (sum, value) in run.iter_mut().zip(pixel) {
@@ -423,14 +424,14 @@ impl<'a> Frame<'a> {
         pixels::read(self, y, first, out);
     }
 
-    /// The bytes of a stored row (a chroma row counts on from the last luminance row).
+    /// The bytes of a stored row. Chroma rows are numbered after the last luminance row.
     pub(crate) fn stored_row(&self, row: usize) -> &'a [u8] {
         let start = row * self.stride;
         &self.data[start..start + self.encoding.row_bytes(self.width)]
     }
 }
 
-/// Owned pixels that a source fills again and again; borrow it as a [`Frame`] to track.
+/// Owned pixels whose memory a source reuses for each frame; borrow it as a [`Frame`] to track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageBuffer {
     /// The bytes, `stride` per row (planes of NV12/NV21 follow each other).
@@ -536,7 +537,7 @@ mod tests {
             Frame::packed(&[0; 4], 2, 2, Encoding::BayerRggb8),
             Err(FrameError::Size { .. })
         ));
-        // No overflow, whatever is claimed.
+        // Extreme sizes do not overflow.
         assert!(matches!(
             Frame::new(&data, u32::MAX, u32::MAX, usize::MAX, Encoding::Rgba8),
             Err(FrameError::Length { .. })

@@ -1,18 +1,18 @@
-//! Pixels of every encoding as R, G, B, a run of a row at a time.
+//! Reads pixels of every encoding as R, G, B, one run of a row at a time.
 //!
-//! The loops are plain and free of branches, so that the compiler makes vector instructions of them: those of
-//! AVX2 where the processor has it, found at run time, else those every processor of its kind has.
+//! The loops have no branches, so that the compiler turns them into vector instructions. AVX2 is used where the processor
+//! has it, which is found out at run time.
 
 use multiversion::multiversion;
 
 use super::{Encoding, Frame};
 
-/// R, G, B and a zero: with four bytes a pixel is one lane of a vector.
+/// R, G, B and a zero: four bytes fill one lane of a vector.
 pub(crate) type Rgbx = [u8; 4];
 
 /// Reads `out.len()` pixels of row `y` from column `first` on; all lie inside the image.
 ///
-/// `first` is even, so that pairs of pixels that share their chroma, and tiles of a mosaic, begin with it.
+/// `first` is even, because pairs of pixels with common chroma, and tiles of a Bayer mosaic, begin at even columns.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn read(frame: &Frame<'_>, y: u32, first: u32, out: &mut [Rgbx]) {
     assert!(first.is_multiple_of(2), "a run begins at an even column");
@@ -71,7 +71,7 @@ fn each<const N: usize>(row: &[u8], out: &mut [Rgbx], pixel: impl Fn([u8; N]) ->
     }
 }
 
-/// Pixels of 3 bytes, red at `R` and blue at `B`: four at a time, which makes a vector.
+/// Pixels of 3 bytes, red at `R` and blue at `B`, four at a time to fill a vector.
 #[inline(always)]
 fn each_of_3<const R: usize, const B: usize>(row: &[u8], out: &mut [Rgbx]) {
     let (fours, rest) = out.as_chunks_mut::<4>();
@@ -99,7 +99,7 @@ fn each_16(row: &[u8], big_endian: bool, out: &mut [Rgbx], pixel: impl Fn(u16) -
     }
 }
 
-/// 65535 becomes 255, as cv_bridge scales it.
+/// Scales 65535 to 255, as cv_bridge does.
 #[inline(always)]
 fn grey16(value: u16) -> Rgbx {
     let value = ((u32::from(value) + 128) / 257) as u8;
@@ -132,7 +132,7 @@ impl Levels16 {
     }
 }
 
-/// Pairs of pixels as two luminances, U and V; of the last one the second pixel may be wanted no more.
+/// Pairs of pixels as two luminances, U and V. Of the last pair, only the first pixel may be needed.
 #[inline(always)]
 fn each_pair(mut pairs: impl Iterator<Item = [u8; 4]>, out: &mut [Rgbx]) {
     let (whole, rest) = out.as_chunks_mut();
@@ -168,7 +168,7 @@ fn yuv_to_rgb(y: u8, u: u8, v: u8) -> Rgbx {
 fn bayer(frame: &Frame<'_>, y: u32, first: usize, red: (usize, usize), out: &mut [Rgbx]) {
     let y = y.clamp(1, frame.height - 2) as usize;
     let rows = [y - 1, y, y + 1].map(|row| frame.stored_row(row));
-    // Every row holds green, and red or blue beside it.
+    // Every row holds green and one of red and blue.
     match (y % 2 == red.1, red.0 == 0) {
         (true, true) => mosaic_row::<true, true>(rows, first, out),
         (true, false) => mosaic_row::<true, false>(rows, first, out),
@@ -177,8 +177,8 @@ fn bayer(frame: &Frame<'_>, y: u32, first: usize, red: (usize, usize), out: &mut
     }
 }
 
-/// The middle one of three rows of a mosaic, from column `first` on: whether it holds `RED`, not blue, and in the
-/// `EVEN` columns.
+/// Demosaics the middle one of three rows from column `first` on. `RED`: the row holds red and not blue. `EVEN`: in the
+/// even columns.
 #[inline(always)]
 fn mosaic_row<const RED: bool, const EVEN: bool>(rows: [&[u8]; 3], first: usize, out: &mut [Rgbx]) {
     let last = rows[1].len() - 1;
@@ -199,7 +199,7 @@ fn mosaic_row<const RED: bool, const EVEN: bool>(rows: [&[u8]; 3], first: usize,
     }
 }
 
-/// Pairs of pixels, the first ones in even columns, from the cell to their left to the one to their right.
+/// Demosaics pairs of pixels whose first one is in an even column, with the cells to their left and right.
 #[multiversion(targets("x86_64+avx2"))]
 fn mosaic_pairs<const RED: bool, const EVEN: bool>(rows: [&[u8]; 3], pairs: &mut [[Rgbx; 2]]) {
     let [above, row, below] = rows.map(|row| &row[..2 * pairs.len() + 2]);
@@ -215,8 +215,8 @@ fn mosaic_pairs<const RED: bool, const EVEN: bool>(rows: [&[u8]; 3], pairs: &mut
     }
 }
 
-/// The pixel at `x` of the middle one of three rows, which holds `RED`, not blue, beside green; not green at `x`
-/// where `is_own`.
+/// The pixel at `x` of the middle one of three rows. `RED`: the row holds red and not blue beside green. `is_own`: the
+/// cell at `x` holds that colour and not green.
 #[inline(always)]
 fn demosaic<const RED: bool>([above, row, below]: [&[u8]; 3], x: usize, is_own: bool) -> Rgbx {
     let half = |a: u8, b: u8| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8;
@@ -231,7 +231,7 @@ fn demosaic<const RED: bool>([above, row, below]: [&[u8]; 3], x: usize, is_own: 
             quarter(above[left], above[right], below[left], below[right]),
         ]
     } else {
-        // The row's colour to both sides, the other one above and below.
+        // The row's colour is to the left and right, the other one above and below.
         [
             half(row[left], row[right]),
             row[x],

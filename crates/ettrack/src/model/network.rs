@@ -1,8 +1,7 @@
-//! Running a model's graphs: sessions, and tensors that live as long as they do.
+//! Running a model's graphs.
 //!
-//! Every buffer a frame needs is made when the model is opened, so a frame costs no heap allocation on this
-//! side of ONNX Runtime. Each search size has its own session with fixed dimensions, which lets ONNX Runtime
-//! plan its memory once.
+//! All buffers are allocated when the model is opened, so a frame allocates nothing on this side of ONNX Runtime. Each
+//! search size has its own session with fixed dimensions, so that ONNX Runtime plans its memory once.
 
 use std::path::PathBuf;
 
@@ -88,7 +87,7 @@ struct Stage {
     inputs: Vec<Source>,
     /// Holds the tensors that the graph writes to.
     options: RunOptions<HasSelectedOutputs>,
-    /// What the last run gave, by the order in which the outputs were asked for.
+    /// The outputs of the last run, in the order in which they were asked for.
     outputs: Vec<Vec<f32>>,
     shapes: Vec<Vec<i64>>,
 }
@@ -460,7 +459,7 @@ fn open_session(
         .map_err(|e| refused(&e))?
         .with_intra_threads(threads)
         .map_err(|e| refused(&e))?
-        // Idle threads sleep: a robot has other work for its processors between two frames.
+        // Idle threads sleep, because a robot uses its processors for other work between two frames.
         .with_intra_op_spinning(false)
         .map_err(|e| refused(&e))?
         // The arena of the process; see `Runtime::load`.
@@ -475,15 +474,15 @@ fn open_session(
     }
     builder.commit_from_memory(bytes).map_err(|error| {
         if has_external_data(bytes) {
-            refused(&"its weights lie in another file (external data), expected all in this one")
+            refused(&"its weights lie in another file (external data), expected all of them in this one")
         } else {
             refused(&error)
         }
     })
 }
 
-/// Whether a tensor of an ONNX file says that its numbers lie in another file: an entry whose key (field 1, length 8)
-/// is `location`.
+/// Whether a tensor of an ONNX file says that its values lie in another file: an entry whose key (field 1, length 8) is
+/// `location`.
 fn has_external_data(bytes: &[u8]) -> bool {
     const KEY: &[u8] = b"\x0a\x08location";
     bytes.windows(KEY.len()).any(|window| window == KEY)
@@ -571,7 +570,7 @@ fn check_image(outlet: &Outlet, size: usize, path: &std::path::Path) -> Result<(
     check_shape(outlet, &[1, 3, size as i64, size as i64], path)
 }
 
-/// An axis that the graph leaves open takes any size; a run shows whether it fits.
+/// Checks type and shape. An axis without a fixed size accepts any size here; the first run shows whether it fits.
 fn check_shape(
     outlet: &Outlet,
     expected: &[i64],

@@ -1,10 +1,10 @@
 //! Finding and loading ONNX Runtime.
 //!
-//! The library is loaded when the first model is opened. It is looked for in this order, and the first one
-//! that is there and works is taken:
+//! The library is loaded when the first model is opened. It is looked for in this order, and the first one that works is
+//! taken:
 //!
 //! 1. the file (or its folder) named by the caller's option, else by the environment variable
-//!    `ORT_DYLIB_PATH`: no other place is tried then;
+//!    `ORT_DYLIB_PATH`; no other place is tried in that case;
 //! 2. the executable's folder, and `onnxruntime`, `lib`, `../lib` and `../lib/ettrack` from there;
 //! 3. `.ettrack/onnxruntime` (which `make` fills) in the executable's folder, the working directory, or a
 //!    folder above either;
@@ -41,6 +41,7 @@ pub struct Runtime {
 
 /// Why there is no ONNX Runtime.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RuntimeError {
     /// The library that was asked for does not work.
     #[error("ONNX Runtime cannot be loaded from {path} (named by {by}): {reason}")]
@@ -61,7 +62,7 @@ pub enum RuntimeError {
         /// One line per library that is there but does not work, with the reason.
         unusable: String,
     },
-    /// The library was loaded but would not start.
+    /// The library was loaded but failed to start.
     #[error("ONNX Runtime {version} at {path} does not start: {reason}")]
     Start {
         /// The library.
@@ -83,7 +84,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`], which says what to do.
     pub fn load(named: Option<&Path>) -> Result<Self, RuntimeError> {
-        // A panic while loading leaves nothing half done, so a poisoned lock is as good as any.
+        // A panic while loading leaves no partial state, so a poisoned lock can be used.
         let mut loaded = LOADED
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -114,8 +115,8 @@ impl Runtime {
     }
 }
 
-/// Gives the process one arena for what sessions compute, instead of one to each session: two sizes of a network
-/// never run at once, and need not keep memory for both.
+/// Makes all sessions of the process share one arena of memory. Two sizes of a network never run at the same time, so they
+/// need not keep memory for both.
 #[allow(unsafe_code)]
 fn share_arena(environment: &Environment) -> ort::Result<()> {
     let memory = MemoryInfo::new(
@@ -158,7 +159,7 @@ fn find(named: Option<&Path>) -> Result<(PathBuf, String), RuntimeError> {
         } else {
             path
         };
-        // Relative paths are the caller's, not the executable's; a bare name that is no file is the linker's.
+        // Relative paths count from the working directory. A name that is no file is left to the dynamic linker.
         let file = if file.exists() {
             std::path::absolute(&file).unwrap_or(file)
         } else {
@@ -261,7 +262,7 @@ fn folders() -> Vec<PathBuf> {
         .into_iter()
         .map(|folder| folder.join("python3"))
         .find(|file| file.is_file());
-    // A link on PATH may lead to the interpreter of another prefix; both count.
+    // A link on PATH may point to the interpreter of another prefix. Both prefixes are tried.
     let resolved = interpreter
         .as_deref()
         .and_then(|file| file.canonicalize().ok());
@@ -312,7 +313,7 @@ fn python_packages(prefix: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// An error with what caused it: what the linker says of a library stands there alone.
+/// An error with its causes: only those contain the dynamic linker's message.
 fn with_causes(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
@@ -322,7 +323,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// The version of the library `file`, where it is an ONNX Runtime that is new enough.
 ///
-/// `ort` would load it all the same, but keeps the version to itself.
+/// `ort` would load the library without this, but does not give its version.
 #[allow(unsafe_code)]
 fn probe(file: &Path) -> Result<String, String> {
     // SAFETY: loading a library runs its initialisers; ONNX Runtime's have no preconditions. `OrtGetApiBase` has
@@ -341,7 +342,7 @@ fn probe(file: &Path) -> Result<String, String> {
         let version = CStr::from_ptr(((*base).GetVersionString)())
             .to_string_lossy()
             .into_owned();
-        // Unloading and loading again costs a second initialisation and gains nothing.
+        // The library stays loaded: to unload it would only cost a second initialisation.
         std::mem::forget(library);
         version
     };
@@ -369,14 +370,14 @@ mod tests {
         assert_eq!(libraries_in(folder.path()), std::slice::from_ref(&file));
         let reason = probe(&file).expect_err("no library");
         if cfg!(target_os = "linux") {
-            // The linker's own words, which docs/onnxruntime.md explains.
+            // The dynamic linker's message, which docs/onnxruntime.md explains.
             assert!(reason.contains("file too short"), "{reason}");
             let nowhere = folder.path().join("nowhere.so");
             let reason = probe(&nowhere).expect_err("no file");
             let words = "cannot open shared object file";
             assert!(reason.contains(words), "{reason}");
         }
-        // A library, but another one: the C library is in every process.
+        // A library that is not ONNX Runtime: the C library is in every process.
         if cfg!(target_os = "linux") {
             let reason = probe(std::path::Path::new("libc.so.6")).expect_err("another library");
             assert!(reason.contains("no ONNX Runtime"), "{reason}");

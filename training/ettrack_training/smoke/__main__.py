@@ -157,10 +157,12 @@ class Smoke:
         out, model = self.folder / "distilled-maps.pt", self.folder / "box-model"
         command = ["--teacher", *teachers, "--cache", self.cache, "--start", start, "--out", out, "--save-every", 2]
         sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8]
-        call(distil_maps, *command, *sizes, "--context", 0.75, "--steps", 2)
-        call(distil_maps, *command, *sizes, "--context", 0.75, "--steps", 4)
+        crossings = ["--crossings", 0.5, "--other-weight", 0.3, "--true-boxes"]
+        call(distil_maps, *command, *sizes, *crossings, "--context", 0.75, "--steps", 2)
+        call(distil_maps, *command, *sizes, *crossings, "--context", 0.75, "--steps", 4)
         rows = read_log(out.with_suffix(".csv"))
         expect([row["step"] for row in rows] == ["2", "4"], "the resumed run begins after the last step")
+        expect(float(rows[-1]["held_other"]) > 0, "some held-out pairs have look-alikes")
         before, after = backbone_state(start), backbone_state(out)
         moved = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
         expect(moved == {"1", "2", "3"}, f"stages 1 to 3 of the backbone learn, got {sorted(moved)}")

@@ -23,7 +23,10 @@ LICENCES = {
     "Unlicense", "Zlib", "LLVM-exception",
 }  # fmt: skip
 # Package: why two versions of it are there.
-SEVERAL_VERSIONS: dict[str, str] = {}
+SEVERAL_VERSIONS = {
+    "miniz_oxide": "png and flate2 use different versions",
+    "syn": "build time only: serde and thiserror are ahead of clap and others",
+}
 
 
 def cargo(*arguments):
@@ -32,14 +35,17 @@ def cargo(*arguments):
 
 def tree(package, *arguments):
     """Names and versions of what a build of `package` compiles, itself included."""
-    lines = cargo("tree", "--locked", "-p", package, "-e", "normal,build", "--prefix", "none", "--format", "{p}", *arguments)
+    lines = cargo(
+        "tree", "--locked", "-p", package, "-e", "normal,build", "--prefix", "none", "--format", "{p}", *arguments
+    )
     return {tuple(line.split()[:2]) for line in lines.splitlines() if line.strip()}
 
 
 def layers(members):
     """Workspace crates in groups: each depends on groups before it only. Raises ValueError for a circle."""
     left = {
-        name: {dependency["name"] for dependency in package["dependencies"] if dependency["kind"] is None} & set(members)
+        name: {dependency["name"] for dependency in package["dependencies"] if dependency["kind"] is None}
+        & set(members)
         for name, package in members.items()
     }
     found = []

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the links between the repository's Markdown files: each file exists, and so does each heading it names.
 
-Links to other hosts are not followed. With a folder as argument, the links between the HTML pages in it are checked too.
+Links to other hosts are not followed. With a folder as argument, the links between its HTML pages are checked too.
 Exit code 0 when all links lead somewhere, 1 otherwise.
 """
 

@@ -75,9 +75,7 @@ def test_the_target_stays_in_view_and_without_it_the_motion_ends(stack):
 
     bench.film_for(60.0, publish=one_more)
     turned = max(abs(scene.direction(index)) for index in range(bench.index)) * FOCAL
-    tell(
-        f"a minute of turns of {2 * turned:.0f} pixels: the target at most {max(beside):.0f} pixels beside the middle"
-    )
+    tell(f"a minute of turns of {2 * turned:.0f} pixels: the target at most {max(beside):.0f} pixels beside the middle")
     assert turned > WIDTH / 2, "without turning it would leave the image"
     assert max(beside) < WIDTH / 2 - SIDE / 2, "it never left the image"
     assert max(abs(command.twist.angular.z) for command in commands) > 0.2

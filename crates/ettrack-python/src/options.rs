@@ -15,10 +15,10 @@ use crate::errors;
 /// The keyword arguments of `Tracker`; what is not given is as [`TrackerOptions::default`] has it.
 #[derive(Debug)]
 pub struct Keywords<'py> {
-    pub threads: Option<usize>,
+    pub threads: Option<i64>,
     pub library: Option<PathBuf>,
     pub constants: Option<String>,
-    pub overrides: Option<BTreeMap<String, f64>>,
+    pub overrides: Option<Bound<'py, PyAny>>,
     pub search_scale: Option<f64>,
     pub lost: Option<Bound<'py, PyAny>>,
 }
@@ -36,12 +36,20 @@ impl Keywords<'_> {
         };
         let mut options = TrackerOptions::default().with_library(library);
         if let Some(threads) = self.threads {
+            let threads = usize::try_from(threads).map_err(|_| {
+                PyValueError::new_err(format!("threads is {threads}, expected 0 or more"))
+            })?;
             options = options.with_threads(threads);
         }
         if let Some(constants) = self.constants {
             options = options.with_constants(constants);
         }
         if let Some(overrides) = self.overrides {
+            let overrides: BTreeMap<String, f64> = overrides.extract().map_err(|_| {
+                PyTypeError::new_err(format!(
+                    "overrides is {overrides}, expected a dict of names and numbers"
+                ))
+            })?;
             options = options.with_overrides(Constants::from_iter(overrides));
         }
         if let Some(search_scale) = self.search_scale {

@@ -1,6 +1,5 @@
 //! The class `Tracker`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -123,10 +122,10 @@ impl Tracker {
         py: Python<'_>,
         model: Option<PathBuf>,
         encoding: &str,
-        threads: Option<usize>,
+        threads: Option<i64>,
         library: Option<PathBuf>,
         constants: Option<String>,
-        overrides: Option<BTreeMap<String, f64>>,
+        overrides: Option<Bound<'_, PyAny>>,
         search_scale: Option<f64>,
         lost: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {

@@ -158,7 +158,7 @@ def test_update_before_init_says_what_to_do(frames):
         ({"constants": "other"}, ValueError, ["constants: ", "is other, expected one of default"]),
         ({"overrides": {"speed": 1}}, ValueError, ["overrides: tracking.default.speed is 1", "window_influence"]),
         ({"overrides": {"learning_rate": 2}}, ValueError, ["learning_rate is 2, expected 0..=1"]),
-        ({"overrides": {"penalty_k": "much"}}, TypeError, ["overrides"]),
+        ({"overrides": {"penalty_k": "much"}}, TypeError, ["overrides is {'penalty_k': 'much'}, expected a dict"]),
         ({"search_scale": ettrack.SEARCH_SCALES[1] + 1}, ValueError, ["search_scale is 9, expected 1..=8"]),
         ({"search_scale": 0.9}, ValueError, ["search_scale is 0.9, expected 1..=8"]),
         ({"lost": "never"}, ValueError, ['lost is "never"', '"model", "off", "on" or a mapping']),
@@ -166,7 +166,7 @@ def test_update_before_init_says_what_to_do(frames):
         ({"lost": {"lost_belov": 0.1}}, ValueError, ["lost_belov", "lost_below"]),
         ({"lost": {"weights": {"colour": 0.1}}}, ValueError, ["colour", "appearance"]),
         ({"lost": {"smoothing": 3}}, ValueError, ["lost.smoothing is 3, expected 0..=1"]),
-        ({"threads": -1}, OverflowError, []),
+        ({"threads": -1}, ValueError, ["threads is -1, expected 0 or more"]),
         ({"wide": True}, TypeError, ["wide"]),
     ],
 )

@@ -37,7 +37,7 @@ class Tracker:
         threads: int | None = None,
         library: str | os.PathLike[str] | None = None,
         constants: str | None = None,
-        overrides: Mapping[str, float] | None = None,
+        overrides: dict[str, float] | None = None,
         search_scale: float | None = None,
         lost: Literal["model", "off", "on"] | Mapping[str, Any] | None = None,
     ) -> Self: ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 # A class and the numbers of its four sequences a line. The runtime has the same list, in
-# crates/ettrack-eval/src/dataset/lasot_test.txt; a test holds them equal. It is kept here again because the package must
-# not need files from outside it.
+# crates/ettrack-eval/src/dataset/lasot_test.txt; a test holds them equal. It is kept here again because the
+# package must not need files from outside it.
 TEST_SPLIT = """\
 airplane 1 9 13 15
 basketball 1 6 7 11

@@ -339,7 +339,8 @@ mod tests {
             let mut expected = ImageBuffer::empty();
             decode_into(&file, &mut expected).unwrap();
             let bare = without_huffman_tables(&file);
-            assert!(bare.len() + 400 < file.len());
+            // Grey pictures have two tables of about 100 bytes on average, colour pictures four.
+            assert!(bare.len() + 200 < file.len());
             // With the marker of Motion JPEG, as AVI files hold it, and without.
             let marked = [&bare[..2], &MOTION_JPEG, &bare[2..]].concat();
             for bare in [bare, marked] {

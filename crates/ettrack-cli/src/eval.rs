@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use ettrack::Tracker;
 use ettrack::error_chain;
+use ettrack::model::ModelFolder;
 use ettrack_eval::archive::write_archive;
 use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
@@ -188,15 +189,8 @@ impl EvalArgs {
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
-        let settings = serde_json::json!({
-            "model": model.manifest.name,
-            "model_yaml_sha256": model.checksum(),
-            "constants": self.tracker.constants,
-            "set": self.tracker.set,
-            "search_scale": self.tracker.search_scale,
-            "lost": format!("{:?}", self.lost).to_lowercase(),
-        });
-        let fingerprint = format!("{} {settings}", env!("CARGO_PKG_VERSION"));
+        let settings = settings(&model, &self.tracker, self.lost);
+        let fingerprint = fingerprint(&settings);
         let results = ResultFolder::new(&self.output, self.dataset.dataset);
         if self.fresh {
             entries
@@ -362,8 +356,29 @@ impl EvalArgs {
     }
 }
 
+/// What the boxes of a model depend on beside the frames.
+pub(crate) fn settings(
+    model: &ModelFolder,
+    tracker: &TrackerArgs,
+    lost: Lost,
+) -> serde_json::Value {
+    serde_json::json!({
+        "model": model.manifest.name,
+        "model_yaml_sha256": model.checksum(),
+        "constants": tracker.constants,
+        "set": tracker.set,
+        "search_scale": tracker.search_scale,
+        "lost": format!("{lost:?}").to_lowercase(),
+    })
+}
+
+/// What ties a finished sequence to this program and these settings.
+pub(crate) fn fingerprint(settings: &serde_json::Value) -> String {
+    format!("{} {settings}", env!("CARGO_PKG_VERSION"))
+}
+
 /// A folder's name, or that of the folder around `boxes`.
-fn label_of(folder: &Path) -> String {
+pub(crate) fn label_of(folder: &Path) -> String {
     let named = if folder.file_name().is_some_and(|name| name == "boxes") {
         folder.parent().unwrap_or(folder)
     } else {
@@ -376,7 +391,7 @@ fn label_of(folder: &Path) -> String {
 }
 
 /// Width and height of the first frame.
-fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
+pub(crate) fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
     let (width, height) = dataset::image_size(sequence.frames.first()?).ok()?;
     Some((f64::from(width), f64::from(height)))
 }
@@ -454,7 +469,7 @@ fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Res
 }
 
 /// One progress bar for the sequences, one for the frames of the running ones.
-struct Bars {
+pub(crate) struct Bars {
     all: MultiProgress,
     sequences: ProgressBar,
     frames: ProgressBar,
@@ -462,7 +477,7 @@ struct Bars {
 }
 
 impl Bars {
-    fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let style = |template: &str| {
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -483,7 +498,7 @@ impl Bars {
         }
     }
 
-    fn show(&self, progress: Progress<'_>) {
+    pub(crate) fn show(&self, progress: Progress<'_>) {
         match progress {
             Progress::Started { name, frames } => {
                 self.frames.inc_length(frames as u64);
@@ -506,7 +521,7 @@ impl Bars {
         self.sequences.set_message(running.join(", "));
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.sequences.finish_and_clear();
         self.frames.finish_and_clear();
         // The evaluation is good even where the terminal cannot be cleared.

@@ -13,6 +13,7 @@ mod roi;
 mod score;
 mod sequences;
 mod simulate;
+mod suite;
 mod track;
 mod tracker_args;
 
@@ -46,6 +47,7 @@ enum Command {
     Track(track::TrackArgs),
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
+    Suite(Box<suite::SuiteArgs>),
     Score(score::ScoreArgs),
     Sequences(sequences::SequencesArgs),
     Simulate(simulate::SimulateArgs),
@@ -60,6 +62,7 @@ impl Command {
             Self::Track(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Suite(args) => args.run(),
             Self::Score(args) => args.run(),
             Self::Sequences(args) => args.run(),
             Self::Simulate(args) => args.run(),

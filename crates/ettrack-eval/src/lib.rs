@@ -2,7 +2,7 @@
 //!
 //! [`dataset`] finds and reads sequences, [`runner`] runs a tracker over them and resumes interrupted runs, [`metrics`] and
 //! [`score`] compare boxes with the truth, [`results`] and [`archive`] write the files that other tools and benchmark
-//! servers read, [`report`] writes a page with plots. [`recording`] scores the answers in a bag, [`presence`] the state LOST.
+//! servers read, [`report`] writes a page with plots. [`suite`] judges several folders at once, [`interval`] says how sure a mean is. [`recording`] scores the answers in a bag, [`presence`] the state LOST.
 //!
 //! ```
 //! use ettrack::geometry::BoundingBox;
@@ -31,6 +31,7 @@
 
 pub mod archive;
 pub mod dataset;
+pub mod interval;
 pub mod metrics;
 pub mod presence;
 pub mod recording;
@@ -38,6 +39,7 @@ pub mod report;
 pub mod results;
 pub mod runner;
 pub mod score;
+pub mod suite;
 
 // The example of the page on data sets must compile and run.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A sequence in OTB's layout below `root` with the frames of `pictures`.
-fn sequence(root: &Path, name: &str, count: usize) {
+pub(super) fn sequence(root: &Path, name: &str, count: usize) {
     pictures(&root.join(name).join("img"), count);
     let truth: String = (0..count)
         .map(|k| format!("{},20,22,22\n", 20 + 2 * k))

@@ -5,6 +5,7 @@ mod errors;
 mod evaluation;
 mod replay;
 mod simulate;
+mod suite;
 mod track;
 
 use ettrack::geometry::BoundingBox;

@@ -4,6 +4,7 @@ mod bench;
 mod console;
 mod dataset_args;
 mod eval;
+mod failures;
 mod interrupt;
 mod models;
 mod presence;

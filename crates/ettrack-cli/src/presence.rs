@@ -1,19 +1,20 @@
 //! `ettrack presence`: how often the states LOST and TRACKING are right.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ettrack::error_chain;
 use ettrack::tracker::{Track, Tracker};
-use ettrack_eval::dataset::{self, Dataset, DatasetOptions};
+use ettrack_eval::dataset::{self, Dataset, DatasetOptions, Evaluation};
 use ettrack_eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
 use ettrack_files::PendingFile;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console::{BadInput, stdout};
 use crate::dataset_args::parse_dataset;
+use crate::failures;
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Measure how often the states LOST and TRACKING are right, on sequences whose target disappears.
@@ -21,17 +22,26 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 /// The disappearances are edited into real sequences, the same every time: frames of another place are put in,
 /// the target is painted over with the background beside it, or a board slides over it. With --edit none, sequences whose
 /// truth says that the target is out of sight (simulated ones, for example) are used as they are.
+///
+/// --failures judges the tracker's own failures instead, on the sequences of a suite as they are: frames whose box is off
+/// the target (overlap below 0.1) against frames whose box is on it (above 0.5).
 #[derive(Debug, Args)]
 pub struct PresenceArgs {
     /// The benchmark.
-    #[arg(long, value_name = "NAME", value_parser = parse_dataset())]
-    dataset: &'static Dataset,
+    #[arg(long, value_name = "NAME", value_parser = parse_dataset(), required_unless_present = "failures")]
+    dataset: Option<&'static Dataset>,
     /// The benchmark's folder.
-    #[arg(long, value_name = "DIR")]
-    root: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "failures")]
+    root: Option<PathBuf>,
+    /// Suite of benchmark folders (see suite) on which the tracker's own failures are judged.
+    #[arg(long, value_name = "SUITE", conflicts_with_all = ["dataset", "root", "sequence", "edit"])]
+    failures: Option<PathBuf>,
+    /// The starts of each target of --failures: ope, sre or tre (see eval).
+    #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass, requires = "failures")]
+    evaluation: Evaluation,
     /// Model folder.
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    pub(crate) model: PathBuf,
     /// Only this sequence. May be repeated.
     #[arg(long, value_name = "NAME")]
     sequence: Vec<String>,
@@ -41,15 +51,15 @@ pub struct PresenceArgs {
     /// Write the features that the confidence is computed from into this CSV file, one line per frame, so that its
     /// weights can be fitted (docs/lost.md).
     #[arg(long, value_name = "FILE")]
-    features: Option<PathBuf>,
+    pub(crate) features: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Whether the lost state acts. With off, only the confidence is measured.
     #[arg(long, value_enum, default_value_t = Lost::On)]
-    lost: Lost,
+    pub(crate) lost: Lost,
     #[command(flatten)]
-    tracker: TrackerArgs,
+    pub(crate) tracker: TrackerArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,13 +90,18 @@ struct Row {
 impl PresenceArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        let entries = dataset::list(
-            self.dataset,
-            &self.root,
-            DatasetOptions::default(),
-            &self.sequence,
-        )
-        .map_err(|error| BadInput::of(&error))?;
+        match (&self.failures, self.dataset, &self.root) {
+            (Some(suite), ..) => failures::run(&self, suite, self.evaluation),
+            (None, Some(dataset), Some(root)) => self.run_edited(dataset, root),
+            _ => bail!(BadInput(
+                "expected --dataset and --root, or --failures".to_owned()
+            )),
+        }
+    }
+
+    fn run_edited(&self, dataset: &'static Dataset, root: &Path) -> anyhow::Result<()> {
+        let entries = dataset::list(dataset, root, DatasetOptions::default(), &self.sequence)
+            .map_err(|error| BadInput::of(&error))?;
         // Checked before the work, not after it.
         let features_file = self
             .features
@@ -104,7 +119,7 @@ impl PresenceArgs {
                 }
             }
         }
-        let edits: Vec<Edit> = match (self.edit.is_empty(), self.dataset.has_disappearances) {
+        let edits: Vec<Edit> = match (self.edit.is_empty(), dataset.has_disappearances) {
             (true, true) => vec![Edit::None],
             (true, false) => vec![Edit::Cut, Edit::Paint, Edit::Board],
             (false, _) => self.edit.iter().map(|edit| (*edit).into()).collect(),
@@ -113,7 +128,7 @@ impl PresenceArgs {
         if made.is_empty() {
             bail!(BadInput(format!(
                 "{}: no sequence with truth and at least 40 frames (to be edited), or with a target that disappears (as it is)",
-                self.root.display()
+                root.display()
             )));
         }
         let model = ettrack_models::open(&self.model)
@@ -121,15 +136,7 @@ impl PresenceArgs {
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
         let mut tracker = Tracker::from_model(model.clone(), &options)?;
-        let bar = ProgressBar::new(made.iter().map(|one| one.len() as u64).sum());
-        let style = ProgressStyle::with_template(
-            "frames {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",
-        );
-        bar.set_style(
-            style
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─"),
-        );
+        let bar = frames_bar(made.iter().map(|one| one.len() as u64).sum());
         let mut rows = Vec::new();
         let mut features = FeatureTable::default();
         for sequence in &made {
@@ -159,7 +166,7 @@ impl PresenceArgs {
         }
         bar.finish_and_clear();
         // Where one of the two outputs fails, the other is still written.
-        let printed = self.print(&rows, &edits);
+        let printed = self.print(dataset, &rows, &edits);
         if let Some(file) = features_file {
             file.write(features.as_str())?;
         }
@@ -170,7 +177,7 @@ impl PresenceArgs {
         Ok(())
     }
 
-    fn print(&self, rows: &[Row], edits: &[Edit]) -> anyhow::Result<()> {
+    fn print(&self, dataset: &Dataset, rows: &[Row], edits: &[Edit]) -> anyhow::Result<()> {
         let totals: Vec<(&str, PresenceScore)> = edits
             .iter()
             .map(|edit| {
@@ -195,7 +202,7 @@ impl PresenceArgs {
                 .iter()
                 .map(|(name, score)| ((*name).to_owned(), numbers(score)))
                 .collect();
-            let all = serde_json::json!({"dataset": self.dataset.name, "total": totals, "sequences": sequences});
+            let all = serde_json::json!({"dataset": dataset.name, "total": totals, "sequences": sequences});
             writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         } else {
             let width = rows
@@ -219,6 +226,14 @@ impl PresenceArgs {
         out.flush()?;
         Ok(())
     }
+}
+
+/// A bar over frames.
+pub(crate) fn frames_bar(count: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("frames {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(count).with_style(style.progress_chars("━╸─"))
 }
 
 fn line(edit: &str, score: &PresenceScore) -> String {

@@ -1,4 +1,4 @@
-//! `ettrack suite`.
+//! `ettrack suite`, and `presence` on a suite.
 
 use super::evaluation::sequence;
 use super::*;
@@ -66,4 +66,46 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
 
     let (_, errors) = expect(&judge(&["--boxes", "nowhere"]), 2);
     assert!(errors.contains("expected a folder of results"), "{errors}");
+}
+
+#[test]
+fn presence_judges_the_trackers_own_failures_on_a_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let (suite, features) = (suite(folder.path(), 12), folder.path().join("features.csv"));
+    let model = model();
+    let output = ettrack(&[
+        "presence",
+        "--failures",
+        suite.to_str().unwrap(),
+        "--evaluation=sre",
+        "--json",
+        "--model",
+        &model,
+        "--features",
+        features.to_str().unwrap(),
+    ]);
+    let (text, _) = expect(&output, 0);
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let count = |of: &serde_json::Value, name: &str| of["counts"][name].as_u64().unwrap();
+    let (all, deer) = (&answer["total"], &answer["targets"]["Deer"]);
+    let frames = count(all, "on_frames") + count(all, "off_frames");
+    assert!(frames > 0 && frames <= 2 * 12 * 11, "{text}");
+    assert!(
+        count(deer, "on_frames") <= count(all, "on_frames"),
+        "{text}"
+    );
+    let table = fs::read_to_string(features).unwrap();
+    assert_eq!(table.lines().count(), 1 + 2 * 12 * 11);
+    assert!(table.contains("Deer,scale_8,11,"), "{table}");
+
+    let both = [
+        "presence",
+        "--failures",
+        "x",
+        "--dataset=otb100",
+        "--model",
+        &model,
+    ];
+    let (_, errors) = expect(&ettrack(&both), 2);
+    assert!(errors.contains("cannot be used with"), "{errors}");
 }

@@ -80,6 +80,27 @@ pub struct EditedSequence {
     spans: Vec<(usize, usize)>,
 }
 
+/// Whether each frame shows the target, as its benchmark says.
+fn sights(sequence: &Sequence, truth: &[Option<BoundingBox>]) -> Vec<Sight> {
+    let visible = |frame: usize| {
+        sequence
+            .visible
+            .as_ref()
+            .is_none_or(|visible| visible.get(frame).copied().unwrap_or(true))
+    };
+    truth
+        .iter()
+        .enumerate()
+        .map(|(frame, truth)| {
+            if truth.is_some() && visible(frame) {
+                Sight::Present
+            } else {
+                Sight::Absent
+            }
+        })
+        .collect()
+}
+
 impl EditedSequence {
     /// Plans the edit. `None` if the sequence is too short or has no truth, if its target never disappears (with
     /// [`Edit::None`]), or if there are no other frames to cut to (with [`Edit::Cut`]).
@@ -89,23 +110,7 @@ impl EditedSequence {
         if edit != Edit::None && length < SHORTEST || edit == Edit::Cut && elsewhere.is_empty() {
             return None;
         }
-        let visible = |frame: usize| {
-            sequence
-                .visible
-                .as_ref()
-                .is_none_or(|visible| visible.get(frame).copied().unwrap_or(true))
-        };
-        let mut sight: Vec<_> = truth
-            .iter()
-            .enumerate()
-            .map(|(frame, truth)| {
-                if truth.is_some() && visible(frame) {
-                    Sight::Present
-                } else {
-                    Sight::Absent
-                }
-            })
-            .collect();
+        let mut sight = sights(sequence, &truth);
         let mut spans = Vec::new();
         if edit != Edit::None {
             let span = ((length as f64 * SPAN) as usize).clamp(SPAN_LIMITS.0, SPAN_LIMITS.1);
@@ -128,6 +133,21 @@ impl EditedSequence {
             frames: sequence.frames.clone(),
             elsewhere: elsewhere.to_vec(),
             spans,
+        })
+    }
+
+    /// A sequence as it is, whether its target disappears or not; `None` without published truth.
+    pub fn unedited(sequence: &Sequence) -> Option<Self> {
+        let truth = sequence.truth.clone()?;
+        Some(Self {
+            name: sequence.name.clone(),
+            edit: Edit::None,
+            first_box: sequence.first_box,
+            sight: sights(sequence, &truth),
+            truth,
+            frames: sequence.frames.clone(),
+            elsewhere: Vec::new(),
+            spans: Vec::new(),
         })
     }
 

@@ -58,11 +58,11 @@ pub struct PresenceScore {
     pub confidence_absent: Vec<f64>,
 }
 
-fn ratio(part: usize, whole: usize) -> Option<f64> {
+pub(super) fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-fn median(values: &[usize]) -> Option<f64> {
+pub(super) fn median(values: &[usize]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let middle = sorted.len() / 2;

@@ -2,12 +2,14 @@
 //! are made in real sequences by replacing frames or covering the target.
 
 mod edit;
+mod failures;
 mod measure;
 mod record;
 
 use std::path::PathBuf;
 
 pub use edit::{Edit, EditedSequence, Sight};
+pub use failures::FailureScore;
 pub use measure::{Answers, PresenceScore, area_under_roc, judge, pool};
 pub use record::FeatureTable;
 

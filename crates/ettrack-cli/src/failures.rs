@@ -1,0 +1,161 @@
+//! `ettrack presence --failures`: how honest a tracker is about following something else.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::bail;
+use ettrack::error_chain;
+use ettrack::tracker::{Track, Tracker};
+use ettrack_eval::dataset::Evaluation;
+use ettrack_eval::presence::{EditedSequence, FailureScore, FeatureTable, answers};
+use ettrack_eval::suite;
+use ettrack_files::PendingFile;
+
+use crate::console::{BadInput, stdout};
+use crate::presence::{PresenceArgs, frames_bar};
+use crate::tracker_args::check_opens;
+
+/// False alarms that the confidence is judged at.
+const FALSE_ALARMS: [f64; 2] = [0.01, 0.03];
+
+/// A target, all its runs together.
+struct Row {
+    name: String,
+    score: FailureScore,
+}
+
+/// Runs the subcommand's mode.
+pub fn run(args: &PresenceArgs, suite: &Path, evaluation: Evaluation) -> anyhow::Result<()> {
+    let benchmarks = suite::read(suite).map_err(|error| BadInput::of(&error))?;
+    // Checked before the work, not after it.
+    let features_file = args
+        .features
+        .as_deref()
+        .map(PendingFile::create)
+        .transpose()?;
+    let model = ettrack_models::open(&args.model)
+        .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
+    let options = args.tracker.options(&model, args.lost)?;
+    check_opens(&model, &options)?;
+    let mut tracker = Tracker::from_model(model.clone(), &options)?;
+    let mut failed = 0;
+    let mut made = Vec::new();
+    for entry in benchmarks.iter().flat_map(|one| one.runs(evaluation)) {
+        match entry.load() {
+            Ok(sequence) => made.extend(EditedSequence::unedited(&sequence)),
+            Err(error) => {
+                eprintln!("error: {}: {}", entry.name, error_chain(&error));
+                failed += 1;
+            }
+        }
+    }
+    let bar = frames_bar(made.iter().map(|one| one.len() as u64).sum());
+    let mut features = FeatureTable::of_failures();
+    let mut rows: Vec<Row> = Vec::new();
+    for sequence in &made {
+        bar.set_message(sequence.name.clone());
+        let record = |frame: usize, tracker: &Tracker, track: &Track| {
+            features.push(sequence, frame, tracker, track);
+        };
+        match answers(&mut tracker, sequence, record) {
+            Ok(answers) => {
+                let score = FailureScore::of(&sequence.truth, &answers);
+                let name = evaluation.sequence_of(&sequence.name);
+                match rows.last_mut().filter(|row| row.name == name) {
+                    Some(row) => row.score = FailureScore::pooled([&row.score, &score]),
+                    None => rows.push(Row {
+                        name: name.to_owned(),
+                        score,
+                    }),
+                }
+            }
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {}: {}", sequence.name, error_chain(&error)));
+                failed += 1;
+            }
+        }
+        bar.inc(sequence.len() as u64);
+    }
+    bar.finish_and_clear();
+    // Where one of the two outputs fails, the other is still written.
+    let printed = print(args.json, evaluation, &rows);
+    if let Some(file) = features_file {
+        file.write(features.as_str())?;
+    }
+    printed?;
+    if failed > 0 {
+        bail!("{failed} runs have no result");
+    }
+    Ok(())
+}
+
+fn print(json: bool, evaluation: Evaluation, rows: &[Row]) -> anyhow::Result<()> {
+    let all = FailureScore::pooled(rows.iter().map(|row| &row.score));
+    let mut out = stdout();
+    if json {
+        let targets: serde_json::Map<_, _> = rows
+            .iter()
+            .map(|row| (row.name.clone(), numbers(&row.score)))
+            .collect();
+        let all = serde_json::json!({
+            "evaluation": evaluation.name(),
+            "total": numbers(&all),
+            "targets": targets,
+        });
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        out.flush()?;
+        return Ok(());
+    }
+    let width = rows
+        .iter()
+        .map(|row| row.name.chars().count())
+        .chain([8])
+        .max()
+        .unwrap_or(8);
+    writeln!(
+        out,
+        "{:width$}      on     off  roc_auc  called_at_1%  called_at_3%  lost_off  lost_on  loss_delay  noticed  \
+         recovery_delay  found",
+        "target"
+    )?;
+    for row in rows {
+        writeln!(out, "{:width$}  {}", row.name, line(&row.score))?;
+    }
+    writeln!(out, "{:width$}  {}", "total", line(&all))?;
+    out.flush()?;
+    Ok(())
+}
+
+fn line(score: &FailureScore) -> String {
+    let number = |value: Option<f64>, decimals: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+    };
+    let of_failures = |delays: &[usize]| format!("{}/{}", delays.len(), score.failures);
+    format!(
+        "{:>6}  {:>6}  {:>7}  {:>12}  {:>12}  {:>8}  {:>7}  {:>10}  {:>7}  {:>14}  {:>5}",
+        score.on_frames,
+        score.off_frames,
+        number(score.roc_auc(), 3),
+        number(score.called(FALSE_ALARMS[0]), 3),
+        number(score.called(FALSE_ALARMS[1]), 3),
+        number(score.recall(), 3),
+        number(score.false_alarms(), 3),
+        number(score.loss_delay(), 1),
+        of_failures(&score.loss_delays),
+        number(score.recovery_delay(), 1),
+        of_failures(&score.recovery_delays),
+    )
+}
+
+fn numbers(score: &FailureScore) -> serde_json::Value {
+    serde_json::json!({
+        "roc_auc": score.roc_auc(),
+        "called_at_0.01": score.called(FALSE_ALARMS[0]),
+        "called_at_0.03": score.called(FALSE_ALARMS[1]),
+        "lost_off": score.recall(),
+        "lost_on": score.false_alarms(),
+        "median_loss_delay": score.loss_delay(),
+        "median_recovery_delay": score.recovery_delay(),
+        "counts": score,
+    })
+}

@@ -77,6 +77,10 @@ pub struct LostSettings {
     pub weights: Weights,
     /// Share of a new frame in the confidence, above 0 to 1; the rest is the confidence before it.
     pub smoothing: f64,
+    /// Factor of `smoothing` for a frame that supports the target more than the confidence before it, above 0 to 1. With
+    /// less than 1 confidence is lost at once and comes back slowly: after a doubt the box may be on something that
+    /// resembles the target.
+    pub regain: f64,
     /// A frame whose evidence is below this counts as one without the target.
     pub lost_below: f64,
     /// The target is lost after this many frames in a row without it.
@@ -103,6 +107,7 @@ impl Default for LostSettings {
             enabled: true,
             weights: Weights::default(),
             smoothing: 0.6,
+            regain: 1.0,
             lost_below: 0.35,
             lost_after: 5,
             candidate_above: 0.04,
@@ -124,6 +129,7 @@ impl LostSettings {
     pub(crate) fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
         let shares = [
             ("lost.smoothing", self.smoothing),
+            ("lost.regain", self.regain),
             ("lost.lost_below", self.lost_below),
             ("lost.candidate_above", self.candidate_above),
             ("lost.found_above", self.found_above),
@@ -134,8 +140,10 @@ impl LostSettings {
                 return Err((key, value.to_string(), "0..=1"));
             }
         }
-        if self.smoothing == 0.0 {
-            return Err(("lost.smoothing", "0".to_owned(), "more than 0"));
+        for (key, share) in [shares[0], shares[1]] {
+            if share == 0.0 {
+                return Err((key, "0".to_owned(), "more than 0"));
+            }
         }
         let counts = [
             ("lost.lost_after", self.lost_after),
@@ -181,7 +189,7 @@ mod tests {
             .expect("a block of YAML");
         let documented: Documented = serde_yaml::from_str(block).expect("settings");
         assert_eq!(documented.lost, LostSettings::default());
-        assert_eq!(block.lines().count(), 1 + 12, "each setting is documented");
+        assert_eq!(block.lines().count(), 1 + 13, "each setting is documented");
         for name in Features::NAMES {
             assert!(text.contains(&format!("| `{name}` |")), "{name}");
         }

@@ -86,6 +86,7 @@ impl Confidence {
         candidate: Option<&Candidate>,
         weights: &Weights,
         smoothing: f64,
+        regain: f64,
         is_elsewhere: bool,
     ) -> (f64, f64) {
         self.features = candidate.map_or_else(Features::default, |candidate| {
@@ -98,7 +99,12 @@ impl Confidence {
             } else {
                 evidence
             };
-            smoothing * counted + (1.0 - smoothing) * before
+            let share = if counted > before {
+                smoothing * regain
+            } else {
+                smoothing
+            };
+            share * counted + (1.0 - share) * before
         });
         self.smoothed = Some(smoothed);
         (evidence, smoothed)

@@ -249,6 +249,7 @@ impl Recovery {
             candidate,
             &self.settings.weights,
             self.settings.smoothing,
+            self.settings.regain,
             self.looks_elsewhere(),
         );
         let was_tracking = self.is_tracking();
@@ -815,5 +816,24 @@ mod tests {
         assert!(confidence(0.9) > 0.8);
         let covered = [confidence(0.1), confidence(0.1), confidence(0.1)];
         assert!(covered[2] < 0.35, "{covered:?}");
+    }
+
+    #[test]
+    fn confidence_is_lost_at_once_and_comes_back_slowly() {
+        let mut logic = started(settings(|settings| settings.regain = 0.03));
+        let mut confidence = |is_there: bool, frames: usize| {
+            let mut last = 0.0;
+            for _ in 0..frames {
+                last = frame(&mut logic, is_there, HERE).confidence;
+            }
+            last
+        };
+        let before = confidence(true, 10);
+        let doubted = confidence(false, 3);
+        let soon = confidence(true, 10);
+        let late = confidence(true, 300);
+        assert!(before > 0.9 && doubted < 0.2, "{before} {doubted}");
+        assert!(soon > doubted && soon < 0.4, "{soon} after {doubted}");
+        assert!(late > 0.9, "{late}");
     }
 }

@@ -22,14 +22,17 @@ pub mod replay;
 #[cfg(feature = "ros")]
 pub mod ros;
 mod tracker;
+#[cfg(feature = "web")]
+pub mod web;
 pub mod worker;
 
-pub use self::core::{Clock, NodeCore, Output};
+pub use self::core::{Clock, Glance, NodeCore, Output, Place};
 pub use bearing::bearing;
 pub use history::Bounds;
 pub use log::Level;
 pub use tracker::open_tracker;
 
+use ettrack::follower::Inspection;
 use ettrack::tracker::{SingleObjectTracker, TrackError};
 
 /// What the node needs of a tracker beside tracking: settings that change while it runs.
@@ -39,6 +42,10 @@ pub trait NodeTracker: SingleObjectTracker {
     /// # Errors
     /// [`TrackError::Setting`] for a setting out of its range; then nothing has changed.
     fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError>;
+    /// What the last look at an image showed the network, where the tracker tells.
+    fn inspection(&self) -> Option<Inspection<'_>> {
+        None
+    }
 }
 
 /// The node's parameters that a tracker takes while it runs. `None`: as the model's folder says.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ettrack::follower::Inspection;
 use ettrack::{LostMode, LostSettings, TrackError, Tracker, TrackerOptions};
 
 use super::parameters::Parameters;
@@ -52,6 +53,10 @@ fn find_model(written: &str, prefixes: Option<OsString>) -> PathBuf {
 }
 
 impl NodeTracker for Tracker {
+    fn inspection(&self) -> Option<Inspection<'_>> {
+        Some(self.inspect())
+    }
+
     fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError> {
         let old = self.lost_settings().clone();
         let lost = settings.over(&self.manifest().lost);

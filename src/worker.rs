@@ -14,6 +14,8 @@ pub trait Sink {
     fn deliver(&mut self, output: Output);
     /// Whether somebody looks at the overlay.
     fn overlay_wanted(&self) -> bool;
+    /// Looks at the node after each round of work, for people who watch it; it must not wait.
+    fn look(&mut self, _core: &mut NodeCore) {}
 }
 
 /// A tracker that was opened, or why it was not.
@@ -73,6 +75,7 @@ pub fn work(
             core.draw_overlay(&mut out);
             out.drain(..).for_each(|output| sink.deliver(output));
         }
+        sink.look(&mut core);
     }
 }
 

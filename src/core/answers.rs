@@ -95,6 +95,7 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         self.overlay_due = true;
+        self.answers += 1;
         let header = header.clone();
         let center = self
             .target

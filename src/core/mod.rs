@@ -3,7 +3,10 @@
 mod answers;
 mod catching_up;
 mod settings;
+mod shown;
 mod targets;
+
+pub use shown::{Glance, Place};
 
 use std::time::Duration;
 
@@ -129,6 +132,14 @@ pub struct NodeCore {
     /// The id given last.
     last_id: String,
     enabled: bool,
+    /// Images answered so far; one that is answered again counts again.
+    answers: u64,
+    /// Targets taken so far.
+    choices: u64,
+    /// Image and box of the newest choice.
+    chosen: Option<(Stamp, BoundingBox)>,
+    /// Why the newest request was refused, for who waits for the answer.
+    refusal: Option<String>,
     /// Whether the newest image was answered and not drawn yet.
     overlay_due: bool,
     /// The newest image that was answered.
@@ -182,6 +193,10 @@ impl NodeCore {
             targets_so_far: 0,
             last_id: String::new(),
             enabled: true,
+            answers: 0,
+            choices: 0,
+            chosen: None,
+            refusal: None,
             overlay_due: false,
             newest: None,
             statistics,
@@ -477,6 +492,7 @@ impl NodeCore {
         if let Some(line) = self.refusal_log.pass(clock.steady(), || reason.clone()) {
             out.push(Output::Log(Level::Warn, line));
         }
+        self.refusal = Some(reason.clone());
         self.statistics.last_refused = Some(reason);
     }
 

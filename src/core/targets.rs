@@ -89,6 +89,8 @@ impl NodeCore {
             request.id
         };
         self.last_id.clone_from(&id);
+        self.choices += 1;
+        self.chosen = Some((stamp, request.bounding_box));
         let last = Track {
             bounding_box: request.bounding_box,
             confidence: 1.0,

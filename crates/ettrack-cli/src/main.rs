@@ -13,8 +13,10 @@ mod replay;
 mod roi;
 mod score;
 mod sequences;
+mod serve;
 mod simulate;
 mod suite;
+mod tap;
 mod track;
 mod tracker_args;
 
@@ -46,12 +48,14 @@ enum Command {
     Bench(bench::Bench),
     Models(models::Models),
     Track(track::TrackArgs),
+    Serve(Box<serve::ServeArgs>),
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
     Suite(Box<suite::SuiteArgs>),
     Score(score::ScoreArgs),
     Sequences(sequences::SequencesArgs),
     Simulate(simulate::SimulateArgs),
+    Tap(tap::TapArgs),
     Presence(Box<presence::PresenceArgs>),
 }
 
@@ -61,6 +65,8 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Models(command) => command.run(),
             Self::Track(args) => args.run(),
+            Self::Serve(args) => args.run(),
+            Self::Tap(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
             Self::Suite(args) => args.run(),

@@ -19,9 +19,11 @@
 //! ```
 
 mod draw;
+mod grow;
 mod picture;
 
 pub use draw::{
     Color, GRAY, GREEN, ORANGE, WHITE, draw_box, draw_label, draw_track, text_size, to_rgb_image,
 };
+pub use grow::grow_box;
 pub use picture::*;

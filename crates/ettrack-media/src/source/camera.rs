@@ -47,17 +47,38 @@ impl CameraSource {
             source,
         };
         std::fs::metadata(device).map_err(io)?;
-        let name = device.display().to_string();
         let input = ["-fflags", "nobuffer", "-f", "v4l2", "-i"].map(std::ffi::OsStr::new);
         let mut arguments = input.to_vec();
         arguments.push(device.as_os_str());
-        let (decoder, pictures) = Decoder::start(&name, &arguments)?;
+        Self::start(&device.display().to_string(), &arguments)
+    }
+
+    /// Starts reading a live stream from the network, such as `rtsp://10.0.0.7/live`.
+    ///
+    /// # Errors
+    /// [`SourceError::NoFfmpeg`]. If ffmpeg cannot read the stream, this shows with the first frame.
+    pub fn open_stream(address: &str) -> Result<Self, SourceError> {
+        let mut arguments = vec!["-fflags", "nobuffer", "-flags", "low_delay"];
+        if address.starts_with("rtsp") {
+            // Over UDP a lost packet is a broken picture.
+            arguments.extend(["-rtsp_transport", "tcp"]);
+        }
+        arguments.extend(["-i", address]);
+        let arguments: Vec<_> = arguments.into_iter().map(std::ffi::OsStr::new).collect();
+        Self::start(&super::stream::without_password(address), &arguments)
+    }
+
+    fn start(name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Self, SourceError> {
+        let (decoder, pictures) = Decoder::start(name, arguments)?;
         let newest = Arc::new(Newest::default());
         let filled = Arc::clone(&newest);
         std::thread::Builder::new()
             .name("camera".into())
             .spawn(move || filled.fill_from(pictures))
-            .map_err(io)?;
+            .map_err(|source| SourceError::Io {
+                path: name.into(),
+                source,
+            })?;
         Ok(Self { newest, decoder })
     }
 }
@@ -72,6 +93,10 @@ impl FrameSource for CameraSource {
 
     fn frame_count(&self) -> Option<u64> {
         None
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }
 

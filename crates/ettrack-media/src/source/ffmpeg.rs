@@ -74,7 +74,11 @@ impl Decoder {
             .args(["-map", "0:v:0", "-an", "-sn"])
             .args(every_frame(&version))
             .args(["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"])
-            .stdin(Stdio::null())
+            .stdin(if input.contains(&std::ffi::OsStr::new("pipe:0")) {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C must not reach ffmpeg: this process handles it and ends ffmpeg itself.
@@ -194,7 +198,8 @@ pub(super) fn read_ppm(input: &mut impl BufRead, image: &mut ImageBuffer) -> std
 
 /// The frames of a video file.
 pub struct VideoSource {
-    file: PathBuf,
+    /// `None` for a stream.
+    file: Option<PathBuf>,
     decoder: Decoder,
     pictures: Pictures,
     next: u64,
@@ -215,12 +220,31 @@ impl VideoSource {
         let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
         let (frames, rate) = probe(&url);
         Ok(Self {
-            file: path.to_owned(),
+            file: Some(path.to_owned()),
             decoder,
             pictures,
             next: 0,
             frames,
             rate,
+        })
+    }
+
+    /// Starts reading a recorded stream: `-` for standard input, a named pipe, or an address. Nothing of it is read twice, so
+    /// its rate and length stay unknown.
+    ///
+    /// # Errors
+    /// As [`VideoSource::open`].
+    pub fn open_stream(source: &str) -> Result<Self, SourceError> {
+        let url = std::ffi::OsString::from(super::stream::ffmpeg_name(source));
+        let name = super::stream::without_password(source);
+        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
+        Ok(Self {
+            file: None,
+            decoder,
+            pictures,
+            next: 0,
+            frames: None,
+            rate: None,
         })
     }
 
@@ -295,7 +319,7 @@ impl FrameSource for VideoSource {
     }
 
     fn files(&self) -> &[PathBuf] {
-        std::slice::from_ref(&self.file)
+        self.file.as_slice()
     }
 }
 

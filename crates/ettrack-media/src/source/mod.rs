@@ -4,6 +4,7 @@ mod bag;
 mod camera;
 mod ffmpeg;
 mod folder;
+mod stream;
 mod stderr;
 
 pub(crate) use stderr::StderrTail;
@@ -12,6 +13,8 @@ pub use bag::BagSource;
 pub use camera::CameraSource;
 pub use ffmpeg::{VideoSource, find_ffmpeg};
 pub use folder::FolderSource;
+use stream::Kind;
+pub use stream::without_password;
 
 use std::path::{Path, PathBuf};
 
@@ -125,6 +128,10 @@ pub trait FrameSource {
     fn frame_rate(&self) -> Option<f64> {
         None
     }
+    /// Whether frames come as they happen, and wait for nobody: the newest one is given.
+    fn is_live(&self) -> bool {
+        false
+    }
     /// The files that the source reads. They must not be overwritten meanwhile.
     fn files(&self) -> &[PathBuf] {
         &[]
@@ -135,12 +142,15 @@ pub trait FrameSource {
     }
 }
 
-/// Opens a camera (`/dev/video0`), a bag (folder or file), a folder of pictures, or a video. `image_topic` chooses one of
+/// Opens a camera (`/dev/video0`), an address that ffmpeg reads (`rtsp://…`), a pipe or `-`, a bag (folder or file), a folder of pictures, or a video. `image_topic` chooses one of
 /// several topics of images in a bag and is refused for other sources.
 ///
 /// # Errors
 /// [`SourceError`] if the source does not exist or has no frames that can be read.
-pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSource>, SourceError> {
+pub fn open(
+    source: &str,
+    image_topic: Option<&str>,
+) -> Result<Box<dyn FrameSource + Send>, SourceError> {
     let path = Path::new(source);
     let without_topics = || match image_topic {
         None => Ok(()),
@@ -152,6 +162,17 @@ pub fn open(source: &str, image_topic: Option<&str>) -> Result<Box<dyn FrameSour
     if camera::is_camera(path) {
         without_topics()?;
         return Ok(Box::new(CameraSource::open(path)?));
+    }
+    match stream::kind_of(source) {
+        Some(Kind::Live) => {
+            without_topics()?;
+            return Ok(Box::new(CameraSource::open_stream(source)?));
+        }
+        Some(Kind::Recorded) => {
+            without_topics()?;
+            return Ok(Box::new(VideoSource::open_stream(source)?));
+        }
+        None => {}
     }
     let metadata = std::fs::metadata(path).map_err(|error| SourceError::Io {
         path: path.to_owned(),

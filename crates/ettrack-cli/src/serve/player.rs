@@ -1,0 +1,240 @@
+//! Plays a source: holds it, steps it, begins it anew.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use ettrack_node::web::Player;
+use ettrack_web::{Command, Playback, Session};
+
+use crate::interrupt;
+
+/// Frames whose numbers are remembered.
+const REMEMBERED: usize = 2000;
+
+/// How late a signal is noticed by who waits here.
+const WATCH: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct State {
+    playback: Playback,
+    /// Frames to show though the source is held.
+    steps: u32,
+    /// Whether the source is to begin anew.
+    restart: bool,
+    /// Whether anybody has steered so far: until then the first choice of a target lets the source go.
+    steered: bool,
+    /// Stamps and positions of frames that were fed.
+    fed: VecDeque<(i64, u64)>,
+    fed_count: u64,
+    worked: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Feed a frame.
+    Frame,
+    /// Begin anew.
+    Restart,
+    /// Come to an end.
+    End,
+}
+
+/// Between viewers, the thread that reads the source and the one that tracks.
+pub struct SourcePlayer {
+    is_live: bool,
+    state: Mutex<State>,
+    changed: Condvar,
+    session: OnceLock<Arc<Session>>,
+}
+
+impl SourcePlayer {
+    /// A recorded source is held on its first frame, unless it `plays` at once.
+    pub fn new(is_live: bool, plays: bool) -> Self {
+        let playback = match (is_live, plays) {
+            (true, _) => Playback::Live,
+            (false, true) => Playback::Playing,
+            (false, false) => Playback::Paused,
+        };
+        Self {
+            is_live,
+            state: Mutex::new(State {
+                playback,
+                steps: 1,
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+            session: OnceLock::new(),
+        }
+    }
+
+    /// Tells this session how the source is played.
+    pub fn tell(&self, session: Arc<Session>) {
+        // Set once, when all is made.
+        let _ = self.session.set(session);
+    }
+
+    fn state_of(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the source is played.
+    pub fn state(&self) -> Playback {
+        self.state_of().playback
+    }
+
+    fn set(&self, state: &mut State, playback: Playback) {
+        state.playback = playback;
+        if let Some(session) = self.session.get() {
+            session.set_playback(playback);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until a frame is due at `due` and may be fed, or something else is to be done.
+    pub fn next(&self, due: Instant) -> Next {
+        let mut state = self.state_of();
+        loop {
+            if interrupt::came() {
+                return Next::End;
+            }
+            if std::mem::take(&mut state.restart) {
+                return Next::Restart;
+            }
+            // A recorded source loses no frame: the one before is worked on first.
+            let is_done = self.is_live || state.worked >= state.fed_count;
+            let now = Instant::now();
+            let wait = match state.playback {
+                Playback::Live => return Next::Frame,
+                Playback::Playing if is_done && due <= now => return Next::Frame,
+                Playback::Playing if is_done => due - now,
+                Playback::Paused if is_done && state.steps > 0 => {
+                    state.steps -= 1;
+                    return Next::Frame;
+                }
+                Playback::Playing | Playback::Paused | Playback::Ended => WATCH,
+            };
+            (state, _) = self
+                .changed
+                .wait_timeout(state, wait.min(WATCH))
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A frame is about to be fed.
+    pub fn feeds(&self, stamp: i64, frame: u64) {
+        let mut state = self.state_of();
+        if state.fed.len() == REMEMBERED {
+            state.fed.pop_front();
+        }
+        state.fed.push_back((stamp, frame));
+        state.fed_count += 1;
+    }
+
+    /// The source has ended.
+    pub fn ended(&self) {
+        let mut state = self.state_of();
+        self.set(&mut state, Playback::Ended);
+    }
+
+    /// The source has begun anew.
+    pub fn began(&self) {
+        let mut state = self.state_of();
+        state.fed.clear();
+        let playback = if self.is_live { Playback::Live } else { Playback::Paused };
+        state.steps = 1;
+        self.set(&mut state, playback);
+    }
+}
+
+impl Player for SourcePlayer {
+    fn command(&self, command: &Command) -> Result<String, String> {
+        if self.is_live {
+            return Err("a live source cannot be paused, stepped or restarted".into());
+        }
+        let mut state = self.state_of();
+        state.steered = true;
+        if state.playback == Playback::Ended && *command != Command::Restart {
+            return Err("the source is at its end; restart it".into());
+        }
+        match command {
+            Command::Pause => {
+                state.steps = 0;
+                self.set(&mut state, Playback::Paused);
+                Ok("paused".into())
+            }
+            Command::Resume => {
+                self.set(&mut state, Playback::Playing);
+                Ok("playing".into())
+            }
+            Command::Step => {
+                state.steps = if state.playback == Playback::Paused { state.steps.saturating_add(1) } else { 0 };
+                self.set(&mut state, Playback::Paused);
+                Ok("one frame further".into())
+            }
+            Command::Restart => {
+                state.restart = true;
+                self.changed.notify_all();
+                Ok("from the beginning".into())
+            }
+            Command::Choose { .. } | Command::Stop | Command::Undo | Command::Set(_) => {
+                Err("expected pause, resume, step or restart".into())
+            }
+        }
+    }
+
+    fn frame_of(&self, stamp: i64) -> Option<u64> {
+        let state = self.state_of();
+        let position = state.fed.binary_search_by_key(&stamp, |(stamp, _)| *stamp).ok()?;
+        state.fed.get(position).map(|(_, frame)| *frame)
+    }
+
+    fn worked(&self, received: u64) {
+        let mut state = self.state_of();
+        if state.worked != received {
+            state.worked = received;
+            self.changed.notify_all();
+        }
+    }
+
+    fn chosen(&self) {
+        let mut state = self.state_of();
+        if state.playback == Playback::Paused && !std::mem::replace(&mut state.steered, true) {
+            self.set(&mut state, Playback::Playing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_source_shows_its_first_frame_and_waits_for_a_target() {
+        let player = SourcePlayer::new(false, false);
+        assert_eq!(player.next(Instant::now()), Next::Frame);
+        player.feeds(10, 0);
+        assert_eq!(player.frame_of(10), Some(0));
+        player.worked(1);
+        player.chosen();
+        assert_eq!(player.state(), Playback::Playing);
+        assert_eq!(player.next(Instant::now()), Next::Frame);
+        player.command(&Command::Pause).unwrap();
+        player.chosen();
+        assert_eq!(player.state(), Playback::Paused, "who has steered goes on to steer");
+        player.command(&Command::Step).unwrap();
+        assert_eq!(player.next(Instant::now()), Next::Frame);
+        player.command(&Command::Restart).unwrap();
+        assert_eq!(player.next(Instant::now()), Next::Restart);
+        player.ended();
+        player.command(&Command::Resume).unwrap_err();
+    }
+
+    #[test]
+    fn a_live_source_cannot_be_held() {
+        let player = SourcePlayer::new(true, false);
+        player.command(&Command::Pause).unwrap_err();
+        assert_eq!(player.next(Instant::now()), Next::Frame);
+    }
+}

@@ -1,0 +1,64 @@
+//! The annotated video that viewers of the page record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ettrack::geometry::BoundingBox;
+use ettrack::tracker::{StageTimings, Track, TrackState};
+use ettrack_media::source::find_ffmpeg;
+use ettrack_media::video::VideoWriter;
+use ettrack_web::{Recorded, Recorder, Shown, StartRecorder, State};
+use image::RgbImage;
+use tempfile::TempDir;
+
+/// Writes into a temporary folder, which goes with the recording.
+struct Annotated {
+    folder: TempDir,
+    path: std::path::PathBuf,
+    writer: VideoWriter,
+}
+
+/// Starts recorders whose videos show `rate` pictures a second: .mp4 where ffmpeg is, else .gif.
+pub fn start(rate: f64) -> StartRecorder {
+    Arc::new(move |first: &Shown| {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let name = if find_ffmpeg().is_ok() { "tracked.mp4" } else { "tracked.gif" };
+        let path = folder.path().join(name);
+        let writer = VideoWriter::create(&path, first.picture.width, first.picture.height, rate)
+            .map_err(|error| error.to_string())?;
+        Ok(Box::new(Annotated { folder, path, writer }) as Box<dyn Recorder>)
+    })
+}
+
+impl Recorder for Annotated {
+    fn push(&mut self, shown: &Shown) -> Result<(), String> {
+        let rgb = &shown.picture;
+        let mut picture = RgbImage::from_raw(rgb.width, rgb.height, rgb.data.clone())
+            .ok_or("a picture has too few pixels")?;
+        if let Some([x, y, width, height]) = shown.update.bounding_box {
+            let track = Track {
+                bounding_box: BoundingBox::new(x, y, width, height),
+                confidence: shown.update.confidence,
+                state: match shown.update.state {
+                    State::Lost => TrackState::Lost,
+                    State::Idle | State::Tracking => TrackState::Tracking,
+                },
+                timings: StageTimings {
+                    crop: Duration::ZERO,
+                    network: Duration::ZERO,
+                    decode: Duration::ZERO,
+                },
+            };
+            ettrack_picture::draw_track(&mut picture, &track);
+        }
+        self.writer.push(&picture).map_err(|error| error.to_string())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Recorded, String> {
+        self.writer.finish().map_err(|error| error.to_string())?;
+        Ok(Recorded {
+            path: self.path,
+            keep: Box::new(self.folder),
+        })
+    }
+}

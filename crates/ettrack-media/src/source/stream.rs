@@ -1,0 +1,94 @@
+//! What comes from the network or through a pipe.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+/// Protocols of ffmpeg that carry pictures over a network.
+const NETWORK: [&str; 9] = [
+    "rtsp", "rtsps", "rtmp", "udp", "tcp", "srt", "rtp", "http", "https",
+];
+
+/// Names of files that are recorded, wherever they lie.
+const FILES: [&str; 8] = [".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg"];
+
+/// The name of standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// Whether frames come as they happen or wait to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The newest frame is given.
+    Live,
+    /// Every frame is given once.
+    Recorded,
+}
+
+/// What `source` is, if it is an address, `-` or a named pipe. A pipe is never looked into: what is read of it is gone.
+pub(super) fn kind_of(source: &str) -> Option<Kind> {
+    if source == STANDARD_INPUT {
+        return Some(Kind::Recorded);
+    }
+    if let Some((protocol, rest)) = source.split_once("://") {
+        let protocol = protocol.to_ascii_lowercase();
+        if NETWORK.contains(&protocol.as_str()) {
+            let path = rest.split(['?', '#']).next().unwrap_or_default();
+            let path = path.to_ascii_lowercase();
+            let is_file = protocol.starts_with("http") && FILES.iter().any(|end| path.ends_with(end));
+            return Some(if is_file { Kind::Recorded } else { Kind::Live });
+        }
+    }
+    let is_pipe = std::fs::metadata(Path::new(source)).is_ok_and(|data| data.file_type().is_fifo());
+    is_pipe.then_some(Kind::Recorded)
+}
+
+/// How ffmpeg is told of a recorded stream.
+pub(super) fn ffmpeg_name(source: &str) -> String {
+    if source == STANDARD_INPUT {
+        "pipe:0".into()
+    } else if source.contains("://") {
+        source.into()
+    } else {
+        format!("file:{source}")
+    }
+}
+
+/// An address without the user's name and password, for messages.
+pub fn without_password(source: &str) -> String {
+    let Some((protocol, rest)) = source.split_once("://") else {
+        return source.to_owned();
+    };
+    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    format!("{protocol}://{place}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_pipes_are_told_from_files() {
+        for (source, expected) in [
+            ("rtsp://10.0.0.7:554/live", Some(Kind::Live)),
+            ("HTTP://camera/video.mjpg", Some(Kind::Live)),
+            ("https://host/clip.MP4?x=1", Some(Kind::Recorded)),
+            ("udp://239.0.0.1:5000", Some(Kind::Live)),
+            ("-", Some(Kind::Recorded)),
+            ("clip.mp4", None),
+            ("file:///etc/passwd", None),
+            ("concat://a|b", None),
+            ("/dev/video0", None),
+        ] {
+            assert_eq!(kind_of(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_not_shown() {
+        assert_eq!(
+            without_password("rtsp://me:secret@10.0.0.7:554/a@b"),
+            "rtsp://10.0.0.7:554/a@b"
+        );
+        assert_eq!(without_password("clip@home.mp4"), "clip@home.mp4");
+    }
+}

@@ -1,0 +1,285 @@
+//! A first box around a point, for people who tap where others drag.
+//!
+//! A target differs from what surrounds it. So boxes of many sizes and shapes are laid around the point, and each is judged by
+//! how much its colours differ from those of the ring around it, a box of twice its area. The best ones move their edges as
+//! long as that makes the difference greater. Sizes that targets seldom have count less.
+
+use ettrack::frame::Frame;
+use ettrack::geometry::BoundingBox;
+
+/// Cells along a side of the grid that a size is judged on.
+const GRID: usize = 60;
+
+/// Cells along the side of a square box of the size in question.
+const UNIT: f64 = 20.0;
+
+/// Levels of each colour.
+const LEVELS: usize = 6;
+
+/// Bins of a histogram.
+const BINS: usize = LEVELS * LEVELS * LEVELS;
+
+/// The smallest mean side of a box, pixels.
+const SMALLEST: f64 = 12.0;
+
+/// Ratio between two sizes.
+const STEP: f64 = 1.25;
+
+/// Width over height of the boxes.
+const SHAPES: [f64; 7] = [0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8];
+
+/// The mean side that targets have most often, against the mean side of the image, and how far sizes spread around it, as a
+/// factor's logarithm.
+const USUAL: (f64, f64) = (0.14, 0.9);
+
+/// How much counts that the box is tall rather than wide, as a share for each factor of e: people and things on the ground.
+const TALL: f64 = 0.04;
+
+/// The most moves of an edge.
+const MOVES: usize = 40;
+
+/// A box of cells: left, upper, right, lower, the last two exclusive.
+type Cells = [usize; 4];
+
+/// Colours around the point, for one size.
+struct Grid {
+    /// Bin of each cell; `None` outside the image.
+    bins: Vec<Option<u16>>,
+    /// Side of a cell, pixels.
+    cell: f64,
+    /// Upper-left corner, pixels.
+    corner: (f64, f64),
+}
+
+/// The likeliest box of a target around `point`, pixels of `frame`; `None` for a point outside of it.
+///
+/// It lies inside the image and holds the point.
+pub fn grow_box(frame: &Frame<'_>, point: (f64, f64)) -> Option<BoundingBox> {
+    let (width, height) = (f64::from(frame.width()), f64::from(frame.height()));
+    if !((0.0..width).contains(&point.0) && (0.0..height).contains(&point.1)) {
+        return None;
+    }
+    let side = (width * height).sqrt();
+    let largest = 0.8 * width.min(height);
+    let mut best: Option<(f64, BoundingBox)> = None;
+    let mut size = SMALLEST.min(largest);
+    while size <= largest {
+        let grid = Grid::around(frame, point, size / UNIT);
+        let prior = prior(size / side);
+        for shape in SHAPES {
+            let weight = prior * (1.0 - TALL * f64::ln(shape));
+            let cells = start(shape);
+            let (contrast, cells) = grid.climb(cells);
+            let score = contrast * weight;
+            if best.is_none_or(|(before, _)| score > before) {
+                best = Some((score, grid.pixels(cells)));
+            }
+        }
+        size *= STEP;
+    }
+    let (_, grown) = best?;
+    grown.clamped(frame.width(), frame.height())
+}
+
+/// How usual a size is, against the image's.
+fn prior(share: f64) -> f64 {
+    let away = (share / USUAL.0).ln() / USUAL.1;
+    (-0.5 * away * away).exp()
+}
+
+/// A box of this shape in the middle of the grid.
+fn start(shape: f64) -> Cells {
+    let middle = GRID as f64 / 2.0;
+    let (half_width, half_height) = (UNIT * shape.sqrt() / 2.0, UNIT / shape.sqrt() / 2.0);
+    let cell = |at: f64| at.round().clamp(0.0, GRID as f64) as usize;
+    [
+        cell(middle - half_width),
+        cell(middle - half_height),
+        cell(middle + half_width),
+        cell(middle + half_height),
+    ]
+}
+
+impl Grid {
+    fn around(frame: &Frame<'_>, point: (f64, f64), cell: f64) -> Self {
+        let half = GRID as f64 * cell / 2.0;
+        let corner = (point.0 - half, point.1 - half);
+        let mut bins = Vec::with_capacity(GRID * GRID);
+        for row in 0..GRID {
+            for column in 0..GRID {
+                let at = |k: usize| corner.0 + (column as f64 + k as f64 / 2.0 + 0.25) * cell;
+                let down = |k: usize| corner.1 + (row as f64 + k as f64 / 2.0 + 0.25) * cell;
+                bins.push(mean_bin(frame, [(at(0), down(0)), (at(1), down(0)), (at(0), down(1)), (at(1), down(1))]));
+            }
+        }
+        Self { bins, cell, corner }
+    }
+
+    fn pixels(&self, [left, upper, right, lower]: Cells) -> BoundingBox {
+        BoundingBox::new(
+            self.corner.0 + left as f64 * self.cell,
+            self.corner.1 + upper as f64 * self.cell,
+            (right - left) as f64 * self.cell,
+            (lower - upper) as f64 * self.cell,
+        )
+    }
+
+    /// How much the colours of a box differ from those of the ring around it: 0 (alike) to 1.
+    fn contrast(&self, cells: Cells) -> f64 {
+        let [left, upper, right, lower] = cells;
+        // Sides longer by a factor of sqrt(2): twice the area.
+        let margin = |length: usize| ((length as f64 * 0.207).round() as usize).max(1);
+        let (across, down) = (margin(right - left), margin(lower - upper));
+        let (outer_left, outer_upper) = (left.saturating_sub(across), upper.saturating_sub(down));
+        let (outer_right, outer_lower) = ((right + across).min(GRID), (lower + down).min(GRID));
+        let mut inside = [0_u16; BINS];
+        let mut outside = [0_u16; BINS];
+        let (mut in_count, mut out_count) = (0_u32, 0_u32);
+        for row in outer_upper..outer_lower {
+            for column in outer_left..outer_right {
+                let Some(bin) = self.bins[row * GRID + column] else {
+                    continue;
+                };
+                if (left..right).contains(&column) && (upper..lower).contains(&row) {
+                    inside[usize::from(bin)] += 1;
+                    in_count += 1;
+                } else {
+                    outside[usize::from(bin)] += 1;
+                    out_count += 1;
+                }
+            }
+        }
+        if in_count == 0 || out_count == 0 {
+            return 0.0;
+        }
+        let alike: f64 = inside
+            .iter()
+            .zip(&outside)
+            .map(|(&a, &b)| (f64::from(a) * f64::from(b)).sqrt())
+            .sum();
+        1.0 - alike / (f64::from(in_count) * f64::from(out_count)).sqrt()
+    }
+
+    /// Moves edges by a cell or two as long as the contrast grows; the box keeps the point and a third to three times its size.
+    fn climb(&self, start: Cells) -> (f64, Cells) {
+        let middle = GRID / 2;
+        let mut best = (self.contrast(start), start);
+        for _ in 0..MOVES {
+            let mut next = best;
+            for edge in 0..4 {
+                for step in [-2_isize, -1, 1, 2] {
+                    let mut cells = best.1;
+                    let Some(moved) = cells[edge].checked_add_signed(step) else {
+                        continue;
+                    };
+                    cells[edge] = moved;
+                    let [left, upper, right, lower] = cells;
+                    let fits = left < middle && upper < middle && right > middle && lower > middle;
+                    if !fits || right > GRID || lower > GRID {
+                        continue;
+                    }
+                    let area = ((right - left) * (lower - upper)) as f64 / (UNIT * UNIT);
+                    if !(0.5..=2.0).contains(&area) {
+                        continue;
+                    }
+                    let contrast = self.contrast(cells);
+                    if contrast > next.0 + 1e-3 {
+                        next = (contrast, cells);
+                    }
+                }
+            }
+            if next.1 == best.1 {
+                break;
+            }
+            best = next;
+        }
+        best
+    }
+}
+
+/// Bin of the mean colour at some points.
+fn mean_bin(frame: &Frame<'_>, points: [(f64, f64); 4]) -> Option<u16> {
+    let mut sums = [0_u32; 3];
+    let mut count = 0;
+    for (x, y) in points {
+        if x < 0.0 || y < 0.0 {
+            continue;
+        }
+        if let Some(rgb) = frame.rgb(x as u32, y as u32) {
+            for (sum, channel) in sums.iter_mut().zip(rgb) {
+                *sum += u32::from(channel);
+            }
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let level = |sum: u32| (sum / count) as usize * LEVELS / 256;
+    let bin = (level(sums[0]) * LEVELS + level(sums[1])) * LEVELS + level(sums[2]);
+    u16::try_from(bin).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ettrack::frame::Encoding;
+    use proptest::prelude::*;
+
+    fn picture(width: u32, height: u32, target: &BoundingBox) -> Vec<u8> {
+        let mut data = Vec::new();
+        for y in 0..height {
+            for x in 0..width {
+                let inside = f64::from(x) >= target.x
+                    && f64::from(x) < target.right()
+                    && f64::from(y) >= target.y
+                    && f64::from(y) < target.bottom();
+                let grain = ((x * 7 + y * 13) % 11) as u8;
+                data.extend(if inside { [200 + grain, 60, 40] } else { [70, 110 + grain, 80] });
+            }
+        }
+        data
+    }
+
+    #[test]
+    fn a_box_of_its_own_colour_is_found_from_a_point_in_it() {
+        for target in [
+            BoundingBox::new(100.0, 80.0, 40.0, 90.0),
+            BoundingBox::new(200.0, 120.0, 24.0, 24.0),
+            BoundingBox::new(30.0, 100.0, 150.0, 80.0),
+        ] {
+            let data = picture(320, 240, &target);
+            let frame = Frame::new(&data, 320, 240, 960, Encoding::Rgb8).unwrap();
+            let (x, y) = target.center();
+            for point in [(x, y), (x + 0.15 * target.width, y - 0.1 * target.height)] {
+                let grown = grow_box(&frame, point).unwrap();
+                assert!(grown.iou(&target) > 0.7, "{target} from {point:?}: {grown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_point_outside_the_image_gives_no_box() {
+        let data = [0; 30 * 20 * 3];
+        let frame = Frame::new(&data, 30, 20, 90, Encoding::Rgb8).unwrap();
+        for point in [(-1.0, 5.0), (30.0, 5.0), (5.0, 20.0), (f64::NAN, 5.0), (f64::INFINITY, 5.0)] {
+            assert_eq!(grow_box(&frame, point), None, "{point:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_grown_box_holds_the_point_and_lies_in_the_image(
+            width in 1_u32..200, height in 1_u32..200, x in 0.0..1.0, y in 0.0..1.0, seed: u8,
+        ) {
+            let data: Vec<u8> = (0..width * height * 3).map(|k| (k as u8).wrapping_mul(seed)).collect();
+            let frame = Frame::new(&data, width, height, width as usize * 3, Encoding::Rgb8).unwrap();
+            let point = (x * f64::from(width), y * f64::from(height));
+            let grown = grow_box(&frame, point).unwrap();
+            prop_assert!(grown.is_valid() && grown.x >= 0.0 && grown.y >= 0.0);
+            prop_assert!(grown.right() <= f64::from(width) && grown.bottom() <= f64::from(height));
+            prop_assert!(grown.x <= point.0 && point.0 <= grown.right() && grown.y <= point.1 && point.1 <= grown.bottom());
+        }
+    }
+}

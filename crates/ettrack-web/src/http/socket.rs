@@ -1,0 +1,141 @@
+//! The WebSocket: results as text, pictures with their results as binary, each viewer at its own pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+
+use super::refusal;
+use crate::session::{Counted, Session};
+use crate::update::Update;
+
+/// The longest message of a viewer, bytes.
+const LONGEST: usize = 1024;
+
+/// How long a message may take to be sent; after that the viewer counts as gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two words to a viewer that hears nothing, so that both ends notice a broken line.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Silence after which a viewer counts as gone; it answers each beat.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What a viewer says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum Word {
+    /// The next picture is wanted; the last one is drawn.
+    Picture,
+    /// Whether what the tracker sees is wanted with the pictures.
+    Sight(bool),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Told<'a> {
+    /// An answered frame.
+    Update(&'a Update),
+    /// Something else has changed: `GET /state` and `GET /settings` tell what.
+    Changed,
+}
+
+pub(super) async fn results(
+    State(session): State<Arc<Session>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => upgrade
+            .max_message_size(LONGEST)
+            .max_frame_size(LONGEST)
+            .on_upgrade(async move |socket| {
+                // Who has gone needs no words.
+                let _ = serve(&session, socket).await;
+            }),
+        Err(rejection) => refusal(
+            StatusCode::UPGRADE_REQUIRED,
+            &format!("expected a WebSocket: {}", rejection.body_text()),
+        ),
+    }
+}
+
+/// Says that the viewer has gone.
+struct Gone;
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), Gone> {
+    match timeout(PATIENCE, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Gone),
+    }
+}
+
+async fn tell(socket: &mut WebSocket, told: &Told<'_>) -> Result<(), Gone> {
+    let text = serde_json::to_string(told).map_err(|_| Gone)?;
+    send(socket, Message::Text(text.into())).await
+}
+
+async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
+    let _viewer = session.viewer();
+    let mut updates = session.updates();
+    let mut notices = session.notices();
+    let mut pictures = session.pictures();
+    let mut hungry: Option<Counted<'_>> = None;
+    let mut curious: Option<Counted<'_>> = None;
+    // The newest of each is told at once.
+    pictures.mark_changed();
+    updates.mark_changed();
+    let mut last_word = Instant::now();
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        tokio::select! {
+            biased;
+            word = socket.recv() => {
+                let message = word.and_then(Result::ok).ok_or(Gone)?;
+                last_word = Instant::now();
+                match message {
+                    Message::Text(text) => match serde_json::from_str(&text) {
+                        Ok(Word::Picture) => hungry = Some(session.hungry()),
+                        Ok(Word::Sight(wanted)) => curious = wanted.then(|| session.curious()),
+                        Err(error) => {
+                            let reason = format!("expected \"picture\" or {{\"sight\": true}}: {error}");
+                            send(&mut socket, Message::Text(serde_json::json!({"error": reason}).to_string().into())).await?;
+                        }
+                    },
+                    Message::Close(_) => return Ok(()),
+                    Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
+                }
+            }
+            changed = pictures.changed(), if hungry.is_some() => {
+                changed.map_err(|_| Gone)?;
+                let picture = pictures.borrow_and_update().clone();
+                if let Some(picture) = picture {
+                    hungry = None;
+                    send(&mut socket, Message::Binary(picture.message.clone().into())).await?;
+                }
+            }
+            changed = updates.changed() => {
+                changed.map_err(|_| Gone)?;
+                let update = updates.borrow_and_update().clone();
+                tell(&mut socket, &Told::Update(&update)).await?;
+            }
+            changed = notices.changed() => {
+                changed.map_err(|_| Gone)?;
+                tell(&mut socket, &Told::Changed).await?;
+            }
+            _ = beat.tick() => {
+                if last_word.elapsed() > SILENCE {
+                    return Err(Gone);
+                }
+                send(&mut socket, Message::Ping(Default::default())).await?;
+            }
+        }
+        // Read by nobody, kept while it is wanted.
+        let _ = &curious;
+    }
+}

@@ -1,0 +1,260 @@
+//! The server: one thread, one socket, all viewers.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::http::guard::{Guard, Token};
+use crate::http::router;
+use crate::session::Session;
+
+/// Connections at once; more wait in the system's queue until one ends.
+const CONNECTIONS: usize = 128;
+
+/// How long a connection may take to say what it wants.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the page cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Not an address.
+    #[error("{got:?} is no address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090")]
+    Address {
+        /// What came.
+        got: String,
+    },
+    /// Another program listens there.
+    #[error("{address} is taken by another program; choose another port, or 0 for any free one")]
+    Busy {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// No address of this machine.
+    #[error("{address} is not an address of this machine; expected one of them, 127.0.0.1, or 0.0.0.0 for all")]
+    Foreign {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No thread, no runtime, or no randomness.
+    #[error("cannot start the server")]
+    Start(#[from] std::io::Error),
+}
+
+/// How the page is served.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The token; where there is none, one is made for any address but loopback's.
+    pub token: Option<Token>,
+}
+
+/// A running server. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    token: Option<Token>,
+    session: Arc<Session>,
+    stop: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Begins to serve `session`.
+    ///
+    /// # Errors
+    /// [`ServeError`] where the address cannot be listened on.
+    pub fn start(session: Arc<Session>, options: &ServerOptions) -> Result<Self, ServeError> {
+        let listener = listen(&options.address)?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let token = match &options.token {
+            Some(token) => Some(token.clone()),
+            None if address.ip().is_loopback() => None,
+            None => Some(Token::random()?),
+        };
+        let guard = Guard {
+            port: address.port(),
+            token: token.clone(),
+            names: own_names(),
+        };
+        let router = router(Arc::clone(&session), guard);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, router) => {}
+                    _ = stopped => {}
+                }
+            });
+            // Viewers that are still connected are cut off.
+            runtime.shutdown_background();
+        };
+        let encoder = Arc::clone(&session);
+        let threads = vec![
+            std::thread::Builder::new().name("page".into()).spawn(serving)?,
+            std::thread::Builder::new()
+                .name("pictures".into())
+                .spawn(move || encoder.encode())?,
+        ];
+        Ok(Self {
+            address,
+            token,
+            session,
+            stop: Some(stop),
+            threads,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of the page, with the token where it needs one.
+    pub fn url(&self) -> String {
+        let ip = match self.address.ip() {
+            ip if ip.is_unspecified() => outward_address(ip).unwrap_or(ip),
+            ip => ip,
+        };
+        let place = SocketAddr::new(ip, self.address.port());
+        match &self.token {
+            None => format!("http://{place}/"),
+            Some(token) => format!("http://{place}/?token={}", token.text()),
+        }
+    }
+
+    /// What to print when it has started: the address, and for one that a phone can reach, a code for its camera.
+    pub fn greeting(&self) -> String {
+        let url = self.url();
+        if self.address.ip().is_loopback() {
+            return format!("the page is at {url}");
+        }
+        let code = qrcode::QrCode::new(&url).map_or_else(
+            |_| String::new(),
+            |code| {
+                code.render::<qrcode::render::unicode::Dense1x2>()
+                    .quiet_zone(true)
+                    .build()
+            },
+        );
+        format!("the page is at {url}\nWhoever has this address can steer the tracker. For a phone's camera:\n{code}")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        self.session.close();
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(text: &str) -> Result<TcpListener, ServeError> {
+    let bad = || ServeError::Address { got: text.to_owned() };
+    let address = text.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)?;
+    TcpListener::bind(address).map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => ServeError::Busy { address },
+        ErrorKind::AddrNotAvailable => ServeError::Foreign { address },
+        _ => ServeError::Listen { address, source },
+    })
+}
+
+/// The machine's name, as others in its network write it.
+fn own_names() -> Vec<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        return Vec::new();
+    }
+    vec![name.to_owned(), format!("{name}.local")]
+}
+
+/// The address under which others reach this machine: the one that a packet to the outside would carry. None is sent.
+fn outward_address(unspecified: IpAddr) -> Option<IpAddr> {
+    let outside = match unspecified {
+        IpAddr::V4(_) => "192.0.2.1:9",
+        IpAddr::V6(_) => "[2001:db8::1]:9",
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(unspecified, 0)).ok()?;
+    socket.connect(outside).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    serve(stream, router).await;
+                    drop(place);
+                });
+            }
+            // Out of file handles, or a connection that went at once: the next one may do.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router) {
+    // Small messages at once.
+    let _ = stream.set_nodelay(true);
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades()
+        .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_cannot_be_listened_on_are_told_apart() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let busy = listen(&taken.local_addr().unwrap().to_string()).unwrap_err();
+        assert!(matches!(busy, ServeError::Busy { .. }), "{busy}");
+        let foreign = listen("192.0.2.1:0").unwrap_err();
+        assert!(matches!(foreign, ServeError::Foreign { .. }), "{foreign}");
+        for text in ["", "8090", "nowhere", "127.0.0.1:99999", "http://127.0.0.1:80"] {
+            let bad = listen(text).unwrap_err();
+            assert!(matches!(bad, ServeError::Address { .. }), "{text}: {bad}");
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! What viewers and the thread that tracks share.
+//!
+//! The thread that tracks is in charge: it publishes what it knows and asks whether anybody wants a picture, and it never
+//! waits. Viewers take the newest that is there. What viewers ask for travels to it as an [`Order`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::command::{Command, Order};
+use crate::picture::{self, Encoded, Rgb, Shown};
+use crate::recording::{Recording, RecordingError, StartRecorder};
+use crate::setting::Setting;
+use crate::update::{Sight, State, Update};
+
+/// Orders that may wait for the thread that tracks.
+const ORDERS: usize = 32;
+
+/// Rows that are kept for download; at 30 frames a second, two hours.
+const ROWS: usize = 216_000;
+
+/// Messages that are kept for the page.
+const MESSAGES: usize = 50;
+
+/// The longest message, bytes.
+const LONGEST_MESSAGE: usize = 2000;
+
+/// Why an order was not taken or not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// Too many wait.
+    #[error("{ORDERS} requests wait already; try again")]
+    Busy,
+    /// Whoever tracks has ended, or dropped the order.
+    #[error("the tracker has ended")]
+    Gone,
+    /// Refused, with the reason.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// How a source is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Playback {
+    /// Frames come as they happen; nobody can hold them.
+    #[default]
+    Live,
+    /// A recorded source runs.
+    Playing,
+    /// A recorded source is held.
+    Paused,
+    /// A source is at its end.
+    Ended,
+}
+
+/// What does not change while a session lasts.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct About {
+    /// What is tracked in: a file, a camera, a topic.
+    pub title: String,
+    /// The command that shows the same, to which `--set NAME=VALUE` is added for each changed setting; empty where it is not
+    /// the command line that runs.
+    pub command_line: String,
+    /// The node's name, under which parameters stand in a parameter file.
+    pub node: String,
+    /// Software and version.
+    pub software: String,
+}
+
+/// A line for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Grows by one with each.
+    pub number: u64,
+    /// `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// The words.
+    pub text: String,
+}
+
+/// One row of the boxes so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// Position in the source.
+    pub frame: u64,
+    /// Nanoseconds.
+    pub stamp: i64,
+    /// x, y, width, height, pixels.
+    pub bounding_box: Option<[f64; 4]>,
+    /// 0..=1.
+    pub confidence: f32,
+    /// State of the target.
+    pub state: State,
+    /// Milliseconds of all stages.
+    pub ms: f32,
+}
+
+/// What `GET /state` gives.
+#[derive(Debug, Clone, Serialize)]
+pub struct Snapshot {
+    /// What does not change.
+    #[serde(flatten)]
+    pub about: About,
+    /// How the source is played.
+    pub playback: Playback,
+    /// The model in use.
+    pub model: String,
+    /// Stamps of the oldest and newest frame in which a target can be chosen.
+    pub kept: Option<[String; 2]>,
+    /// The newest answer.
+    pub update: Update,
+    /// The newest messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Browsers and other viewers that are connected.
+    pub viewers: usize,
+    /// `off`, `on` or `ready`; `None` where nothing can be recorded.
+    pub recording: Option<&'static str>,
+    /// Rows that wait for download.
+    pub rows: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    playback: Playback,
+    model: String,
+    kept: Option<(i64, i64)>,
+    settings: Vec<Setting>,
+    messages: VecDeque<Message>,
+    said: u64,
+    rows: VecDeque<Row>,
+    template: Option<Arc<Rgb>>,
+    recording: Option<Recording>,
+}
+
+/// Where a picture waits to be encoded: one place, and the newest wins.
+#[derive(Default)]
+struct Desk {
+    waiting: Mutex<Option<Shown>>,
+    changed: Condvar,
+}
+
+/// Shared by the thread that tracks, the thread that encodes and all viewers.
+pub struct Session {
+    about: About,
+    deliver: Box<dyn Fn(Order) + Send + Sync>,
+    start_recorder: Option<StartRecorder>,
+    places: Arc<Semaphore>,
+    inner: Mutex<Inner>,
+    updates: watch::Sender<Arc<Update>>,
+    /// Changes with all that is in a snapshot and not in an update.
+    notices: watch::Sender<u64>,
+    pictures: watch::Sender<Option<Arc<Encoded>>>,
+    desk: Desk,
+    /// Viewers that wait for a picture.
+    hungry: AtomicUsize,
+    /// Viewers that want to see what the tracker sees.
+    curious: AtomicUsize,
+    viewers: AtomicUsize,
+    /// Number of the answer whose picture was handed over last, plus one.
+    shown: AtomicU64,
+    records: AtomicBool,
+    /// Pictures that the recorder was too slow for.
+    closed: AtomicBool,
+}
+
+/// Counts somebody as long as it lives.
+#[derive(Debug)]
+pub struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session. `deliver` takes orders to the thread that tracks; it must not wait.
+    pub fn new(about: About, deliver: impl Fn(Order) + Send + Sync + 'static) -> Self {
+        Self {
+            about,
+            deliver: Box::new(deliver),
+            start_recorder: None,
+            places: Arc::new(Semaphore::new(ORDERS)),
+            inner: Mutex::default(),
+            updates: watch::Sender::new(Arc::default()),
+            notices: watch::Sender::new(0),
+            pictures: watch::Sender::new(None),
+            desk: Desk::default(),
+            hungry: AtomicUsize::new(0),
+            curious: AtomicUsize::new(0),
+            viewers: AtomicUsize::new(0),
+            shown: AtomicU64::new(0),
+            records: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets viewers record the annotated video.
+    #[must_use]
+    pub fn with_recorder(mut self, start: StartRecorder) -> Self {
+        self.start_recorder = Some(start);
+        self
+    }
+
+    /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notice(&self) {
+        self.notices.send_modify(|number| *number += 1);
+    }
+
+    // What the thread that tracks says. None of it waits for anybody.
+
+    /// An answered frame. One with the stamp of the last one replaces its row.
+    pub fn publish(&self, update: Update, kept: Option<(i64, i64)>) {
+        let row = Row {
+            frame: update.frame,
+            stamp: update.stamp,
+            bounding_box: update.bounding_box,
+            confidence: update.confidence,
+            state: update.state,
+            ms: update.ms.iter().sum(),
+        };
+        let mut inner = self.inner();
+        inner.kept = kept;
+        // A source that began anew begins a new list.
+        if inner.rows.back().is_some_and(|last| last.stamp > row.stamp) {
+            inner.rows.clear();
+        }
+        if inner.rows.back().is_some_and(|last| last.stamp == row.stamp) {
+            inner.rows.pop_back();
+        }
+        if inner.rows.len() == ROWS {
+            inner.rows.pop_front();
+        }
+        inner.rows.push_back(row);
+        drop(inner);
+        self.updates.send_replace(Arc::new(update));
+    }
+
+    /// Whether the picture of answer `seq` is to be handed over by [`Session::show`].
+    pub fn wants_picture(&self, seq: u64) -> bool {
+        self.shown.load(Ordering::Acquire) != seq + 1
+            && (self.hungry.load(Ordering::Acquire) > 0 || self.records.load(Ordering::Acquire))
+    }
+
+    /// Whether anybody wants to see what the tracker sees.
+    pub fn wants_sight(&self) -> bool {
+        self.curious.load(Ordering::Acquire) > 0
+    }
+
+    /// The picture of an answered frame, for viewers and the recording. An older one that still waits is overtaken.
+    pub fn show(&self, picture: Rgb, update: Arc<Update>, sight: Option<Sight>) {
+        self.shown.store(update.seq + 1, Ordering::Release);
+        let shown = Shown {
+            picture: Arc::new(picture),
+            update,
+            sight,
+        };
+        if self.records.load(Ordering::Acquire)
+            && let Some(recording) = &mut self.inner().recording
+        {
+            recording.push(&shown);
+        }
+        if self.hungry.load(Ordering::Acquire) > 0 {
+            *self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+            self.desk.changed.notify_one();
+        }
+    }
+
+    /// The picture of the target as it was chosen.
+    pub fn set_template(&self, template: Option<Rgb>) {
+        self.inner().template = template.map(Arc::new);
+    }
+
+    /// A line for people.
+    pub fn say(&self, level: &'static str, text: &str) {
+        let mut end = text.len().min(LONGEST_MESSAGE);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut inner = self.inner();
+        inner.said += 1;
+        let number = inner.said;
+        if inner.messages.len() == MESSAGES {
+            inner.messages.pop_front();
+        }
+        inner.messages.push_back(Message {
+            number,
+            level,
+            text: text[..end].to_owned(),
+        });
+        drop(inner);
+        self.notice();
+    }
+
+    /// How the source is played.
+    pub fn set_playback(&self, playback: Playback) {
+        let before = std::mem::replace(&mut self.inner().playback, playback);
+        if before != playback {
+            self.notice();
+        }
+    }
+
+    /// The settings with the values in force.
+    pub fn set_settings(&self, settings: Vec<Setting>) {
+        self.inner().settings = settings;
+        self.notice();
+    }
+
+    /// The model in use.
+    pub fn set_model(&self, model: &str) {
+        model.clone_into(&mut self.inner().model);
+        self.notice();
+    }
+
+    // What viewers ask.
+
+    /// Has something done, and gives what was done.
+    ///
+    /// # Errors
+    /// [`OrderError`] where it was not.
+    pub async fn order(&self, command: Command) -> Result<String, OrderError> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| OrderError::Busy)?;
+        let (answer, answered) = oneshot::channel();
+        (self.deliver)(Order {
+            command,
+            answer,
+            _place: place,
+        });
+        match answered.await {
+            Ok(outcome) => outcome.map_err(OrderError::Refused),
+            Err(_) => Err(OrderError::Gone),
+        }
+    }
+
+    /// All that `GET /state` gives.
+    pub fn snapshot(&self) -> Snapshot {
+        let inner = self.inner();
+        Snapshot {
+            about: self.about.clone(),
+            playback: inner.playback,
+            model: inner.model.clone(),
+            kept: inner
+                .kept
+                .map(|(oldest, newest)| [oldest.to_string(), newest.to_string()]),
+            update: Update::clone(&self.updates.borrow()),
+            messages: inner.messages.iter().cloned().collect(),
+            viewers: self.viewers.load(Ordering::Relaxed),
+            recording: self
+                .start_recorder
+                .as_ref()
+                .map(|_| match &inner.recording {
+                    None => "off",
+                    Some(recording) if recording.is_running() => "on",
+                    Some(_) => "ready",
+                }),
+            rows: inner.rows.len(),
+        }
+    }
+
+    /// The settings with the values in force.
+    pub fn settings(&self) -> Vec<Setting> {
+        self.inner().settings.clone()
+    }
+
+    /// The boxes so far, oldest first.
+    pub fn rows(&self) -> Vec<Row> {
+        self.inner().rows.iter().copied().collect()
+    }
+
+    /// The target as it was chosen.
+    pub fn template(&self) -> Option<Arc<Rgb>> {
+        self.inner().template.clone()
+    }
+
+    /// What does not change.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The newest answer, and each that comes; who is slow gets the newest only.
+    pub fn updates(&self) -> watch::Receiver<Arc<Update>> {
+        self.updates.subscribe()
+    }
+
+    /// Changes when the snapshot does in more than its update.
+    pub fn notices(&self) -> watch::Receiver<u64> {
+        self.notices.subscribe()
+    }
+
+    /// The newest encoded picture. New ones come only while somebody is [`Session::hungry`].
+    pub fn pictures(&self) -> watch::Receiver<Option<Arc<Encoded>>> {
+        self.pictures.subscribe()
+    }
+
+    /// Counts a viewer that waits for a picture.
+    pub fn hungry(&self) -> Counted<'_> {
+        Counted::new(&self.hungry)
+    }
+
+    /// Counts a viewer that wants to see what the tracker sees.
+    pub fn curious(&self) -> Counted<'_> {
+        Counted::new(&self.curious)
+    }
+
+    /// Counts a viewer.
+    pub fn viewer(&self) -> Counted<'_> {
+        Counted::new(&self.viewers)
+    }
+
+    // The recording.
+
+    /// Begins to record the annotated video; a recording that was made before is dropped.
+    ///
+    /// # Errors
+    /// [`RecordingError`] where nothing can be recorded here.
+    pub fn start_recording(&self) -> Result<(), RecordingError> {
+        let start = self.start_recorder.clone().ok_or(RecordingError::None)?;
+        let recording = Recording::start(start)?;
+        let old = self.inner().recording.replace(recording);
+        // A recording that still runs is ended outside of the lock.
+        drop(old);
+        self.records.store(true, Ordering::Release);
+        self.notice();
+        Ok(())
+    }
+
+    /// Ends the recording. It takes as long as the encoder does; not for the thread that tracks.
+    ///
+    /// # Errors
+    /// [`RecordingError`] where none was made, or it failed.
+    pub fn stop_recording(&self) -> Result<(), RecordingError> {
+        self.records.store(false, Ordering::Release);
+        let Some(mut recording) = self.inner().recording.take() else {
+            return Err(RecordingError::Empty);
+        };
+        let outcome = recording.finish();
+        if outcome.is_ok() {
+            self.inner().recording = Some(recording);
+        }
+        self.notice();
+        outcome
+    }
+
+    /// The file of the recording that was ended, open, with its name's extension.
+    ///
+    /// # Errors
+    /// [`RecordingError`] where there is none.
+    pub fn recorded(&self) -> Result<(std::fs::File, String), RecordingError> {
+        match &self.inner().recording {
+            Some(recording) => recording.open(),
+            None => Err(RecordingError::Empty),
+        }
+    }
+
+    // The thread that encodes.
+
+    /// Encodes pictures until [`Session::close`]: the work of a thread of its own.
+    pub fn encode(&self) {
+        let mut scratch = picture::Scratch::default();
+        loop {
+            let mut waiting = self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let shown = loop {
+                if self.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                match waiting.take() {
+                    Some(shown) => break shown,
+                    None => {
+                        waiting = self
+                            .desk
+                            .changed
+                            .wait(waiting)
+                            .unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            };
+            drop(waiting);
+            match picture::encode(&shown, &mut scratch) {
+                Ok(encoded) => {
+                    self.pictures.send_replace(Some(Arc::new(encoded)));
+                }
+                Err(error) => self.say("error", &error.to_string()),
+            }
+        }
+    }
+
+    /// Ends [`Session::encode`].
+    pub fn close(&self) {
+        let _waiting = self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        self.desk.changed.notify_all();
+    }
+}

@@ -1,0 +1,161 @@
+//! What people see of the node, and targets that they choose in what they were shown.
+
+use super::{Clock, NodeCore, Output, Request};
+use crate::history::Found;
+use ettrack::frame::Frame;
+use ettrack::geometry::BoundingBox;
+use ettrack::follower::Inspection;
+use ettrack::tracker::Track;
+use ettrack_message::{Header, Stamp};
+
+/// Where a target is in a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// In this box, pixels.
+    Box(BoundingBox),
+    /// Around this point, pixels: a first box is grown around it.
+    Point(f64, f64),
+}
+
+/// What was answered last.
+#[derive(Debug, Clone, Copy)]
+pub struct Glance<'a> {
+    /// Grows by one with each answer.
+    pub number: u64,
+    /// The answered image's header.
+    pub header: &'a Header,
+    /// Its width and height, pixels.
+    pub size: (u32, u32),
+    /// Id and track of the target.
+    pub target: Option<(&'a str, &'a Track)>,
+    /// Grows by one with each target that is chosen.
+    pub choice: u64,
+    /// Images that came so far.
+    pub received: u64,
+    /// Images that were overtaken.
+    pub dropped: u64,
+    /// Stamps of the oldest and the newest image that are kept.
+    pub kept: Option<(Stamp, Stamp)>,
+}
+
+impl NodeCore {
+    /// What was answered last; `None` before the first image.
+    pub fn glance(&self) -> Option<Glance<'_>> {
+        let (header, size) = self.newest.as_ref()?;
+        Some(Glance {
+            number: self.answers,
+            header,
+            size: *size,
+            target: self
+                .target
+                .as_ref()
+                .map(|target| (target.id.as_str(), &target.last)),
+            choice: self.choices,
+            received: self.statistics.received,
+            dropped: self.statistics.dropped,
+            kept: self.history.span(),
+        })
+    }
+
+    /// Images that came so far.
+    pub fn received(&self) -> u64 {
+        self.statistics.received
+    }
+
+    /// The model in use.
+    pub fn model(&self) -> &crate::ModelInfo {
+        &self.model
+    }
+
+    /// What the last look at an image showed the network, while there is a target.
+    pub fn inspection(&self) -> Option<Inspection<'_>> {
+        self.target.as_ref()?;
+        self.tracker.inspection()
+    }
+
+    /// Does `work` on the pixels of the image that was answered last.
+    pub fn with_newest<R>(&mut self, work: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
+        let stamp = self.newest.as_ref()?.0.stamp;
+        let position = self.kept(stamp)?;
+        let done = self.with_kept(position, |_, _, frame| work(frame));
+        done.ok().map(|(done, _)| done)
+    }
+
+    /// Does `work` on the pixels of the image that the target was chosen in, and its box there, while that image is kept.
+    pub fn with_chosen<R>(
+        &mut self,
+        work: impl FnOnce(&Frame<'_>, BoundingBox) -> R,
+    ) -> Option<R> {
+        let (stamp, bounding_box) = self.chosen?;
+        let position = self.kept(stamp)?;
+        let done = self.with_kept(position, |_, _, frame| work(frame, bounding_box));
+        done.ok().map(|(done, _)| done)
+    }
+
+    /// Chooses a target in the image with a stamp that was shown to somebody, or in the newest one, from where it is
+    /// caught up with as for a stamped detection. An empty `id` is the next number.
+    ///
+    /// # Errors
+    /// Why it was refused, in words for who chose; the old target is followed on.
+    pub fn choose_shown(
+        &mut self,
+        place: Place,
+        stamp: Option<Stamp>,
+        id: &str,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) -> Result<BoundingBox, String> {
+        self.refusal = None;
+        let chosen = self.find_shown(place, stamp);
+        match chosen {
+            Ok((stamp, bounding_box)) => {
+                let request = Request {
+                    bounding_box,
+                    id: id.to_owned(),
+                    stamp: Some(stamp),
+                    or_later: false,
+                };
+                self.choose(request, clock, out);
+                self.refusal.take().map_or(Ok(bounding_box), Err)
+            }
+            Err(reason) => {
+                self.refuse(reason.clone(), clock, out);
+                Err(reason)
+            }
+        }
+    }
+
+    fn find_shown(
+        &mut self,
+        place: Place,
+        stamp: Option<Stamp>,
+    ) -> Result<(Stamp, BoundingBox), String> {
+        let newest = self.history.newest().ok_or("target refused: no image has come yet")?;
+        let position = match stamp.map(|stamp| (stamp, self.history.find(stamp))) {
+            None => newest,
+            Some((_, Found::At(position))) => position,
+            Some((stamp, Found::Ahead)) => {
+                return Err(format!(
+                    "target refused: no image with the stamp {} has come yet",
+                    stamp.as_nanoseconds()
+                ));
+            }
+            Some((stamp, Found::TooOld | Found::Missing)) => return Err(self.missing_frame(stamp)),
+        };
+        let stamp = self.history.stamp(position).unwrap_or_default();
+        let found = self.with_kept(position, |_, _, frame| match place {
+            Place::Box(bounding_box) => Ok(bounding_box),
+            Place::Point(x, y) => ettrack_picture::grow_box(frame, (x, y)).ok_or_else(|| {
+                format!(
+                    "target refused: the point {x}, {y} lies outside the image of {}x{} pixels",
+                    frame.width(),
+                    frame.height()
+                )
+            }),
+        });
+        match found {
+            Ok((bounding_box, _)) => Ok((stamp, bounding_box?)),
+            Err(reason) => Err(format!("target refused: its image: {reason}")),
+        }
+    }
+}

@@ -65,6 +65,17 @@ ARGUMENTS = [
         description="Whether Fast DDS is set up for raw images above some 300 KB; start the camera with it, too.",
     ),
     DeclareLaunchArgument(
+        "web",
+        default_value="false",
+        choices=["true", "false"],
+        description="Whether a page for the browser is served to the network; the log gives its address and token.",
+    ),
+    DeclareLaunchArgument(
+        "web_address",
+        default_value="0.0.0.0:8090",
+        description="With web:=true, where the page is served; 127.0.0.1:8090 is for this machine only.",
+    ),
+    DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
         choices=["", "true", "false"],
@@ -88,6 +99,11 @@ def start(context):
     parameters = {}
     if given("use_sim_time"):
         parameters["use_sim_time"] = given("use_sim_time") == "true"
+    if given("web") == "true":
+        parameters["web_address"] = given("web_address")
+        # A finger takes seconds: the frame that was shown must still be there.
+        parameters["history_frames"] = 150
+        parameters["history_megabytes"] = 512
     over_the_file = {"model_path": str, "search_scale": float, "image_transport": str, "image_queue_depth": int}
     for name, convert in over_the_file.items():
         if given(name):

@@ -362,6 +362,9 @@ parameters! {
     class_id: String = "target", Range::Any, Live;
     /// Whether the image with the box is published on ~/overlay; it is drawn only while someone subscribes.
     publish_overlay: bool = true, Range::Any, Live;
+    /// Where a page for the browser is served, HOST:PORT; empty: nowhere. 127.0.0.1:8090 is for this machine only, 0.0.0.0:8090 for
+    /// its network, with a token that the log gives.
+    web_address: String = "", Range::Any, Start;
     /// Seconds between diagnostics.
     diagnostics_period: f64 = 1.0, Range::Between(0.1, 60.0), Live;
 }

@@ -10,6 +10,8 @@
 mod follow;
 mod image;
 mod log;
+#[cfg_attr(not(feature = "web"), path = "no_page.rs")]
+mod page;
 mod parameters;
 mod process;
 mod profiles;
@@ -36,6 +38,7 @@ pub use self::follow::follow;
 pub use self::process::run_until_signal;
 
 use self::log::Log;
+use self::page::Page;
 use self::publishers::Publishers;
 use super::inbox::{Inbox, Request, Topic};
 use super::names::Remaps;
@@ -76,6 +79,9 @@ pub enum NodeError {
     /// A task was not taken.
     #[error("the executor is closed: {0}")]
     Executor(#[from] SpawnError),
+    /// The page cannot be served.
+    #[error("web_address: {0}")]
+    Page(String),
     /// The thread that tracks ended by itself, which is a bug.
     #[error("the tracking thread has ended unexpectedly")]
     WorkerEnded,
@@ -189,7 +195,8 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
         &format!("waiting for images on {} ({})", images.topic, images.wanted),
     );
 
-    let worker = start_worker(core, Arc::clone(&inbox), clock, publishers)?;
+    let page = Page::of(&parameters, &images.topic, &full_name, log)?;
+    let worker = start_worker(core, Arc::clone(&inbox), clock, publishers, page)?;
     while !stop.load(Ordering::Relaxed) && !worker.is_finished() {
         node.spin_once(SPIN);
         pool.run_until_stalled();
@@ -230,6 +237,7 @@ fn start_worker(
     inbox: Arc<Inbox>,
     clock: Arc<RosClock>,
     mut publishers: Publishers,
+    page: Option<Page>,
 ) -> Result<JoinHandle<()>, NodeError> {
     let loader: Loader = Arc::new(|parameters: &Parameters| {
         let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
@@ -237,7 +245,10 @@ fn start_worker(
     });
     std::thread::Builder::new()
         .name("tracking".into())
-        .spawn(move || work(core, &inbox, clock.as_ref(), &loader, &mut publishers))
+        .spawn(move || match page {
+            None => work(core, &inbox, clock.as_ref(), &loader, &mut publishers),
+            Some(page) => page.work(core, &inbox, clock.as_ref(), &loader, publishers),
+        })
         .map_err(NodeError::Thread)
 }
 

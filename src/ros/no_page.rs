@@ -1,0 +1,43 @@
+//! In place of the page in a build without the feature `web`.
+
+use std::sync::Arc;
+
+use super::log::Log;
+use super::publishers::Publishers;
+use super::{NodeError, RosClock};
+use crate::NodeCore;
+use crate::inbox::Inbox;
+use crate::parameters::Parameters;
+use crate::worker::Loader;
+
+/// There is none in this build.
+pub enum Page {}
+
+impl Page {
+    /// Refuses a page that is asked for.
+    pub fn of(
+        parameters: &Parameters,
+        _topic: &str,
+        _node: &str,
+        _log: &Arc<Log>,
+    ) -> Result<Option<Self>, NodeError> {
+        if parameters.web_address.is_empty() {
+            return Ok(None);
+        }
+        Err(NodeError::Page(
+            "this node was built without the page; build it with the feature `web`".into(),
+        ))
+    }
+
+    /// Never called.
+    pub fn work(
+        self,
+        _core: NodeCore,
+        _inbox: &Arc<Inbox>,
+        _clock: &RosClock,
+        _loader: &Loader,
+        _publishers: Publishers,
+    ) {
+        match self {}
+    }
+}

@@ -223,7 +223,7 @@ mod tests {
             (r#"{"point": [1,2], "stamp": "-5"}"#, "stamp is \"-5\""),
             (r#"{"point": [1,2], "stamp": 5}"#, "invalid type"),
             (r#"{"point": [1,2], "colour": 5}"#, "unknown field"),
-            ("[[[[", "EOF"),
+            ("[[[[", "expected"),
             ("", "EOF"),
         ] {
             let error = read_target(body.as_bytes()).unwrap_err().to_string();

@@ -129,7 +129,7 @@ fn halve(from: &Rgb, to: &mut Rgb) {
     to.data.reserve(to.width as usize * to.height as usize * 3);
     for y in 0..to.height as usize {
         let upper = &from.data[2 * y * row..][..row];
-        let lower = from.data.get((2 * y + 1) * row..).map_or(upper, |rest| &rest[..row]);
+        let lower = from.data.get((2 * y + 1) * row..(2 * y + 2) * row).unwrap_or(upper);
         for (a, b) in upper.chunks_exact(6).zip(lower.chunks_exact(6)) {
             for channel in 0..3 {
                 let sum = [a[channel], a[channel + 3], b[channel], b[channel + 3]]

@@ -93,8 +93,8 @@ impl Feed {
                     self.player.ended();
                 }
                 Err(error) if error.is_about_one_frame() => {
-                    tracing::warn!("{error}");
-                    self.session.say("warn", &error.to_string());
+                    tracing::warn!("{}", ettrack::error_chain(&error));
+                    self.session.say("warn", &ettrack::error_chain(&error));
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -110,8 +110,8 @@ impl Feed {
     }
 
     fn failed(&self, error: &SourceError) {
-        tracing::error!("{error}");
-        self.session.say("error", &error.to_string());
+        tracing::error!("{}", ettrack::error_chain(error));
+        self.session.say("error", &ettrack::error_chain(error));
     }
 
     fn put(&self, image: ImageBuffer, info: &FrameInfo, stamp: i64) {

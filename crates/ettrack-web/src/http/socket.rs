@@ -54,7 +54,7 @@ pub(super) async fn results(
         Ok(upgrade) => upgrade
             .max_message_size(LONGEST)
             .max_frame_size(LONGEST)
-            .on_upgrade(async move |socket| {
+            .on_upgrade(move |socket| async move {
                 // Who has gone needs no words.
                 let _ = serve(&session, socket).await;
             }),

@@ -47,7 +47,10 @@ pub struct LivePlayer;
 
 impl Player for LivePlayer {
     fn command(&self, _command: &Command) -> Result<String, String> {
-        Err("the images come from a topic: expected a recorded source to pause, step or restart".into())
+        Err(
+            "the images come from a topic: expected a recorded source to pause, step or restart"
+                .into(),
+        )
     }
 }
 
@@ -78,7 +81,11 @@ impl Past {
             }
             return;
         };
-        if self.current.as_ref().is_some_and(|current| current.id != id) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.id != id)
+        {
             self.before = self.current.take();
         }
         if track.state == TrackState::Tracking {
@@ -190,7 +197,9 @@ impl Orders {
                     None,
                     Box::new(move |core, clock, out| {
                         let outcome = perform(&order.command, core, clock, out, &past, &models);
-                        if outcome.is_ok() && matches!(order.command, Command::Choose { .. } | Command::Undo) {
+                        if outcome.is_ok()
+                            && matches!(order.command, Command::Choose { .. } | Command::Undo)
+                        {
                             player.chosen();
                         }
                         order.answer(outcome);
@@ -210,7 +219,12 @@ fn perform(
     models: &[String],
 ) -> Result<String, String> {
     let following = |bounding_box: BoundingBox| {
-        let BoundingBox { x, y, width, height } = bounding_box;
+        let BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        } = bounding_box;
         format!("following {x:.1}, {y:.1}, {width:.1}, {height:.1}")
     };
     match command {
@@ -220,7 +234,8 @@ fn perform(
                 ettrack_web::Place::Point(x, y) => Place::Point(x, y),
             };
             let stamp = stamp.map(Stamp::from_nanoseconds);
-            core.choose_shown(place, stamp, "", clock, out).map(following)
+            core.choose_shown(place, stamp, "", clock, out)
+                .map(following)
         }
         Command::Undo => {
             let back = past
@@ -253,17 +268,35 @@ fn set(
             ettrack_web::Value::Integer(value) => Value::Integer(*value),
             ettrack_web::Value::Float(value) => Value::Float(*value),
             ettrack_web::Value::Text(value) if value.len() > LONGEST_TEXT => {
-                return Err(format!("{name} has {} bytes, expected at most {LONGEST_TEXT}", value.len()));
+                return Err(format!(
+                    "{name} has {} bytes, expected at most {LONGEST_TEXT}",
+                    value.len()
+                ));
             }
             ettrack_web::Value::Text(value) => Value::Text(value.clone()),
         };
-        if name == "model_path" && !models.iter().any(|model| value == Value::Text(model.clone())) {
-            return Err(format!("model_path is {value}, expected one of {}", models.join(", ")));
+        if name == "model_path"
+            && !models
+                .iter()
+                .any(|model| value == Value::Text(model.clone()))
+        {
+            return Err(format!(
+                "model_path is {value}, expected one of {}",
+                models.join(", ")
+            ));
         }
         changes.push((name.as_str(), value));
     }
-    core.set_parameters(&changes, out).map_err(|error| error.to_string())?;
-    Ok(format!("set {}", settings.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")))
+    core.set_parameters(&changes, out)
+        .map_err(|error| error.to_string())?;
+    Ok(format!(
+        "set {}",
+        settings
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    ))
 }
 
 /// The parameters that can change while the node runs.
@@ -312,7 +345,8 @@ impl<S: Sink> Sink for Watched<S> {
             self.session.say(level, line);
         }
         if let Output::NoImages(seconds) = &output {
-            self.session.say("warn", &format!("no image for {seconds:.1} s"));
+            self.session
+                .say("warn", &format!("no image for {seconds:.1} s"));
         }
         self.sink.deliver(output);
     }
@@ -339,13 +373,15 @@ impl<S> Watched<S> {
     fn tell_settings(&mut self, core: &NodeCore) {
         let parameters = core.parameters();
         if self.parameters.as_ref() != Some(parameters) {
-            self.session.set_settings(settings(parameters, &self.models));
+            self.session
+                .set_settings(settings(parameters, &self.models));
             self.parameters = Some(parameters.clone());
         }
         let model = core.model();
         if self.model != model.name {
             self.model.clone_from(&model.name);
-            self.session.set_model(&format!("{}, ONNX Runtime {}", model.name, model.runtime));
+            self.session
+                .set_model(&format!("{}, ONNX Runtime {}", model.name, model.runtime));
         }
     }
 
@@ -359,7 +395,8 @@ impl<S> Watched<S> {
         }
         self.choice = choice;
         let cropper = &mut self.cropper;
-        let picture = core.with_chosen(|frame, bounding_box| template(cropper, frame, bounding_box));
+        let picture =
+            core.with_chosen(|frame, bounding_box| template(cropper, frame, bounding_box));
         if let Some(picture) = picture {
             self.template = choice;
             self.session.set_template(Some(picture));
@@ -374,11 +411,18 @@ impl<S> Watched<S> {
             return;
         }
         self.seen = Some(glance.number);
-        self.past.lock().unwrap_or_else(PoisonError::into_inner).note(&glance);
+        self.past
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(&glance);
         let stamp = glance.header.stamp.as_nanoseconds();
         let track = glance.target.map(|(_, track)| track);
         let milliseconds = |track: &Track| {
-            let times = [track.timings.crop, track.timings.network, track.timings.decode];
+            let times = [
+                track.timings.crop,
+                track.timings.network,
+                track.timings.decode,
+            ];
             times.map(|time| time.as_secs_f32() * 1e3)
         };
         let update = Update {
@@ -391,7 +435,9 @@ impl<S> Watched<S> {
                 Some(TrackState::Tracking) => State::Tracking,
                 Some(TrackState::Lost) => State::Lost,
             },
-            id: glance.target.map_or_else(String::new, |(id, _)| id.to_owned()),
+            id: glance
+                .target
+                .map_or_else(String::new, |(id, _)| id.to_owned()),
             bounding_box: track.map(|track| corners(track.bounding_box)),
             confidence: track.map_or(0.0, |track| track.confidence),
             ms: track.map_or([0.0; 3], milliseconds),
@@ -420,17 +466,36 @@ impl<S> Watched<S> {
         let Some(picture) = picture else {
             return;
         };
-        let inspection = if self.session.wants_sight() { core.inspection() } else { None };
+        let inspection = if self.session.wants_sight() {
+            core.inspection()
+        } else {
+            None
+        };
         let sight = inspection.map(|seen| {
-            let window = [seen.window.x as f64, seen.window.y as f64, f64::from(seen.window.side)];
-            Sight::new(window, seen.map_side, seen.scores, seen.best, corners(seen.candidate))
+            let window = [
+                seen.window.x as f64,
+                seen.window.y as f64,
+                f64::from(seen.window.side),
+            ];
+            Sight::new(
+                window,
+                seen.map_side,
+                seen.scores,
+                seen.best,
+                corners(seen.candidate),
+            )
         });
         self.session.show(picture, Arc::clone(&self.update), sight);
     }
 }
 
 fn corners(bounding_box: BoundingBox) -> [f64; 4] {
-    let BoundingBox { x, y, width, height } = bounding_box;
+    let BoundingBox {
+        x,
+        y,
+        width,
+        height,
+    } = bounding_box;
     [x, y, width, height]
 }
 
@@ -439,7 +504,13 @@ fn template(cropper: &mut Cropper, frame: &Frame<'_>, bounding_box: BoundingBox)
     let side = longer.round().clamp(8.0, 16384.0) as u32;
     let window = SearchWindow::centered(bounding_box.center(), side);
     let mut data = vec![0; 3 * TEMPLATE_SIDE * TEMPLATE_SIDE];
-    cropper.crop_rgb8(frame, &window, &Padding::new([128; 3]), TEMPLATE_SIDE, &mut data);
+    cropper.crop_rgb8(
+        frame,
+        &window,
+        &Padding::new([128; 3]),
+        TEMPLATE_SIDE,
+        &mut data,
+    );
     Rgb {
         width: TEMPLATE_SIDE as u32,
         height: TEMPLATE_SIDE as u32,

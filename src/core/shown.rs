@@ -2,9 +2,9 @@
 
 use super::{Clock, NodeCore, Output, Request};
 use crate::history::Found;
+use ettrack::follower::Inspection;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::follower::Inspection;
 use ettrack::tracker::Track;
 use ettrack_message::{Header, Stamp};
 
@@ -82,10 +82,7 @@ impl NodeCore {
     }
 
     /// Does `work` on the pixels of the image that the target was chosen in, and its box there, while that image is kept.
-    pub fn with_chosen<R>(
-        &mut self,
-        work: impl FnOnce(&Frame<'_>, BoundingBox) -> R,
-    ) -> Option<R> {
+    pub fn with_chosen<R>(&mut self, work: impl FnOnce(&Frame<'_>, BoundingBox) -> R) -> Option<R> {
         let (stamp, bounding_box) = self.chosen?;
         let position = self.kept(stamp)?;
         let done = self.with_kept(position, |_, _, frame| work(frame, bounding_box));
@@ -130,7 +127,10 @@ impl NodeCore {
         place: Place,
         stamp: Option<Stamp>,
     ) -> Result<(Stamp, BoundingBox), String> {
-        let newest = self.history.newest().ok_or("target refused: no image has come yet")?;
+        let newest = self
+            .history
+            .newest()
+            .ok_or("target refused: no image has come yet")?;
         let position = match stamp.map(|stamp| (stamp, self.history.find(stamp))) {
             None => newest,
             Some((_, Found::At(position))) => position,

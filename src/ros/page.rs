@@ -66,7 +66,8 @@ impl Page {
         loader: &Loader,
         publishers: Publishers,
     ) {
-        let (session, mut watched) = watch(self.host, Arc::clone(inbox), publishers, |session| session);
+        let (session, mut watched) =
+            watch(self.host, Arc::clone(inbox), publishers, |session| session);
         let server = Server::start(session, &self.options);
         match &server {
             Ok(server) => self.log.say(Level::Info, &server.greeting()),

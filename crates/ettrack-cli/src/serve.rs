@@ -121,11 +121,16 @@ impl ServeArgs {
         let parameters = self.parameters()?;
         let source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput::of(&error))?;
-        let (tracker, model) =
-            open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
+        let (tracker, model) = open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
         let clock = SystemClock(Instant::now());
-        let mut core = NodeCore::new("tracker", parameters.clone(), Box::new(tracker), model, &clock)
-            .map_err(|error| BadInput::of(&error))?;
+        let mut core = NodeCore::new(
+            "tracker",
+            parameters.clone(),
+            Box::new(tracker),
+            model,
+            &clock,
+        )
+        .map_err(|error| BadInput::of(&error))?;
         if let Some(roi) = self.roi {
             core.choose_target(roi, &clock, &mut Vec::new());
         }
@@ -198,9 +203,11 @@ impl ServeArgs {
             ..Parameters::default()
         };
         for pair in &self.set {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| BadInput(format!("--set {pair}: expected NAME=VALUE, such as search_scale=2")))?;
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                BadInput(format!(
+                    "--set {pair}: expected NAME=VALUE, such as search_scale=2"
+                ))
+            })?;
             parameters
                 .set(name, &read_value(value))
                 .map_err(|error| BadInput(format!("--set {pair}: {error}")))?;
@@ -226,7 +233,9 @@ impl ServeArgs {
 
     fn about(&self) -> About {
         let quoted = |text: &str| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,=@+".contains(&byte));
+            let is_plain = text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,=@+".contains(&byte));
             if is_plain && !text.is_empty() {
                 text.to_owned()
             } else {
@@ -263,7 +272,9 @@ fn models_beside(model: &str) -> Vec<String> {
         .map(|bundled| bundled.name.to_owned())
         .collect();
     models.push(model.to_owned());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let beside = folder.and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in beside.into_iter().flatten().flatten() {
         if entry.path().join("model.yaml").is_file() {

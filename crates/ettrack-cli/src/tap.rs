@@ -11,7 +11,13 @@ use crate::console::stdout;
 use crate::dataset_args::DatasetArgs;
 
 /// Points of a target, as shares of its width and height from its centre: where people tap.
-const POINTS: [(f64, f64); 5] = [(0.0, 0.0), (0.15, 0.0), (-0.15, 0.0), (0.0, 0.15), (0.0, -0.15)];
+const POINTS: [(f64, f64); 5] = [
+    (0.0, 0.0),
+    (0.15, 0.0),
+    (-0.15, 0.0),
+    (0.0, 0.15),
+    (0.0, -0.15),
+];
 
 /// Side of the square that the grown boxes are compared with, against the mean side of the image.
 const SQUARE: f64 = 0.14;
@@ -64,7 +70,9 @@ impl TapArgs {
                 let point = (x + right * truth.width, y + down * truth.height);
                 let found = ettrack_picture::grow_box(&frame, point);
                 grown.0.push(found.map_or(0.0, |found| found.iou(&truth)));
-                square.0.push(BoundingBox::from_center(point, side, side).iou(&truth));
+                square
+                    .0
+                    .push(BoundingBox::from_center(point, side, side).iou(&truth));
             }
             if self.each {
                 let own = Overlaps(grown.0[before..].to_vec());

@@ -109,7 +109,15 @@ impl Grid {
             for column in 0..GRID {
                 let at = |k: usize| corner.0 + (column as f64 + k as f64 / 2.0 + 0.25) * cell;
                 let down = |k: usize| corner.1 + (row as f64 + k as f64 / 2.0 + 0.25) * cell;
-                bins.push(mean_bin(frame, [(at(0), down(0)), (at(1), down(0)), (at(0), down(1)), (at(1), down(1))]));
+                bins.push(mean_bin(
+                    frame,
+                    [
+                        (at(0), down(0)),
+                        (at(1), down(0)),
+                        (at(0), down(1)),
+                        (at(1), down(1)),
+                    ],
+                ));
             }
         }
         Self { bins, cell, corner }
@@ -235,7 +243,11 @@ mod tests {
                     && f64::from(y) >= target.y
                     && f64::from(y) < target.bottom();
                 let grain = ((x * 7 + y * 13) % 11) as u8;
-                data.extend(if inside { [200 + grain, 60, 40] } else { [70, 110 + grain, 80] });
+                data.extend(if inside {
+                    [200 + grain, 60, 40]
+                } else {
+                    [70, 110 + grain, 80]
+                });
             }
         }
         data
@@ -262,7 +274,13 @@ mod tests {
     fn a_point_outside_the_image_gives_no_box() {
         let data = [0; 30 * 20 * 3];
         let frame = Frame::new(&data, 30, 20, 90, Encoding::Rgb8).unwrap();
-        for point in [(-1.0, 5.0), (30.0, 5.0), (5.0, 20.0), (f64::NAN, 5.0), (f64::INFINITY, 5.0)] {
+        for point in [
+            (-1.0, 5.0),
+            (30.0, 5.0),
+            (5.0, 20.0),
+            (f64::NAN, 5.0),
+            (f64::INFINITY, 5.0),
+        ] {
             assert_eq!(grow_box(&frame, point), None, "{point:?}");
         }
     }

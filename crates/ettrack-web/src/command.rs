@@ -91,7 +91,9 @@ pub enum RequestError {
         expected: &'static str,
     },
     /// A stamp that is none.
-    #[error("stamp is {got:?}, expected the nanoseconds of a frame's \"stamp\" as text, such as \"1764412345000000000\"")]
+    #[error(
+        "stamp is {got:?}, expected the nanoseconds of a frame's \"stamp\" as text, such as \"1764412345000000000\""
+    )]
     Stamp {
         /// What came, cut.
         got: String,
@@ -219,7 +221,10 @@ mod tests {
             (r#"{"box": [1,2,3]}"#, "invalid length 3"),
             (r#"{"box": [NaN,2,3,4]}"#, "expected value"),
             (r#"{"box": [null,2,3,4]}"#, "invalid type: null"),
-            (r#"{"point": [1,2], "stamp": "yesterday"}"#, "stamp is \"yesterday\""),
+            (
+                r#"{"point": [1,2], "stamp": "yesterday"}"#,
+                "stamp is \"yesterday\"",
+            ),
             (r#"{"point": [1,2], "stamp": "-5"}"#, "stamp is \"-5\""),
             (r#"{"point": [1,2], "stamp": 5}"#, "invalid type"),
             (r#"{"point": [1,2], "colour": 5}"#, "unknown field"),
@@ -242,7 +247,13 @@ mod tests {
                 ("t".into(), Value::Text("x".into())),
             ]))
         );
-        for body in ["{}", "[]", r#"{"a": null}"#, r#"{"a": [1]}"#, r#"{"a": 1e999}"#] {
+        for body in [
+            "{}",
+            "[]",
+            r#"{"a": null}"#,
+            r#"{"a": [1]}"#,
+            r#"{"a": 1e999}"#,
+        ] {
             read_settings(body.as_bytes()).unwrap_err();
         }
     }

@@ -50,7 +50,9 @@ pub struct Encoded {
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// A size that JPEG cannot hold.
-    #[error("a picture of {width}x{height} pixels cannot be sent as JPEG, expected sides of 1 to 65535")]
+    #[error(
+        "a picture of {width}x{height} pixels cannot be sent as JPEG, expected sides of 1 to 65535"
+    )]
     Size {
         /// Pixels per row.
         width: u32,
@@ -129,7 +131,10 @@ fn halve(from: &Rgb, to: &mut Rgb) {
     to.data.reserve(to.width as usize * to.height as usize * 3);
     for y in 0..to.height as usize {
         let upper = &from.data[2 * y * row..][..row];
-        let lower = from.data.get((2 * y + 1) * row..(2 * y + 2) * row).unwrap_or(upper);
+        let lower = from
+            .data
+            .get((2 * y + 1) * row..(2 * y + 2) * row)
+            .unwrap_or(upper);
         for (a, b) in upper.chunks_exact(6).zip(lower.chunks_exact(6)) {
             for channel in 0..3 {
                 let sum = [a[channel], a[channel + 3], b[channel], b[channel + 3]]
@@ -164,16 +169,24 @@ mod tests {
         };
         let encoded = encode(&shown, &mut Scratch::default()).unwrap();
         let length = u32::from_le_bytes(encoded.message[..4].try_into().unwrap()) as usize;
-        let head: serde_json::Value = serde_json::from_slice(&encoded.message[4..4 + length]).unwrap();
+        let head: serde_json::Value =
+            serde_json::from_slice(&encoded.message[4..4 + length]).unwrap();
         assert_eq!(head["size"][0], 4000);
         assert_eq!(&encoded.message[4 + length..], encoded.jpeg);
         // Start of frame: 8 bits, height, width.
-        let frame = encoded.jpeg.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+        let frame = encoded
+            .jpeg
+            .windows(2)
+            .position(|two| two == [0xff, 0xc0])
+            .unwrap();
         assert_eq!(encoded.jpeg[frame + 5..frame + 9], [0, 1, 3, 232], "1000x1");
     }
 
     #[test]
     fn a_picture_without_a_side_is_refused() {
-        assert!(matches!(jpeg(&Rgb::default(), 80), Err(PictureError::Size { .. })));
+        assert!(matches!(
+            jpeg(&Rgb::default(), 80),
+            Err(PictureError::Size { .. })
+        ));
     }
 }

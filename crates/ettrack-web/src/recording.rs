@@ -43,7 +43,9 @@ pub type StartRecorder = Arc<dyn Fn(&Shown) -> Result<Box<dyn Recorder>, String>
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordingError {
     /// The host gives no recorder.
-    #[error("nothing can be recorded here; `ettrack serve` can, and `ros2 bag record` does for the node")]
+    #[error(
+        "nothing can be recorded here; `ettrack serve` can, and `ros2 bag record` does for the node"
+    )]
     None,
     /// Nothing was recorded.
     #[error("nothing was recorded: begin a recording and end it first")]
@@ -130,7 +132,8 @@ impl Recording {
     pub fn open(&self) -> Result<(File, String), RecordingError> {
         let made = self.made.as_ref().ok_or(RecordingError::Empty)?;
         let made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = File::open(&made.path).map_err(|error| RecordingError::Failed(error.to_string()))?;
+        let file =
+            File::open(&made.path).map_err(|error| RecordingError::Failed(error.to_string()))?;
         let extension = made.path.extension().unwrap_or_default();
         Ok((file, extension.to_string_lossy().into_owned()))
     }

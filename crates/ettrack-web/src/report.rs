@@ -33,7 +33,10 @@ pub(crate) fn csv(rows: &[Row]) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// The value below which a share of the sorted numbers lies.
@@ -79,14 +82,23 @@ fn plot(title: &str, unit: &str, values: &[f32], lost: &[bool], top: f32) -> Str
 /// What was tracked, in one file that opens without a network.
 pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> String {
     let with_target: Vec<&Row> = rows.iter().filter(|row| row.state != State::Idle).collect();
-    let lost: Vec<bool> = with_target.iter().map(|row| row.state == State::Lost).collect();
+    let lost: Vec<bool> = with_target
+        .iter()
+        .map(|row| row.state == State::Lost)
+        .collect();
     let confidences: Vec<f32> = with_target.iter().map(|row| row.confidence).collect();
     let times: Vec<f32> = with_target.iter().map(|row| row.ms).collect();
     let mut sorted: Vec<f32> = times.iter().copied().filter(|ms| *ms > 0.0).collect();
     sorted.sort_by(f32::total_cmp);
     let count = with_target.len();
     let lost_count = lost.iter().filter(|lost| **lost).count();
-    let share = |part: usize| if count == 0 { 0.0 } else { 100.0 * part as f64 / count as f64 };
+    let share = |part: usize| {
+        if count == 0 {
+            0.0
+        } else {
+            100.0 * part as f64 / count as f64
+        }
+    };
     let median_side = {
         let mut sides: Vec<f32> = with_target
             .iter()
@@ -106,13 +118,29 @@ pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> S
         frames = rows.len(),
     );
     for (name, value) in [
-        ("tracking", format!("{} frames, {:.1} %", count - lost_count, share(count - lost_count))),
-        ("lost", format!("{lost_count} frames, {:.1} %", share(lost_count))),
+        (
+            "tracking",
+            format!(
+                "{} frames, {:.1} %",
+                count - lost_count,
+                share(count - lost_count)
+            ),
+        ),
+        (
+            "lost",
+            format!("{lost_count} frames, {:.1} %", share(lost_count)),
+        ),
         (
             "mean confidence",
-            format!("{:.3}", confidences.iter().map(|c| f64::from(*c)).sum::<f64>() / count.max(1) as f64),
+            format!(
+                "{:.3}",
+                confidences.iter().map(|c| f64::from(*c)).sum::<f64>() / count.max(1) as f64
+            ),
         ),
-        ("median side of the target", format!("{median_side:.1} pixels")),
+        (
+            "median side of the target",
+            format!("{median_side:.1} pixels"),
+        ),
         (
             "time per frame",
             format!(
@@ -124,7 +152,10 @@ pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> S
         ),
         (
             "frames",
-            format!("{} received, {} overtaken by newer ones", snapshot.update.received, snapshot.update.dropped),
+            format!(
+                "{} received, {} overtaken by newer ones",
+                snapshot.update.received, snapshot.update.dropped
+            ),
         ),
     ] {
         let _ = write!(page, "<tr><th>{name}<td>{value}");
@@ -144,8 +175,17 @@ pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> S
             Value::Float(value) => value.to_string(),
             Value::Text(value) => value.clone(),
         };
-        let changed = if setting.value == setting.default { "" } else { " (changed)" };
-        let _ = write!(page, "<tr><th>{}<td>{}{changed}", escape(&setting.name), escape(&value));
+        let changed = if setting.value == setting.default {
+            ""
+        } else {
+            " (changed)"
+        };
+        let _ = write!(
+            page,
+            "<tr><th>{}<td>{}{changed}",
+            escape(&setting.name),
+            escape(&value)
+        );
     }
     page.push_str("</table></html>\n");
     page
@@ -176,7 +216,11 @@ mod tests {
 
     #[test]
     fn rows_without_a_target_are_left_out() {
-        let text = csv(&[row(3, State::Idle), row(4, State::Tracking), row(5, State::Lost)]);
+        let text = csv(&[
+            row(3, State::Idle),
+            row(4, State::Tracking),
+            row(5, State::Lost),
+        ]);
         assert_eq!(
             text,
             "frame,x,y,w,h,confidence,state,stamp_ns\n\
@@ -193,7 +237,16 @@ mod tests {
         };
         let session = Session::new(about, |_| {});
         let rows: Vec<_> = (0..2000)
-            .map(|frame| row(frame, if frame < 500 { State::Lost } else { State::Tracking }))
+            .map(|frame| {
+                row(
+                    frame,
+                    if frame < 500 {
+                        State::Lost
+                    } else {
+                        State::Tracking
+                    },
+                )
+            })
             .collect();
         let page = html(&session.snapshot(), &rows, &[]);
         assert!(page.contains("1500 frames, 75.0 %") && page.contains("500 frames, 25.0 %"));

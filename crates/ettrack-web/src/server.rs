@@ -27,7 +27,9 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Not an address.
-    #[error("{got:?} is no address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090")]
+    #[error(
+        "{got:?} is no address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090"
+    )]
     Address {
         /// What came.
         got: String,
@@ -39,7 +41,9 @@ pub enum ServeError {
         address: SocketAddr,
     },
     /// No address of this machine.
-    #[error("{address} is not an address of this machine; expected one of them, 127.0.0.1, or 0.0.0.0 for all")]
+    #[error(
+        "{address} is not an address of this machine; expected one of them, 127.0.0.1, or 0.0.0.0 for all"
+    )]
     Foreign {
         /// The address.
         address: SocketAddr,
@@ -113,7 +117,9 @@ impl Server {
         };
         let encoder = Arc::clone(&session);
         let threads = vec![
-            std::thread::Builder::new().name("page".into()).spawn(serving)?,
+            std::thread::Builder::new()
+                .name("page".into())
+                .spawn(serving)?,
             std::thread::Builder::new()
                 .name("pictures".into())
                 .spawn(move || encoder.encode())?,
@@ -159,7 +165,9 @@ impl Server {
                     .build()
             },
         );
-        format!("the page is at {url}\nWhoever has this address can steer the tracker. For a phone's camera:\n{code}")
+        format!(
+            "the page is at {url}\nWhoever has this address can steer the tracker. For a phone's camera:\n{code}"
+        )
     }
 }
 
@@ -177,8 +185,14 @@ impl Drop for Server {
 }
 
 fn listen(text: &str) -> Result<TcpListener, ServeError> {
-    let bad = || ServeError::Address { got: text.to_owned() };
-    let address = text.to_socket_addrs().map_err(|_| bad())?.next().ok_or_else(bad)?;
+    let bad = || ServeError::Address {
+        got: text.to_owned(),
+    };
+    let address = text
+        .to_socket_addrs()
+        .map_err(|_| bad())?
+        .next()
+        .ok_or_else(bad)?;
     TcpListener::bind(address).map_err(|source| match source.kind() {
         ErrorKind::AddrInUse => ServeError::Busy { address },
         ErrorKind::AddrNotAvailable => ServeError::Foreign { address },
@@ -252,7 +266,13 @@ mod tests {
         assert!(matches!(busy, ServeError::Busy { .. }), "{busy}");
         let foreign = listen("192.0.2.1:0").unwrap_err();
         assert!(matches!(foreign, ServeError::Foreign { .. }), "{foreign}");
-        for text in ["", "8090", "nowhere", "127.0.0.1:99999", "http://127.0.0.1:80"] {
+        for text in [
+            "",
+            "8090",
+            "nowhere",
+            "127.0.0.1:99999",
+            "http://127.0.0.1:80",
+        ] {
             let bad = listen(text).unwrap_err();
             assert!(matches!(bad, ServeError::Address { .. }), "{text}: {bad}");
         }

@@ -249,7 +249,11 @@ impl Session {
         if inner.rows.back().is_some_and(|last| last.stamp > row.stamp) {
             inner.rows.clear();
         }
-        if inner.rows.back().is_some_and(|last| last.stamp == row.stamp) {
+        if inner
+            .rows
+            .back()
+            .is_some_and(|last| last.stamp == row.stamp)
+        {
             inner.rows.pop_back();
         }
         if inner.rows.len() == ROWS {
@@ -285,7 +289,11 @@ impl Session {
             recording.push(&shown);
         }
         if self.hungry.load(Ordering::Acquire) > 0 {
-            *self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
+            *self
+                .desk
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(shown);
             self.desk.changed.notify_one();
         }
     }
@@ -484,7 +492,11 @@ impl Session {
     pub fn encode(&self) {
         let mut scratch = picture::Scratch::default();
         loop {
-            let mut waiting = self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self
+                .desk
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let shown = loop {
                 if self.closed.load(Ordering::Acquire) {
                     return;
@@ -512,7 +524,11 @@ impl Session {
 
     /// Ends [`Session::encode`].
     pub fn close(&self) {
-        let _waiting = self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _waiting = self
+            .desk
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Release);
         self.desk.changed.notify_all();
     }

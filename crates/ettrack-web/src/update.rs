@@ -115,7 +115,8 @@ fn peaks(side: usize, scores: &[f32]) -> Vec<(usize, f32)> {
             let (row, column) = (cell / side, cell % side);
             scores[cell] > 0.05
                 && near(row).all(|r| {
-                    near(column).all(|c| r * side + c == cell || scores[r * side + c] < scores[cell])
+                    near(column)
+                        .all(|c| r * side + c == cell || scores[r * side + c] < scores[cell])
                 })
         })
         .map(|cell| (cell, scores[cell]))

@@ -291,7 +291,13 @@ fn without_the_token_nothing_is_told() {
     let server = start(&session, Some("0123456789abcdef"));
     let address = server.address();
     for path in [
-        "/", "/state", "/page.js", "/settings", "/boxes.csv", "/stream", "/results",
+        "/",
+        "/state",
+        "/page.js",
+        "/settings",
+        "/boxes.csv",
+        "/stream",
+        "/results",
     ] {
         assert_eq!(ask(address, "GET", path, b"").0, 401, "{path}");
         let wrong = format!("{path}?token=0123456789abcdeX");

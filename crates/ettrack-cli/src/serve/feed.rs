@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ettrack::frame::ImageBuffer;
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
-use ettrack_message::{HeldImage, Header, Image, ImageMessage, Stamp};
+use ettrack_message::{Header, HeldImage, Image, ImageMessage, Stamp};
 use ettrack_node::inbox::Inbox;
 use ettrack_web::Session;
 
@@ -17,7 +17,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
@@ -116,13 +118,14 @@ impl Feed {
 
     fn put(&self, image: ImageBuffer, info: &FrameInfo, stamp: i64) {
         self.player.feeds(stamp, info.index);
-        self.inbox.put_image(ImageMessage::Held(Box::new(SourceImage {
-            header: Header {
-                stamp: Stamp::from_nanoseconds(stamp),
-                frame_id: "source".into(),
-            },
-            image,
-        })));
+        self.inbox
+            .put_image(ImageMessage::Held(Box::new(SourceImage {
+                header: Header {
+                    stamp: Stamp::from_nanoseconds(stamp),
+                    frame_id: "source".into(),
+                },
+                image,
+            })));
     }
 
     /// Opens the source anew; says why where it cannot.
@@ -188,8 +191,12 @@ impl Pace {
 
     /// Stamps grow from one period on, because 0 stands for none.
     fn stamp(&self, info: &FrameInfo) -> i64 {
-        let counted = self.period.as_nanos().saturating_mul(u128::from(info.index) + 1);
-        info.stamp_ns.unwrap_or_else(|| i64::try_from(counted).unwrap_or(i64::MAX))
+        let counted = self
+            .period
+            .as_nanos()
+            .saturating_mul(u128::from(info.index) + 1);
+        info.stamp_ns
+            .unwrap_or_else(|| i64::try_from(counted).unwrap_or(i64::MAX))
     }
 }
 

@@ -142,7 +142,11 @@ impl SourcePlayer {
     pub fn began(&self) {
         let mut state = self.state_of();
         state.fed.clear();
-        let playback = if self.is_live { Playback::Live } else { Playback::Paused };
+        let playback = if self.is_live {
+            Playback::Live
+        } else {
+            Playback::Paused
+        };
         state.steps = 1;
         self.set(&mut state, playback);
     }
@@ -169,7 +173,11 @@ impl Player for SourcePlayer {
                 Ok("playing".into())
             }
             Command::Step => {
-                state.steps = if state.playback == Playback::Paused { state.steps.saturating_add(1) } else { 0 };
+                state.steps = if state.playback == Playback::Paused {
+                    state.steps.saturating_add(1)
+                } else {
+                    0
+                };
                 self.set(&mut state, Playback::Paused);
                 Ok("one frame further".into())
             }
@@ -186,7 +194,10 @@ impl Player for SourcePlayer {
 
     fn frame_of(&self, stamp: i64) -> Option<u64> {
         let state = self.state_of();
-        let position = state.fed.binary_search_by_key(&stamp, |(stamp, _)| *stamp).ok()?;
+        let position = state
+            .fed
+            .binary_search_by_key(&stamp, |(stamp, _)| *stamp)
+            .ok()?;
         state.fed.get(position).map(|(_, frame)| *frame)
     }
 
@@ -222,7 +233,11 @@ mod tests {
         assert_eq!(player.next(Instant::now()), Next::Frame);
         player.command(&Command::Pause).unwrap();
         player.chosen();
-        assert_eq!(player.state(), Playback::Paused, "who has steered goes on to steer");
+        assert_eq!(
+            player.state(),
+            Playback::Paused,
+            "who has steered goes on to steer"
+        );
         player.command(&Command::Step).unwrap();
         assert_eq!(player.next(Instant::now()), Next::Frame);
         player.command(&Command::Restart).unwrap();

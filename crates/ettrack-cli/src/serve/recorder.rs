@@ -22,11 +22,19 @@ struct Annotated {
 pub fn start(rate: f64) -> StartRecorder {
     Arc::new(move |first: &Shown| {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let name = if find_ffmpeg().is_ok() { "tracked.mp4" } else { "tracked.gif" };
+        let name = if find_ffmpeg().is_ok() {
+            "tracked.mp4"
+        } else {
+            "tracked.gif"
+        };
         let path = folder.path().join(name);
         let writer = VideoWriter::create(&path, first.picture.width, first.picture.height, rate)
             .map_err(|error| error.to_string())?;
-        Ok(Box::new(Annotated { folder, path, writer }) as Box<dyn Recorder>)
+        Ok(Box::new(Annotated {
+            folder,
+            path,
+            writer,
+        }) as Box<dyn Recorder>)
     })
 }
 
@@ -51,7 +59,9 @@ impl Recorder for Annotated {
             };
             ettrack_picture::draw_track(&mut picture, &track);
         }
-        self.writer.push(&picture).map_err(|error| error.to_string())
+        self.writer
+            .push(&picture)
+            .map_err(|error| error.to_string())
     }
 
     fn finish(self: Box<Self>) -> Result<Recorded, String> {

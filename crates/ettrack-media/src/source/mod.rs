@@ -4,8 +4,8 @@ mod bag;
 mod camera;
 mod ffmpeg;
 mod folder;
-mod stream;
 mod stderr;
+mod stream;
 
 pub(crate) use stderr::StderrTail;
 

@@ -9,7 +9,9 @@ const NETWORK: [&str; 9] = [
 ];
 
 /// Names of files that are recorded, wherever they lie.
-const FILES: [&str; 8] = [".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg"];
+const FILES: [&str; 8] = [
+    ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg",
+];
 
 /// The name of standard input.
 const STANDARD_INPUT: &str = "-";
@@ -33,7 +35,8 @@ pub(super) fn kind_of(source: &str) -> Option<Kind> {
         if NETWORK.contains(&protocol.as_str()) {
             let path = rest.split(['?', '#']).next().unwrap_or_default();
             let path = path.to_ascii_lowercase();
-            let is_file = protocol.starts_with("http") && FILES.iter().any(|end| path.ends_with(end));
+            let is_file =
+                protocol.starts_with("http") && FILES.iter().any(|end| path.ends_with(end));
             return Some(if is_file { Kind::Recorded } else { Kind::Live });
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderName, HeaderValue, LOCATION,
-    ORIGIN, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderName, HeaderValue,
+    LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -40,12 +40,15 @@ impl Token {
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// A token that is given, of at least 16 letters and digits.
     pub fn new(text: &str) -> Option<Self> {
-        let is_good = (16..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_good = (16..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_good.then(|| Self(text.to_owned()))
     }
 
@@ -76,13 +79,19 @@ pub(crate) struct Guard {
 }
 
 /// Checks each request and puts the headers of safety on each answer.
-pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match guard.check(&request) {
         Ok(Entry::Open) => next.run(request).await,
         Ok(Entry::Welcome(cookie)) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::SEE_OTHER;
-            response.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
+            response
+                .headers_mut()
+                .insert(LOCATION, HeaderValue::from_static("/"));
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
                 response.headers_mut().insert(SET_COOKIE, cookie);
             }
@@ -95,8 +104,14 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -139,7 +154,10 @@ impl Guard {
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
-        if bearer.or_else(|| self.cookie(headers)).is_some_and(|given| token.is(given)) {
+        if bearer
+            .or_else(|| self.cookie(headers))
+            .is_some_and(|given| token.is(given))
+        {
             Ok(Entry::Open)
         } else {
             Err(wrong_token())
@@ -152,7 +170,10 @@ impl Guard {
         let refused = |got: &str| {
             (
                 StatusCode::MISDIRECTED_REQUEST,
-                format!("Host is {got:?}, expected this machine's address or localhost, with port {}", self.port),
+                format!(
+                    "Host is {got:?}, expected this machine's address or localhost, with port {}",
+                    self.port
+                ),
             )
         };
         let host = request
@@ -163,7 +184,10 @@ impl Guard {
         let (name, port) = split_port(host);
         let is_known = name.parse::<IpAddr>().is_ok()
             || name.eq_ignore_ascii_case("localhost")
-            || self.names.iter().any(|known| name.eq_ignore_ascii_case(known));
+            || self
+                .names
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
         if is_known && port.unwrap_or(80) == self.port {
             Ok(host)
         } else {
@@ -200,7 +224,9 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refused> {
     let refused = |got: &str| {
         (
             StatusCode::FORBIDDEN,
-            format!("the request comes from another page ({got}); only this server's own page may ask"),
+            format!(
+                "the request comes from another page ({got}); only this server's own page may ask"
+            ),
         )
     };
     if let Some(origin) = headers.get(ORIGIN) {
@@ -209,9 +235,13 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refused> {
             return Err(refused(origin));
         }
     }
-    let site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or("unreadable"));
+    let site = headers
+        .get("sec-fetch-site")
+        .map(|value| value.to_str().unwrap_or("unreadable"));
     // A link from elsewhere may open the page itself.
-    let opens = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let opens = headers
+        .get("sec-fetch-mode")
+        .is_some_and(|mode| mode == "navigate");
     match site {
         None | Some("same-origin" | "none") => Ok(()),
         Some(_) if opens => Ok(()),
@@ -224,7 +254,12 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
     if let Some(rest) = host.strip_prefix('[') {
         return match rest.split_once(']') {
             Some((address, "")) => (address, None),
-            Some((address, port)) => (address, port.strip_prefix(':').and_then(|port| port.parse().ok()).or(Some(0))),
+            Some((address, port)) => (
+                address,
+                port.strip_prefix(':')
+                    .and_then(|port| port.parse().ok())
+                    .or(Some(0)),
+            ),
             None => ("", None),
         };
     }
@@ -235,7 +270,9 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
 }
 
 fn query_token(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("token="))
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
 }
 
 #[cfg(test)]
@@ -261,27 +298,69 @@ mod tests {
 
     #[test]
     fn hosts_that_are_not_this_machine_are_refused() {
-        for host in ["localhost:8090", "127.0.0.1:8090", "[::1]:8090", "robot:8090", "Robot.local:8090", "10.0.0.7:8090"] {
+        for host in [
+            "localhost:8090",
+            "127.0.0.1:8090",
+            "[::1]:8090",
+            "robot:8090",
+            "Robot.local:8090",
+            "10.0.0.7:8090",
+        ] {
             assert_eq!(check(None, "/state", &[("host", host)]), Ok(true), "{host}");
         }
-        for host in ["evil.example:8090", "localhost", "localhost:8091", "localhost:x", "", "[::1", "robot.evil.example:8090"] {
+        for host in [
+            "evil.example:8090",
+            "localhost",
+            "localhost:8091",
+            "localhost:x",
+            "",
+            "[::1",
+            "robot.evil.example:8090",
+        ] {
             let outcome = check(None, "/state", &[("host", host)]);
             assert_eq!(outcome, Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
-        assert_eq!(check(None, "/state", &[]), Err(StatusCode::MISDIRECTED_REQUEST));
+        assert_eq!(
+            check(None, "/state", &[]),
+            Err(StatusCode::MISDIRECTED_REQUEST)
+        );
     }
 
     #[test]
     fn foreign_origins_are_refused() {
         let host = ("host", "localhost:8090");
-        assert_eq!(check(None, "/target", &[host, ("origin", "http://localhost:8090")]), Ok(true));
-        for origin in ["http://evil.example", "null", "http://localhost:8091", "https://localhost:8090", "http://127.0.0.1:8090"] {
+        assert_eq!(
+            check(
+                None,
+                "/target",
+                &[host, ("origin", "http://localhost:8090")]
+            ),
+            Ok(true)
+        );
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost:8091",
+            "https://localhost:8090",
+            "http://127.0.0.1:8090",
+        ] {
             let outcome = check(None, "/target", &[host, ("origin", origin)]);
             assert_eq!(outcome, Err(StatusCode::FORBIDDEN), "{origin}");
         }
-        assert_eq!(check(None, "/stream", &[host, ("sec-fetch-site", "cross-site")]), Err(StatusCode::FORBIDDEN));
         assert_eq!(
-            check(None, "/", &[host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]),
+            check(None, "/stream", &[host, ("sec-fetch-site", "cross-site")]),
+            Err(StatusCode::FORBIDDEN)
+        );
+        assert_eq!(
+            check(
+                None,
+                "/",
+                &[
+                    host,
+                    ("sec-fetch-site", "cross-site"),
+                    ("sec-fetch-mode", "navigate")
+                ]
+            ),
             Ok(true)
         );
     }
@@ -291,17 +370,41 @@ mod tests {
         let token = Some("0123456789abcdef");
         let host = ("host", "10.0.0.7:8090");
         assert_eq!(check(token, "/?token=0123456789abcdef", &[host]), Ok(false));
-        assert_eq!(check(token, "/state?token=0123456789abcdef", &[host]), Ok(true));
-        assert_eq!(check(token, "/state", &[host, ("authorization", "Bearer 0123456789abcdef")]), Ok(true));
-        assert_eq!(check(token, "/state", &[host, ("cookie", "a=b; ettrack-8090=0123456789abcdef")]), Ok(true));
+        assert_eq!(
+            check(token, "/state?token=0123456789abcdef", &[host]),
+            Ok(true)
+        );
+        assert_eq!(
+            check(
+                token,
+                "/state",
+                &[host, ("authorization", "Bearer 0123456789abcdef")]
+            ),
+            Ok(true)
+        );
+        assert_eq!(
+            check(
+                token,
+                "/state",
+                &[host, ("cookie", "a=b; ettrack-8090=0123456789abcdef")]
+            ),
+            Ok(true)
+        );
         for (uri, header) in [
             ("/state", ("x", "y")),
             ("/state?token=0123456789abcdeg", ("x", "y")),
             ("/state?token=", ("x", "y")),
             ("/state", ("cookie", "ettrack-8091=0123456789abcdef")),
-            ("/state?token=wrong", ("cookie", "ettrack-8090=0123456789abcdef")),
+            (
+                "/state?token=wrong",
+                ("cookie", "ettrack-8090=0123456789abcdef"),
+            ),
         ] {
-            assert_eq!(check(token, uri, &[host, header]), Err(StatusCode::UNAUTHORIZED), "{uri}");
+            assert_eq!(
+                check(token, uri, &[host, header]),
+                Err(StatusCode::UNAUTHORIZED),
+                "{uri}"
+            );
         }
         assert!(Token::new("short").is_none() && Token::new("0123456789abcde;").is_none());
         assert_ne!(Token::random().unwrap(), Token::random().unwrap());

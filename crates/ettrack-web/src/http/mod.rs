@@ -38,21 +38,78 @@ pub(crate) fn router(session: Arc<Session>, checks: Guard) -> Router {
         get(move || async move { with_type(mime, Body::from(body)) })
     };
     Router::new()
-        .route("/", asset("text/html; charset=utf-8", include_str!("../../assets/index.html")))
-        .route("/page.js", asset("text/javascript; charset=utf-8", include_str!("../../assets/page.js")))
-        .route("/view.js", asset("text/javascript; charset=utf-8", include_str!("../../assets/view.js")))
-        .route("/panels.js", asset("text/javascript; charset=utf-8", include_str!("../../assets/panels.js")))
-        .route("/style.css", asset("text/css; charset=utf-8", include_str!("../../assets/style.css")))
-        .route("/icon.svg", asset("image/svg+xml", include_str!("../../assets/icon.svg")))
-        .route("/state", get(async |session: Shared| json(&session.snapshot())))
+        .route(
+            "/",
+            asset(
+                "text/html; charset=utf-8",
+                include_str!("../../assets/index.html"),
+            ),
+        )
+        .route(
+            "/page.js",
+            asset(
+                "text/javascript; charset=utf-8",
+                include_str!("../../assets/page.js"),
+            ),
+        )
+        .route(
+            "/view.js",
+            asset(
+                "text/javascript; charset=utf-8",
+                include_str!("../../assets/view.js"),
+            ),
+        )
+        .route(
+            "/panels.js",
+            asset(
+                "text/javascript; charset=utf-8",
+                include_str!("../../assets/panels.js"),
+            ),
+        )
+        .route(
+            "/style.css",
+            asset(
+                "text/css; charset=utf-8",
+                include_str!("../../assets/style.css"),
+            ),
+        )
+        .route(
+            "/icon.svg",
+            asset("image/svg+xml", include_str!("../../assets/icon.svg")),
+        )
+        .route(
+            "/state",
+            get(async |session: Shared| json(&session.snapshot())),
+        )
         .route("/target", post(target))
-        .route("/stop", post(async |session: Shared| order(&session, Command::Stop).await))
-        .route("/undo", post(async |session: Shared| order(&session, Command::Undo).await))
-        .route("/pause", post(async |session: Shared| order(&session, Command::Pause).await))
-        .route("/resume", post(async |session: Shared| order(&session, Command::Resume).await))
-        .route("/step", post(async |session: Shared| order(&session, Command::Step).await))
-        .route("/restart", post(async |session: Shared| order(&session, Command::Restart).await))
-        .route("/settings", get(async |session: Shared| json(&session.settings())).patch(settings))
+        .route(
+            "/stop",
+            post(async |session: Shared| order(&session, Command::Stop).await),
+        )
+        .route(
+            "/undo",
+            post(async |session: Shared| order(&session, Command::Undo).await),
+        )
+        .route(
+            "/pause",
+            post(async |session: Shared| order(&session, Command::Pause).await),
+        )
+        .route(
+            "/resume",
+            post(async |session: Shared| order(&session, Command::Resume).await),
+        )
+        .route(
+            "/step",
+            post(async |session: Shared| order(&session, Command::Step).await),
+        )
+        .route(
+            "/restart",
+            post(async |session: Shared| order(&session, Command::Restart).await),
+        )
+        .route(
+            "/settings",
+            get(async |session: Shared| json(&session.settings())).patch(settings),
+        )
         .route("/results", get(socket::results))
         .route("/stream", get(stream::mjpeg))
         .route("/frame", get(stream::frame))
@@ -61,10 +118,16 @@ pub(crate) fn router(session: Arc<Session>, checks: Guard) -> Router {
         .route("/report.html", get(page_of_results))
         .route("/recording", get(stream::recording).post(record))
         .fallback(async |method: Method| {
-            refusal(StatusCode::NOT_FOUND, &format!("nothing is here for {method}; docs/web.md lists what there is"))
+            refusal(
+                StatusCode::NOT_FOUND,
+                &format!("nothing is here for {method}; docs/web.md lists what there is"),
+            )
         })
         .method_not_allowed_fallback(async |method: Method| {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is not how this is asked for; docs/web.md tells how"))
+            refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &format!("{method} is not how this is asked for; docs/web.md tells how"),
+            )
         })
         .with_state(session)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
@@ -90,7 +153,9 @@ pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
 
 fn with_type(mime: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(mime));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(mime));
     response
 }
 
@@ -167,12 +232,18 @@ fn download(mut response: Response, name: &str) -> Response {
 
 async fn boxes(session: Shared) -> Response {
     let text = report::csv(&session.rows());
-    download(with_type("text/csv; charset=utf-8", Body::from(text)), "boxes.csv")
+    download(
+        with_type("text/csv; charset=utf-8", Body::from(text)),
+        "boxes.csv",
+    )
 }
 
 async fn page_of_results(session: Shared) -> Response {
     let text = report::html(&session.snapshot(), &session.rows(), &session.settings());
-    download(with_type("text/html; charset=utf-8", Body::from(text)), "report.html")
+    download(
+        with_type("text/html; charset=utf-8", Body::from(text)),
+        "report.html",
+    )
 }
 
 async fn record(session: Shared, body: Read) -> Response {
@@ -183,15 +254,26 @@ async fn record(session: Shared, body: Read) -> Response {
     }
     let wish = match body.map(|body| serde_json::from_slice::<Wish>(&body)) {
         Ok(Ok(wish)) => wish,
-        _ => return refusal(StatusCode::BAD_REQUEST, "expected {\"on\": true} or {\"on\": false}"),
+        _ => {
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "expected {\"on\": true} or {\"on\": false}",
+            );
+        }
     };
     let (answer, answered) = tokio::sync::oneshot::channel();
     // An encoder takes its time over the end of a file: not on the thread that serves.
     let work = move || {
-        let done = if wish.on { session.start_recording() } else { session.stop_recording() };
+        let done = if wish.on {
+            session.start_recording()
+        } else {
+            session.stop_recording()
+        };
         let _ = answer.send(done);
     };
-    let started = std::thread::Builder::new().name("recording".into()).spawn(work);
+    let started = std::thread::Builder::new()
+        .name("recording".into())
+        .spawn(work);
     let done = match started {
         Ok(_) => answered.await.unwrap_or(Err(RecordingError::Empty)),
         Err(error) => Err(RecordingError::Failed(error.to_string())),

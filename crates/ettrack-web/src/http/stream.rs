@@ -38,7 +38,10 @@ impl Stream for Pieces {
 pub(super) async fn mjpeg(State(session): State<Arc<Session>>) -> Response {
     let (pieces, body) = channel(1);
     tokio::spawn(async move { feed(&session, &pieces).await });
-    with_type("multipart/x-mixed-replace; boundary=frame", Body::from_stream(Pieces(body)))
+    with_type(
+        "multipart/x-mixed-replace; boundary=frame",
+        Body::from_stream(Pieces(body)),
+    )
 }
 
 async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
@@ -47,7 +50,9 @@ async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
     pictures.mark_changed();
     loop {
         // Room comes only when the piece before was taken.
-        let Ok(place) = pieces.reserve().await else { return };
+        let Ok(place) = pieces.reserve().await else {
+            return;
+        };
         let hungry = session.hungry();
         let picture = loop {
             tokio::select! {
@@ -117,7 +122,10 @@ pub(super) async fn recording(State(session): State<Arc<Session>>) -> Response {
             }
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("download".into()).spawn(read) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("download".into())
+        .spawn(read)
+    {
         return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
     }
     let response = with_type("application/octet-stream", Body::from_stream(Pieces(body)));

@@ -210,7 +210,7 @@ impl NodeCore {
     }
 
     /// Why there is no frame for a stamp, and what helps.
-    fn missing_frame(&self, stamp: Stamp) -> String {
+    pub(super) fn missing_frame(&self, stamp: Stamp) -> String {
         let seconds = |stamp: Stamp| stamp.as_nanoseconds() as f64 * 1e-9;
         let (oldest, newest) = self.history.span().unwrap_or_default();
         format!(

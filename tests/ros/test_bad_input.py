@@ -86,8 +86,9 @@ def pair():
     from harness import Bench
     from process import Node
 
-    with Node(parameters={"diagnostics_period": 0.1}) as node:
-        bench = Bench()
+    # Reliable, so that what is bad comes for certain.
+    with Node(parameters={"diagnostics_period": 0.1, "image_reliability": "reliable"}) as node:
+        bench = Bench(reliable=True)
         bench.wait_for_the_node()
         bench.start_tracking()
         yield node, bench
@@ -129,8 +130,8 @@ def test_an_image_that_is_none_is_counted_once(bench, name):
 def test_a_region_that_is_none_is_refused_with_the_reason(bench, name):
     x, y, width, height = REGIONS[name]
     identity = bench.targets[-1].target_id
-    bench.rois.publish(RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height))
-    refused_as(bench, "target refused")
+    region = RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
+    refusal(bench, lambda: bench.rois.publish(region), "target refused")
     assert bench.targets[-1].target_id == identity
 
 
@@ -140,9 +141,10 @@ def test_a_box_that_is_none_is_refused_with_the_reason(bench, name):
     centre = detection.bbox.center.position
     centre.x, centre.y, detection.bbox.size_x, detection.bbox.size_y = map(float, BOXES[name])
     identity = bench.targets[-1].target_id
-    bench.boxes.publish(detection)
-    reason = refused_as(bench, "target refused")
+    reason = refusal(bench, lambda: bench.boxes.publish(detection), "target refused")
     assert len(reason) < 300, reason
+    if name == "tiny":
+        assert "too small" in reason, "and not outside the image"
     assert bench.targets[-1].target_id == identity
 
 
@@ -151,14 +153,38 @@ def test_a_detection_of_another_time_is_refused(bench, seconds):
     detection = Detection2D(header=bench.targets[-1].header)
     detection.header.stamp.sec = seconds
     detection.bbox.size_x = detection.bbox.size_y = 20.0
-    bench.boxes.publish(detection)
-    refused_as(bench, "no image with its stamp")
+    refusal(bench, lambda: bench.boxes.publish(detection), "no image with its stamp")
 
 
-def refused_as(bench, words):
-    """Waits for the refusal of what was just asked, and clears the slate by another one."""
-    bench.film(lambda: words in bench.status()["last refused request"], rate=10.0)
-    return bench.status()["last refused request"]
+def test_an_id_of_a_megabyte_is_refused_and_one_of_256_bytes_is_taken(bench):
+    detection = bench.detection(bench.targets[-1], "x" * 1_000_000)
+    reason = refusal(bench, lambda: bench.boxes.publish(detection), "its id has 1000000 bytes, expected at most 256")
+    assert len(reason) < 200
+    identity = "y" * 256
+    bench.boxes.publish(bench.detection(bench.targets[-1], identity))
+    bench.film(lambda: bench.targets[-1].target_id == identity)
+
+
+def test_the_last_bad_message_is_forgotten_once_all_is_well(bench):
+    bench.publish(encoding="jelly")
+    bench.wait(lambda: "jelly" in bench.status()["last bad message"])
+    bench.film(lambda: bench.status()["last bad message"] == "", publish=lambda: bench.film_for(0.2))
+    assert count(bench) > 0
+
+
+def refusal(bench, ask, words):
+    """Asks for what is to be refused; the reason."""
+    before = bench.status()["last refused request"]
+    ask()
+    reasons = []
+
+    def is_new():
+        """Another reason than before."""
+        reasons.append(bench.status()["last refused request"])
+        return words in reasons[-1] and reasons[-1] != before
+
+    bench.wait(is_new)
+    return reasons[-1]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +195,7 @@ def refused_as(bench, words):
         {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "width": 10, "height": 10},
         {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "d": [math.inf] * 5},
         {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "d": [0.1] * 1000},
-        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "distortion_model": "x" * 2000},
+        {"k": [200.0, 0.0, 160.0, 0.0, 200.0, 120.0, 0.0, 0.0, 1.0], "d": [0.1] * 5, "distortion_model": "x" * 2000},
     ],
     ids=["uncalibrated", "not numbers", "of another size", "endless distortion", "too many", "unknown model"],
 )

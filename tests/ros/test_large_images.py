@@ -1,0 +1,69 @@
+"""Large raw images: how many come, as the middleware is installed and with the profile that this package ships."""
+
+import os
+import time
+
+import pytest
+from harness import Scene, percentiles, tell
+from process import LARGE_IMAGES
+
+COUNT = 150
+VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+@pytest.mark.parametrize("is_shipped", [False, True], ids=["as installed", "with the profile"])
+def test_images_of_1280x720_come(start, monkeypatch, is_shipped):
+    middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if is_shipped:
+        if "fastrtps" not in middleware:
+            pytest.skip(f"the profile is for Fast DDS, and this is {middleware}")
+        for variable in VARIABLES:
+            monkeypatch.setenv(variable, str(LARGE_IMAGES))
+    _, bench = start(scene=Scene(1280, 720), parameters={"diagnostics_period": 0.2})
+    # Made before, so that the rate is the camera's.
+    message = bench.message()
+
+    def publish():
+        message.header.stamp = bench.node.get_clock().now().to_msg()
+        bench.index_of[(message.header.stamp.sec, message.header.stamp.nanosec)] = 0
+        bench.images.publish(message)
+        bench.index += 1
+
+    bench.film(lambda: bench.index >= COUNT, publish=publish)
+    time.sleep(1.0)
+    received = int(bench.status()["frames received"])
+    ages = f", age {percentiles(bench.ages())} ms" if bench.targets else ""
+    tell(
+        f"1280x720 at 30 Hz, {middleware} {'with the profile' if is_shipped else 'as installed'}: "
+        f"{received} of {COUNT} received, {len(bench.targets)} answered{ages}"
+    )
+    if is_shipped:
+        assert received > 0.9 * COUNT
+    elif received < 0.5 * COUNT:
+        assert bench.said("by their stamps"), "images that are rare are warned of"
+
+
+def test_a_missing_profile_is_warned_of(start):
+    environment = os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}
+    node, bench = start(environment=environment)
+    node.wait_for("/nowhere.xml, which is no file")
+    bench.film(lambda: len(bench.targets) > 2)
+
+
+def test_lost_images_are_warned_of_with_the_cure(start):
+    """Of a camera of 50 Hz every other pair is missing."""
+    with_gaps = iter(range(10**9))
+    _, bench = start()
+    begun = time.time()
+
+    def publish():
+        index = next(with_gaps)
+        message = bench.message()
+        nanoseconds = round((begun + index * 0.02) * 1e9)
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(nanoseconds, 10**9)
+        if index % 4 < 2:
+            bench.images.publish(message)
+
+    bench.film(lambda: bench.said("large_images:=true"), rate=50.0, publish=publish)
+    line = next(line.msg for line in bench.lines if "large_images:=true" in line.msg)
+    tell(line)

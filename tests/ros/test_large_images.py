@@ -8,6 +8,8 @@ from harness import Scene, percentiles, tell
 from process import LARGE_IMAGES
 
 COUNT = 150
+# The node judges the flow by 31 images.
+ENOUGH_TO_JUDGE = 45
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -39,7 +41,7 @@ def test_images_of_1280x720_come(start, monkeypatch, is_shipped):
     )
     if is_shipped:
         assert received > 0.9 * COUNT
-    elif received < 0.5 * COUNT:
+    elif ENOUGH_TO_JUDGE < received < 0.5 * COUNT:
         assert bench.said("by their stamps"), "images that are rare are warned of"
 
 

@@ -11,7 +11,7 @@ use ettrack_message::Stamp;
 use ettrack_web::{About, Command, Order, Rgb, Session, Setting, Sight, State, Update};
 
 use crate::inbox::Inbox;
-use crate::parameters::{Change, Parameters, Range, Value, descriptors};
+use crate::parameters::{Change, ParameterSet as _, Parameters, Range, Value, descriptors};
 use crate::worker::Sink;
 use crate::{Clock, Glance, Level, NodeCore, Output, Place};
 

@@ -14,7 +14,7 @@ use clap::Args;
 use ettrack::geometry::BoundingBox;
 use ettrack_media::source::{self, without_password};
 use ettrack_node::inbox::Inbox;
-use ettrack_node::parameters::{Parameters, Value};
+use ettrack_node::parameters::{ParameterSet as _, Parameters, Value};
 use ettrack_node::web::{Host, watch};
 use ettrack_node::worker::{Loader, Sink, work};
 use ettrack_node::{Clock, Level, NodeCore, Output, open_tracker};

@@ -506,7 +506,7 @@ fn template(cropper: &mut Cropper, frame: &Frame<'_>, bounding_box: BoundingBox)
     let mut data = vec![0; 3 * TEMPLATE_SIDE * TEMPLATE_SIDE];
     cropper.crop_rgb8(
         frame,
-        &window,
+        window,
         &Padding::new([128; 3]),
         TEMPLATE_SIDE,
         &mut data,

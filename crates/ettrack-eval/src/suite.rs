@@ -126,8 +126,11 @@ pub fn read(path: &Path) -> Result<Vec<Benchmark>, SuiteError> {
 /// A tracker's figures on each target, of all frames of the target's runs together.
 pub type Targets = BTreeMap<String, Scores>;
 
+/// How a measure is read from the scores of a run.
+pub type Measure = fn(&Scores) -> f64;
+
 /// The figures that a suite is judged by.
-pub const MEASURES: [(&str, fn(&Scores) -> f64); 3] = [
+pub const MEASURES: [(&str, Measure); 3] = [
     ("success_auc", |scores| scores.success_auc),
     ("precision_20", |scores| scores.precision_20),
     ("sr_75", |scores| scores.sr_75),

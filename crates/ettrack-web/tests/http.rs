@@ -1,4 +1,5 @@
 //! The HTTP API from outside: what it answers, and what it does with bad input.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -24,6 +24,12 @@ LICENCES = {
 }  # fmt: skip
 # Package: why two versions of it are there.
 SEVERAL_VERSIONS = {
+    "base64": "axum's WebSockets use the version before",
+    "block-buffer": "axum's WebSockets hash with sha1, which is built on the version before",
+    "cpufeatures": "as block-buffer",
+    "crypto-common": "as block-buffer",
+    "digest": "as block-buffer",
+    "getrandom": "the page's token and tempfile use different versions",
     "miniz_oxide": "png and flate2 use different versions",
     "syn": "build time only: serde and thiserror are ahead of clap and others",
 }

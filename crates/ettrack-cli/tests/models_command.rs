@@ -97,7 +97,7 @@ fn refuses_an_onnx_file_with_external_data_by_that_reason() {
     let output = ettrack(&["models", &model.to_string_lossy()]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        text.contains("(external data), expected all in this one"),
+        text.contains("(external data), expected all of them in this one"),
         "{text}"
     );
 }

@@ -35,6 +35,8 @@ def main():
     # A domain of its own on this machine alone: other nodes are none of the tests' business.
     environment.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # The tests publish large images: Fast DDS reads its profile once, when a process makes its first participant.
+    environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_large_images.xml"))
     if sys.argv[1:] == ["--shell"]:
         return subprocess.run([os.environ.get("SHELL", "bash")], env=environment).returncode
     lines = [["-m", "pytest", "-v", "-rs", TESTS, *sys.argv[1:]], *launch_tests(environment)]

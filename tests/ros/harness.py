@@ -55,6 +55,11 @@ class Scene:
         return picture
 
 
+def count_bad(bench):
+    """The number of bad messages that the node has reported."""
+    return int(bench.status()["bad messages"])
+
+
 class Bench:
     """A camera and an ear on one ROS node that spins in a thread of its own."""
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from ettrack.msg import TrackedTarget
+from harness import count_bad as count
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from vision_msgs.msg import Detection2D
 
@@ -41,17 +42,6 @@ IMAGES = {
     "a mosaic of two pixels": {"encoding": "bayer_rggb8", "width": 2, "height": 2, "step": 2, "data": bytes(4)},
     "half a chroma plane": {"encoding": "nv12", "step": 320, "data": bytes(320 * 240)},
     "yuv of half a row": {"encoding": "yuv422", "step": 320},
-}
-FILES = {
-    "no file": b"",
-    "text": b"not a picture",
-    "the first bytes of a JPEG": b"\xff\xd8\xff\xe0",
-    "the first bytes of a PNG": b"\x89PNG\r\n\x1a\n",
-    "zeros": bytes(5000),
-    "ones": b"\xff" * 5000,
-    "a GIF": b"GIF89a" + bytes(100),
-    "a huge PNG": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff\xff\xff\xff\xff\xff\xff\x08\x02\x00\x00\x00"
-    + bytes(40),
 }
 # Width and height of a region, and its place.
 REGIONS = {
@@ -106,10 +96,6 @@ def bench(pair):
     bench.targets.clear()
     bench.film(lambda: len(bench.targets) > 2)
     assert bench.targets[-1].state == TrackedTarget.TRACKING, "the old target is followed on"
-
-
-def count(bench):
-    return int(bench.status()["bad messages"])
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -211,25 +197,3 @@ def test_a_calibration_that_is_none_gives_no_bearing(bench, changes):
     assert not bench.targets[-1].bearing_valid
     assert len(bench.status()["bearing"]) < 300
     bench.node.destroy_publisher(calibration)
-
-
-def test_images_of_changing_size_end_the_target(start):
-    _, bench = start()
-    bench.start_tracking()
-    bench.publish(height=120, data=bytes(320 * 120 * 3))
-    bench.film(lambda: bench.said("choose it anew"), rate=5.0)
-    assert bench.targets[-1].state == TrackedTarget.IDLE
-
-
-def test_files_that_are_no_pictures_are_counted_once(start):
-    node, bench = start(parameters={"image_transport": "compressed", "diagnostics_period": 0.1})
-    for number, (name, data) in enumerate(FILES.items(), start=1):
-        bench.publish_file(data)
-        bench.wait(lambda number=number: count(bench) >= number)
-        assert count(bench) == number, name
-    # Good ones go on being answered.
-    from sequences import COMMITTED
-
-    good = sorted(COMMITTED.glob("*.png"))[0].read_bytes()
-    bench.film(lambda: len(bench.targets) > 2, publish=lambda: bench.publish_file(good, "png"))
-    assert node.process.poll() is None

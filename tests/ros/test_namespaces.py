@@ -2,6 +2,7 @@
 
 from harness import Bench
 from process import Node
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -29,7 +30,7 @@ def test_two_nodes_do_not_disturb_each_other(stack):
     assert {"/left/tracker: tracker", "/right/tracker: tracker"} <= names
     # Who looks at one overlay does not make the other be drawn.
     overlays = []
-    left.node.create_subscription(Image, "/left/tracker/overlay", overlays.append, 5)
+    left.node.create_subscription(Image, "/left/tracker/overlay", overlays.append, qos_profile_sensor_data)
     left.film(lambda: len(overlays) > 3)
     assert (overlays[-1].width, overlays[-1].height) == left.scene.size
     assert right.node.count_subscribers("/right/tracker/overlay") == 0

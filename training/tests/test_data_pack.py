@@ -343,7 +343,7 @@ def test_a_namesake_is_packed_and_so_are_photographs_and_other_videos(tmp_path: 
 
 
 def test_the_list_of_uav123s_parts_is_the_runtimes() -> None:
-    path = Path(__file__).parents[2] / "src" / "eval" / "dataset" / "uav123_parts.txt"
+    path = Path(__file__).parents[2] / "crates/ettrack-eval/src/dataset/uav123_parts.txt"
     theirs = {line.split()[0] for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")}
     assert {name for name in theirs if "_" in name} <= {name for name in BENCHMARKS["UAV123"] if "_" in name}
     assert len(BENCHMARKS["OTB-100"]) == len(set(BENCHMARKS["OTB-100"])) >= 100

@@ -24,7 +24,17 @@ from ..train.state import CheckpointFile, config_of, trained_weights
 SECTIONS = ("tracking", "lost")
 CONSTANTS = ("window_influence", "penalty_k", "learning_rate", "kept_shape")
 LOST = (
-    *("enabled", "weights", "smoothing", "lost_below", "lost_after", "candidate_above", "found_above", "found_after"),
+    *(
+        "enabled",
+        "weights",
+        "smoothing",
+        "regain",
+        "lost_below",
+        "lost_after",
+        "candidate_above",
+        "found_above",
+        "found_after",
+    ),
     *("coast", "widen_by", "widen_every", "widen_most"),
 )
 WEIGHTS = ("bias", "score", "history", "second", "spread", "agreement", "change", "displacement", "appearance")

@@ -45,7 +45,7 @@
 //! target it allocates no memory.
 //!
 //! # Features
-//! `ndarray`: [`follower::Inspection::score_map`] as a view of rows and columns.
+//! `ndarray`: `follower::Inspection::score_map` as a view of rows and columns.
 
 pub mod crop;
 mod error_chain;

@@ -134,7 +134,7 @@ workspace: ## Check the shape of the workspace: one way, few packages, licences,
 	@$(PYTHON) scripts/check_workspace.py
 
 # Features are additive: each alone, none, and all of a crate.
-features: ## Check every crate with each of its features alone, the oldest supported Rust, and the fuzz targets.
+features: ## Check every crate with each of its features alone, and the oldest supported Rust.
 	$(CARGO) check -p ettrack --no-default-features
 	$(CARGO) check -p ettrack --all-features
 	for features in "" mcap sqlite mcap,sqlite; do \
@@ -142,7 +142,7 @@ features: ## Check every crate with each of its features alone, the oldest suppo
 	for features in "" replay web; do \
 		$(CARGO) check -p ettrack-node --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) check -p ettrack-media --examples
-	@$(MAKE) --no-print-directory msrv fuzz-check
+	@$(MAKE) --no-print-directory msrv
 
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv:
@@ -150,7 +150,7 @@ msrv:
 	else echo "the oldest supported Rust, $(MSRV), was not tried: rustup has no such toolchain;" \
 		"clippy's incompatible_msrv warns of what is newer"; fi
 
-fuzz-check:
+fuzz-check: ## Compile the fuzz targets.
 	@if command -v c++ >/dev/null; then $(CARGO) check --manifest-path fuzz/Cargo.toml --locked; \
 	else echo "the fuzz targets were not compiled: there is no C++ compiler"; fi
 

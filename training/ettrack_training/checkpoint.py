@@ -1,4 +1,4 @@
-"""Reading other people's checkpoints, without running what they may contain."""
+"""Reads checkpoints of other authors without running code that they may contain."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .coreml import CoreMlError, read_convolutions
 # Where training code keeps weights, the first that is there wins. Averaged weights come last:
 # a file that holds both is converted as its authors' loader would read it, see `entry`.
 WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
-# Settings that training code is fond of storing beside the weights: read as empty shells.
+# Classes of settings that training code often stores beside the weights. They are read as empty classes.
 _SETTINGS = ("argparse.Namespace", "easydict.EasyDict")
 _SHOWN = 5
 
 
 class CheckpointError(Exception):
-    """A file is no checkpoint that can be used, or not one of the wanted tracker."""
+    """The file is not a usable checkpoint, or not one of the wanted tracker."""
 
 
 def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = 
             return torch.load(path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    # torch reports a truncated or foreign file by whatever fails first inside it.
+    # For a truncated or foreign file torch raises whatever error happens first.
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         foreign = next((line for line in lines if "GLOBAL" in line or "global " in line), None)

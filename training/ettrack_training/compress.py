@@ -6,8 +6,8 @@
 
 The teacher's stacks of equal layers are divided into stages, one per layer that remains. The student
 starts as a copy whose stages hold the last of their layers. In training each stage runs either that
-layer or the teacher's frozen ones, at random, so that every layer learns to stand for its stage among
-the teacher's; the probability of the student's rises from a half to one. Guidance: each stage's output
+layer or the teacher's frozen ones, at random, so that every layer learns to replace its stage among
+the teacher's. The probability of the student's layer rises from a half to one. Guidance: each stage's output
 follows the teacher's at the same place, score and boxes follow the teacher's. Labels are not needed.
 
 Works for every tracker of which `STACKS` knows the stacks. Interrupted, the same command goes on from
@@ -202,7 +202,7 @@ class Compression(nn.Module):
 
 
 def _shorter_et_track(network: ETTrack) -> ETTrack:
-    """Towers are attributes numbered from one: what remains is numbered anew in a smaller configuration."""
+    """Towers are attributes numbered from one. The remaining layers are renumbered in a smaller configuration."""
     towers, renamed = {}, {}
     for tower, prefix in (("cls_tower", "cls_branch"), ("reg_tower", "bbreg_branch")):
         spec = getattr(network.config, tower)
@@ -255,10 +255,10 @@ def losses(compression: Compression, template: Tensor, search: Tensor) -> dict[s
     features, (teacher_score, teacher_box) = compression.guide(template, search)
     score, box = predictions(compression.student, template, search)
     teacher_score = teacher_score.clamp(1e-6, 1 - 1e-6)
-    # Less the teacher's own entropy, so that nothing is left where both agree.
+    # The teacher's own entropy is subtracted, so that the loss is 0 where both agree.
     entropy = F.binary_cross_entropy(teacher_score, teacher_score)
     _, giou = overlap(box, teacher_box)
-    # Where the teacher sees nothing its boxes mean nothing.
+    # Where the teacher's score is low, its boxes are not meaningful.
     weight = teacher_score / teacher_score.sum(dim=1, keepdim=True)
     parts = {
         "score": F.binary_cross_entropy(score.clamp(1e-6, 1 - 1e-6), teacher_score) - entropy,
@@ -412,7 +412,7 @@ def _compress(options: argparse.Namespace) -> None:
 
     train(
         compression,
-        # A resumed run draws other pairs than its beginning did.
+        # A resumed run uses another seed, so that it does not repeat the pairs of its beginning.
         lambda step: pairs(options.seed * 100_003 + step),
         options.steps,
         rate=options.rate,

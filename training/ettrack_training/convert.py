@@ -57,7 +57,7 @@ def looks_like(raw: Mapping[str, Tensor]) -> str | None:
     for name, tracker in TRACKERS.items():
         try:
             state, _ = tracker.clean(dict(raw))
-            # No memory and no time for weights: only names and shapes are asked for.
+            # The meta device allocates no weights. Only names and shapes are needed.
             with torch.device("meta"):
                 expected = tracker.build(state).state_dict()
         except CheckpointError:

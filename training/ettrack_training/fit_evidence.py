@@ -4,9 +4,9 @@ The files come from `ettrack presence --features FILE.csv`. A logistic regressio
 fitted to whether the target is in the box that was judged. Every sequence weighs the same, and so do its frames with
 and without the target: how often a target disappears is a matter of the recording.
 
-A dozen sequences are soon learnt by heart, so every sequence is also judged by weights that were fitted without it.
-The figures printed as `held out` are what the weights are worth on targets that did not take part in them. Targets
-of one video (Jogging-1, Jogging-2) stay out together, and all edits of a sequence do.
+A fit to a dozen sequences overfits easily, so every sequence is also judged by weights that were fitted without it.
+The figures printed as `held out` are those of targets that took no part in the fit. Targets
+of one video (Jogging-1, Jogging-2) are left out together, and all edits of a sequence do.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: 
     """
     mean = weights @ features
     scale = np.sqrt(weights @ (features - mean) ** 2)
-    scale[scale < 1e-9] = np.inf  # a constant says nothing
+    scale[scale < 1e-9] = np.inf  # A constant feature carries no information.
     inputs = np.column_stack([np.ones(len(features)), (features - mean) / scale])
     ridge = np.full(inputs.shape[1], penalty)
     ridge[0] = 1e-9

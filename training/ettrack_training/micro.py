@@ -1,7 +1,7 @@
 """Makes tests/data/micro_model: a network of some kilobytes with random weights.
 
 Its graphs have the inputs, outputs and symbolic axes of E.T.Track, so that tests of everything
-around the network can open a model in any clone. It tracks nothing.
+around the network can open a model in any clone. It cannot track.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 OUT receives `boxes/NAME.txt` in the benchmark's pixel convention and `times/NAME_time.txt`, the seconds of each frame
 without reading its image, the first being those of the initialisation. OpenCV's trackers take a first box of whole
-pixels; a frame in which one says that it has failed keeps the box before.
+pixels; in a frame in which the tracker reports failure, the previous box is kept.
 """
 
 from __future__ import annotations

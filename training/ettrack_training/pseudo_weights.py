@@ -1,7 +1,7 @@
 """Deterministic pseudo-random weights: stand-ins for checkpoints that cannot be shipped.
 
 A tensor depends on its key, its shape and a salt alone, so that any implementation can make
-the same network anywhere and compare outputs. They track nothing.
+the same network anywhere and compare outputs. Such networks cannot track.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray, _salt: str) ->
         return 2.0 + 0.1 * n
     if leaf == "weight" and len(shape) >= 2:
         if key.endswith("_branch_1.conv1.weight"):
-            # The head shall answer to content, not to the correlation's constant part.
+            # The head should react to the content and not to the constant part of the correlation.
             n = n - n.mean(axis=(2, 3), keepdims=True)
         gains = _BACKBONE_GAINS if backbone else _HEAD_GAINS
         gain = next((value for pattern, value in gains if re.search(pattern, key)), 1.0)

@@ -1,4 +1,4 @@
-"""How a command ends that refuses what it was given."""
+"""Ends a command that refuses its input."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from .train.state import CheckpointFile
 
 
 class ReopenError(ValueError):
-    """A model folder that is not an export of the wanted network; says where they part."""
+    """The model folder is not an export of the wanted network. The message says where they differ."""
 
 
 def reopen(folder: Path, config: ETTrackConfig, pictures: Iterator[tuple[Tensor, Tensor]], batches: int) -> ETTrack:
@@ -61,7 +61,7 @@ def _blank(config: ETTrackConfig) -> ETTrack:
         nn.init.normal_(norm.bias)
         norm.running_var.fill_(1 - norm.eps)
         if name.startswith("neck."):
-            # Behind no convolution, and so exported as they are.
+            # These batch norms follow no convolution, so they are exported unchanged.
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.running_mean)
             nn.init.uniform_(norm.running_var, 0.5, 1.5)

@@ -1,8 +1,8 @@
 """Choose the loop's constants on folds of targets: `python -m ettrack_training.tune --model DIR --dataset otb100=DIR`
 
 Every combination of the given values is run by `ettrack eval`. With a dozen targets the best of many combinations
-is partly luck, so the choice is cross-validated: for each fold of targets the constants are chosen on the others and
-scored on it. The figure printed as `held out` is what the choice is worth on targets that did not take part in it.
+is partly chance, so the choice is cross-validated: for each fold of targets the constants are chosen on the others and
+scored on it. The figure printed as `held out` is that of targets that took no part in the choice.
 Targets of one video (Jogging-1, Jogging-2) stay in one fold.
 """
 
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
             targets = sorted(rows[0])
             # One video may be in two datasets, at two frame rates.
             videos = [video_of(target) for _, target in targets]
-            # Before hours of other combinations.
+            # Checked before the runs, because they may take hours.
             check_folds(args.folds, videos)
     except (EvaluationError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error

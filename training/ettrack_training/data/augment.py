@@ -12,7 +12,7 @@ from .config import AugmentConfig
 _GREY = np.tile([0.299, 0.587, 0.114], (3, 1))
 _CHROMA = np.eye(3) - _GREY
 _NOISE_SIZE = 512
-# Noise is cut at random from one fixed field: drawing a fresh one costs more than all the rest.
+# Noise is cut at random from one fixed field, because drawing new noise costs more than all other changes.
 _NOISE = np.random.default_rng(0).normal(128.0, 32.0, (_NOISE_SIZE, _NOISE_SIZE, 3)).clip(0, 255).astype(np.uint8)
 
 
@@ -63,7 +63,7 @@ def draw_colour(
     chroma = 0.0 if gray else 1 + saturation * colourfulness
     matrix = np.eye(4)
     matrix[:3, :3] = scale * (_GREY + chroma * (_hue_rotation(hue * turn) @ _CHROMA))
-    # Contrast turns around middle grey.
+    # Contrast is changed around middle grey.
     matrix[:3, 3] = -128.0 * contrast * slope
     return Colour(matrix)
 
@@ -94,7 +94,7 @@ def draw_pair_colour(rng: np.random.Generator, config: AugmentConfig) -> Colour:
 
 
 def degrade(rng: np.random.Generator, crop: np.ndarray, shared: Colour, config: AugmentConfig) -> np.ndarray:
-    """Colour, light, blur, noise and compression of one crop, in the order in which a camera causes them."""
+    """Colour, light, blur, noise and compression of one crop, in the order in which they arise in a camera."""
     own = draw_colour(rng, config.brightness, config.contrast, config.saturation, config.hue)
     crop = own.then(shared).apply(crop)
     draws = rng.random(7)
@@ -207,7 +207,7 @@ def _noise(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
     size = crop.shape[0]
     y, x = rng.integers(0, _NOISE_SIZE - size + 1, 2)
     field = _NOISE[y : y + size, x : x + size]
-    # The field is stored around 128, so that OpenCV adds it to bytes without a detour over wider integers.
+    # The field is stored around 128, so that OpenCV can add it to bytes without wider integers.
     amount = rng.uniform(0.05, 0.4)
     return cv2.addWeighted(crop, 1.0, field, amount, -128.0 * amount)
 

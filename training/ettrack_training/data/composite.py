@@ -42,11 +42,11 @@ class Compositor:
         return self.pair(rng, kind, crossing=kind == Kind.POSITIVE)
 
     def pair(self, rng: np.random.Generator, kind: Kind, *, crossing: bool = False) -> Pair:
-        """One composite pair. A target that the draw left all but invisible makes the pair one without target.
+        """One composite pair. If almost nothing of the target is visible, the pair becomes one without target.
         ``crossing`` puts look-alikes in its way."""
         options, size = self._options, self._crops.search_size
         subject = self._supply.draw(rng)
-        # Turning and bending take about a third of it away again.
+        # Rotation and bending make it about a third smaller.
         stretch = self._crops.draw_stretch(rng) ** 1.5
         pose = draw_pose(rng, options, stretch)
         colour = _appearance(rng)
@@ -120,7 +120,7 @@ class Compositor:
         self, rng: np.random.Generator, subject: Subject, pose: Pose, colour: Colour, backdrop: Backdrop
     ) -> tuple[np.ndarray, np.ndarray]:
         """The template crop, the subject in the middle and sometimes something else beside it, and the subject's box;
-        the middle half of the crop where the pose left nothing of it."""
+        the middle half of the crop if nothing of it is visible in the pose."""
         size, canvas = self._crops.template_size, backdrop.canvas
         context = size / (1 + rng.uniform(-1, 1) * self._crops.template_scale)
         shape = self._shape(context)
@@ -182,7 +182,7 @@ class Compositor:
             if count_opaque(cut) >= options.min_visible * whole:
                 visible = cut
             else:
-                # The edge would take the target away: the picture goes on instead.
+                # The picture's edge would cut the target off, so the picture is continued there.
                 backdrop.inside = None
         if not _is_seen(visible, whole):
             return None, _NO_OTHERS

@@ -1,4 +1,4 @@
-"""Every choice of the pair sampler in one place. The defaults are the recipe; each part can be switched off."""
+"""All settings of the pair sampler. The defaults are the recipe. Each part can be switched off."""
 
 from __future__ import annotations
 
@@ -134,14 +134,14 @@ class Mixture:
 
 
 def _default_source_weights() -> dict[str, float]:
-    # FOD-A, single objects on an airport's bare pavement: many frames, little to learn.
+    # FOD-A, single objects on an airport's bare pavement: many frames with little variety.
     return {"foda": 0.1}
 
 
 @dataclass(frozen=True)
 class PairConfig:
     """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
-    What is not named counts in full. Unless they are given, a source named ``foda`` counts a tenth. No source is drawn
+    Other sources have the weight 1. Unless they are given, a source named ``foda`` counts a tenth. No source is drawn
     more often than the share ``source_cap``.
 
     ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``followed`` is the share

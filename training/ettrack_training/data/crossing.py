@@ -1,7 +1,7 @@
 """Look-alikes in the target's way: beside it, against it, over a part of it, or behind it.
 
-Trackers lose targets to their like: a person passes another one, the box grows over both and leaves with the wrong
-one. These scenes show such moments with boxes of both. The target's box is that of the whole target, also where
+Trackers confuse the target with similar objects: a person passes another one, the box grows over both and follows the
+wrong one. These scenes show such moments with boxes of both. The target's box is that of the whole target, also where
 something covers a part of it, as benchmarks annotate it.
 """
 
@@ -112,7 +112,7 @@ def in_the_way(rng: np.random.Generator, box: np.ndarray, other: Sprite) -> np.n
     reach = (box[2:] - box[:2] + np.array(other.extent[2:])) / 2
     angle = rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(-np.pi, np.pi)
     direction = np.array([np.cos(angle) * rng.choice((-1, 1)), np.sin(angle)])
-    # On the rim of the square in which the boxes meet.
+    # On the border of the region of centres in which the boxes touch.
     direction /= np.abs(direction).max()
     return (box[:2] + box[2:]) / 2 + direction * reach * rng.uniform(*_DISTANCES)
 

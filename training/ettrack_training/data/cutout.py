@@ -34,7 +34,7 @@ def cut(picture: np.ndarray, mask: np.ndarray, size: int = CUTOUT_SIZE) -> np.nd
 
 def _continue_colours(patch: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Replaces colours outside the mask by a blur of those inside (normalised convolution)."""
-    # The outermost ring of a mask is a mixture already; it counts as outside.
+    # The outermost ring of a mask already contains background, so it counts as outside.
     inside = (cv2.erode(alpha, np.ones((3, 3), np.uint8)) > 200).astype(np.float32)
     colours = patch.astype(np.float32)
     weight = cv2.GaussianBlur(inside, (0, 0), 3)
@@ -84,7 +84,7 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray | None:
     if areas[largest] < 0.75 * areas.sum():
         return None
     piece = (pieces == largest + 1).astype(np.uint8)
-    # Small holes are mistakes more often than they are holes.
+    # Small holes are usually errors of the mask.
     holes, marks, hole_statistics, _ = cv2.connectedComponentsWithStats(1 - piece)
     for hole in range(1, holes):
         if hole_statistics[hole, cv2.CC_STAT_AREA] < 0.02 * areas[largest]:

@@ -72,7 +72,7 @@ def _bend(rng: np.random.Generator, config: CompositeConfig) -> np.ndarray:
     if rng.random() >= config.bend_probability:
         return np.zeros(_KNOTS)
     knots = rng.normal(0, config.bend, _KNOTS)
-    # The middle stays: what turns are the ends.
+    # The middle stays in place, and the ends turn.
     return knots - np.interp(_KNOTS / 2 - 0.5, np.arange(_KNOTS), knots)
 
 
@@ -87,7 +87,7 @@ def draw_patch(cutout: np.ndarray, pose: Pose, length: float) -> np.ndarray:
     """Draws a cut-out u8 [h, w, 4] with its longest side about ``length`` pixels; returns u8 [n, n, 4]."""
     densest = np.exp(abs(pose.aspect)) / length
     while max(posed_size(cutout, pose)) * densest > 1.7 and min(cutout.shape[:2]) > 12:
-        # Bilinear sampling far below the original resolution would flicker.
+        # Bilinear sampling far below the original resolution would alias.
         cutout = cv2.resize(cutout, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     side = max(8, int(np.ceil(length * _REACH)))
     maps = cv2.resize(_source_points(cutout, pose), (side, side), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Augmentation in batches on the device that trains, for machines whose processor cannot feed their GPU.
+"""Augments whole batches on the training device, for machines whose processor is too slow for their GPU.
 
 The processes that make pairs then draw wide search crops and no photometric changes
 (:func:`wide_config`), and :class:`DeviceAugment` cuts, turns, flips, recolours, blurs and covers whole

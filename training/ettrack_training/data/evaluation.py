@@ -1,4 +1,4 @@
-"""Videos that trackers are measured on: nothing may learn from them, from wherever they come.
+"""Lists the videos that trackers are evaluated on. They must not be used for training, whatever their source.
 
 The lists are the sequences' names in OTB-100, UAV123 (at any rate), VOT's short-term challenges up to 2022, its
 long-term ones, and LaSOT's test split (`readers.lasot_split`), with names under which others have copied some.
@@ -30,7 +30,7 @@ UAV123 = """
     uav4 uav5 uav6 uav7 uav8 wakeboard1 wakeboard2 wakeboard3 wakeboard4 wakeboard5 wakeboard6 wakeboard7 wakeboard8
     wakeboard9 wakeboard10
 """
-# Those of which UAV123 evaluates parts, and how many.
+# Videos of which UAV123 evaluates several parts, with the number of parts.
 UAV123_PARTS = """
     bird1 3 car1 3 car6 5 car8 2 car16 2 group1 4 group2 3 group3 4 person2 2 person4 2 person5 2 person7 2 person8
     2 person12 2 person14 3 person17 2 person19 3 truck4 2 uav1 3
@@ -92,6 +92,6 @@ def refuse_evaluation(clip: Clip, namesakes: Collection[str] = ()) -> None:
 
 
 def _names_of(clip: Clip) -> list[str]:
-    """What a video may be called: by its reader, and by the two folders in which its frames lie."""
+    """The possible names of a video: the reader's name, and the names of the two folders above its frames."""
     folder = Path(clip.frames[0]).parent
     return list(dict.fromkeys([clip.name, Path(clip.name).name, folder.name, folder.parent.name]))

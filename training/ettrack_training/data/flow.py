@@ -1,8 +1,8 @@
-"""Windows of unannotated video followed by optical flow: pairs with real motion for which nobody drew a box.
+"""Follows windows of unannotated video by optical flow. This gives pairs with real motion and without drawn boxes.
 
 A tracker of medians (Kalal et al., Forward-Backward Error, 2010): corners of a window are followed from frame
 to frame and back; the window moves by their median and scales by the median ratio of their distances. A window
-is given up as soon as its points disagree, so what remains has moved as one.
+is given up as soon as its points disagree, so the remaining windows show one rigid motion.
 """
 
 from __future__ import annotations

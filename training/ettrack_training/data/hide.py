@@ -1,7 +1,7 @@
-"""Taking a target out of a crop: painted over with what lies beside it, or behind something that stands in its place.
+"""Removes a target from a crop: it is painted over with its surroundings, or covered by something.
 
-An empty place elsewhere teaches little: what a loop sees when its target has gone is the target's own place, with
-edges around it that resemble an object of the target's size.
+A crop from another place teaches little. When a target disappears, the tracker sees the target's own place, with edges
+around it that resemble an object of the target's size.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class PackOptions:
 
 @dataclass
 class Counts:
-    """What a build did, for its closing line."""
+    """Counts of a build, for its last line of output."""
 
     pictures: int = 0
     unreadable: int = 0
@@ -82,7 +82,7 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
                 f"expected readable pictures of at least {MIN_PICTURE_SIDE} px a side, "
                 f"got {counts.unreadable} unreadable and {counts.small} smaller ones"
             )
-    # The last file of a pack, which makes it one.
+    # This file is written last. Without it the folder is not a pack.
     write_whole(folder / "clips.json", json.dumps(rows))
     return counts
 

@@ -9,10 +9,10 @@ import numpy as np
 
 
 class Kind(IntEnum):
-    """What a pair teaches.
+    """The kind of a pair.
 
     With ``WRONG_TEMPLATE`` the box marks an object in the search crop that the template does not show; with
-    ``ABSENT`` there is no box (zeros). Nothing may score in either.
+    ``ABSENT`` there is no box (zeros). In both kinds every score must be 0.
     """
 
     POSITIVE = 0

@@ -1,4 +1,4 @@
-"""Prints how many pairs per second one process makes, and draws a sheet of samples to look at.
+"""Prints how many pairs per second one process makes, and draws a sheet of samples.
 
 python -m ettrack_training.data.preview --cache CACHE --out sheet.png   # 600 pairs timed
 """

@@ -120,7 +120,7 @@ class PairSampler:
         draw = {Origin.STILL: data.stills, Origin.REFRAMED: data.windows}.get(origin, data.videos)
         for _ in range(8):
             other: PackedTrack = draw(rng)
-            # Another object of the same clip may well be in the search crop, and would then be right.
+            # Another object of the same clip may be in the search crop. It would then be a correct answer.
             if other.clip is not track.clip:
                 place = int(rng.integers(len(other.pictures)))
                 return other.pictures[place], other.boxes[place], other
@@ -160,7 +160,7 @@ class PairSampler:
         Nothing in such a picture is pasted or salient, so only the template tells what to look for.
         """
         if len(self._data.windows) and rng.random() < self.config.followed:
-            # Many windows show bare ground, which looks the same everywhere.
+            # Many windows show plain ground without structure.
             drawn = [self._data.windows(rng) for _ in range(3)]
             track = max(drawn, key=lambda item: _structure(item.pictures[0].read(), item.boxes[0]))
             return self._from_track(rng, kind, track, Origin.REFRAMED)
@@ -305,5 +305,5 @@ def _centre(box: np.ndarray) -> np.ndarray:
 
 
 def limit_threads() -> None:
-    """One thread per process: pairs are made by several processes, and OpenCV's pools would fight."""
+    """Uses one thread per process. Pairs are made by several processes, whose thread pools would compete."""
     cv2.setNumThreads(1)

@@ -12,7 +12,7 @@ from .records import Clip
 
 @contextmanager
 def named(what: object) -> Iterator[None]:
-    """Puts in front of a refusal what was refused. What lies on a disk may fail to be read, which is one, too."""
+    """Adds the refused source to an error. An error of reading a file counts as a refusal, too."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
 """Pictures decoded once, kept as raw bytes in memory-mapped pieces.
 
 A store is a folder of ``piece-0000.bin`` and ``piece-0000.json`` pairs. Pieces stay below
-:data:`PIECE_BYTES`, so that they can travel one by one. A piece appears under its final name only when it
+:data:`PIECE_BYTES`, so that they can be copied one by one. A piece appears under its final name only when it
 is complete, its index last; an interrupted build therefore resumes at the first missing piece. Pictures
-are stored raw for training, or as WebP for the journey (a tenth of the size, decoded on access).
+are stored raw for training, or as WebP for copying (a tenth of the size, decoded on access).
 """
 
 from __future__ import annotations
@@ -180,5 +180,5 @@ def _encode(picture: np.ndarray, codec: str) -> bytes:
 
 
 def _from_opencv(picture: np.ndarray) -> np.ndarray:
-    """Swaps red and blue; OpenCV's codecs speak BGR, everything here speaks RGB."""
+    """Swaps red and blue; OpenCV's codecs use BGR, everything here uses RGB."""
     return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)

@@ -1,1 +1,1 @@
-"""Learning from a teacher tracker given as ONNX: its features first, then its maps."""
+"""Trains a student on a teacher tracker that is given as ONNX: first on its features, then on its maps."""

@@ -1,4 +1,4 @@
-"""Which pairs a teacher is asked about."""
+"""Settings of the pairs that the teachers label."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Average checkpoints: `python -m ettrack_training.distil.average first.pt=0.5 second.pt=0.5 --out mean.pt`
 
-Networks fine-tuned from one another lie in one valley, and their weighted mean often tracks better on what none of
-them has seen than each of them (model soups, Wortsman et al., ICML 2022; WiSE-FT, CVPR 2022).
+Networks that were fine-tuned from one another lie in one region of low loss. Their weighted mean often tracks better on
+unseen targets than each of them (model soups, Wortsman et al., ICML 2022; WiSE-FT, CVPR 2022).
 """
 
 from __future__ import annotations

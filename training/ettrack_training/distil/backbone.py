@@ -2,7 +2,7 @@
 
 Each stage of the student learns the teacher's tensor at the same place (FitNets' hints, Romero et
 al., ICLR 2015). At first every stage is fed with the teacher's own tensor, so that all stages learn
-at once from right inputs (block-wise distillation, Li et al., CVPR 2020); then the stages are
+at the same time from correct inputs (block-wise distillation, Li et al., CVPR 2020); then the stages are
 chained and learn together. A constant rate, then `--decay` steps of cosine to zero: a run can be
 lengthened from its checkpoint without knowing the end beforehand.
 """
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
             net.load_state_dict(state["backbone"])
             optimizer.load_state_dict(state["optimizer"])
             step = state["step"]
-    # A resumed run draws other pictures than its beginning did.
+    # A resumed run uses another seed, so that it does not repeat the pictures of its beginning.
     rng = np.random.default_rng([args.seed, step])
     streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}
 
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
             net.train()
             chained = step >= args.blockwise
             values = losses(parts, normalised(crops), targets, residual, chained)
-            # Chained, the output counts most: the hints only keep the early stages on the path.
+            # Chained: the output has the largest weight. The hints keep the early stages close to the teacher.
             weights = [0.25, 0.25, 0.5, 2.0] if chained else [1.0] * len(values)
             loss = sum(w * v for w, v in zip(weights, values, strict=True))
             optimizer.zero_grad()

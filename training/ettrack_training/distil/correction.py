@@ -1,8 +1,8 @@
-"""A teacher's maps with its mistakes put right, where the truth is known.
+"""Corrects a teacher's maps where the truth is known.
 
-A student that copies all of a teacher's answers copies its mistakes: high scores for what resembles the target, or
-stands where it was. One that is told the truth alone, on the few videos there are, forgets what the teacher knows of
-all others. So the label stays the teacher's wherever it is not wrong.
+A student that copies all answers of a teacher also copies its mistakes: high scores for objects that resemble the
+target or stand in its place. A student that is trained only on the truth, on few videos, forgets what the teacher knows
+about all others. So the label is the teacher's except where it is wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def corrected(
     than half, or everywhere with `true_boxes`.
 
     `others`, bool [B,n,n], are cells of look-alikes: they score no more than nothing does. In pairs that have such,
-    `true_boxes` tells the truth in all other cells of the target's box, lest it swells over both.
+    `true_boxes` tells the truth in all other cells of the target's box, so that it does not grow over both.
     """
     cls, reg = maps
     n = cls.shape[-1]

@@ -1,4 +1,4 @@
-"""Teachers that are model folders: a score and four distances for each cell, whatever is inside."""
+"""Teachers that are model folders. Each gives a score and four distances for each cell."""
 
 from __future__ import annotations
 

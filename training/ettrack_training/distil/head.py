@@ -1,14 +1,16 @@
 """Distil a head: `python -m ettrack_training.distil.head --teacher DIR --cache DIR --backbone FILE --out FILE`
 
-A head is a function of two features, and a teacher answers for any pair of them; what it answers inside helps as
-much as what it answers at the end. At first each layer of the student is fed with the teacher's own tensor and learns
-the next one (as `distil.backbone` does it), so that all layers learn at once from right inputs. Then the layers are
-chained, on the features of the student's backbone, and learn the teacher's maps. With `--joint` the last stages of that
-backbone learn too, from pictures; the teacher's features keep them where they are. With `--correct` the teacher's
-mistakes are put right where the truth is known (`distil.correction`), and more pairs are drawn in which it errs.
+A head is a function of two features, and a teacher answers for any pair of them; what it answers inside helps as much
+as what it answers at the end. At first each layer of the student is fed with the teacher's own tensor and learns the
+next one (as `distil.backbone` does it), so that all layers learn at the same time from correct inputs. Then the
+layers are chained, on the features of the student's backbone, and learn the teacher's maps. With `--joint` the last
+stages of that backbone learn too, from pictures; the teacher's features keep them where they are. With `--correct`
+the teacher's mistakes are put right where the truth is known (`distil.correction`), and more pairs are drawn in which
+it errs.
 
 The layers of both towers must be as many as the teacher's, each of the same reach, and but for the last one without a
 residual: `ettrack-nano` is laid out so for NanoTrack v2.
+
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def first_stages(network: ETTrack, count: int) -> nn.Sequential:
 
 
 class Late:
-    """A backbone of which only the last `stages` learn: the first cost the most and matter the least here.
+    """A backbone of which only the last `stages` learn: the first cost the most time and gain the least.
 
     What the first ones make of a crop never changes, so that it is made once and kept instead of the crop.
     All its batch norms keep their statistics. Templates and search windows have different ones, and an average over

@@ -1,4 +1,4 @@
-"""What a head learns from a teacher's head, layer by layer and at the end."""
+"""Losses of a head against a teacher's head: of each layer and of the output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..networks.et_track import ETTrack
 
-# Logits beyond this say nothing more: their sigmoid is 0 or 1.
+# Larger logits make no difference, because their sigmoid is 0 or 1.
 _LOGIT = 8.0
 # Below this logit a teacher sees nothing in a cell.
 _NOTHING = -2.0

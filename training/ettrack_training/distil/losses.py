@@ -1,4 +1,4 @@
-"""Losses of the head: what the truth says, what the teacher says, and the hard cases."""
+"""Losses of the head against the truth and the teacher, and of the hardest cells."""
 
 from __future__ import annotations
 

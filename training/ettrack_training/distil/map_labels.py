@@ -22,12 +22,12 @@ from .asked_pairs import box_pair_config, pair_config
 from .folder_teacher import SPAN, SPAN_TOLERANCE, FolderTeacher, mean_maps
 from .teacher import Teacher
 
-# By how much the logarithm of a side is believed wrong at most, and how long a side is believed to be, search pixels.
+# Largest error of the believed logarithm of a side, and the range of the believed side, search pixels.
 _WRONG_SIZE = 0.2
 _SIDES = (12.0, 150.0)
 # A mixed score stays this far from 0 and 1, where logits end.
 _SURE = 3e-4
-# Of less than this many pixels a side nothing can be told.
+# A target with a smaller side, pixels, cannot be judged.
 _VISIBLE_SIDE = 4.0
 # The wider crop around the student's search window that teachers' windows are cut from reaches this much further.
 _EDGE = 64

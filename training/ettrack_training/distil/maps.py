@@ -1,10 +1,10 @@
 """Distil from maps alone: `python -m ettrack_training.distil.maps --teacher DIR --cache DIR --start FILE --out FILE`
 
-A teacher is a model folder whose graphs give a score and four distances for the student's grid of cells; nothing of
-its inside is looked at. It sees windows of the box's own shape, five boxes wide and high where it searches
+A teacher is a model folder whose graphs give a score and four distances for the student's grid of cells; its inner
+tensors are not used. It sees windows of the box's own shape, five boxes wide and high where it searches
 (`distil.folder_teacher`). So does the student, or the inner part of them, unless `--square` names a teacher of square
 windows: then the student sees those, and what the others say is carried to its cells (`distil.map_labels`). The
-teachers' mistakes are put right where the truth is known (`distil.correction`).
+teachers' mistakes are corrected where the truth is known (`distil.correction`).
 """
 
 from __future__ import annotations

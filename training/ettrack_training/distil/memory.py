@@ -1,4 +1,4 @@
-"""Pairs with what the teacher says of them, kept in memory and drawn again and again.
+"""Keeps pairs with the teacher's labels in memory and draws them repeatedly.
 
 Making a pair and asking the teacher costs as much as a training step; each step makes a few new pairs
 and draws most of its batch from those already made.

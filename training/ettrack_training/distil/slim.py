@@ -1,9 +1,10 @@
 """Slim a network: `python -m ettrack_training.distil.slim --start FILE --cache DIR --out FILE`
 
-`networks.nano.NANO_FAST` from a network like `NANO_BOX`, whose weights it takes over, or with `--cut` `NANO_CUT`. What
-it has no room for is put into what stays: an exemplar layer's kernels are mixed once, with the mean attention over
-pairs; a gate that is missing is its mean over them. The stages of the backbone up to the last that lost something then
-learn what the larger ones gave (FitNets' hints, Romero et al., ICLR 2015), so that all behind them goes on as it is.
+`networks.nano.NANO_FAST` from a network like `NANO_BOX`, whose weights it takes over, or with `--cut` `NANO_CUT`. The
+removed parts are merged into the remaining ones: an exemplar layer's kernels are mixed once, with the mean attention
+over pairs; a gate that is missing is its mean over them. The stages of the backbone up to the last that lost
+something then learn what the larger ones gave (FitNets' hints, Romero et al., ICLR 2015), so that all behind them
+goes on as it is.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .asked_pairs import box_pair_config
 from .late import first_stages
 
 _HELD_OUT_SEED = 987654
-# What was seen of each exemplar layer and gate, by name.
+# Recorded values of each exemplar layer and gate, by name.
 Watched = Mapping[str, Tensor]
 
 
@@ -129,7 +130,7 @@ def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) 
         slim.load_state_dict(state["state_dict"])
         optimizer.load_state_dict(state["optimizer"])
         begun = state["step"]
-    # A resumed run draws other pairs than its beginning did.
+    # A resumed run uses another seed, so that it does not repeat the pairs of its beginning.
     stream = pairs(args.cache, slim.config, args.batch, args.seed * 100_003 + begun)
     held = next(pairs(args.cache, slim.config, 64, _HELD_OUT_SEED))
     schedule = Schedule(args.steps, warmup=50, shape="constant", decay=args.decay, final=0.0)

@@ -34,7 +34,7 @@ def recipe(args: argparse.Namespace) -> Recipe:
         name="ettrack-nano",
         network=NANO,
         inputs=inputs,
-        # More wrong templates than usual: the template must be made to matter.
+        # More wrong templates than usual, so that the network learns to use the template.
         data=Data(
             batch=args.batch,
             workers=0,

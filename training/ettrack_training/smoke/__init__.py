@@ -1,1 +1,1 @@
-"""The whole way of training in minutes, in any clone: `python -m ettrack_training.smoke` (make train-smoke)."""
+"""Runs all stages of training in minutes, in any clone: `python -m ettrack_training.smoke` (make train-smoke)."""

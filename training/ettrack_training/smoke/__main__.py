@@ -1,4 +1,4 @@
-"""Goes the whole way of training in a few steps each, and checks what must hold.
+"""Runs all stages of training for a few steps each, and checks their results.
 
 Makes pictures, packs them, stands in for the teacher, distils a backbone and heads, trains a head,
 joins both, trains from truth alone, resumes, publishes, renders a flight and tracks in it with the command line.
@@ -120,7 +120,7 @@ class Smoke:
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
 
     def corrected_head(self) -> str:
-        """Goes on from that head with the teacher put right, then half of the way back."""
+        """Continues from that head with the corrected teacher, then averages it with the earlier head."""
         before, out = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
         rows = self._distil_head(
             out, 2, "--head", before, "--correct", "--frozen-norms", "--hard-weight", 0.5, "--rate", 1e-2
@@ -306,11 +306,11 @@ class Smoke:
 
 
 class SmokeError(Exception):
-    """Something that must hold does not."""
+    """A check failed."""
 
 
 def expect(holds: bool, what: str) -> None:
-    """Ends the run where something does not hold."""
+    """Ends the run if a check fails."""
     if not holds:
         raise SmokeError(f"expected: {what}")
 

@@ -1,4 +1,4 @@
-"""Pictures to go through the motions with: textured objects moving over textured backgrounds."""
+"""Pictures for smoke runs: textured objects that move over textured backgrounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for NanoTrack v2: two ONNX files of the same inputs, outputs and hints, with random weights."""
+"""Replaces NanoTrack v2 in smoke runs: two ONNX files with the same inputs, outputs and hints, and random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports the network from time to time, lets the runtime track with it, keeps the best."""
+"""Exports the network regularly, tracks with it in the runtime, and keeps the best one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class BestModel:
             return {}
         auc = mean_auc(figures)
         sequences = {one.dataset: one.sequences for one in figures}
-        # What was measured on other sequences says nothing about this one.
+        # Figures of other sequences cannot be compared with these.
         comparable = _names(self._best.get("sequences", {})) == _names(sequences)
         if not comparable or auc > self._best["auc"]:
             self._best = {"step": step, "auc": auc, "sequences": sequences}

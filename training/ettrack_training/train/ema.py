@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class AveragedWeights:
     """Running average of a network's floating-point state; counters are copied.
 
-    The window grows with the run, so that the random beginning leaves it at once.
+    The window grows with the run, so that the random first weights have little influence.
     """
 
     def __init__(self, network: nn.Module, decay: float):

@@ -1,4 +1,4 @@
-"""How well an exported network tracks, by the runtime's own loop: `ettrack eval`."""
+"""Measures how well an exported network tracks, with the runtime's own loop: `ettrack eval`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def video_of(sequence: str) -> str:
 
 
 def check_binary(binary: Path) -> None:
-    """Raises `EvaluationError` unless the command line can be run, before hours of training find out."""
+    """Raises `EvaluationError` if the command line cannot be run. Called before the training, which takes hours."""
     try:
         subprocess.run([binary, "eval", "--help"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:

@@ -1,4 +1,4 @@
-"""Where a run's batches come from: tensors in main memory, pictures as bytes.
+"""Makes the batches of a run: tensors in main memory, pictures as bytes.
 
 Every batch has `box` [B,4] (corners in search pixels) and `present` [B] (whether the search crop shows
 the template's object); `template` and `search` u8 [B,S,S,3], or the teacher's features and maps, or all.
@@ -38,7 +38,7 @@ def training_batches(
     student: Student | None = None,
     pin_memory: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches. A run resumed at another `step` draws other pairs than its beginning did.
+    """Endless batches. A run that is resumed at another `step` does not repeat the pairs of its beginning.
 
     `student` gives the features where the recipe's inputs are `backbone_features`, see `forward.frozen_backbone`.
     """
@@ -53,8 +53,8 @@ def training_batches(
 def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Student | None = None) -> dict[str, Tensor]:
     """The pairs of the validation, the same ones in every run on a cache.
 
-    They are drawn apart from those of the training, but from the same pictures: they tell how well a network fits,
-    not what it makes of others.
+    They are drawn apart from those of the training, but from the same pictures: they show how well a network fits,
+    not how well it generalises.
     """
     count = recipe.run.validation_pairs
     pairs = batches(cache, recipe.pairs, seed=_HELD_OUT_SEED, batch_size=count)

@@ -1,4 +1,4 @@
-"""From a batch on its device to the network's maps."""
+"""Runs the network on a batch on its device."""
 
 from __future__ import annotations
 

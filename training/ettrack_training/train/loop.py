@@ -28,7 +28,7 @@ from .validation import validate
 
 
 class TrainingError(Exception):
-    """Training cannot begin or go on; says why."""
+    """Training cannot start or continue. The message says why."""
 
 
 class Evaluator(Protocol):
@@ -84,7 +84,7 @@ class Training:
         self._checkpoint, self._log, self._evaluator = checkpoint, log, evaluator
         self._pictures = recipe.inputs == "pictures"
         if self._pictures:
-            # Depthwise convolutions are twice as fast in this order, on CPUs and GPUs.
+            # Depthwise convolutions are twice as fast in this memory format, on CPUs and GPUs.
             self.network.backbone_net.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(network, recipe)
         self._average = AveragedWeights(network, recipe.run.ema) if recipe.run.ema else None
@@ -174,7 +174,7 @@ class Training:
             cls, reg, features = maps(self.network, batch, recipe.inputs)
         features = features and (features[0].float(), features[1].float())
         loss, parts = objective(cls.float(), reg.float(), features, batch, recipe.labels, recipe.loss)
-        # One transfer for all: each would wait for the device.
+        # One transfer for all values, because each transfer waits for the device.
         value, *values = torch.stack([loss, *parts.values()]).tolist()
         shown = dict(zip(parts, values, strict=True))
         self.step += 1
@@ -234,7 +234,7 @@ class Training:
             row |= self._evaluator(self.best_weights(), self.step)
         self._log.write(row)
         if due:
-            # Only now: what is interrupted before is made up.
+            # Written last, so that an interrupted evaluation is repeated.
             self._evaluated = self.step
             self.save()
         return row

@@ -1,4 +1,4 @@
-"""What is minimised, and the paper's losses: balanced cross-entropy and the logarithm of the IoU."""
+"""The objective, and the paper's losses: balanced cross-entropy and the logarithm of the IoU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def balanced_bce(logits: Tensor, labels: Tensor) -> Tensor:
 def hardest_negatives(logits: Tensor, labels: Tensor, cells: int) -> Tensor:
     """Mean cross-entropy of each pair's `cells` highest-scored cells without the target.
 
-    Averaged over all cells, the few that lead a tracker astray vanish.
+    In an average over all cells, the few cells that mislead a tracker would have almost no weight.
     """
     bce = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return (bce * (labels == 0)).flatten(1).topk(cells, 1).values.mean()

@@ -1,4 +1,4 @@
-"""Recipes: every choice of a training run in one YAML file, unknown keys refused by name.
+"""Recipes: all settings of a training run in one YAML file. Unknown keys are refused by name.
 
 Durations are steps, or text such as `5 epochs`; an epoch is `data.epoch` pairs.
 """
@@ -30,7 +30,7 @@ _EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be followed; names the key, what was expected and what stands there."""
+    """An invalid recipe. The message names the key, the expected value and the value found."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def backbone_state(path: Path) -> dict[str, Tensor]:
     try:
         return unwrap(path, content, entry="backbone")
     except CheckpointError:
-        # No backbone of its own: a whole network's file, or none at all, which this says.
+        # The file holds no backbone alone. It is a whole network's file, or `load` says that it is neither.
         state = _weights(path, content)
     for prefix in _PREFIXES:
         if own := {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}:

@@ -1,4 +1,4 @@
-"""Checkpoints: one file, or pieces small enough to travel one by one. Never half written."""
+"""Checkpoints: one file, or pieces small enough to be copied one by one. A file is never half written."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class CheckpointFile:
         data = self.read_bytes()
         try:
             return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-        # torch reports a damaged file by whatever fails first inside it.
+        # For a damaged file torch raises whatever error happens first.
         except Exception as error:
             raise ValueError(f"{self.path}: expected a checkpoint, cannot read it ({error!r:.100})") from error
 

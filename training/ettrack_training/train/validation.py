@@ -1,7 +1,7 @@
-"""Does the template matter? What predicts tracking better than the loss does.
+"""Measures whether the network uses the template. This predicts tracking better than the loss does.
 
-A network can lower its loss by finding whatever looks like a target. So held-out pairs are put to it
-twice, with their own template and with another pair's.
+A network can lower its loss by finding anything that looks like a target. So it is given each held-out pair
+twice, with its own template and with the template of another pair.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 //! Pictures for ettrack: decodes JPEG, PNG, BMP and PNM files into frame buffers, and draws boxes and labels on pictures.
 //!
 //! [`decode_into`] reuses the memory of the buffer it fills, refuses cut and damaged files, and limits what a file may
-//! ask for. [`draw_track`] draws a tracked target with its confidence.
+//! ask for. With the feature `libjpeg` JPEG files give the pixels that OpenCV gives. [`draw_track`] draws a tracked target with its confidence.
 //!
 //! ```
 //! use ettrack::frame::{Encoding, ImageBuffer};
@@ -20,6 +20,8 @@
 
 mod draw;
 mod grow;
+#[cfg(feature = "libjpeg")]
+mod libjpeg;
 mod picture;
 
 pub use draw::{

@@ -15,6 +15,9 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Limit of width and height in pixels.
 const LONGEST_SIDE: u32 = 16_384;
 
+/// Limit of the scans of a JPEG file. Encoders write about ten; each costs a pass over all pixels, however short it is.
+const MOST_SCANS: usize = 500;
+
 /// Why bytes cannot be decoded as a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
@@ -42,14 +45,20 @@ pub enum PictureError {
         /// Rows.
         height: u32,
     },
-    /// The decoder refused it. The decoder's message holds its own causes, so they are not given again as a source.
+    /// The decoder refused it. Its message holds its own causes, so they are not given again as a source.
     #[error("picture is damaged: {0}")]
-    Damaged(image::ImageError),
+    Damaged(String),
+    /// A progressive JPEG of so many passes over its pixels that decoding would take minutes.
+    #[error("jpeg has {got} scans, expected at most {MOST_SCANS}")]
+    Scans {
+        /// Scans of the file.
+        got: usize,
+    },
 }
 
 impl From<image::ImageError> for PictureError {
     fn from(error: image::ImageError) -> Self {
-        Self::Damaged(error)
+        Self::Damaged(error.to_string())
     }
 }
 
@@ -87,8 +96,11 @@ fn format_of(data: &[u8]) -> Option<ImageFormat> {
 /// Decodes a whole picture file into `image`, whose memory is reused. The picture is turned as its EXIF orientation says.
 /// Colour becomes `rgb8` (`rgba8` with transparency), grey becomes `mono8` or `mono16`.
 ///
+/// JPEG files are decoded by libjpeg-turbo with the feature `libjpeg`, to the same pixels as OpenCV and Pillow; without it
+/// by the crate `image`, whose pixels differ from these by a few levels.
+///
 /// # Errors
-/// [`PictureError`] if the data are of another format, cut, damaged, or too large. The content of `image` is then
+/// [`PictureError`] if the data are of another format, cut, damaged, too large, or a JPEG of too many scans. The content of `image` is then
 /// undefined.
 pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureError> {
     // The decoder fills missing rows with grey and reports no error, so cut files are refused here.
@@ -113,6 +125,18 @@ pub fn decode_into(data: &[u8], image: &mut ImageBuffer) -> Result<(), PictureEr
         _ => None,
     };
     image.big_endian = cfg!(target_endian = "big");
+    #[cfg(feature = "libjpeg")]
+    if format_of(&data) == Some(ImageFormat::Jpeg)
+        && let Some((encoding, [width, height])) =
+            crate::libjpeg::decode_into(&data, &mut image.data).map_err(PictureError::Damaged)?
+    {
+        (image.width, image.height, image.encoding) = (width, height, encoding);
+        image.stride = encoding.row_bytes(width);
+        if orientation != Orientation::NoTransforms {
+            turn(image, orientation)?;
+        }
+        return Ok(());
+    }
     match as_it_is {
         Some(encoding) => {
             (image.width, image.height) = (width, height);
@@ -178,6 +202,24 @@ fn orientation(decoder: &mut dyn ImageDecoder) -> Orientation {
     decoder.orientation().unwrap_or(Orientation::NoTransforms)
 }
 
+/// Turns decoded pixels. Turned pictures are rare: a second copy is good enough.
+#[cfg(feature = "libjpeg")]
+fn turn(image: &mut ImageBuffer, orientation: Orientation) -> Result<(), PictureError> {
+    use image::{GrayImage, RgbImage};
+    let (width, height) = (image.width, image.height);
+    let pixels = std::mem::take(&mut image.data);
+    let picture = match image.encoding {
+        Encoding::Mono8 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8),
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8),
+    };
+    let mut picture = picture.ok_or(PictureError::Size { width, height })?;
+    picture.apply_orientation(orientation);
+    (image.width, image.height) = (picture.width(), picture.height());
+    image.stride = image.encoding.row_bytes(image.width);
+    image.data = picture.into_bytes();
+    Ok(())
+}
+
 /// The marker of Motion JPEG as AVI files have it. It tells the decoder to use the standard Huffman tables (ITU-T T.81,
 /// annex K) where the picture brings none.
 const MOTION_JPEG: [u8; 9] = *b"\xff\xe0\x00\x07AVI1\x00";
@@ -189,10 +231,12 @@ const MOTION_JPEG: [u8; 9] = *b"\xff\xe0\x00\x07AVI1\x00";
 /// within the scan they cannot.
 fn complete_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
     const HUFFMAN_TABLES: u8 = 0xc4;
+    const PROGRESSIVE_FRAME: u8 = 0xc2;
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
     let mut position = 2;
     let mut has_tables = false;
+    let mut is_progressive = false;
     // Segments: 0xff, marker, length (with its own two bytes), content.
     while let Some(&[0xff, marker, high, low]) = data
         .get(position..)
@@ -209,6 +253,15 @@ fn complete_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
             if !scan.windows(2).rev().any(|bytes| bytes == END_OF_IMAGE) {
                 break;
             }
+            if is_progressive {
+                let later = scan
+                    .windows(2)
+                    .filter(|bytes| *bytes == [0xff, START_OF_SCAN]);
+                let got = 1 + later.count();
+                if got > MOST_SCANS {
+                    return Err(PictureError::Scans { got });
+                }
+            }
             return Ok(match has_tables {
                 true => Cow::Borrowed(data),
                 // The decoder copies the file too, so this copy is not noticed.
@@ -216,6 +269,7 @@ fn complete_jpeg(data: &[u8]) -> Result<Cow<'_, [u8]>, PictureError> {
             });
         }
         has_tables |= marker == HUFFMAN_TABLES;
+        is_progressive |= marker == PROGRESSIVE_FRAME;
         position = next;
     }
     Err(PictureError::Cut { got: data.len() })

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,26 @@ from .coreml import CoreMlError, read_convolutions
 # Where training code keeps weights, the first that is there wins. Averaged weights come last:
 # a file that holds both is converted as its authors' loader would read it, see `entry`.
 WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
-# Classes of settings that training code often stores beside the weights. They are read as empty classes.
-_SETTINGS = ("argparse.Namespace", "easydict.EasyDict")
+# Classes that training code often stores beside the weights: settings, and the constructor, settings and statistics of
+# PyTracking's trainer (`ltr`) and of the framework derived from it (`lib.train`). They are read as empty classes.
+_PYTRACKING = (
+    "admin.settings.Settings",
+    "admin.local.EnvironmentSettings",
+    "admin.environment.EnvSettings",
+    "admin.stats.AverageMeter",
+    "admin.stats.StatValue",
+    "admin.model_constructor.NetConstructor",
+    "admin.tensordict.TensorDict",
+)
+_SHELLS = (
+    "argparse.Namespace",
+    "easydict.EasyDict",
+    "yacs.config.CfgNode",
+    *(f"{package}.{name}" for package in ("ltr", "lib.train") for name in _PYTRACKING),
+)
 _SHOWN = 5
+# How torch names what it refuses.
+_GLOBAL = re.compile(r"(?:GLOBAL|global) ([\w.]+)")
 
 
 class CheckpointError(Exception):
@@ -49,7 +67,7 @@ def _core_ml(path: Path) -> dict[str, Tensor]:
 
 def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = None) -> Any:
     """All that a checkpoint holds, see `load`; `data` is its content where that does not lie in one file."""
-    shells = [(_shell(name), name) for name in (*_SETTINGS, *inert_classes)]
+    shells = [(_shell(name), name) for name in (*_SHELLS, *inert_classes)]
     try:
         with torch.serialization.safe_globals([*shells, *_numpy_globals()]):
             return torch.load(path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -60,8 +78,11 @@ def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = 
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         foreign = next((line for line in lines if "GLOBAL" in line or "global " in line), None)
         if isinstance(error, pickle.UnpicklingError) and foreign:
+            name = _GLOBAL.search(foreign)
+            hint = f"; if {name[1]} is a class, --inert-class {name[1]} reads it as an empty shell" if name else ""
             raise CheckpointError(
-                f"{path}: expected tensors in plain containers; it holds pickled code, which was not run ({foreign})"
+                f"{path}: expected tensors in plain containers; it holds pickled code, which was not run "
+                f"({foreign}){hint}"
             ) from error
         cause = "" if isinstance(error, pickle.UnpicklingError) or not lines else f": {lines[0]}"
         raise CheckpointError(

@@ -19,8 +19,8 @@ MOST_CORE_PACKAGES = 40
 C_COMPILERS = {"cc", "cmake", "bindgen", "pkg-config", "vcpkg"}
 NOT_IN_THE_NODE = {"rusqlite", "libsqlite3-sys", "zip", "clap", "askama", "mcap", "zstd", "ettrack-eval", "ettrack-cli"}
 LICENCES = {
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "IJG", "ISC", "MIT", "MPL-2.0", "Unicode-3.0",
-    "Unlicense", "Zlib", "LLVM-exception",
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "IJG", "ISC", "MIT", "MPL-2.0",
+    "Unicode-3.0", "Unlicense", "Zlib", "LLVM-exception",
 }  # fmt: skip
 # Package: why two versions of it are there.
 SEVERAL_VERSIONS = {

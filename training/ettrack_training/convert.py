@@ -30,7 +30,7 @@ def load_network(
 
     Raises `CheckpointError`, with the first differences and the tracker that the file looks like.
     """
-    raw = checkpoint.load(path, entry=entry, inert_classes=(*tracker.inert_classes, *inert_classes))
+    raw = checkpoint.load(path, entry=entry, inert_classes=inert_classes)
     state, dropped = tracker.clean(raw)
     network = tracker.build(state)
     expected = network.state_dict()

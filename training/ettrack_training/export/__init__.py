@@ -1,5 +1,5 @@
 """From networks to ONNX graphs."""
 
-from .graph import ExportError, Graph, Tolerance, export_graph, verify_graph
+from .graph import ExportError, Graph, export_graph, verify_graph
 
-__all__ = ["ExportError", "Graph", "Tolerance", "export_graph", "verify_graph"]
+__all__ = ["ExportError", "Graph", "export_graph", "verify_graph"]

@@ -190,6 +190,11 @@ def template_graph(net: SparseTT) -> onnx.ModelProto:
     return g.model()
 
 
+def kept_keys(track: onnx.ModelProto) -> tuple[str, ...]:
+    """The values of the track graph that hold the kept keys' numbers, ``[1, heads, n, keep]``, a layer each."""
+    return tuple(node.output[1] for node in track.graph.node if node.op_type == "TopK")
+
+
 def track_graph(net: SparseTT) -> onnx.ModelProto:
     """``encoded_template`` and ``search [1, 3, 289, 289]`` to ``score`` and ``box``."""
     g = GraphBuilder("sparsett_track")

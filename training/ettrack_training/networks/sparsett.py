@@ -9,6 +9,9 @@ branch) has its parameters here, so that their files load strictly, and is never
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +27,9 @@ WINDOW = 7
 SHIFT = WINDOW // 2
 #: Logits kept per query of the decoder's sparse self-attention.
 TOP_K = 32
+#: Logits that differ by less, as a share of the largest, may stand for each other: their rounding errors are a
+#: tenth of it.
+SAME_LOGIT = 1e-5
 
 
 def pad_to(x: Tensor, multiple: int) -> Tensor:
@@ -242,21 +248,27 @@ class MultiheadAttention(nn.Module):
         v = F.linear(memory, self.in_proj_weight[2 * c :], self.in_proj_bias[2 * c :])
         return tuple(t.reshape(len(t), -1, self.heads, head).transpose(1, 2) for t in (q, k, v))
 
-    def weigh(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1)
-
     def forward(self, query: Tensor, memory: Tensor) -> Tensor:
         q, k, v = self.project(query, memory)
-        x = self.weigh(q @ k.transpose(-2, -1)) @ v
+        x = (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v
         return self.out_proj(x.transpose(1, 2).reshape(query.shape))
 
 
 class SparseAttention(MultiheadAttention):
     """Only the :data:`TOP_K` largest logits of each query take part."""
 
-    def weigh(self, logits: Tensor) -> Tensor:
+    def forward(self, query: Tensor, memory: Tensor, kept: Tensor | None = None) -> Tensor:
+        """``kept [B, heads, n, TOP_K]`` are the keys to keep, where rounding alone may tell them from the largest."""
+        q, k, v = self.project(query, memory)
+        logits = q @ k.transpose(-2, -1)
         values, indices = logits.topk(TOP_K, dim=-1)
-        return torch.zeros_like(logits).scatter(-1, indices, values.softmax(dim=-1))
+        if kept is not None:
+            smallest, values, indices = values[..., -1], logits.gather(-1, kept), kept
+            lost = (smallest - values.amin(dim=-1)).max() / logits.abs().max()
+            if not lost <= SAME_LOGIT:
+                raise ValueError(f"a kept key's logit is {lost:.2g} of the largest below the {TOP_K} to be kept")
+        weights = torch.zeros_like(logits).scatter(-1, indices, values.softmax(dim=-1))
+        return self.out_proj((weights @ v).transpose(1, 2).reshape(query.shape))
 
 
 class FeedForward(nn.Module):
@@ -296,8 +308,8 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.pos_ffn = FeedForward(width, hidden)
 
-    def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
-        x = self.norm1(x + self.slf_attn(x, x))
+    def forward(self, x: Tensor, encoded: Tensor, kept: Tensor | None = None) -> Tensor:
+        x = self.norm1(x + self.slf_attn(x, x, kept))
         return self.pos_ffn(self.norm2(x + self.enc_attn(x, encoded)))
 
 
@@ -340,10 +352,10 @@ class Decoder(nn.Module):
         self.spatial_position_encoding = LearnedPosition(SCORE_SIZE, width)
         self.decoder_layers = nn.ModuleList(DecoderLayer(width, heads, hidden) for _ in range(layers))
 
-    def forward(self, tokens: Tensor, encoded: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, encoded: Tensor, kept: Sequence[Tensor] = ()) -> Tensor:
         x = tokens + self.spatial_position_encoding()
-        for layer in self.decoder_layers:
-            x = layer(x, encoded)
+        for layer, keys in zip_longest(self.decoder_layers, kept):
+            x = layer(x, encoded, keys)
         return x
 
 
@@ -437,7 +449,8 @@ class SparseTT(nn.Module):
 
     ``template(z)``: ``[1, 3, 127, 127]`` to the encoded template ``[1, 64, 256]``, once per target.
     ``track(encoded, x)``: with ``x`` of ``[1, 3, 289, 289]`` gives score ``[1, 361, 1]`` in (0, 1) and box
-    ``[1, 361, 4]`` (left, top, right, bottom in pixels of the search crop), cells row-major.
+    ``[1, 361, 4]`` (left, top, right, bottom in pixels of the search crop), cells row-major. ``kept`` are the
+    decoder layers' kept keys where another implementation has chosen them, see :class:`SparseAttention`.
     """
 
     def __init__(self):
@@ -452,9 +465,9 @@ class SparseTT(nn.Module):
         feature = self.feat_adjuster_z(self.basemodel.net(image))
         return self.neck.encoder(feature.flatten(2).transpose(1, 2))
 
-    def track(self, encoded: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    def track(self, encoded: Tensor, search: Tensor, kept: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
         feature = self.feat_adjuster_x(self.basemodel.net(search))
-        decoded = self.neck.decoder(feature.flatten(2).transpose(1, 2), encoded)
+        decoded = self.neck.decoder(feature.flatten(2).transpose(1, 2), encoded, kept)
         return self.head(torch.cat([decoded.transpose(1, 2).reshape(feature.shape), feature], dim=1))
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:

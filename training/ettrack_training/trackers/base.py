@@ -26,9 +26,8 @@ class Tracker:
     configuration and ignore them). `graphs` names the ONNX files (`template`, `track`), and
     `manifest` gives the sections `input`, `template`, `search`, `outputs` and `tracking` of
     model.yaml. `clean` drops or renames the keys that a checkpoint may carry beyond the
-    network's, and tells what it dropped. `inert_classes` are names of classes that the authors'
-    files hold beside the weights: they are read as empty shells, none of their code is run.
-    `golden_salt` makes the pseudo-random weights that the goldens of the tests were made with.
+    network's, and tells what it dropped. `golden_salt` makes the pseudo-random weights that the
+    goldens of the tests were made with.
     """
 
     name: str
@@ -42,4 +41,3 @@ class Tracker:
     pseudo_rule: Rule
     golden_salt: str
     clean: Callable[[StateDict], tuple[StateDict, list[str]]] = _keep
-    inert_classes: tuple[str, ...] = ()

@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..export import Tolerance
-
-# Classes of the training framework that the authors' files hold beside the weights.
-PYTRACKING_CLASSES = (
-    "lib.train.admin.settings.Settings",
-    "lib.train.admin.local.EnvironmentSettings",
-    "lib.train.admin.stats.AverageMeter",
-    "lib.train.admin.stats.StatValue",
-)
-
-OUTPUTS = {"score": Tolerance(), "size": Tolerance(), "offset": Tolerance()}
+OUTPUTS = ("score", "size", "offset")
 
 
 def manifest(template_outputs: list[str], pixels: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..checkpoint import CheckpointError
-from ..export import Graph, Tolerance
+from ..export import Graph
 from ..export import compresstracker as export
 from ..networks.compresstracker import DEPTHS, SEARCH_SIZE, TEMPLATE_SIZE, CompressTracker
 from ..pseudo_weights import Override, transformer_rule
@@ -92,7 +92,7 @@ def graphs(network: CompressTracker) -> dict[str, Graph]:
             module=export.template_graph(network),
             reference=_Template(network),
             inputs={"template": template},
-            outputs=dict.fromkeys(names, Tolerance()),
+            outputs=names,
         ),
         "track": Graph(
             module=export.track_graph(network),
@@ -137,5 +137,4 @@ TRACKER = Tracker(
     ),
     golden_salt="#ct",
     clean=clean,
-    inert_classes=centre_head.PYTRACKING_CLASSES,
 )

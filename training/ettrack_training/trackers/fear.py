@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..export import Graph, Tolerance
+from ..export import Graph
 from ..export.inference import TemplateGraph, TrackGraph
 from ..networks.fear import Fear, layer_order
 from ..pseudo_weights import Override, transformer_rule
@@ -39,13 +39,13 @@ def _graphs(network: Fear) -> dict[str, Graph]:
         features = network.template_features(template)
     both, track = TemplateGraph(network), TrackGraph(network)
     return {
-        "template": Graph(both, both, {"template": template}, {"template_features": Tolerance()}),
+        "template": Graph(both, both, {"template": template}, ("template_features",)),
         "track": Graph(
             track,
             track,
             {"template_features": features, "search": search},
             # Logits, and distances in pixels.
-            {"cls": Tolerance(2e-4), "reg": Tolerance(2e-3)},
+            ("cls", "reg"),
         ),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..export import Graph, Tolerance
+from ..export import Graph
 from ..export import smat as export
 from ..networks.smat import SEARCH_SIZE, TEMPLATE_SIZE, Smat
 from ..pseudo_weights import Override, transformer_rule
@@ -44,7 +44,7 @@ def graphs(network: Smat) -> dict[str, Graph]:
             module=export.template_graph(network),
             reference=_Template(network),
             inputs={"template": template},
-            outputs={"template_tokens": Tolerance()},
+            outputs=("template_tokens",),
         ),
         "track": Graph(
             module=export.track_graph(network),
@@ -88,5 +88,4 @@ TRACKER = Tracker(
         },
     ),
     golden_salt="#smat",
-    inert_classes=centre_head.PYTRACKING_CLASSES,
 )

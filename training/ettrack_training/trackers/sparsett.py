@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..export import Graph, Tolerance
+from ..export import Graph
 from ..export import sparsett as export
 from ..networks.sparsett import (
     MEAN,
@@ -52,31 +52,33 @@ class _Track(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, encoded: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.track(encoded[None], search)
+    def forward(self, encoded: Tensor, search: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.track(encoded[None], search, kept)
 
 
 def graphs(network: SparseTT) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
     random = generator()
     template = structured_noise(TEMPLATE_SIZE, random)
+    track = export.track_graph(network)
     return {
         "template": Graph(
             module=export.template_graph(network),
             reference=_Template(network),
             inputs={"template": template},
-            outputs={"encoded_template": Tolerance()},
+            outputs=("encoded_template",),
         ),
         "track": Graph(
-            module=export.track_graph(network),
+            module=track,
             reference=_Track(network),
             inputs={
                 "encoded_template": _Template(network)(template).detach(),
                 "search": structured_noise(SEARCH_SIZE, random),
             },
-            # Scores, and corners in search pixels. Wider than float arithmetic asks for: where the 32nd and
-            # 33rd logit of a query agree to the last bits, implementations may keep another one.
-            outputs={"score": Tolerance(1e-3), "box": Tolerance(2e-2)},
+            # Scores, and corners in search pixels.
+            outputs=("score", "box"),
+            # Where the 32nd and 33rd logit of a query agree to the last bits, rounding decides which is kept.
+            choices=export.kept_keys(track),
         ),
     }
 

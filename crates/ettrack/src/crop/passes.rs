@@ -70,12 +70,28 @@ pub(super) fn bilinear<const N: usize, const R: usize>(
     for (taps, out) in taps.iter().zip(row) {
         *out = match_target! {
             "x86_64+avx2" => avx2::mixed::<N, R>(rows, weights, taps),
-            _ => mixed::<N, R>(rows, weights, taps),
+            _ => plain::<N, R>(rows, weights, taps),
         };
     }
 }
 
+/// What every processor of its kind can do.
+#[cfg_attr(target_arch = "aarch64", allow(unsafe_code))]
+#[inline(always)]
+fn plain<const N: usize, const R: usize>(
+    rows: [&[u8]; 2],
+    weights: (i16, i16),
+    taps: &Taps,
+) -> Pair<u8> {
+    // SAFETY: NEON is part of every 64-bit ARM target.
+    #[cfg(target_arch = "aarch64")]
+    return unsafe { neon::mixed::<N, R>(rows, weights, taps) };
+    #[cfg(not(target_arch = "aarch64"))]
+    mixed::<N, R>(rows, weights, taps)
+}
+
 /// The bytes of two output pixels.
+#[cfg_attr(all(target_arch = "aarch64", not(test)), expect(dead_code))]
 #[inline(always)]
 fn mixed<const N: usize, const R: usize>(
     rows: [&[u8]; 2],
@@ -96,6 +112,58 @@ fn mixed<const N: usize, const R: usize>(
         .map(|sum| ((sum + HALF) >> SUM_BITS) as u8)
 }
 
+/// Two pixels, and two more bytes where a pixel has three.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn eight(row: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&row[at..][..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// The same with NEON, which every 64-bit ARM processor has: the compiler makes no vector instructions of the loop.
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::{
+        uint16x4_t, vcombine_u16, vcreate_u8, vdup_n_u8, vextq_u16, vget_lane_u64, vget_low_u16,
+        vmlal_n_u16, vmlal_u8, vmovn_u16, vmull_n_u16, vmull_u8, vreinterpret_u64_u8, vrshrn_n_u32,
+        vtbl1_u8,
+    };
+
+    use super::{Pair, SUM_BITS, Taps, eight};
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub fn mixed<const N: usize, const R: usize>(
+        rows: [&[u8]; 2],
+        weights: (i16, i16),
+        taps: &Taps,
+    ) -> Pair<u8> {
+        let one = |k: usize| -> uint16x4_t {
+            let at = taps.places[k] as usize * N;
+            let [upper, lower] = rows.map(|row| vcreate_u8(eight(row, at)));
+            // Weights of rows are 0 to 32, so a sum has 13 bits.
+            let values = vmull_u8(upper, vdup_n_u8(weights.0 as u8));
+            let values = vmlal_u8(values, lower, vdup_n_u8(weights.1 as u8));
+            let next = match N {
+                3 => vextq_u16::<3>(values, values),
+                _ => vextq_u16::<4>(values, values),
+            };
+            let [first, second] = [0, 1].map(|of| taps.weights[8 * k + of] as u16);
+            let sums = vmull_n_u16(vget_low_u16(values), first);
+            let sums = vmlal_n_u16(sums, vget_low_u16(next), second);
+            // Rounds as adding `HALF` does.
+            vrshrn_n_u32::<{ SUM_BITS as i32 }>(sums)
+        };
+        let bytes = vmovn_u16(vcombine_u16(one(0), one(1)));
+        // R, G, B and a zero, which a place outside gives.
+        let [red, blue] = [R as u8, 2 - R as u8];
+        let order = [red, 1, blue, 255, 4 + red, 5, 4 + blue, 255];
+        let ordered = vtbl1_u8(bytes, vcreate_u8(u64::from_le_bytes(order)));
+        vget_lane_u64::<0>(vreinterpret_u64_u8(ordered)).to_le_bytes()
+    }
+}
+
 /// The same with instructions chosen by hand: the compiler needs four times as many for the sums of products.
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
@@ -107,7 +175,7 @@ mod avx2 {
         _mm256_shuffle_epi8, _mm256_srli_epi32,
     };
 
-    use super::{HALF, Pair, SUM_BITS, Taps};
+    use super::{HALF, Pair, SUM_BITS, Taps, eight};
 
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -117,6 +185,7 @@ mod avx2 {
         taps: &Taps,
     ) -> Pair<u8> {
         let [a, b] = [0, 1].map(|k| taps.places[k] as usize * N);
+        let eight = |row, at| eight(row, at) as i64;
         let upper = _mm_set_epi64x(eight(rows[0], b), eight(rows[0], a));
         let lower = _mm_set_epi64x(eight(rows[1], b), eight(rows[1], a));
         // Bytes of both rows side by side, one output pixel in each half.
@@ -135,14 +204,6 @@ mod avx2 {
         );
         let words = _mm_packus_epi32(first, second);
         _mm_cvtsi128_si64(_mm_packus_epi16(words, words)).to_le_bytes()
-    }
-
-    /// Two pixels, and two more bytes where a pixel has three.
-    #[inline(always)]
-    fn eight(row: &[u8], at: usize) -> i64 {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&row[at..][..8]);
-        i64::from_le_bytes(bytes)
     }
 
     /// The order in which the values of each channel of two neighbouring pixels lie side by side: R, G, B and zero.

@@ -47,36 +47,65 @@ def write_model_folder(
     Returns the largest difference found per output. Raises `ExportError` where a graph does not
     compute what the network computes, `ModelFolderError` where the folder exists already.
     """
-    output = Path(output)
-    if output.exists() and not replace:
-        raise ModelFolderError(f"{output} exists already: remove it or ask to replace it")
+    _refuse_existing(Path(output), replace)
     network = network.eval()
     graphs = tracker.graphs(network)
     differences: dict[str, float] = {}
     files: dict[str, bytes] = {}
-    entries: dict[str, dict[str, str]] = {}
     costs = {"parameters": cost.parameters(network)}
     for key, graph in graphs.items():
         model = export_graph(graph)
         for name, value in verify_graph(graph, model, f"{key}.onnx").items():
             differences[f"{key}.{name}"] = value
-        files[f"{key}.onnx"] = model
-        entries[key] = {"path": f"{key}.onnx", "sha256": sha256(model)}
+        files[key] = model
         costs[f"macs_{key}"] = cost.macs(graph.reference, *graph.inputs.values())
+    write_graphs(
+        output,
+        files,
+        family=tracker.family,
+        description=description or tracker.title,
+        sections={**tracker.manifest(network), **(overrides or {})},
+        costs=costs,
+        provenance=provenance,
+        replace=replace,
+    )
+    return differences
+
+
+def write_graphs(
+    output: Path,
+    graphs: Mapping[str, bytes],
+    *,
+    family: str,
+    description: str,
+    sections: Mapping[str, Mapping],
+    costs: Mapping[str, int],
+    provenance: Mapping[str, str],
+    replace: bool = False,
+) -> None:
+    """Writes the folder `output` of graphs by name (`template`, `track`), whole or not at all.
+
+    Raises `ModelFolderError` where it exists already and is not to be replaced.
+    """
+    output = Path(output)
+    _refuse_existing(output, replace)
+    files = {f"{key}.onnx": model for key, model in graphs.items()}
     manifest = {
         "format": FORMAT,
         "name": output.resolve().name,
-        "family": tracker.family,
-        "description": description or tracker.title,
-        "files": entries,
-        **tracker.manifest(network),
-        **(overrides or {}),
-        "cost": costs,
+        "family": family,
+        "description": description,
+        "files": {key: {"path": f"{key}.onnx", "sha256": sha256(model)} for key, model in graphs.items()},
+        **sections,
+        "cost": dict(costs),
         "provenance": {**provenance, "converted_with": _versions()},
     }
-    files["model.yaml"] = to_yaml(manifest).encode()
-    _write(output, files)
-    return differences
+    _write(output, {**files, "model.yaml": to_yaml(manifest).encode()})
+
+
+def _refuse_existing(output: Path, replace: bool) -> None:
+    if output.exists() and not replace:
+        raise ModelFolderError(f"{output} exists already: remove it or ask to replace it")
 
 
 def to_yaml(manifest: Mapping) -> str:

@@ -1,11 +1,12 @@
-//! The loop of SMAT (Gopal and Amer, WACV 2024) and CompressTracker (Hong et al., ICCV 2025), which is that of OSTrack: a
-//! score map, and for each cell the offset of the box's centre and its size.
+//! The loop of OSTrack (Ye et al., ECCV 2022), which SMAT (Gopal and Amer, WACV 2024), CompressTracker (Hong et al., ICCV
+//! 2025), LiteTrack and VitTrack have too: a score map, and for each cell the offset of the box's centre and its size.
 //!
 //! Precision and roundings are those of the authors' code: maps and decoded values in `f32`, state in `f64`.
 
 use super::choice::{change, padded_side};
+use super::pytracking::{self, Factors};
 use super::{Constant, Engine, Key, Loop, SearchRegion, activate, needed};
-use crate::crop::{Padding, SearchWindow, View};
+use crate::crop::{Padding, View};
 use crate::follower::{Candidate, Evidence, Follower, Pose};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
@@ -14,9 +15,6 @@ use crate::model::network::WantedOutput;
 use crate::model::{
     Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
 };
-
-/// At least this many pixels of a box stay in the image; also its smallest side.
-const MARGIN: f64 = 10.0;
 
 /// The family `centre_head`.
 pub(super) struct Family;
@@ -35,7 +33,7 @@ impl super::Family for Family {
     }
 
     fn trackers(&self) -> &'static str {
-        "SMAT, CompressTracker"
+        "SMAT, CompressTracker, OSTrack, LiteTrack, VitTrack"
     }
 
     fn keys(&self) -> &'static [Key] {
@@ -100,13 +98,6 @@ fn map_side(manifest: &Manifest, search_size: usize) -> usize {
     (search_size as f64 / manifest.search.stride as f64).round_ties_even() as usize
 }
 
-/// Sides of the template and search regions in units of the target's mean side.
-#[derive(Debug, Clone, Copy)]
-struct Factors {
-    template: f64,
-    search: f64,
-}
-
 /// The maps of one look.
 #[derive(Debug, Clone, Copy)]
 struct Maps<'a> {
@@ -155,13 +146,6 @@ impl CentreHead {
         }
     }
 
-    /// The region whose side is `factor` times the target's mean side.
-    fn window(&self, factor: f64) -> SearchWindow {
-        let side = ((self.pose.width * self.pose.height).sqrt() * factor).ceil();
-        let (x, y) = self.pose.center;
-        SearchWindow::from_corner((x - 0.5 * side, y - 0.5 * side), side as u32)
-    }
-
     /// Centre, width and height of a cell's box as shares of the search region.
     fn shares(&self, maps: &Maps<'_>, cell: usize) -> [f32; 4] {
         let cells = self.side * self.side;
@@ -197,16 +181,8 @@ impl CentreHead {
         }
         let cell = best?;
         let (scale, _) = region.scale;
-        let [x, y, width, height] = self
-            .shares(maps, cell)
-            .map(|share| f64::from(share * self.size as f32 / scale as f32));
-        let half = 0.5 * self.size / scale;
-        let (center_x, center_y) = self.pose.center;
-        let pose = Pose {
-            center: (x + (center_x - half), y + (center_y - half)),
-            width,
-            height,
-        };
+        let pose = pytracking::placed(&self.pose, self.shares(maps, cell), self.size, scale);
+        let Pose { width, height, .. } = pose;
         let (target_width, target_height) = (self.pose.width, self.pose.height);
         let cells_per_pixel = scale * self.side as f64 / self.size;
         let extent = (
@@ -237,22 +213,18 @@ impl CentreHead {
 }
 
 impl Loop for CentreHead {
-    /// Black. At the right and lower border the authors' crop leaves out the image's last column and row.
     fn padding(_: &Frame<'_>) -> Padding {
-        Padding {
-            color: [0; 3],
-            drops_last: true,
-        }
+        pytracking::padding()
     }
 
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
-        self.window(self.factors.template).into()
+        pytracking::window(&self.pose, self.factors.template).into()
     }
 
     fn search(&self, scale: f64) -> SearchRegion {
-        let window = self.window(self.factors.search * scale);
+        let window = pytracking::window(&self.pose, self.factors.search * scale);
         SearchRegion::even(window, self.size / f64::from(window.side))
     }
 
@@ -272,15 +244,7 @@ impl Loop for CentreHead {
 
     /// Takes the candidate's box, with at least the margin inside the image.
     fn follow(&mut self, candidate: &Candidate) {
-        let found = candidate.pose.bounding_box();
-        let clip = |first: f64, length: f64, most: f64| {
-            let last = (first + length).max(MARGIN).min(most);
-            let first = first.max(0.0).min(most - MARGIN);
-            (first, (last - first).max(MARGIN))
-        };
-        let (x, width) = clip(found.x, found.width, self.image.0);
-        let (y, height) = clip(found.y, found.height, self.image.1);
-        self.pose = BoundingBox::new(x, y, width, height).into();
+        self.pose = pytracking::clipped(candidate.pose.bounding_box(), self.image).into();
     }
 
     fn pose(&self) -> Pose {

@@ -31,13 +31,29 @@ impl SearchRegion {
     }
 }
 
-/// A template image to cut out of the current frame.
+/// What happens to a template image after a frame.
+///
+/// A picture may be cut in one frame and shown to the network in a later one: it is kept until then. A new target's
+/// kept picture is its first template.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateUpdate {
     /// Which template image: 0 is `template.input` of the manifest, 1 is `template.refreshed_input`.
     pub image: usize,
-    /// What is cut out of the frame.
-    pub view: View,
+    /// What is cut out of the frame and kept.
+    pub cut: Option<View>,
+    /// Whether the network sees the kept picture from the next frame on. Kept in its place is the first template then.
+    pub is_shown: bool,
+}
+
+impl TemplateUpdate {
+    /// Cuts `view` out of the frame, for the network to see from the next frame on.
+    pub fn at_once(image: usize, view: impl Into<View>) -> Self {
+        Self {
+            image,
+            cut: Some(view.into()),
+            is_shown: true,
+        }
+    }
 }
 
 /// The loop of a family at one search size, without pixels and network.
@@ -68,7 +84,8 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// Goes to a pose.
     fn place(&mut self, pose: Pose);
 
-    /// A template image to replace after a frame that was reported as `track`. A family with fixed templates has none.
+    /// A template image to replace after a frame that was reported as `track`; called once for each frame. A family with
+    /// fixed templates has none.
     fn template_update(&mut self, _track: &Track) -> Option<TemplateUpdate> {
         None
     }
@@ -102,6 +119,10 @@ pub struct Engine<L> {
     cropper: Cropper,
     appearance: Appearance,
     template_size: usize,
+    /// The target's first template, three planes.
+    first_template: Vec<f32>,
+    /// A picture for a template image that the network does not see yet.
+    kept_template: Vec<f32>,
     small_target_area: Option<f64>,
     loops: Vec<L>,
     /// Which of the search sizes this target uses.
@@ -144,6 +165,8 @@ impl<L: Loop> Engine<L> {
             cropper: Cropper::new(),
             appearance: Appearance::new(),
             template_size: manifest.template.size,
+            first_template: vec![0.0; 3 * manifest.template.size.pow(2)],
+            kept_template: vec![0.0; 3 * manifest.template.size.pow(2)],
             small_target_area: manifest.search.small_target_area,
             loops: manifest.search.sizes.iter().map(|&s| new_loop(s)).collect(),
             chosen: 0,
@@ -158,19 +181,24 @@ impl<L: Loop> Engine<L> {
         })
     }
 
-    /// Cuts template image `image` out of the frame.
-    fn cut_template(&mut self, frame: &Frame<'_>, image: usize, view: View) {
+    /// Cuts a picture of the template's size out of the frame, to be kept.
+    fn cut_template(&mut self, frame: &Frame<'_>, view: View) {
         let Self {
-            network,
+            kept_template,
             cropper,
             normalization,
             padding,
             template_size,
             ..
         } = self;
-        network.fill_template(image, |tensor| {
-            cropper.crop_tensor(frame, view, padding, *template_size, normalization, tensor);
-        });
+        cropper.crop_tensor(
+            frame,
+            view,
+            padding,
+            *template_size,
+            normalization,
+            kept_template,
+        );
     }
 }
 
@@ -186,9 +214,13 @@ impl<L: Loop> Follower for Engine<L> {
         self.appearance.start(frame, &target.into());
         (self.seen, self.before) = (None, target.into());
         self.view = self.loops[self.chosen].initialize((frame.width(), frame.height()), target);
+        self.cut_template(frame, self.view);
+        self.first_template.copy_from_slice(&self.kept_template);
         // A template that is refreshed later begins as the first one.
         for image in 0..self.network.template_images() {
-            self.cut_template(frame, image, self.view);
+            let first = &self.first_template;
+            self.network
+                .fill_template(image, |tensor| tensor.copy_from_slice(first));
         }
         self.network.run_template()
     }
@@ -245,7 +277,16 @@ impl<L: Loop> Follower for Engine<L> {
         let Some(update) = self.loops[self.chosen].template_update(track) else {
             return Ok(());
         };
-        self.cut_template(frame, update.image, update.view);
+        if let Some(view) = update.cut {
+            self.cut_template(frame, view);
+        }
+        if !update.is_shown {
+            return Ok(());
+        }
+        let kept = &self.kept_template;
+        self.network
+            .fill_template(update.image, |tensor| tensor.copy_from_slice(kept));
+        self.kept_template.copy_from_slice(&self.first_template);
         self.network.run_template()
     }
 

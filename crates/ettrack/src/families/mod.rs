@@ -8,8 +8,11 @@ mod appearance;
 mod centre_head;
 mod choice;
 mod engine;
+mod nanotrack;
+mod pytracking;
 mod siamese;
 mod siamfcpp;
+mod single_box;
 
 use std::ops::RangeInclusive;
 
@@ -24,7 +27,9 @@ use crate::model::{Constants, Manifest, ModelError, ModelFolder, NetworkOptions,
 pub static FAMILIES: &[&dyn Family] = &[
     &anchor_free::Family,
     &centre_head::Family,
+    &nanotrack::Family,
     &siamfcpp::Family,
+    &single_box::Family,
 ];
 
 /// A tracker family.
@@ -361,7 +366,7 @@ mod tests {
                 ANCHOR_FREE,
                 "family: anchor_free",
                 "family: anchor",
-                "family is anchor, expected one of anchor_free, centre_head, siamfcpp",
+                "family is anchor, expected one of anchor_free, centre_head, nanotrack, siamfcpp, single_box",
             ),
             (
                 ANCHOR_FREE,
@@ -434,6 +439,12 @@ mod tests {
                 "  template: {path: template.onnx",
                 "  # {path: template.onnx",
                 "template.outputs is template_features, expected none without files.template",
+            ),
+            (
+                ANCHOR_FREE,
+                "  stride: 16",
+                "  stride: 16\n  cells: 15",
+                "search.cells is 15, expected nothing: in the family anchor_free",
             ),
             (
                 &centre_head,

@@ -175,6 +175,9 @@ pub struct SearchSettings {
     pub factor: Option<f64>,
     /// Search pixels per cell of the score map.
     pub stride: usize,
+    /// Cells along each side of the score map, where they are not the search size over the stride.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<usize>,
 }
 
 /// The outputs of the track graph. Which there are, and their shapes, depends on the family.
@@ -301,6 +304,7 @@ impl Manifest {
                 search.exemplar_size.map(|side| side.to_string()),
             ),
             ("search.factor", number(search.factor)),
+            ("search.cells", search.cells.map(|cells| cells.to_string())),
         ];
         let there = keys.into_iter();
         there
@@ -466,6 +470,14 @@ impl Manifest {
             stride.to_string(),
             "1..=64",
         )?;
+        if let Some(cells) = search.cells {
+            ensure(
+                (2..=512).contains(&cells) && search.sizes.len() == 1,
+                "search.cells",
+                format!("{cells} with {} search sizes", search.sizes.len()),
+                "2..=512 with one search size",
+            )?;
+        }
         ensure(
             self.tracking.contains_key("default"),
             "tracking",

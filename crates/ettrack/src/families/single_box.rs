@@ -1,0 +1,293 @@
+//! The loop of trackers whose network gives one box instead of a score map: HiT (Kang et al., ICCV 2023), MixFormerV2 (Cui
+//! et al., NeurIPS 2023) and others on STARK's evaluation code.
+//!
+//! With a second template image it is refreshed by MixFormer's rule: of every `update_interval` frames the one with the best
+//! score above `update_above` gives it; without such a frame it is the first template again.
+
+use super::pytracking::{self, Factors};
+use super::{
+    Condition, Constant, Engine, Key, Loop, SearchRegion, TemplateUpdate, activate, needed,
+};
+use crate::crop::{Padding, View};
+use crate::follower::{Candidate, Evidence, Follower, Pose, Track, TrackState};
+use crate::frame::Frame;
+use crate::geometry::BoundingBox;
+use crate::model::manifest::Activation;
+use crate::model::network::WantedOutput;
+use crate::model::{
+    Constants, Manifest, ModelError, ModelFolder, Network, NetworkOptions, Refusal,
+};
+
+/// The family `single_box`.
+pub(super) struct Family;
+
+static KEYS: [Key; 5] = [
+    Key::optional("template.refreshed_input"),
+    Key::needed("template.factor"),
+    Key::needed("search.factor"),
+    Key::optional("outputs.score"),
+    Key::needed("outputs.boxes"),
+];
+
+/// What a refreshed template needs.
+const REFRESHED: Condition = Condition {
+    words: "`template.refreshed_input` and `outputs.score`",
+    holds: |manifest| {
+        manifest.template.refreshed_input.is_some() && manifest.outputs.score.is_some()
+    },
+};
+
+static CONSTANTS: [Constant; 3] = [
+    Constant::optional(
+        "update_interval",
+        1.0..=1e6,
+        Some(REFRESHED),
+        "frames from one second template to the next; whole numbers",
+    ),
+    Constant::optional(
+        "update_above",
+        0.0..=1.0,
+        Some(REFRESHED),
+        "score above which a frame may give the second template",
+    ),
+    Constant::optional(
+        "score_decay",
+        0.0..=1.0,
+        Some(REFRESHED),
+        "factor of the best score from frame to frame; 1 where not given",
+    ),
+];
+
+impl super::Family for Family {
+    fn name(&self) -> &'static str {
+        "single_box"
+    }
+
+    fn trackers(&self) -> &'static str {
+        "HiT, MixFormerV2"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &KEYS
+    }
+
+    fn constants(&self) -> &'static [Constant] {
+        &CONSTANTS
+    }
+
+    fn map_side(&self, _: &Manifest, _: usize) -> Option<usize> {
+        None
+    }
+
+    /// Centre, width and height as shares of the search region, and the score where there is one.
+    fn outputs<'m>(
+        &self,
+        manifest: &'m Manifest,
+        _search_size: usize,
+    ) -> Result<Vec<WantedOutput<'m>>, Refusal> {
+        let outputs = &manifest.outputs;
+        let boxes = needed(self, outputs.boxes.as_ref(), "outputs.boxes")?;
+        let boxes = WantedOutput {
+            name: &boxes.name,
+            shape: vec![1, 1, 4],
+        };
+        let score = outputs.score.iter().map(|score| WantedOutput {
+            name: score.name.as_str(),
+            shape: vec![1],
+        });
+        Ok(std::iter::once(boxes).chain(score).collect())
+    }
+
+    fn open(
+        &self,
+        model: &ModelFolder,
+        constants: &Constants,
+        options: &NetworkOptions,
+    ) -> Result<Box<dyn Follower>, ModelError> {
+        let read = || self.state(&model.manifest, constants);
+        let state = read().map_err(|refusal| refusal.in_manifest(model.manifest_path()))?;
+        let engine = Engine::open(self, model, options, |size| SingleBox {
+            size: size as f64,
+            ..state
+        })?;
+        Ok(Box::new(engine))
+    }
+}
+
+impl Family {
+    fn state(&self, manifest: &Manifest, constants: &Constants) -> Result<SingleBox, Refusal> {
+        let (template, search) = (&manifest.template, &manifest.search);
+        let score = manifest.outputs.score.as_ref();
+        let refresh = match &template.refreshed_input {
+            None => None,
+            Some(_) => {
+                needed(self, score, "outputs.score")?;
+                let value =
+                    |name: &str| needed(self, constants.get(name), &format!("tracking.*.{name}"));
+                let interval = value("update_interval")?;
+                if interval.fract() != 0.0 {
+                    return Err(Refusal::new(
+                        "tracking.*.update_interval",
+                        interval.to_string(),
+                        "a whole number",
+                    ));
+                }
+                Some(Refresh {
+                    interval: interval as u64,
+                    above: value("update_above")?,
+                    decay: constants.get("score_decay").unwrap_or(1.0),
+                    frames: 0,
+                    best: -1.0,
+                })
+            }
+        };
+        Ok(SingleBox {
+            factors: Factors {
+                template: needed(self, template.factor, "template.factor")?,
+                search: needed(self, search.factor, "search.factor")?,
+            },
+            sigmoid: score.map(|score| score.activation == Activation::Sigmoid),
+            refresh,
+            size: 0.0,
+            image: (1.0, 1.0),
+            pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
+            followed: None,
+        })
+    }
+}
+
+/// When the second template is taken.
+#[derive(Debug, Clone, Copy)]
+struct Refresh {
+    interval: u64,
+    above: f64,
+    decay: f64,
+    /// Frames since the target was chosen.
+    frames: u64,
+    /// The best score since the last refreshment; -1 for none.
+    best: f64,
+}
+
+/// The loop at one search size.
+#[derive(Debug, Clone, Copy)]
+struct SingleBox {
+    factors: Factors,
+    /// Whether the score comes as a logit; `None` without a score.
+    sigmoid: Option<bool>,
+    refresh: Option<Refresh>,
+    /// Search pixels a side.
+    size: f64,
+    /// Frame size, pixels.
+    image: (f64, f64),
+    pose: Pose,
+    /// The score of the box that was followed in this frame.
+    followed: Option<f32>,
+}
+
+impl SingleBox {
+    fn decode_box(
+        &self,
+        shares: [f32; 4],
+        score: Option<f32>,
+        region: &SearchRegion,
+    ) -> Option<Candidate> {
+        let (scale, _) = region.scale;
+        let pose = pytracking::placed(&self.pose, shares, self.size, scale);
+        let score = match (score, self.sigmoid) {
+            (Some(raw), Some(sigmoid)) => {
+                let mut score = [0.0];
+                activate(&[raw], sigmoid, &mut score);
+                score[0]
+            }
+            // No evidence for or against.
+            _ => 0.5,
+        };
+        // One box agrees with itself. Without a score map there is no more to be said.
+        let evidence = Evidence {
+            score,
+            agreement: 1.0,
+            displacement: self.pose.displacement_of(&pose),
+            ..Evidence::default()
+        };
+        let candidate = Candidate {
+            pose,
+            cell: None,
+            rate: 1.0,
+            evidence,
+        };
+        let numbers = [pose.center.0, pose.center.1, pose.width, pose.height];
+        let is_usable = numbers.iter().all(|number| number.is_finite()) && !score.is_nan();
+        is_usable.then_some(candidate)
+    }
+}
+
+impl Loop for SingleBox {
+    fn padding(_: &Frame<'_>) -> Padding {
+        pytracking::padding()
+    }
+
+    fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
+        self.image = (f64::from(image.0), f64::from(image.1));
+        self.pose = target.into();
+        self.followed = None;
+        if let Some(refresh) = &mut self.refresh {
+            (refresh.frames, refresh.best) = (0, -1.0);
+        }
+        pytracking::window(&self.pose, self.factors.template).into()
+    }
+
+    fn search(&self, scale: f64) -> SearchRegion {
+        let window = pytracking::window(&self.pose, self.factors.search * scale);
+        SearchRegion::even(window, self.size / f64::from(window.side))
+    }
+
+    /// A window to prefer is not there: the network gives one box.
+    fn decode(&mut self, network: &Network, region: &SearchRegion, _: bool) -> Option<Candidate> {
+        let [x, y, width, height] = *network.output(0) else {
+            return None;
+        };
+        let score = self
+            .sigmoid
+            .and_then(|_| network.output(1).first().copied());
+        self.decode_box([x, y, width, height], score, region)
+    }
+
+    /// Takes the candidate's box, with at least the margin inside the image.
+    fn follow(&mut self, candidate: &Candidate) {
+        self.pose = pytracking::clipped(candidate.pose.bounding_box(), self.image).into();
+        self.followed = Some(candidate.evidence.score);
+    }
+
+    fn pose(&self) -> Pose {
+        self.pose
+    }
+
+    fn place(&mut self, pose: Pose) {
+        self.pose = pose;
+    }
+
+    /// MixFormer's rule. A frame in which the target is lost gives no template.
+    fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
+        let score = self.followed.take();
+        let view = pytracking::window(&self.pose, self.factors.template).into();
+        let refresh = self.refresh.as_mut()?;
+        refresh.frames += 1;
+        refresh.best *= refresh.decay;
+        let score = score
+            .filter(|_| track.state == TrackState::Tracking)
+            .map(f64::from);
+        let best = score.filter(|&score| score > refresh.above && score > refresh.best);
+        if let Some(score) = best {
+            refresh.best = score;
+        }
+        let is_shown = refresh.frames.is_multiple_of(refresh.interval);
+        if is_shown {
+            refresh.best = -1.0;
+        }
+        (best.is_some() || is_shown).then_some(TemplateUpdate {
+            image: 1,
+            cut: best.map(|_| view),
+            is_shown,
+        })
+    }
+}

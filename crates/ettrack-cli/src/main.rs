@@ -7,6 +7,7 @@ mod eval;
 mod failures;
 mod interrupt;
 mod models;
+mod play;
 mod presence;
 mod progress;
 mod replay;

@@ -1,39 +1,28 @@
 //! `ettrack serve`: a page in the browser for a source.
 
-mod feed;
-mod player;
 mod recorder;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
 use ettrack::geometry::BoundingBox;
 use ettrack_media::source::{self, without_password};
 use ettrack_node::inbox::Inbox;
-use ettrack_node::parameters::{ParameterSet as _, Parameters, Value};
 use ettrack_node::web::{Host, watch};
-use ettrack_node::worker::{Loader, Sink, work};
-use ettrack_node::{Clock, Level, NodeCore, Output, open_tracker};
+use ettrack_node::worker::work;
+use ettrack_node::{NodeCore, open_tracker};
 use ettrack_web::{About, Server, ServerOptions, Token};
 
 use crate::console::{self, BadInput};
 use crate::interrupt;
+use crate::play::feed::Feed;
+use crate::play::player::SourcePlayer;
+use crate::play::{PlayArgs, SystemClock, Terminal, close_at_signal, loader};
 use crate::roi::parse_roi;
-use feed::Feed;
-use player::SourcePlayer;
-
-/// Frames that are kept so that a choice finds the frame that was shown, however long the finger took.
-const KEPT_FRAMES: i64 = 600;
-
-/// Megabytes of them.
-const KEPT_MEGABYTES: i64 = 512;
-
-/// How late a signal is noticed.
-const WATCH: Duration = Duration::from_millis(50);
 
 /// Show a source in a page of the browser: choose the target there, see what the tracker sees, and steer it.
 ///
@@ -45,81 +34,25 @@ const WATCH: Duration = Duration::from_millis(50);
 /// address. Its HTTP API is described in docs/web.md. Ctrl-C ends it.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Folder of pictures, video, camera, bag, address or -.
-    source: String,
+    #[command(flatten)]
+    play: PlayArgs,
     /// Where the page is served. 0.0.0.0:8090 is for all machines of the network; port 0 is any free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8090")]
     address: String,
     /// A file with the token that opens the page, 16 to 128 letters and digits; else one is made where the address needs it.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Model folder, or the name of the built-in model.
-    #[arg(long, value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
-    model: PathBuf,
-    /// A parameter of the node, such as search_scale=2; config/tracker.yaml lists them. May be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    set: Vec<String>,
     /// The target in the first frame; else it is chosen in the page.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
     roi: Option<BoundingBox>,
-    /// Frames a second of a recorded source; its own where it is known, else 30.
-    #[arg(long, value_name = "N", value_parser = parse_rate)]
-    rate: Option<f64>,
-    /// Open a live source again when it ends or stalls, after 1 second, then 2, 4 and so on up to 30.
-    #[arg(long)]
-    reconnect: bool,
-    /// Topic of images, for a bag with several.
-    #[arg(long, value_name = "TOPIC")]
-    image_topic: Option<String>,
-    /// The ONNX Runtime library or its folder.
-    #[arg(long, value_name = "PATH")]
-    onnxruntime: Option<PathBuf>,
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1000.0 => Ok(rate),
-        _ => Err("expected frames a second, more than 0 and at most 1000".into()),
-    }
-}
-
-/// The machine's time.
-struct SystemClock(Instant);
-
-impl Clock for SystemClock {
-    fn now(&self) -> i64 {
-        feed::now()
-    }
-
-    fn running(&self) -> Option<Duration> {
-        Some(self.0.elapsed())
-    }
-}
-
-/// Log lines for the terminal; all else is for the page.
-struct Terminal;
-
-impl Sink for Terminal {
-    fn deliver(&mut self, output: Output) {
-        match output {
-            Output::Log(Level::Info, line) => tracing::info!("{line}"),
-            Output::Log(Level::Warn, line) => tracing::warn!("{line}"),
-            Output::Log(Level::Error, line) => tracing::error!("{line}"),
-            _ => {}
-        }
-    }
-
-    fn overlay_wanted(&self) -> bool {
-        false
-    }
 }
 
 impl ServeArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
         interrupt::watch()?;
-        let parameters = self.parameters()?;
-        let source = source::open(&self.source, self.image_topic.as_deref())
+        let parameters = self.play.parameters()?;
+        let source = source::open(&self.play.source, self.play.image_topic.as_deref())
             .map_err(|error| BadInput::of(&error))?;
         let (tracker, model) = open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
         let clock = SystemClock(Instant::now());
@@ -141,7 +74,7 @@ impl ServeArgs {
             models: models_beside(&parameters.model_path),
             player: Arc::clone(&player) as _,
         };
-        let rate = self.rate.or(source.frame_rate()).unwrap_or(30.0);
+        let rate = self.play.rate.or(source.frame_rate()).unwrap_or(30.0);
         let (session, mut watched) = watch(host, Arc::clone(&inbox), Terminal, |session| {
             session.with_recorder(recorder::start(rate))
         });
@@ -159,60 +92,22 @@ impl ServeArgs {
 
         let feed = Feed {
             source,
-            name: self.source.clone(),
-            topic: self.image_topic.clone(),
-            rate: self.rate,
-            reconnect: self.reconnect,
+            name: self.play.source.clone(),
+            topic: self.play.image_topic.clone(),
+            rate: self.play.rate,
+            reconnect: self.play.reconnect,
             inbox: Arc::clone(&inbox),
             player,
-            session,
+            say: Box::new(move |level, text| session.say(level, text)),
         };
         std::thread::Builder::new()
             .name("source".into())
             .spawn(move || feed.run())
             .context("no thread for the source")?;
-        let closing = Arc::clone(&inbox);
-        std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                while !interrupt::came() {
-                    std::thread::sleep(WATCH);
-                }
-                closing.close();
-            })
-            .context("no thread for signals")?;
-        let loader: Loader = Arc::new(|parameters: &Parameters| {
-            let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
-            Ok((Box::new(tracker) as _, model))
-        });
-        work(core, &inbox, &clock, &loader, &mut watched);
+        close_at_signal(&inbox)?;
+        work(core, &inbox, &clock, &loader(), &mut watched);
         drop(server);
         Ok(())
-    }
-
-    fn parameters(&self) -> anyhow::Result<Parameters> {
-        let mut parameters = Parameters {
-            model_path: self.model.display().to_string(),
-            onnxruntime_library: self
-                .onnxruntime
-                .as_ref()
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
-            history_frames: KEPT_FRAMES,
-            history_megabytes: KEPT_MEGABYTES,
-            ..Parameters::default()
-        };
-        for pair in &self.set {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                BadInput(format!(
-                    "--set {pair}: expected NAME=VALUE, such as search_scale=2"
-                ))
-            })?;
-            parameters
-                .set(name, &read_value(value))
-                .map_err(|error| BadInput(format!("--set {pair}: {error}")))?;
-        }
-        Ok(parameters)
     }
 
     /// Not an argument, which every user of the machine can read.
@@ -243,24 +138,14 @@ impl ServeArgs {
             }
         };
         About {
-            title: without_password(&self.source),
-            command_line: format!("ettrack serve {}", quoted(&without_password(&self.source))),
+            title: without_password(&self.play.source),
+            command_line: format!(
+                "ettrack serve {}",
+                quoted(&without_password(&self.play.source))
+            ),
             node: "tracker".into(),
             software: format!("ettrack {}", env!("CARGO_PKG_VERSION")),
         }
-    }
-}
-
-/// What a value on the command line is: true or false, a number, else text.
-fn read_value(text: &str) -> Value {
-    if let Ok(value) = text.parse() {
-        Value::Bool(value)
-    } else if let Ok(value) = text.parse() {
-        Value::Integer(value)
-    } else if let Ok(value) = text.parse() {
-        Value::Float(value)
-    } else {
-        Value::Text(text.to_owned())
     }
 }
 

@@ -7,7 +7,6 @@ use ettrack::frame::ImageBuffer;
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
 use ettrack_message::{Header, HeldImage, Image, ImageMessage, Stamp};
 use ettrack_node::inbox::Inbox;
-use ettrack_web::Session;
 
 use super::player::{Next, SourcePlayer};
 use crate::interrupt;
@@ -59,8 +58,8 @@ pub struct Feed {
     pub inbox: Arc<Inbox>,
     /// Who says when.
     pub player: Arc<SourcePlayer>,
-    /// Who is told.
-    pub session: Arc<Session>,
+    /// Tells people: level and words.
+    pub say: Box<dyn Fn(&'static str, &str) + Send>,
 }
 
 impl Feed {
@@ -91,12 +90,12 @@ impl Feed {
                     self.put(image, &info, stamp);
                 }
                 Ok(None) => {
-                    self.session.say("info", "the source is at its end");
+                    (self.say)("info", "the source is at its end");
                     self.player.ended();
                 }
                 Err(error) if error.is_about_one_frame() => {
                     tracing::warn!("{}", ettrack::error_chain(&error));
-                    self.session.say("warn", &ettrack::error_chain(&error));
+                    (self.say)("warn", &ettrack::error_chain(&error));
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -113,7 +112,7 @@ impl Feed {
 
     fn failed(&self, error: &SourceError) {
         tracing::error!("{}", ettrack::error_chain(error));
-        self.session.say("error", &ettrack::error_chain(error));
+        (self.say)("error", &ettrack::error_chain(error));
     }
 
     fn put(&self, image: ImageBuffer, info: &FrameInfo, stamp: i64) {
@@ -147,7 +146,7 @@ impl Feed {
         loop {
             let line = format!("opening it again in {} s", pause.as_secs());
             tracing::warn!("{line}");
-            self.session.say("warn", &line);
+            (self.say)("warn", &line);
             let until = Instant::now() + *pause;
             while Instant::now() < until {
                 if interrupt::came() {

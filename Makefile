@@ -17,6 +17,7 @@ RUNTIME := .ettrack/onnxruntime
 WHEELS := target/wheels
 MATURIN := target/maturin/bin/maturin
 WHEEL_TEST := target/wheel-test
+MAVLINK_TEST := target/mavlink-test
 PARITY_MODELS := $(OUT)/parity
 
 # A Python of the caller's needs no environment of ours.
@@ -30,7 +31,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-wheel test-ros parity parity-models fuzz fuzz-check \
+.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros parity parity-models fuzz fuzz-check \
 	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
@@ -75,7 +76,7 @@ $(VENV)/.installed: training/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable training
 	touch $@
 
-test: test-rust test-web test-training test-wheel test-ros ## Run all tests.
+test: test-rust test-web test-mavlink test-training test-wheel test-ros ## Run all tests.
 
 test-rust: onnxruntime $(WORKSHOP) ## Run the tests of the Rust crate.
 	ETTRACK_TEST_PYTHON=$(WORKSHOP_PYTHON) $(CARGO) test --release --workspace
@@ -87,6 +88,15 @@ test-web: build onnxruntime ## Use the page as a person does, in headless Chromi
 	elif ! command -v npm >/dev/null; then echo "the page's browser tests were not run: there is no node with npm"; \
 	else (cd tests/web && npm ci --silent --no-audit --no-fund) && \
 		node tests/web/run.mjs $(abspath $(ETTRACK)) "$(CHROMIUM)" $(abspath $(OUT))/web; fi
+
+# In an environment of its own, because the ground station is somebody else's program.
+test-mavlink: build onnxruntime $(MAVLINK_TEST)/.installed ## Draw boxes from a ground station (pymavlink) and follow them.
+	ETTRACK_COMMAND=$(abspath $(ETTRACK)) $(MAVLINK_TEST)/bin/python -m pytest -q -rs -s -p no:cacheprovider tests/mavlink
+
+$(MAVLINK_TEST)/.installed: tests/mavlink/requirements.txt
+	$(PYTHON) -m venv $(MAVLINK_TEST)
+	$(MAVLINK_TEST)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r tests/mavlink/requirements.txt
+	touch $@
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
@@ -117,8 +127,8 @@ train-smoke: build onnxruntime $(WORKSHOP) ## Go the whole way of training in a 
 # Sanitizers need flags that a stable compiler takes only when told so.
 FUZZ = $(if $(shell rustup toolchain list 2>/dev/null | grep nightly),$(CARGO) +nightly,RUSTC_BOOTSTRAP=1 $(CARGO)) fuzz
 
-fuzz: ## Fuzz message decoders, bag readers, manifests and the page's requests (wants cargo-fuzz and a C++ compiler).
-	for target in message bag manifest request; do \
+fuzz: ## Fuzz message decoders, bag readers, manifests, MAVLink and the page's requests (wants cargo-fuzz and a C++ compiler).
+	for target in message bag manifest mavlink request; do \
 		$(FUZZ) run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 || exit 1; \
 	done
 
@@ -139,7 +149,7 @@ features: ## Check every crate with each of its features alone, and the oldest s
 	$(CARGO) check -p ettrack --all-features
 	for features in "" mcap sqlite mcap,sqlite; do \
 		$(CARGO) check -p ettrack-bag --no-default-features --features "$$features" || exit 1; done
-	for features in "" replay web; do \
+	for features in "" mavlink replay web; do \
 		$(CARGO) check -p ettrack-node --no-default-features --features "$$features" || exit 1; done
 	$(CARGO) check -p ettrack-media --examples
 	@$(MAKE) --no-print-directory msrv

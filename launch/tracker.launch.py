@@ -76,6 +76,11 @@ ARGUMENTS = [
         description="With web:=true, where the page is served; 127.0.0.1:8090 is for this machine only.",
     ),
     DeclareLaunchArgument(
+        "mavlink",
+        default_value="",
+        description="Where a drone's camera speaks MAVLink: udpin:0.0.0.0:14550; empty: as the parameter file says.",
+    ),
+    DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
         choices=["", "true", "false"],
@@ -104,7 +109,13 @@ def start(context):
         # A finger takes seconds: the frame that was shown must still be there.
         parameters["history_frames"] = 150
         parameters["history_megabytes"] = 512
-    over_the_file = {"model_path": str, "search_scale": float, "image_transport": str, "image_queue_depth": int}
+    over_the_file = {
+        "mavlink": str,
+        "model_path": str,
+        "search_scale": float,
+        "image_transport": str,
+        "image_queue_depth": int,
+    }
     for name, convert in over_the_file.items():
         if given(name):
             try:

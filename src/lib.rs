@@ -14,6 +14,8 @@ mod history;
 pub mod inbox;
 mod levels;
 mod log;
+#[cfg(feature = "mavlink")]
+pub mod mavlink;
 pub mod names;
 pub mod overrides;
 pub mod parameters;

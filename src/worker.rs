@@ -18,6 +18,20 @@ pub trait Sink {
     fn look(&mut self, _core: &mut NodeCore) {}
 }
 
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn deliver(&mut self, output: Output) {
+        (**self).deliver(output);
+    }
+
+    fn overlay_wanted(&self) -> bool {
+        (**self).overlay_wanted()
+    }
+
+    fn look(&mut self, core: &mut NodeCore) {
+        (**self).look(core);
+    }
+}
+
 /// A tracker that was opened, or why it was not.
 pub type Loaded = Result<(Box<dyn NodeTracker + Send>, ModelInfo), String>;
 

@@ -356,6 +356,11 @@ impl NodeCore {
         }
     }
 
+    /// A calibration from elsewhere than a topic.
+    pub fn set_camera(&mut self, camera: CameraInfo) {
+        self.camera = Some(camera);
+    }
+
     /// A region of interest: the target in the newest image, or in the next one where there is none yet.
     pub fn on_roi(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
         match RegionOfInterest::from_cdr(bytes) {

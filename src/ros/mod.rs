@@ -7,6 +7,8 @@
 //! Messages travel as CDR bytes in both directions, the same bytes that bags hold, but for raw images: those stay in
 //! the memory that the middleware delivers them in, which is the one copy of an image that is made.
 
+#[cfg_attr(not(feature = "mavlink"), path = "no_drone.rs")]
+mod drone;
 mod follow;
 mod image;
 mod log;
@@ -37,13 +39,14 @@ use ettrack_message::{CameraInfo, CompressedImage, Detection2D, Image, Message, 
 pub use self::follow::follow;
 pub use self::process::run_until_signal;
 
+use self::drone::Drone;
 use self::log::Log;
 use self::page::Page;
 use self::publishers::Publishers;
 use super::inbox::{Inbox, Request, Topic};
 use super::names::Remaps;
 use super::parameters::{ParameterError, Parameters};
-use super::worker::{Loader, no_images_line, work};
+use super::worker::{Loader, Sink, no_images_line, work};
 use super::{Clock, Level, NodeCore, open_tracker};
 use ettrack_message::ImageMessage;
 
@@ -82,6 +85,9 @@ pub enum NodeError {
     /// The page cannot be served.
     #[error("web_address: {0}")]
     Page(String),
+    /// The drone's camera cannot be had.
+    #[error("mavlink: {0}")]
+    Drone(String),
     /// The thread that tracks ended by itself, which is a bug.
     #[error("the tracking thread has ended unexpectedly")]
     WorkerEnded,
@@ -196,7 +202,9 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
     );
 
     let page = Page::of(&parameters, &images.topic, &full_name, log)?;
-    let worker = start_worker(core, Arc::clone(&inbox), clock, publishers, page)?;
+    let drone = Drone::of(&parameters, log)?;
+    let extras = Extras { page, drone };
+    let worker = start_worker(core, Arc::clone(&inbox), clock, publishers, extras)?;
     while !stop.load(Ordering::Relaxed) && !worker.is_finished() {
         node.spin_once(SPIN);
         pool.run_until_stalled();
@@ -232,12 +240,18 @@ fn follow_simulated_time(_: &mut r2r::Node) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// What the node does beside its topics.
+struct Extras {
+    page: Option<Page>,
+    drone: Option<Drone>,
+}
+
 fn start_worker(
     core: NodeCore,
     inbox: Arc<Inbox>,
     clock: Arc<RosClock>,
-    mut publishers: Publishers,
-    page: Option<Page>,
+    publishers: Publishers,
+    extras: Extras,
 ) -> Result<JoinHandle<()>, NodeError> {
     let loader: Loader = Arc::new(|parameters: &Parameters| {
         let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
@@ -245,9 +259,15 @@ fn start_worker(
     });
     std::thread::Builder::new()
         .name("tracking".into())
-        .spawn(move || match page {
-            None => work(core, &inbox, clock.as_ref(), &loader, &mut publishers),
-            Some(page) => page.work(core, &inbox, clock.as_ref(), &loader, publishers),
+        .spawn(move || {
+            let mut sink: Box<dyn Sink> = Box::new(publishers);
+            if let Some(drone) = extras.drone {
+                sink = drone.report(&inbox, sink);
+            }
+            match extras.page {
+                None => work(core, &inbox, clock.as_ref(), &loader, &mut sink),
+                Some(page) => page.work(core, &inbox, clock.as_ref(), &loader, sink),
+            }
         })
         .map_err(NodeError::Thread)
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::log::Log;
-use super::publishers::Publishers;
 use super::{NodeError, RosClock};
 use crate::NodeCore;
 use crate::inbox::Inbox;
 use crate::parameters::Parameters;
-use crate::worker::Loader;
+use crate::worker::{Loader, Sink};
 
 /// There is none in this build.
 pub enum Page {}
@@ -36,7 +35,7 @@ impl Page {
         _inbox: &Arc<Inbox>,
         _clock: &RosClock,
         _loader: &Loader,
-        _publishers: Publishers,
+        _sink: Box<dyn Sink>,
     ) {
         match self {}
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use ettrack_web::{About, Server, ServerOptions};
 
 use super::log::Log;
-use super::publishers::Publishers;
 use super::{NodeError, RosClock};
 use crate::inbox::Inbox;
 use crate::parameters::Parameters;
 use crate::web::{Host, LivePlayer, watch};
-use crate::worker::{Loader, work};
+use crate::worker::{Loader, Sink, work};
 use crate::{Level, NodeCore};
 
 /// A page that is to be served.
@@ -64,10 +63,9 @@ impl Page {
         inbox: &Arc<Inbox>,
         clock: &RosClock,
         loader: &Loader,
-        publishers: Publishers,
+        sink: Box<dyn Sink>,
     ) {
-        let (session, mut watched) =
-            watch(self.host, Arc::clone(inbox), publishers, |session| session);
+        let (session, mut watched) = watch(self.host, Arc::clone(inbox), sink, |session| session);
         let server = Server::start(session, &self.options);
         match &server {
             Ok(server) => self.log.say(Level::Info, &server.greeting()),

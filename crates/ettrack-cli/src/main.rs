@@ -6,6 +6,7 @@ mod dataset_args;
 mod eval;
 mod failures;
 mod interrupt;
+mod mavlink;
 mod models;
 mod play;
 mod presence;
@@ -50,6 +51,7 @@ enum Command {
     Models(models::Models),
     Track(track::TrackArgs),
     Serve(Box<serve::ServeArgs>),
+    Mavlink(Box<mavlink::MavlinkArgs>),
     Replay(replay::ReplayArgs),
     Eval(Box<eval::EvalArgs>),
     Suite(Box<suite::SuiteArgs>),
@@ -67,6 +69,7 @@ impl Command {
             Self::Models(command) => command.run(),
             Self::Track(args) => args.run(),
             Self::Serve(args) => args.run(),
+            Self::Mavlink(args) => args.run(),
             Self::Tap(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),

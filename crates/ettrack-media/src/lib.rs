@@ -1,7 +1,7 @@
 //! Where ettrack's frames come from and where annotated ones go, without ROS.
 //!
-//! [`source`] reads frames from folders of pictures, videos, cameras and bags. [`video`] writes GIFs and videos. Videos and
-//! cameras need the program `ffmpeg`; folders, bags and GIFs do not.
+//! [`source`] reads frames from folders of pictures, videos, cameras and bags. [`video`] writes GIFs and videos, [`live`]
+//! sends a stream. Videos, cameras and streams need the program `ffmpeg`; folders, bags and GIFs do not.
 //!
 //! ```
 //! use ettrack::frame::ImageBuffer;
@@ -24,5 +24,6 @@
 //!
 //! The folder `examples` has complete programs: `track_folder` and `read_a_bag`.
 
+pub mod live;
 pub mod source;
 pub mod video;

@@ -1,0 +1,270 @@
+//! `ettrack mavlink`: a drone's camera that tracks what the pilot draws.
+
+mod calibration;
+mod video;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use ettrack::geometry::BoundingBox;
+use ettrack_mavlink::wire::{Address, Key};
+use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, ServiceOptions, Stream};
+use ettrack_media::live::LiveStream;
+use ettrack_media::source;
+use ettrack_node::inbox::Inbox;
+use ettrack_node::mavlink::{Host, start};
+use ettrack_node::web::Player as _;
+use ettrack_node::worker::work;
+use ettrack_node::{NodeCore, open_tracker};
+use ettrack_web::Playback;
+
+use crate::console::{self, BadInput};
+use crate::interrupt;
+use crate::play::feed::Feed;
+use crate::play::player::SourcePlayer;
+use crate::play::{PlayArgs, SystemClock, Terminal, close_at_signal, loader};
+use crate::roi::parse_roi;
+use video::Video;
+
+/// Be a drone's camera: ground stations find it by MAVLink 2, the pilot draws a box, and it is followed.
+///
+/// SOURCE is a camera (/dev/videoN), an address that ffmpeg reads (rtsp://, http://, udp://, tcp://, srt://), a folder of pictures, a
+/// video, a ROS 2 bag, or - for a video on standard input. A recorded source is played at its own pace and waits on its first
+/// frame until a target is chosen; of a live one the newest frame is tracked.
+///
+/// It never moves the vehicle. What ground stations and autopilots need is described in docs/drones.md. Ctrl-C ends it.
+#[derive(Debug, Args)]
+pub struct MavlinkArgs {
+    #[command(flatten)]
+    play: PlayArgs,
+    /// Where MAVLink is spoken: udpin:HOST:PORT, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:SPEED. May be repeated.
+    #[arg(long, value_name = "CONNECTION", required = true)]
+    connect: Vec<String>,
+    /// System id: the vehicle's.
+    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    system_id: u8,
+    /// Component id: 100 is the first camera, 101 the second one.
+    #[arg(long, value_name = "ID", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..))]
+    component_id: u8,
+    /// The target in the first frame; else the pilot chooses it.
+    #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
+    roi: Option<BoundingBox>,
+    /// Seconds from a frame's answer to the moment when the pilot sees it: a target is taken in the frame that the pilot saw.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
+    video_delay: Duration,
+    /// Send the picture with the box drawn there, as H.264: rtp://HOST:PORT, udp://HOST:PORT (MPEG-TS), or rtsp://… of a server.
+    #[arg(long, value_name = "ADDRESS")]
+    stream: Option<String>,
+    /// The video stream that ground stations are told of; else that of --stream.
+    #[arg(long, value_name = "ADDRESS")]
+    video_uri: Option<String>,
+    /// The camera's horizontal field of view, degrees.
+    #[arg(long, value_name = "DEGREES", value_parser = parse_field_of_view, conflicts_with = "calibration")]
+    hfov: Option<f64>,
+    /// The camera's calibration, a YAML file as ROS 2's camera_calibration writes it.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Turn a gimbal towards the target, at most this fast about each axis, rad/s; needs --hfov or --calibration. Only while this
+    /// component has control of it.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    gimbal: Option<f64>,
+    /// The gimbal: 1 to 6, or the component id of a MAVLink gimbal; 0: any.
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    gimbal_id: u8,
+    /// Rate of the gimbal for each unit of the target's angle, 1/s.
+    #[arg(long, value_name = "GAIN", default_value = "1.5", value_parser = parse_rate)]
+    gimbal_gain: f64,
+    /// A file with the key for signed messages: 64 hexadecimal digits. What is sent is signed then, and what is not is ignored.
+    #[arg(long, value_name = "FILE")]
+    signing_key: Option<PathBuf>,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=10.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, from 0 to 10".into()),
+    }
+}
+
+fn parse_field_of_view(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(degrees) if (1.0..=170.0).contains(&degrees) => Ok(degrees),
+        _ => Err("expected degrees, from 1 to 170; wider lenses need a calibration".into()),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 10.0 => Ok(rate),
+        _ => Err("expected a number above 0, at most 10".into()),
+    }
+}
+
+impl MavlinkArgs {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        interrupt::watch()?;
+        let parameters = self.play.parameters()?;
+        let calibration = self
+            .calibration
+            .as_deref()
+            .map(calibration::read)
+            .transpose()?;
+        let source = source::open(&self.play.source, self.play.image_topic.as_deref())
+            .map_err(|error| BadInput::of(&error))?;
+        let rate = self.play.rate.or(source.frame_rate()).unwrap_or(30.0);
+        let service = self.service(rate)?;
+        let (tracker, model) = open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
+        let clock = SystemClock(Instant::now());
+        let inbox = Arc::new(Inbox::new(parameters.history_bounds()));
+        let mut core = NodeCore::new("tracker", parameters, Box::new(tracker), model, &clock)
+            .map_err(|error| BadInput::of(&error))?;
+        if let Some(camera) = calibration {
+            core.set_camera(camera);
+        }
+        if let Some(roi) = self.roi {
+            core.choose_target(roi, &clock, &mut Vec::new());
+        }
+        let player = Arc::new(SourcePlayer::new(source.is_live(), self.roi.is_some()));
+        let places: Vec<_> = service
+            .connections
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let video = match &self.stream {
+            None => None,
+            Some(address) => Some(LiveStream::start(address, rate).map_err(|error| {
+                BadInput(format!("--stream: {:#}", anyhow::Error::from(error)))
+            })?),
+        };
+        let (held, chosen) = (Arc::clone(&player), Arc::clone(&player));
+        let host = Host {
+            service,
+            is_held: Box::new(move || held.state() == Playback::Paused),
+            chosen: Box::new(move || chosen.chosen()),
+        };
+        let reporter = start(host, Arc::clone(&inbox))
+            .map_err(|error| BadInput(format!("--connect: {:#}", anyhow::Error::from(error))))?;
+        let handle = reporter.handle().clone();
+        let mut out = console::stdout();
+        writeln!(
+            out,
+            "a camera of system {}, component {} on {}",
+            self.system_id,
+            self.component_id,
+            places.join(", ")
+        )?;
+        out.flush()?;
+
+        let feed = Feed {
+            source,
+            name: self.play.source.clone(),
+            topic: self.play.image_topic.clone(),
+            rate: self.play.rate,
+            reconnect: self.play.reconnect,
+            inbox: Arc::clone(&inbox),
+            player: Arc::clone(&player),
+            // What is worth a word goes to the terminal anyway.
+            say: Box::new(|_, text| tracing::debug!("{text}")),
+        };
+        std::thread::Builder::new()
+            .name("source".into())
+            .spawn(move || feed.run())
+            .context("no thread for the source")?;
+        close_at_signal(&inbox)?;
+        let sink = Video::new(Terminal, video, player);
+        work(core, &inbox, &clock, &loader(), &mut reporter.with(sink));
+        tracing::info!("{}", handle.counts());
+        Ok(())
+    }
+
+    fn service(&self, rate: f64) -> anyhow::Result<ServiceOptions> {
+        let connections = self
+            .connect
+            .iter()
+            .map(|text| {
+                text.parse::<Connection>().map_err(|error| {
+                    BadInput(format!("--connect: {:#}", anyhow::Error::from(error)))
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if self.gimbal.is_some() && self.hfov.is_none() && self.calibration.is_none() {
+            return Err(BadInput("--gimbal needs --hfov or --calibration".into()).into());
+        }
+        let told = self.video_uri.as_ref().or(self.stream.as_ref());
+        let mut stream = told
+            .map(|address| Stream::at(address))
+            .transpose()
+            .map_err(|error| BadInput(format!("--video-uri: {error}")))?;
+        if let (Some(stream), true) = (&mut stream, self.stream.is_some()) {
+            stream.rate = rate as f32;
+        }
+        let key = self.signing_key.as_deref().map(read_key).transpose()?;
+        Ok(ServiceOptions {
+            camera: CameraOptions {
+                address: Address {
+                    system: self.system_id,
+                    component: self.component_id,
+                },
+                stream,
+                is_rendered: self.stream.is_some(),
+                video_delay: self.video_delay,
+                field_of_view: self.hfov,
+                gimbal: self.gimbal.map(|fastest| GimbalOptions {
+                    device: self.gimbal_id,
+                    gain: self.gimbal_gain,
+                    fastest,
+                }),
+                ..CameraOptions::default()
+            },
+            connections,
+            key,
+        })
+    }
+}
+
+/// Not an argument, which every user of the machine can read.
+fn read_key(path: &Path) -> anyhow::Result<Key> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| BadInput(format!("--signing-key {}", path.display())))?;
+    let key = bytes_of(text.trim()).ok_or_else(|| {
+        BadInput(format!(
+            "--signing-key {}: expected 64 hexadecimal digits",
+            path.display()
+        ))
+    })?;
+    Ok(Key::new(key, 0))
+}
+
+fn bytes_of(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| 16 * byte + digit))
+        .collect();
+    (digits.len() == 64)
+        .then(|| bytes.try_into().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_64_hexadecimal_digits() {
+        let text = "00ff".repeat(16);
+        let key = bytes_of(&text).unwrap();
+        assert_eq!((key[0], key[1], key[31]), (0, 255, 255));
+        for wrong in ["", "00", &text[1..], &"g".repeat(64), &"0".repeat(66)] {
+            assert_eq!(bytes_of(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Sends pictures as they come, as an H.264 stream by an ffmpeg process.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+use crate::source::{StderrTail, find_ffmpeg, without_password};
+
+/// A picture is sent again where no newer one comes for so long, so that who begins to look sees something.
+const REPEAT: Duration = Duration::from_millis(100);
+
+/// Wait before ffmpeg is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a stream does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// An address that is none of a stream.
+    #[error(
+        "{0:?}: expected rtp://HOST:PORT, udp://HOST:PORT, tcp://HOST:PORT, srt://HOST:PORT or rtsp://HOST:PORT/PATH"
+    )]
+    Address(String),
+    /// Without ffmpeg.
+    #[error("a stream needs ffmpeg")]
+    NoFfmpeg(#[source] crate::source::SourceError),
+    /// No thread.
+    #[error("a thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    /// The newest picture, and whether it is the end.
+    waiting: Mutex<(Option<RgbImage>, bool)>,
+    changed: Condvar,
+}
+
+/// A stream that is sent while it lives. Pictures that come faster than they can be encoded are overtaken by newer ones.
+#[derive(Debug)]
+pub struct LiveStream {
+    desk: Arc<Desk>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// ffmpeg's name of the form of a stream to this address.
+fn form(address: &str) -> Result<&'static str, LiveError> {
+    match address.split_once("://") {
+        Some(("rtp", rest)) if !rest.is_empty() => Ok("rtp"),
+        Some(("udp" | "tcp" | "srt", rest)) if !rest.is_empty() => Ok("mpegts"),
+        Some(("rtsp", rest)) if !rest.is_empty() => Ok("rtsp"),
+        _ => Err(LiveError::Address(without_password(address))),
+    }
+}
+
+impl LiveStream {
+    /// Starts a stream to `address`: RTP (`rtp://`), MPEG-TS (`udp://`, `tcp://`, `srt://`), or RTSP, which is sent to a server. About
+    /// `rate` pictures a second come. Where ffmpeg ends, it is started again.
+    ///
+    /// # Errors
+    /// [`LiveError`] where the address is of no stream, or ffmpeg is missing.
+    pub fn start(address: &str, rate: f64) -> Result<Self, LiveError> {
+        let form = form(address)?;
+        find_ffmpeg().map_err(LiveError::NoFfmpeg)?;
+        let desk = Arc::new(Desk::default());
+        let sender = Sender {
+            desk: Arc::clone(&desk),
+            address: address.to_owned(),
+            form,
+            rate,
+        };
+        let writer = std::thread::Builder::new()
+            .name("stream".into())
+            .spawn(move || sender.run())
+            .map_err(LiveError::Thread)?;
+        Ok(Self {
+            desk,
+            writer: Some(writer),
+        })
+    }
+
+    /// Hands the newest picture over. Never waits.
+    pub fn push(&self, picture: RgbImage) {
+        self.put(|waiting| waiting.0 = Some(picture));
+    }
+
+    fn put(&self, change: impl FnOnce(&mut (Option<RgbImage>, bool))) {
+        let mut waiting = self
+            .desk
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        change(&mut waiting);
+        self.desk.changed.notify_one();
+    }
+}
+
+impl Drop for LiveStream {
+    fn drop(&mut self) {
+        self.put(|waiting| waiting.1 = true);
+        if let Some(writer) = self.writer.take() {
+            // It has said why, where it panicked.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The thread that writes to ffmpeg.
+struct Sender {
+    desk: Arc<Desk>,
+    address: String,
+    form: &'static str,
+    rate: f64,
+}
+
+impl Sender {
+    fn run(self) {
+        let mut picture: Option<RgbImage> = None;
+        let mut process: Option<Process> = None;
+        let mut not_before = Instant::now();
+        while let Some(newer) = self.next() {
+            if newer.is_some() {
+                picture = newer;
+            }
+            let Some(picture) = &picture else {
+                continue;
+            };
+            if process
+                .as_ref()
+                .is_some_and(|process| process.size != picture.dimensions())
+            {
+                process = None;
+            }
+            if process.is_none() && Instant::now() >= not_before {
+                not_before = Instant::now() + PAUSE;
+                process = self.start(picture.dimensions());
+            }
+            let outcome = match &mut process {
+                Some(process) => process.write(picture),
+                None => Ok(()),
+            };
+            if let Err(reason) = outcome {
+                tracing::warn!(
+                    "the stream to {} broke: {reason}",
+                    without_password(&self.address)
+                );
+                process = None;
+                not_before = Instant::now() + PAUSE;
+            }
+        }
+    }
+
+    /// The newest picture; `Some(None)`: none came for a while. `None` at the end.
+    fn next(&self) -> Option<Option<RgbImage>> {
+        let waiting = self
+            .desk
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut waiting, _) = self
+            .desk
+            .changed
+            .wait_timeout_while(waiting, REPEAT, |waiting| waiting.0.is_none() && !waiting.1)
+            .unwrap_or_else(PoisonError::into_inner);
+        (!waiting.1).then(|| waiting.0.take())
+    }
+
+    fn start(&self, (width, height): (u32, u32)) -> Option<Process> {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-nostdin", "-loglevel", "error"])
+            // Pictures are shown when they came.
+            .args(["-use_wallclock_as_timestamps", "1"])
+            .args(["-f", "rawvideo", "-pix_fmt", "rgb24"])
+            .args(["-video_size", &format!("{width}x{height}")])
+            .args(["-framerate", &self.rate.to_string(), "-i", "pipe:0"])
+            // 4:2:0 needs even sides.
+            .args([
+                "-vf",
+                "pad=ceil(iw/2)*2:ceil(ih/2)*2",
+                "-pix_fmt",
+                "yuv420p",
+            ])
+            .args([
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-tune",
+                "zerolatency",
+            ])
+            // A whole picture each second, so that who joins sees something soon.
+            .args(["-g", &format!("{:.0}", self.rate.max(1.0))])
+            .args(["-flush_packets", "1"]);
+        if self.form == "rtsp" {
+            command.args(["-rtsp_transport", "tcp"]);
+        }
+        if self.form == "mpegts" {
+            command.args(["-muxdelay", "0", "-muxpreload", "0"]);
+        }
+        let spawned = command
+            .args(["-f", self.form])
+            .arg(&self.address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C must not reach ffmpeg: this process handles it and ends ffmpeg itself.
+            .process_group(0)
+            .spawn();
+        match spawned {
+            Ok(mut child) => Some(Process {
+                input: child.stdin.take(),
+                stderr: child
+                    .stderr
+                    .take()
+                    .and_then(|stderr| StderrTail::read(stderr).ok()),
+                child,
+                size: (width, height),
+            }),
+            Err(error) => {
+                tracing::warn!("ffmpeg was not started for the stream: {error}");
+                None
+            }
+        }
+    }
+}
+
+struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    stderr: Option<StderrTail>,
+    size: (u32, u32),
+}
+
+impl Process {
+    fn write(&mut self, picture: &RgbImage) -> Result<(), String> {
+        let written = match &mut self.input {
+            Some(input) => input.write_all(picture.as_raw()),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        written.map_err(|error| {
+            let said = self.stderr.as_ref().map(StderrTail::last_lines);
+            said.filter(|said| !said.is_empty())
+                .unwrap_or_else(|| error.to_string())
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // What is on its way is of no interest: the stream is live.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_gives_the_form_of_the_stream() {
+        for (address, expected) in [
+            ("rtp://127.0.0.1:5600", "rtp"),
+            ("udp://127.0.0.1:5600", "mpegts"),
+            ("rtsp://127.0.0.1:8554/live", "rtsp"),
+        ] {
+            assert_eq!(form(address).unwrap(), expected);
+        }
+        for address in ["clip.mp4", "file:///tmp/a.ts", "rtp://", ""] {
+            assert!(
+                matches!(form(address), Err(LiveError::Address(_))),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stream_is_received_and_a_new_size_begins_it_anew() {
+        if find_ffmpeg().is_err() {
+            // Directly to standard error, because the test harness hides what a passing test prints.
+            let _ = writeln!(
+                std::io::stderr(),
+                "not tested: streams: ffmpeg is not installed"
+            );
+            return;
+        }
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let stream = LiveStream::start(&format!("udp://127.0.0.1:{port}"), 10.0).unwrap();
+        let mut packet = [0; 2000];
+        for size in [(64, 48), (63, 41)] {
+            stream.push(RgbImage::new(size.0, size.1));
+            let length = socket.recv(&mut packet).unwrap();
+            // Each packet of MPEG-TS begins with this byte.
+            assert_eq!((packet[0], length % 188), (0x47, 0));
+        }
+    }
+}

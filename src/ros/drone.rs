@@ -1,0 +1,94 @@
+//! The drone's camera, where `mavlink` asks for one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ettrack_mavlink::wire::Address;
+use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, ServiceOptions, Stream};
+
+use super::NodeError;
+use super::log::Log;
+use crate::Level;
+use crate::inbox::Inbox;
+use crate::mavlink::{Host, start};
+use crate::parameters::Parameters;
+use crate::worker::Sink;
+
+/// Rate of a gimbal for each unit of the target's angle, 1/s.
+const GAIN: f64 = 1.5;
+
+/// A camera that is to be reached.
+pub struct Drone {
+    service: ServiceOptions,
+    log: Arc<Log>,
+}
+
+impl Drone {
+    /// The camera that the parameters ask for.
+    pub fn of(parameters: &Parameters, log: &Arc<Log>) -> Result<Option<Self>, NodeError> {
+        let wrong = |error: &dyn std::error::Error| NodeError::Drone(ettrack::error_chain(error));
+        let connections = parameters
+            .mavlink
+            .split_whitespace()
+            .map(|text| text.parse::<Connection>().map_err(|error| wrong(&error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if connections.is_empty() {
+            return Ok(None);
+        }
+        let stream = match parameters.mavlink_video.as_str() {
+            "" => None,
+            address => Some(Stream::at(address).map_err(|error| wrong(&error))?),
+        };
+        let number = |value: i64| u8::try_from(value).unwrap_or(1);
+        let gimbal = GimbalOptions {
+            device: 0,
+            gain: GAIN,
+            fastest: parameters.mavlink_gimbal_rate,
+        };
+        let camera = CameraOptions {
+            address: Address {
+                system: number(parameters.mavlink_system),
+                component: number(parameters.mavlink_component),
+            },
+            stream,
+            video_delay: Duration::from_secs_f64(parameters.mavlink_video_delay),
+            gimbal: (gimbal.fastest > 0.0).then_some(gimbal),
+            ..CameraOptions::default()
+        };
+        Ok(Some(Self {
+            service: ServiceOptions {
+                camera,
+                connections,
+                key: None,
+            },
+            log: Arc::clone(log),
+        }))
+    }
+
+    /// Reaches it while the node works. Where it cannot be reached, the log says so and the node works without.
+    pub fn report(self, inbox: &Arc<Inbox>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+        let places: Vec<_> = self
+            .service
+            .connections
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let host = Host {
+            service: self.service,
+            is_held: Box::new(|| false),
+            chosen: Box::new(|| {}),
+        };
+        match start(host, Arc::clone(inbox)) {
+            Ok(reporter) => {
+                let line = format!("a MAVLink camera on {}", places.join(", "));
+                self.log.say(Level::Info, &line);
+                Box::new(reporter.with(sink))
+            }
+            Err(error) => {
+                let line = format!("no MAVLink camera: {}", ettrack::error_chain(&error));
+                self.log.say(Level::Error, &line);
+                sink
+            }
+        }
+    }
+}

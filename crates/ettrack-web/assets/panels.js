@@ -92,7 +92,7 @@ export class SightPanel {
     context.scale(1 / shrunk, 1 / shrunk);
     context.drawImage(bitmap, 0, 0);
     context.restore();
-    if (this.overlay.checked) this.drawMap(context, side);
+    if (this.overlay.checked) this.drawMap(context, scale);
     const [cx, cy, cw, ch] = sight.candidate;
     context.strokeStyle = "#fff";
     context.lineWidth = 1.5;
@@ -100,7 +100,8 @@ export class SightPanel {
     this.candidates.replaceChildren(
       ...sight.peaks.map(([cell, score]) => {
         const [row, column] = [Math.floor(cell / sight.side), cell % sight.side];
-        const at = [x + ((column + 0.5) / sight.side) * span, y + ((row + 0.5) / sight.side) * span];
+        const [left, top, right, down] = sight.cells;
+        const at = [left + column * right, top + row * down];
         const line = document.createElement("tr");
         for (const text of [`${column}, ${row}${cell === sight.best ? " chosen" : ""}`, score.toFixed(3), at.map((v) => v.toFixed(0)).join(", ")]) {
           const field = document.createElement("td");
@@ -112,7 +113,8 @@ export class SightPanel {
     );
   }
 
-  drawMap(context, side) {
+  /** Each cell lies around its own centre, which families place differently: the map need not fill the region. */
+  drawMap(context, scale) {
     const { sight, map } = this;
     map.width = map.height = sight.side;
     const own = map.getContext("2d");
@@ -122,7 +124,10 @@ export class SightPanel {
     });
     own.putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
-    context.drawImage(map, 0, 0, side, side);
+    const [x, y] = sight.window;
+    const [left, top, right, down] = sight.cells;
+    const corner = [(left - right / 2 - x) * scale, (top - down / 2 - y) * scale];
+    context.drawImage(map, ...corner, sight.side * right * scale, sight.side * down * scale);
     context.imageSmoothingEnabled = true;
   }
 
@@ -130,9 +135,12 @@ export class SightPanel {
     if (!this.sight) return;
     const bounds = this.region.getBoundingClientRect();
     const [u, v] = [(event.clientX - bounds.left) / bounds.width, (event.clientY - bounds.top) / bounds.height];
-    const { side, window: [x, y, span], scores } = this.sight;
-    const cell = Math.min(Math.floor(v * side), side - 1) * side + Math.min(Math.floor(u * side), side - 1);
-    this.cursor.textContent = `x ${(x + u * span).toFixed(0)}  y ${(y + v * span).toFixed(0)}  score ${(scores[cell] / 255).toFixed(3)}`;
+    const { side, window: [x, y, span], cells: [left, top, right, down], scores } = this.sight;
+    const at = [x + u * span, y + v * span];
+    const [column, row] = [Math.round((at[0] - left) / right), Math.round((at[1] - top) / down)];
+    const isIn = column >= 0 && row >= 0 && column < side && row < side;
+    const score = isIn ? `  score ${(scores[row * side + column] / 255).toFixed(3)}` : "";
+    this.cursor.textContent = `x ${at[0].toFixed(0)}  y ${at[1].toFixed(0)}${score}`;
   }
 }
 

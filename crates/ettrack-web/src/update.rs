@@ -68,6 +68,8 @@ pub struct Sight {
     pub window: [f64; 3],
     /// Cells along each side of the score map.
     pub side: usize,
+    /// Centre of the first cell (x, y) and the step to the next one (x, y), pixels of the frame.
+    pub cells: [f64; 4],
     /// Scores, row-major, 0 (none) to 255 (1.0).
     pub scores: Vec<u8>,
     /// The chosen cell.
@@ -82,7 +84,8 @@ pub struct Sight {
 const PEAKS: usize = 5;
 
 impl Sight {
-    /// From a map of `side` x `side` scores, 0..=1.
+    /// From a map of `side` x `side` scores, 0..=1, whose cells share the window evenly unless [`Sight::with_cells`] says
+    /// otherwise.
     pub fn new(
         window: [f64; 3],
         side: usize,
@@ -93,6 +96,10 @@ impl Sight {
         Self {
             window,
             side,
+            cells: {
+                let step = window[2] / side.max(1) as f64;
+                [window[0] + 0.5 * step, window[1] + 0.5 * step, step, step]
+            },
             scores: scores
                 .iter()
                 .map(|score| (score.clamp(0.0, 1.0) * 255.0).round() as u8)
@@ -101,6 +108,13 @@ impl Sight {
             candidate,
             peaks: peaks(side, scores),
         }
+    }
+
+    /// With the centre of the first cell and the step to the next one, pixels of the frame.
+    #[must_use]
+    pub fn with_cells(mut self, first: (f64, f64), step: (f64, f64)) -> Self {
+        self.cells = [first.0, first.1, step.0, step.1];
+        self
     }
 }
 

@@ -140,7 +140,8 @@ impl AnchorFree {
     fn corners(&self, distances: &[f32], cell: usize) -> [f64; 4] {
         let cells = self.side * self.side;
         let place = |i: usize| {
-            (i as f64 - (self.side / 2) as f64) * self.parameters.stride + (self.size / 2.0).floor()
+            let (first, step) = self.map_place();
+            i as f64 * step + first + (self.size / 2.0).floor()
         };
         let (x, y) = (place(cell % self.side), place(cell / self.side));
         let distance = |side: usize| f64::from(distances[side * cells + cell]);
@@ -326,6 +327,12 @@ impl Loop for AnchorFree {
 
     fn map_side(&self) -> usize {
         self.side
+    }
+
+    /// Half a cell left of and above the middle where there is an even number of cells, as in the authors' code.
+    fn map_place(&self) -> (f64, f64) {
+        let stride = self.parameters.stride;
+        (-((self.side / 2) as f64) * stride, stride)
     }
 }
 
@@ -515,6 +522,30 @@ mod tests {
                     "{run}, frame {frame}: {found} {expected}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_box_that_is_even_around_its_cell_has_the_cells_centre() {
+        let mut state = new_loop(256);
+        let cells = 16 * 16;
+        let (first, step) = state.map_place();
+        let search = state.search(1.0);
+        let (x, y) = state.pose.center;
+        for (column, row) in [(0, 0), (8, 8), (11, 6), (15, 15)] {
+            let mut scores = vec![-9.0; cells];
+            scores[row * 16 + column] = 5.0;
+            let candidate = state
+                .decode_maps(&scores, &vec![20.0; 4 * cells], &search, false)
+                .expect("a candidate");
+            assert_eq!(candidate.cell, Some(row * 16 + column));
+            let place = |cell: usize| first + cell as f64 * step;
+            let expected = (
+                x + place(column) / search.scale.0,
+                y + place(row) / search.scale.1,
+            );
+            let center = candidate.pose.center;
+            assert!((center.0 - expected.0).abs() < 1e-9 && (center.1 - expected.1).abs() < 1e-9);
         }
     }
 

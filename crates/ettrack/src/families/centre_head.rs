@@ -262,6 +262,12 @@ impl Loop for CentreHead {
     fn map_side(&self) -> usize {
         self.side
     }
+
+    /// The cells share the search image evenly.
+    fn map_place(&self) -> (f64, f64) {
+        let step = self.size / self.side.max(1) as f64;
+        (0.5 * (step - self.size), step)
+    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,12 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     fn map_side(&self) -> usize {
         0
     }
+
+    /// Where the centre of the first cell lies along either axis, search pixels from the middle of the search region, and how
+    /// far the next one is.
+    fn map_place(&self) -> (f64, f64) {
+        (0.0, 0.0)
+    }
 }
 
 /// A network with the loops of its family, one per search size.
@@ -130,6 +136,8 @@ pub struct Engine<L> {
     padding: Padding,
     /// The region of the last look, or of the template before it.
     view: View,
+    /// Search pixels per frame pixel in it, along x and y.
+    scale: (f64, f64),
     /// What the last look showed.
     seen: Option<Candidate>,
     /// The target before the last look.
@@ -176,6 +184,7 @@ impl<L: Loop> Engine<L> {
                 y: 0,
                 side: 1,
             }),
+            scale: (1.0, 1.0),
             seen: None,
             before: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
         })
@@ -257,7 +266,8 @@ impl<L: Loop> Follower for Engine<L> {
         if let Some(candidate) = &mut candidate {
             candidate.evidence.appearance = appearance.similarity(frame, &candidate.pose);
         }
-        (self.view, self.seen, self.before) = (region.view, candidate, before);
+        (self.view, self.scale) = (region.view, region.scale);
+        (self.seen, self.before) = (candidate, before);
         Ok(candidate)
     }
 
@@ -300,6 +310,9 @@ impl<L: Loop> Follower for Engine<L> {
 
     fn inspect(&self) -> Inspection<'_> {
         let state = &self.loops[self.chosen];
+        let (first, step) = state.map_place();
+        let (x, y) = self.before.center;
+        let (along_x, along_y) = self.scale;
         Inspection::new(
             self.view,
             self.padding,
@@ -309,6 +322,10 @@ impl<L: Loop> Follower for Engine<L> {
             self.before,
         )
         .with_scores(state.scores(), state.map_side())
+        .with_cells(
+            (x + first / along_x, y + first / along_y),
+            (step / along_x, step / along_y),
+        )
     }
 
     fn runtime(&self) -> &Runtime {

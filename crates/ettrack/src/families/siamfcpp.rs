@@ -268,6 +268,12 @@ impl Loop for SiamFcpp {
     fn map_side(&self) -> usize {
         self.side
     }
+
+    /// Cell centres lie on both edges of the search image.
+    fn map_place(&self) -> (f64, f64) {
+        let stride = self.parameters.stride;
+        (-0.5 * self.side.saturating_sub(1) as f64 * stride, stride)
+    }
 }
 
 #[cfg(test)]

@@ -163,6 +163,10 @@ pub struct Inspection<'a> {
     pub scores: &'a [f32],
     /// Cells along each side of the score map; 0 in a family without one.
     pub map_side: usize,
+    /// Centre of the map's first cell, pixels of the frame (x, y).
+    pub first_cell: (f64, f64),
+    /// From one cell to the next, pixels of the frame along x and y.
+    pub cell_step: (f64, f64),
     /// The chosen cell; `None` before the first update, where nothing was usable, and without a score map.
     pub best: Option<usize>,
     /// The network's box, pixels of the frame; where nothing was usable, the target as it was.
@@ -189,6 +193,8 @@ impl<'a> Inspection<'a> {
             outputs,
             scores: &[],
             map_side: 0,
+            first_cell: (0.0, 0.0),
+            cell_step: (0.0, 0.0),
             best: candidate.and_then(|candidate| candidate.cell),
             candidate: candidate
                 .map_or(target, |candidate| candidate.pose)
@@ -201,6 +207,13 @@ impl<'a> Inspection<'a> {
     #[must_use]
     pub fn with_scores(mut self, scores: &'a [f32], map_side: usize) -> Self {
         (self.scores, self.map_side) = (scores, map_side);
+        self
+    }
+
+    /// The same look with the place of the map's cells in the frame: the centre of the first one and the step to the next.
+    #[must_use]
+    pub fn with_cells(mut self, first: (f64, f64), step: (f64, f64)) -> Self {
+        (self.first_cell, self.cell_step) = (first, step);
         self
     }
 

@@ -17,12 +17,12 @@ pub fn image_topic(
 ) -> Result<(String, Transport), BagError> {
     if let Some(name) = wanted {
         // Often only the compressed form of an image topic is recorded.
-        let compressed = format!("{name}/compressed");
         let is_there = |name: &str| bag.topics().iter().any(|topic| topic.name == name);
-        let name = match !is_there(name) && is_there(&compressed) {
-            true => &compressed,
-            false => name,
-        };
+        let other = ["compressed", "ffmpeg", "foxglove"]
+            .map(|form| format!("{name}/{form}"))
+            .into_iter()
+            .find(|form| !is_there(name) && is_there(form));
+        let name = other.as_deref().unwrap_or(name);
         let topic = bag.topic(name)?;
         let transport =
             Transport::of_type(&topic.type_name).ok_or_else(|| BagError::TopicType {
@@ -36,6 +36,8 @@ pub fn image_topic(
         .iter()
         // A topic without messages is not a choice.
         .filter(|topic| topic.message_count != Some(0))
+        // Distances are no picture.
+        .filter(|topic| !topic.name.ends_with("/compressedDepth"))
         .filter_map(|topic| Some((topic.name.clone(), Transport::of_type(&topic.type_name)?)));
     let none = |expected| BagError::ImageTopic {
         path: path.to_owned(),
@@ -43,7 +45,8 @@ pub fn image_topic(
         available: bag.topic_list(),
     };
     let first = found.next().ok_or_else(|| {
-        none("a topic of images (sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage)")
+        none("a topic of images (sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage) or of video \
+             (ffmpeg_image_transport_msgs/msg/FFMPEGPacket or foxglove_msgs/msg/CompressedVideo)")
     })?;
     match found.next() {
         None => Ok(first),

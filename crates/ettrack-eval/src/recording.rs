@@ -10,10 +10,8 @@ use super::metrics::{MetricError, Scores, frame_errors};
 use ettrack::geometry::BoundingBox;
 use ettrack_bag::image_topic;
 use ettrack_bag::{Bag, BagError};
-use ettrack_message::Transport;
 use ettrack_message::{
-    CdrError, CompressedImage, Detection2DArray, FromCdr, Image, Message, Stamp, TargetState,
-    TrackedTarget,
+    CdrError, Detection2DArray, FromCdr, Message, Stamp, TargetState, TrackedTarget,
 };
 
 /// The source of the true boxes.
@@ -209,15 +207,8 @@ fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError>
         } => {
             let (topic, transport) = image_topic(&Bag::open(played)?, played, wanted.as_deref())?;
             let mut stamps = Vec::new();
-            let type_name = match transport {
-                Transport::Raw => Image::TYPE,
-                Transport::Compressed => CompressedImage::TYPE,
-            };
-            read(played, &topic, type_name, |bytes| {
-                stamps.push(match transport {
-                    Transport::Raw => Image::from_cdr(bytes)?.header.stamp,
-                    Transport::Compressed => CompressedImage::from_cdr(bytes)?.header.stamp,
-                });
+            read(played, &topic, transport.type_name(), |bytes| {
+                stamps.push(transport.header(bytes)?.stamp);
                 Ok(())
             })?;
             let rows = parse_boxes(path)?;

@@ -126,6 +126,8 @@ impl<'a> CdrReader<'a> {
         i32 i32,
         /// A `uint32`.
         u32 u32,
+        /// A `uint64`.
+        u64 u64,
         /// A `float32`.
         f32 f32,
         /// A `float64`.
@@ -238,6 +240,8 @@ impl CdrWriter {
         i32 i32,
         /// A `uint32`.
         u32 u32,
+        /// A `uint64`.
+        u64 u64,
         /// A `float32`.
         f32 f32,
         /// A `float64`.

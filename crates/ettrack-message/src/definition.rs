@@ -45,6 +45,26 @@ const DEFINITIONS: &[Definition] = &[
         uses: &[],
     },
     Definition {
+        name: "geometry_msgs/PointStamped",
+        text: "std_msgs/Header header\nPoint point\n",
+        uses: &["std_msgs/Header", "geometry_msgs/Point"],
+    },
+    Definition {
+        name: "geometry_msgs/PoseStamped",
+        text: "std_msgs/Header header\nPose pose\n",
+        uses: &["std_msgs/Header", "geometry_msgs/Pose"],
+    },
+    Definition {
+        name: "ffmpeg_image_transport_msgs/FFMPEGPacket",
+        text: include_str!("definitions/ffmpeg_image_transport_msgs/FFMPEGPacket.msg"),
+        uses: &["std_msgs/Header"],
+    },
+    Definition {
+        name: "foxglove_msgs/CompressedVideo",
+        text: include_str!("definitions/foxglove_msgs/CompressedVideo.msg"),
+        uses: &["builtin_interfaces/Time"],
+    },
+    Definition {
         name: "vision_msgs/Point2D",
         text: include_str!("definitions/vision_msgs/Point2D.msg"),
         uses: &[],

@@ -5,7 +5,10 @@ use std::fmt;
 use ettrack::frame::{Frame, FrameError, ImageBuffer};
 use ettrack_picture::PictureError;
 
-use crate::{CdrError, CompressedImage, FromCdr, Header, Image, Message};
+use crate::{
+    CdrError, CompressedImage, CompressedVideo, FfmpegPacket, FromCdr, Header, Image, Message,
+    VideoPacket,
+};
 
 /// The message type that carries images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,10 @@ pub enum Transport {
     Raw,
     /// `sensor_msgs/msg/CompressedImage`.
     Compressed,
+    /// `ffmpeg_image_transport_msgs/msg/FFMPEGPacket`.
+    Ffmpeg,
+    /// `foxglove_msgs/msg/CompressedVideo`.
+    Foxglove,
 }
 
 impl Transport {
@@ -22,6 +29,8 @@ impl Transport {
         match type_name {
             Image::TYPE => Some(Self::Raw),
             CompressedImage::TYPE => Some(Self::Compressed),
+            FfmpegPacket::TYPE => Some(Self::Ffmpeg),
+            CompressedVideo::TYPE => Some(Self::Foxglove),
             _ => None,
         }
     }
@@ -31,7 +40,39 @@ impl Transport {
         match self {
             Self::Raw => Image::TYPE,
             Self::Compressed => CompressedImage::TYPE,
+            Self::Ffmpeg => FfmpegPacket::TYPE,
+            Self::Foxglove => CompressedVideo::TYPE,
         }
+    }
+
+    /// Whether its messages are packets of a video, which a decoder has to see one after the other.
+    pub fn is_video(self) -> bool {
+        matches!(self, Self::Ffmpeg | Self::Foxglove)
+    }
+
+    /// The packet in a message; `None` where the messages are whole images.
+    ///
+    /// # Errors
+    /// [`CdrError`] if the message is malformed.
+    pub fn packet(self, bytes: &[u8]) -> Result<Option<VideoPacket<'_>>, CdrError> {
+        Ok(match self {
+            Self::Raw | Self::Compressed => None,
+            Self::Ffmpeg => Some(FfmpegPacket::from_cdr(bytes)?.into()),
+            Self::Foxglove => Some(CompressedVideo::from_cdr(bytes)?.into()),
+        })
+    }
+
+    /// The header of a message.
+    ///
+    /// # Errors
+    /// [`CdrError`] if the message is malformed.
+    pub fn header(self, bytes: &[u8]) -> Result<Header, CdrError> {
+        Ok(match self {
+            Self::Raw => Image::from_cdr(bytes)?.header,
+            Self::Compressed => CompressedImage::from_cdr(bytes)?.header,
+            Self::Ffmpeg => FfmpegPacket::from_cdr(bytes)?.header,
+            Self::Foxglove => CompressedVideo::from_cdr(bytes)?.header,
+        })
     }
 }
 
@@ -47,6 +88,17 @@ pub enum ImageError {
     /// The pixel data do not match the size or the encoding.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// Distances in place of a picture.
+    #[error(
+        "a depth image ({format:?}) shows distances and no picture, expected the topic of the colour, grey or infrared image"
+    )]
+    Depth {
+        /// What the message says of itself.
+        format: String,
+    },
+    /// A packet of a video, which is no image by itself.
+    #[error("a {} is no image by itself, expected a decoder of its stream", .0.type_name())]
+    Packet(Transport),
 }
 
 /// An image message as it was received. It owns the memory of the pixels, which are never copied.
@@ -66,6 +118,29 @@ pub enum ImageMessage {
 pub trait HeldImage: Send {
     /// The message, which borrows from that memory.
     fn image(&self) -> Image<'_>;
+}
+
+/// An image whose pixels lie in memory of its own.
+#[derive(Debug, Clone)]
+pub struct DecodedImage {
+    /// Stamp and optical frame.
+    pub header: Header,
+    /// The pixels.
+    pub image: ImageBuffer,
+}
+
+impl HeldImage for DecodedImage {
+    fn image(&self) -> Image<'_> {
+        Image {
+            header: self.header.clone(),
+            height: self.image.height,
+            width: self.image.width,
+            encoding: self.image.encoding.ros_name(),
+            is_bigendian: self.image.big_endian,
+            step: u32::try_from(self.image.stride).unwrap_or(u32::MAX),
+            data: &self.image.data,
+        }
+    }
 }
 
 impl ImageMessage {
@@ -99,6 +174,7 @@ impl ImageMessage {
                 image.decode_into(picture)?;
                 return Ok((image.header, picture.frame()?));
             }
+            Self::Cdr { transport, .. } => return Err(ImageError::Packet(*transport)),
         };
         let frame = image.frame()?;
         Ok((image.header, frame))
@@ -111,14 +187,7 @@ impl ImageMessage {
     pub fn header(&self) -> Result<Header, CdrError> {
         Ok(match self {
             Self::Held(held) => held.image().header,
-            Self::Cdr {
-                transport: Transport::Raw,
-                bytes,
-            } => Image::from_cdr(bytes)?.header,
-            Self::Cdr {
-                transport: Transport::Compressed,
-                bytes,
-            } => CompressedImage::from_cdr(bytes)?.header,
+            Self::Cdr { transport, bytes } => transport.header(bytes)?,
         })
     }
 }
@@ -161,5 +230,6 @@ pub fn read_image(
             image.big_endian = message.is_bigendian;
             Ok(message.header)
         }
+        Transport::Ffmpeg | Transport::Foxglove => Err(ImageError::Packet(transport)),
     }
 }

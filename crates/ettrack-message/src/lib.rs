@@ -24,20 +24,24 @@ mod cdr;
 mod definition;
 mod diagnostic;
 mod image;
+mod point;
 mod sensor;
 mod standard;
 mod target;
 mod twist;
+mod video;
 mod vision;
 
 pub use cdr::{CdrError, CdrReader, CdrWriter};
 pub use definition::{definition, type_names};
 pub use diagnostic::{DiagnosticArray, DiagnosticLevel, DiagnosticStatus};
-pub use image::{HeldImage, ImageError, ImageMessage, Transport, read_image};
+pub use image::{DecodedImage, HeldImage, ImageError, ImageMessage, Transport, read_image};
+pub use point::{Point, PointStamped, PoseStamped};
 pub use sensor::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 pub use standard::{Header, Stamp};
 pub use target::{TargetState, TrackedTarget};
 pub use twist::{Twist, TwistStamped};
+pub use video::{CompressedVideo, FfmpegPacket, VideoPacket};
 pub use vision::{BoundingBox2D, Detection2D, Detection2DArray, Hypothesis};
 
 /// A message with a ROS type name.

@@ -4,7 +4,7 @@ use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer};
 use ettrack::text::shortened;
 use ettrack_picture::PictureError;
 
-use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
+use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, ImageError, Message, ToCdr};
 
 /// `sensor_msgs/msg/Image`, with the pixels borrowed from the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,16 +88,22 @@ impl CompressedImage<'_> {
     /// Decodes the picture into `image`, whose memory is reused.
     ///
     /// The file format is recognized by the first bytes of the data, because publishers write `format` in different ways.
-    /// `format` is used only to recognize a Bayer mosaic, which is compressed as a grey picture.
+    /// `format` is used only to recognize a Bayer mosaic, which is compressed as a grey picture, and depth, which is refused.
     ///
     /// # Errors
-    /// [`PictureError`] if the data cannot be decoded.
-    pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), PictureError> {
+    /// [`ImageError`] if the data cannot be decoded.
+    pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), ImageError> {
+        if self.format.contains("compressedDepth") {
+            return Err(ImageError::Depth {
+                format: shortened(self.format).into_owned(),
+            });
+        }
         if !ettrack_picture::is_known(self.data) {
             return Err(PictureError::Format {
                 name: shortened(self.format).into_owned(),
                 start: ettrack_picture::first_bytes(self.data),
-            });
+            }
+            .into());
         }
         ettrack_picture::decode_into(self.data, image)?;
         let original = self.format.split(';').next().unwrap_or_default().trim();

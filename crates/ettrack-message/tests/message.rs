@@ -94,6 +94,25 @@ proptest! {
     }
 
     #[test]
+    fn packets_points_and_poses_are_read_back(header in header(), bytes in prop::collection::vec(any::<u8>(), 1..99), pts: u64, numbers in any::<[i32; 2]>(), place in any::<[f32; 3]>()) {
+        let [width, height] = numbers;
+        let packet = FfmpegPacket { header: header.clone(), width, height, encoding: "libx264;yuv420p", pts, flags: 1, is_bigendian: false, data: &bytes };
+        round_trip(&packet, &mut Vec::new());
+        let video = CompressedVideo { header: header.clone(), data: &bytes, format: "h265" };
+        round_trip(&video, &mut Vec::new());
+        for (transport, message, codec, number) in [(Transport::Ffmpeg, packet.to_cdr(), "libx264", Some(pts)), (Transport::Foxglove, video.to_cdr(), "h265", None)] {
+            let told = transport.packet(&message).unwrap().unwrap();
+            prop_assert_eq!((&told.header, told.codec, told.number, told.data), (&header, codec, number, bytes.as_slice()));
+            prop_assert_eq!(transport.header(&message).unwrap(), header.clone());
+        }
+        let [x, y, z] = place.map(|value| if value.is_nan() { 0.0 } else { f64::from(value) });
+        let point = Point { x, y, z };
+        round_trip(&point, &mut Vec::new());
+        round_trip(&PointStamped { header: header.clone(), point }, &mut Vec::new());
+        round_trip(&PoseStamped { header, position: point, orientation: [0.0, 0.0, 0.0, 1.0] }, &mut Vec::new());
+    }
+
+    #[test]
     fn random_bytes_never_panic(big_endian: bool, mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut message = vec![0, u8::from(!big_endian), 0, 0];
         message.append(&mut bytes);
@@ -105,6 +124,10 @@ proptest! {
         let _ = Detection2DArray::from_cdr(&message);
         let _ = DiagnosticArray::from_cdr(&message);
         let _ = TrackedTarget::from_cdr(&message);
+        let _ = PointStamped::from_cdr(&message);
+        let _ = PoseStamped::from_cdr(&message);
+        let _ = Transport::Ffmpeg.packet(&message);
+        let _ = Transport::Foxglove.packet(&message);
     }
 }
 
@@ -119,8 +142,31 @@ fn each_type_has_its_definition() {
         Detection2DArray::TYPE,
         DiagnosticArray::TYPE,
         TrackedTarget::TYPE,
+        FfmpegPacket::TYPE,
+        CompressedVideo::TYPE,
+        PointStamped::TYPE,
+        PoseStamped::TYPE,
     ] {
         assert!(definition(name).is_some(), "{name}");
         assert!(type_names().any(|known| known == name), "{name}");
+    }
+}
+
+#[test]
+fn a_depth_image_is_refused_by_name() {
+    for format in ["16UC1; compressedDepth png", "32FC1; compressedDepth rvl"] {
+        let image = CompressedImage {
+            header: Header::default(),
+            format,
+            data: &[0; 20],
+        };
+        let message = ImageMessage::Cdr {
+            transport: Transport::Compressed,
+            bytes: image.to_cdr(),
+        };
+        let mut pixels = ettrack::frame::ImageBuffer::empty();
+        let error = message.read(&mut pixels).unwrap_err();
+        assert!(error.to_string().contains("depth image"), "{error}");
+        assert!(error.to_string().contains(format), "{error}");
     }
 }

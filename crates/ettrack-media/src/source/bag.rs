@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use ettrack::frame::ImageBuffer;
 use ettrack_bag::{Bag, Messages, image_topic};
-use ettrack_message::{Transport, read_image};
+use ettrack_message::{CdrError, Header, ImageError, Transport, read_image};
+use ettrack_video::{FrameDecoder, Packet};
 
-use super::{FrameInfo, FrameSource, SourceError};
+use super::{BadFrame, FrameInfo, FrameSource, SourceError};
 
 /// The images of a bag as frames.
 pub struct BagSource {
     messages: Messages,
     topic: String,
     transport: Transport,
+    /// Decodes video.
+    decoder: FrameDecoder,
     count: Option<u64>,
     next: u64,
     files: Vec<PathBuf>,
@@ -33,11 +36,36 @@ impl BagSource {
             messages,
             topic,
             transport,
+            decoder: FrameDecoder::default(),
             count,
             next: 0,
             files,
         })
     }
+}
+
+/// Reads the pixels of a message, or decodes the packet in it.
+fn read(
+    decoder: &mut FrameDecoder,
+    transport: Transport,
+    bytes: &[u8],
+    image: &mut ImageBuffer,
+) -> Result<Header, BadFrame> {
+    let message = |error: CdrError| BadFrame::Message(ImageError::Message(error));
+    let Some(packet) = transport.packet(bytes).map_err(message)? else {
+        return Ok(read_image(transport, bytes, image)?);
+    };
+    decoder.decode(
+        &Packet {
+            codec: packet.codec,
+            stamp: packet.header.stamp.as_nanoseconds(),
+            number: packet.number,
+            is_key: packet.is_key,
+            data: packet.data,
+        },
+        image,
+    )?;
+    Ok(packet.header)
 }
 
 impl FrameSource for BagSource {
@@ -47,7 +75,7 @@ impl FrameSource for BagSource {
         };
         let index = self.next;
         self.next += 1;
-        match read_image(self.transport, message.data, image) {
+        match read(&mut self.decoder, self.transport, message.data, image) {
             Ok(header) => Ok(Some(FrameInfo {
                 index,
                 stamp_ns: Some(header.stamp.as_nanoseconds()),
@@ -56,7 +84,7 @@ impl FrameSource for BagSource {
             Err(error) => Err(SourceError::Frame {
                 index,
                 name: self.topic.clone(),
-                source: error.into(),
+                source: error,
             }),
         }
     }

@@ -22,6 +22,7 @@ use ettrack::frame::{FrameError, ImageBuffer};
 use ettrack_bag::{Bag, BagError};
 use ettrack_message::ImageError;
 use ettrack_picture::PictureError;
+use ettrack_video::VideoError;
 
 /// Number, time and name of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub enum BadFrame {
     /// The pixel data do not match the size or encoding.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// No picture comes of a packet of video.
+    #[error(transparent)]
+    Video(#[from] VideoError),
 }
 
 /// Why a source cannot be opened or read.

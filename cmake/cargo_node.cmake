@@ -22,13 +22,24 @@ foreach(library ${message_libraries})
   list(APPEND message_files "$<TARGET_FILE:${library}>")
 endforeach()
 
+# Packages of video that the node reads where they are installed.
+set(video_packages)
+foreach(package ffmpeg_image_transport_msgs foxglove_msgs)
+  find_package(${package} QUIET)
+  if(${package}_FOUND)
+    list(APPEND video_packages ${package})
+  else()
+    message(STATUS "${package} is not installed: the node is built without that image_transport")
+  endif()
+endforeach()
+
 # Packages that bindings are made for; r2r does not follow dependencies by itself. It notices a new list but not a
 # changed message, so the list ends with the checksum of ours, which is the name of no package.
 file(SHA256 "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg" message_checksum)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg")
 set(binding_packages
   builtin_interfaces diagnostic_msgs geometry_msgs rcl_interfaces rosgraph_msgs sensor_msgs service_msgs std_msgs
-  std_srvs type_description_interfaces vision_msgs ${PROJECT_NAME} ${message_checksum}
+  std_srvs type_description_interfaces vision_msgs ${video_packages} ${PROJECT_NAME} ${message_checksum}
 )
 
 # A folder that cargo has built other things of this repository in saves compiling the dependencies twice.

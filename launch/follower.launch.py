@@ -21,7 +21,13 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "target_topic", default_value="tracked_target", description="The tracker's answers, one tracker's alone."
     ),
+    DeclareLaunchArgument(
+        "camera_info_topic", default_value="camera_info", description="Calibration, for the place of the target."
+    ),
     DeclareLaunchArgument("cmd_vel_topic", default_value="cmd_vel", description="Where the velocities go."),
+    DeclareLaunchArgument(
+        "pose_topic", default_value="target_pose", description="Where the place of a target of known size goes."
+    ),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="",
@@ -38,7 +44,12 @@ def start(context):
         return LaunchConfiguration(name).perform(context)
 
     parameters = [{"use_sim_time": given("use_sim_time") == "true"}] if given("use_sim_time") else []
-    topics = {"tracked_target": given("target_topic"), "cmd_vel": given("cmd_vel_topic")}
+    topics = {
+        "tracked_target": given("target_topic"),
+        "camera_info": given("camera_info_topic"),
+        "cmd_vel": given("cmd_vel_topic"),
+        "target_pose": given("pose_topic"),
+    }
     return [
         Node(
             package="ettrack",

@@ -40,6 +40,16 @@ ARGUMENTS = [
         description="sensor_msgs/RegionOfInterest that chooses the target.",
     ),
     DeclareLaunchArgument(
+        "point_topic",
+        default_value="initial_point",
+        description="geometry_msgs/PointStamped that chooses the target by a point on it.",
+    ),
+    DeclareLaunchArgument(
+        "pixel_topic",
+        default_value="initial_pixel",
+        description="The same without a stamp, geometry_msgs/Point, as rqt_image_view sends where somebody clicks.",
+    ),
+    DeclareLaunchArgument(
         "model_path", default_value="", description="Model folder; empty: as the parameter file says."
     ),
     DeclareLaunchArgument(
@@ -50,7 +60,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "image_transport",
         default_value="",
-        choices=["", "raw", "compressed"],
+        choices=["", "raw", "compressed", "ffmpeg", "foxglove"],
         description="How images arrive; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
@@ -131,6 +141,8 @@ def start(context):
         "image": given("image_topic"),
         "camera_info": given("camera_info_topic") or beside(given("image_topic"), "camera_info"),
         "initial_roi": given("roi_topic"),
+        "initial_point": given("point_topic"),
+        "initial_pixel": given("pixel_topic"),
     }
     return [
         Node(

@@ -120,8 +120,15 @@ impl Statistics {
 
     /// Counts an image that could not be used.
     pub fn bad_image(&mut self, reason: String) {
-        self.period.bad_images += 1;
-        self.bad(reason);
+        self.bad_images(1, reason);
+    }
+
+    /// Counts images that could not be used, with the reason for the last one.
+    pub fn bad_images(&mut self, images: u64, reason: String) {
+        self.period.bad_images += images;
+        self.bad += images;
+        self.period.bad += images;
+        self.last_bad = Some(reason);
     }
 
     /// Seconds since the last image, or since `started` where none has come.

@@ -18,8 +18,14 @@ pub enum Topic {
     Roi,
     /// `initial_detection`.
     Detection,
+    /// `initial_point`.
+    Point,
+    /// `initial_pixel`.
+    Pixel,
     /// `camera_info`.
     CameraInfo,
+    /// What could not be decoded of a video.
+    Undecoded,
 }
 
 /// All that waited, in the order in which it is to be done.

@@ -24,6 +24,8 @@ pub mod replay;
 #[cfg(feature = "ros")]
 pub mod ros;
 mod tracker;
+#[cfg(any(feature = "replay", feature = "ros"))]
+mod video;
 #[cfg(feature = "web")]
 pub mod web;
 pub mod worker;
@@ -31,6 +33,7 @@ pub mod worker;
 pub use self::core::{Clock, Glance, NodeCore, Output, Place};
 pub use bearing::bearing;
 pub use history::Bounds;
+pub use levels::Levels;
 pub use log::Level;
 pub use tracker::open_tracker;
 

@@ -327,8 +327,9 @@ parameters! {
     /// 2 is for fast targets and cameras, or few frames a second.
     search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
 
-    /// How images arrive: raw (sensor_msgs/Image) or compressed (sensor_msgs/CompressedImage, topic + /compressed).
-    image_transport: String = "raw", Range::OneOf(&["raw", "compressed"]), Start;
+    /// How images arrive: raw (sensor_msgs/Image), compressed (sensor_msgs/CompressedImage, topic + /compressed), or as video: ffmpeg
+    /// (ffmpeg_image_transport_msgs/FFMPEGPacket, topic + /ffmpeg) or foxglove (foxglove_msgs/CompressedVideo, topic + /foxglove).
+    image_transport: String = "raw", Range::OneOf(&["raw", "compressed", "ffmpeg", "foxglove"]), Start;
     /// Reliability of the image subscription; best_effort receives from every publisher.
     image_reliability: String = "best_effort", Range::OneOf(&["best_effort", "reliable"]), Start;
     /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped detections.

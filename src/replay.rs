@@ -8,19 +8,23 @@ use ettrack_bag::image_topic;
 use ettrack_bag::{Bag, BagError, BagWriter};
 use ettrack_message::Transport;
 use ettrack_message::{
-    CameraInfo, Detection2D, Detection2DArray, DiagnosticArray, Image, Message, RegionOfInterest,
-    ToCdr, TrackedTarget,
+    CameraInfo, Detection2D, Detection2DArray, DiagnosticArray, Image, Message, PointStamped,
+    RegionOfInterest, ToCdr, TrackedTarget,
 };
 
+use super::video::{image_of, with_packet};
 use super::{Clock, Level, NodeCore, Output};
+use ettrack::frame::ImageBuffer;
 use ettrack_message::ImageMessage;
+use ettrack_video::FrameDecoder;
 
 /// Where the target comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Start {
     /// This box in the first image.
     Box(BoundingBox),
-    /// Messages on this topic: `sensor_msgs/msg/RegionOfInterest`, or stamped `vision_msgs/msg/Detection2D`.
+    /// Messages on this topic: `sensor_msgs/msg/RegionOfInterest`, or stamped `vision_msgs/msg/Detection2D` or
+    /// `geometry_msgs/msg/PointStamped`.
     Topic(String),
 }
 
@@ -67,9 +71,10 @@ pub enum ReplayError {
     Output(BagError),
     /// A topic of targets that is of another type.
     #[error(
-        "topic {topic:?} is of type {got}, expected {} or {}",
+        "topic {topic:?} is of type {got}, expected {}, {} or {}",
         RegionOfInterest::TYPE,
-        Detection2D::TYPE
+        Detection2D::TYPE,
+        PointStamped::TYPE
     )]
     TargetTopic {
         /// The topic.
@@ -101,6 +106,7 @@ enum Role {
     Image(Transport),
     Roi,
     Detection,
+    Point,
     CameraInfo,
 }
 
@@ -120,6 +126,7 @@ impl Plan {
             let role = match bag.topic(topic)?.type_name.as_str() {
                 RegionOfInterest::TYPE => Role::Roi,
                 Detection2D::TYPE => Role::Detection,
+                PointStamped::TYPE => Role::Point,
                 got => {
                     return Err(ReplayError::TargetTopic {
                         topic: topic.clone(),
@@ -137,7 +144,10 @@ impl Plan {
 /// The calibration that belongs to the images: `camera_info` beside them, as cameras publish it. Beside
 /// `/camera/image_raw/compressed` that is still `/camera/camera_info`.
 fn camera_topic(bag: &Bag, images: &str) -> Option<String> {
-    let base = images.strip_suffix("/compressed").unwrap_or(images);
+    let base = ["/compressed", "/ffmpeg", "/foxglove"]
+        .into_iter()
+        .find_map(|form| images.strip_suffix(form))
+        .unwrap_or(images);
     let (namespace, _) = base.rsplit_once('/')?;
     let name = format!("{namespace}/camera_info");
     let topic = bag.topic(&name).ok()?;
@@ -245,6 +255,7 @@ pub fn replay<E: From<ReplayError>>(
     let mut out = Vec::new();
     let mut last_refusal = None;
     let mut going_on = ControlFlow::Continue(());
+    let mut decoder = FrameDecoder::default();
     while going_on.is_continue()
         && let Some(message) = messages.next_message()
     {
@@ -260,18 +271,18 @@ pub fn replay<E: From<ReplayError>>(
         let role = topics.get(message.topic).map(|(_, role)| *role);
         match role {
             Some(Role::Image(transport)) => {
-                let image = ImageMessage::Cdr {
-                    transport,
-                    bytes: message.data.to_vec(),
-                };
                 let before = out.len();
-                core.on_image(image, &clock, &mut out);
+                match image_in(transport, message.data, &mut decoder) {
+                    Ok(image) => core.on_image(image, &clock, &mut out),
+                    Err(reason) => core.on_undecoded(1, &reason, &clock, &mut out),
+                }
                 summary.images += 1;
                 count(&mut summary, &out[before..]);
                 going_on = progress(summary.images, total);
             }
             Some(Role::Roi) => core.on_roi(message.data, &clock, &mut out),
             Some(Role::Detection) => core.on_detection(message.data, &clock, &mut out),
+            Some(Role::Point) => core.on_point(message.data, &clock, &mut out),
             Some(Role::CameraInfo) => core.on_camera_info(message.data, &clock, &mut out),
             None => {}
         }
@@ -299,6 +310,26 @@ pub fn replay<E: From<ReplayError>>(
     }
     writer.bag.finish().map_err(not_written)?;
     Ok(summary)
+}
+
+/// The image of a message, decoded where it is a packet of video.
+fn image_in(
+    transport: Transport,
+    bytes: &[u8],
+    decoder: &mut FrameDecoder,
+) -> Result<ImageMessage, String> {
+    if !transport.is_video() {
+        return Ok(ImageMessage::Cdr {
+            transport,
+            bytes: bytes.to_vec(),
+        });
+    }
+    with_packet(transport, bytes, |packet, frame_id| {
+        let mut image = ImageBuffer::empty();
+        decoder.decode(packet, &mut image)?;
+        Ok(image_of(packet.stamp, frame_id, image))
+    })
+    .map_err(|error| ettrack::error_chain(&error))
 }
 
 /// Counts what an image was answered with.

@@ -243,6 +243,17 @@ fn perform(
                 .unwrap_or_else(PoisonError::into_inner)
                 .back()
                 .ok_or("there is no earlier target to go back to")?;
+            // Only its place was kept, so that no image is held for it.
+            let is_gone = core
+                .glance()
+                .and_then(|glance| glance.kept)
+                .is_none_or(|(oldest, _)| back.stamp < oldest);
+            if is_gone {
+                return Err(format!(
+                    "the last good image of target {} is no longer kept: choose it again in the picture",
+                    back.id
+                ));
+            }
             let place = Place::Box(back.bounding_box);
             core.choose_shown(place, Some(back.stamp), &back.id, clock, out)
                 .map(|_| format!("back to target {}", back.id))
@@ -466,7 +477,13 @@ impl<S> Watched<S> {
         let Some(picture) = picture else {
             return;
         };
-        let inspection = if self.session.wants_sight() {
+        // What the tracker saw belongs to this picture when it was looked for in it.
+        let is_of_this = !core.is_behind()
+            && core
+                .glance()
+                .and_then(|glance| glance.target)
+                .is_some_and(|(_, track)| !track.timings.network.is_zero());
+        let inspection = if is_of_this && self.session.wants_sight() {
             core.inspection()
         } else {
             None
@@ -484,6 +501,7 @@ impl<S> Watched<S> {
                 seen.best,
                 corners(seen.candidate),
             )
+            .with_cells(seen.first_cell, seen.cell_step)
         });
         self.session.show(picture, Arc::clone(&self.update), sight);
     }

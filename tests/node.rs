@@ -777,6 +777,152 @@ fn an_image_in_the_memory_of_the_middleware_is_tracked_in_kept_and_refused_like_
     );
 }
 
+/// An image with a bright square on dark ground.
+fn square_message(index: usize) -> Vec<u8> {
+    let mut data = vec![20; 96 * 72 * 3];
+    for (at, value) in data.iter_mut().enumerate() {
+        let (x, y) = (at / 3 % 96, at / 3 / 96);
+        if (40..56).contains(&x) && (24..40).contains(&y) {
+            *value = 190;
+        }
+    }
+    raw_message(index, 96, 72, &data)
+}
+
+fn point_message(stamp: Stamp, x: f64, y: f64) -> Vec<u8> {
+    PointStamped {
+        header: Header {
+            stamp,
+            frame_id: "camera_optical".into(),
+        },
+        point: Point { x, y, z: 0.0 },
+    }
+    .to_cdr()
+}
+
+#[test]
+fn a_point_chooses_the_target_around_it_in_its_image() {
+    let mut bench = Bench::new();
+    for index in 1..=3 {
+        bench.message(index, square_message(index));
+    }
+    bench.calls();
+    let square = BoundingBox::new(40.0, 24.0, 16.0, 16.0);
+    let is_square =
+        |call: &Call| matches!(call, Call::Initialize(grown, _) if grown.iou(&square) > 0.6);
+    let point = point_message(stamp(2), 47.0, 33.0);
+    bench.core.on_point(&point, &bench.clock, &mut bench.out);
+    let out = bench.settle();
+    assert_eq!(target(&out).header.stamp, stamp(3), "caught up with");
+    let calls = bench.calls();
+    assert!(is_square(&calls[0]), "{calls:?}");
+    assert_eq!(
+        calls.len(),
+        2,
+        "one step from the second image to the third"
+    );
+    // Without a stamp, in the newest image.
+    let pixel = Point {
+        x: 47.0,
+        y: 33.0,
+        z: 0.0,
+    };
+    bench
+        .core
+        .on_pixel(&pixel.to_cdr(), &bench.clock, &mut bench.out);
+    let out = bench.settle();
+    assert_eq!(
+        (target(&out).header.stamp, target(&out).target_id.as_str()),
+        (stamp(3), "2")
+    );
+    let calls = bench.calls();
+    assert!(is_square(&calls[0]) && calls.len() == 1, "{calls:?}");
+    // One ahead of all images waits for its image.
+    let point = point_message(stamp(5), 47.0, 33.0);
+    bench.core.on_point(&point, &bench.clock, &mut bench.out);
+    bench.settle();
+    assert_eq!(target(&bench.message(4, square_message(4))).target_id, "2");
+    assert_eq!(target(&bench.message(5, square_message(5))).target_id, "3");
+}
+
+#[test]
+fn a_point_beside_the_image_leaves_the_old_target() {
+    let mut bench = Bench::new();
+    bench.message(1, square_message(1));
+    bench.roi(ROI);
+    for (x, y, words) in [
+        (
+            96.0,
+            10.0,
+            "the point 96, 10 lies outside the image of 96x72 pixels",
+        ),
+        (-1.0, 10.0, "outside the image"),
+        (f64::NAN, 1.0, "expected a point in pixels"),
+        (1.0, f64::INFINITY, "expected a point in pixels"),
+    ] {
+        let pixel = Point { x, y, z: 0.0 };
+        bench
+            .core
+            .on_pixel(&pixel.to_cdr(), &bench.clock, &mut bench.out);
+        bench.settle();
+        let status = bench.diagnostics(1.0).unwrap();
+        let refused = &status
+            .values
+            .iter()
+            .find(|(key, _)| key == "last refused request")
+            .unwrap()
+            .1;
+        assert!(refused.contains(words), "{refused}");
+        assert_eq!(bench.core.state(), TargetState::Tracking);
+    }
+    bench
+        .core
+        .on_point(&[0, 1, 0, 0, 9], &bench.clock, &mut bench.out);
+    bench
+        .core
+        .on_pixel(&[0, 1, 0, 0], &bench.clock, &mut bench.out);
+    bench.settle();
+    let status = bench.diagnostics(1.0).unwrap();
+    let last = &status
+        .values
+        .iter()
+        .find(|(key, _)| key == "last bad message")
+        .unwrap()
+        .1;
+    assert!(last.contains("initial_pixel"), "{last}");
+}
+
+#[test]
+fn what_cannot_be_decoded_of_a_video_is_counted_and_said() {
+    let mut bench = Bench::new();
+    bench.frame(1);
+    bench
+        .core
+        .on_undecoded(7, "waits for a key frame", &bench.clock, &mut bench.out);
+    let out = bench.settle();
+    assert_eq!(
+        logs(&out),
+        [(Level::Warn, "image refused: waits for a key frame".into())]
+    );
+    let status = bench.diagnostics(1.0).unwrap();
+    let value = |key: &str| {
+        &status
+            .values
+            .iter()
+            .find(|(known, _)| known == key)
+            .unwrap()
+            .1
+    };
+    assert_eq!(
+        (
+            value("frames received").as_str(),
+            value("bad messages").as_str()
+        ),
+        ("8", "7")
+    );
+    assert!(status.message.contains("7 bad"), "{}", status.message);
+}
+
 #[test]
 fn a_detection_without_its_image_is_refused_or_waits() {
     let parameters = Parameters {

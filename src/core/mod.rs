@@ -14,8 +14,8 @@ use ettrack::frame::ImageBuffer;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackError, TrackState};
 use ettrack_message::{
-    CameraInfo, CdrError, Detection2D, Detection2DArray, DiagnosticArray, FromCdr, Header,
-    RegionOfInterest, Stamp, TargetState, TrackedTarget,
+    CameraInfo, CdrError, Detection2D, Detection2DArray, DiagnosticArray, FromCdr, Header, Point,
+    PointStamped, RegionOfInterest, Stamp, TargetState, TrackedTarget,
 };
 
 use super::diagnostics::{Situation, Statistics};
@@ -91,7 +91,7 @@ struct Target {
 /// A target that was asked for and waits for its image.
 #[derive(Debug)]
 struct Request {
-    bounding_box: BoundingBox,
+    place: Place,
     /// Empty: the next number.
     id: String,
     /// The image it is meant in; `None` for the next one.
@@ -378,22 +378,71 @@ impl NodeCore {
     pub fn on_detection(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
         match Detection2D::from_cdr(bytes) {
             Ok(detection) => {
-                let stamp = detection.header.stamp;
-                let stamp = (stamp != Stamp::default()).then_some(stamp);
-                let bounding_box = detection.bbox.into();
-                self.choose(
-                    Request {
-                        bounding_box,
-                        id: detection.id,
-                        stamp,
-                        or_later: stamp.is_none(),
-                    },
-                    clock,
-                    out,
-                );
+                let place = Place::Box(detection.bbox.into());
+                self.choose_in(place, detection.header.stamp, detection.id, clock, out);
             }
             Err(error) => self.bad_message("initial_detection", &error, clock, out),
         }
+    }
+
+    /// A point on the target in the image with its stamp, around which a first box is grown. Without a stamp it is meant in the
+    /// newest image.
+    pub fn on_point(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
+        match PointStamped::from_cdr(bytes) {
+            Ok(PointStamped { header, point }) => {
+                let place = Place::Point(point.x, point.y);
+                self.choose_in(place, header.stamp, String::new(), clock, out);
+            }
+            Err(error) => self.bad_message("initial_point", &error, clock, out),
+        }
+    }
+
+    /// A point on the target in the newest image, as viewers send it where somebody clicks.
+    pub fn on_pixel(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
+        match Point::from_cdr(bytes) {
+            Ok(point) => {
+                let place = Place::Point(point.x, point.y);
+                self.choose_in(place, Stamp::default(), String::new(), clock, out);
+            }
+            Err(error) => self.bad_message("initial_pixel", &error, clock, out),
+        }
+    }
+
+    /// Chooses a target in the image with this stamp; one of zero stands for the newest image.
+    fn choose_in(
+        &mut self,
+        place: Place,
+        stamp: Stamp,
+        id: String,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        let stamp = (stamp != Stamp::default()).then_some(stamp);
+        let request = Request {
+            place,
+            id,
+            stamp,
+            or_later: stamp.is_none(),
+        };
+        self.choose(request, clock, out);
+    }
+
+    /// Images of a video that could not be decoded, with the reason for the last one.
+    pub fn on_undecoded(
+        &mut self,
+        images: u64,
+        reason: &str,
+        clock: &dyn Clock,
+        out: &mut Vec<Output>,
+    ) {
+        self.count_received(images);
+        self.statistics.last_image = Some(clock.steady());
+        self.warned_of_no_images = false;
+        let reason = format!("image refused: {reason}");
+        if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
+            out.push(Output::Log(Level::Warn, line));
+        }
+        self.statistics.bad_images(images, reason);
     }
 
     /// Chooses a target by a box in pixels, as [`NodeCore::on_roi`] does, with fractions of pixels.
@@ -403,16 +452,8 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        self.choose(
-            Request {
-                bounding_box,
-                id: String::new(),
-                stamp: None,
-                or_later: true,
-            },
-            clock,
-            out,
-        );
+        let place = Place::Box(bounding_box);
+        self.choose_in(place, Stamp::default(), String::new(), clock, out);
     }
 
     /// Gives the target up. Says what was done.

@@ -1,6 +1,6 @@
 //! Parameters that change while the node runs, and another model.
 
-use super::{Clock, NodeCore, Output, Request};
+use super::{Clock, NodeCore, Output, Place, Request};
 use crate::log::Level;
 use crate::parameters::{Change, ParameterError, ParameterSet, Value, descriptors};
 use crate::{ModelInfo, NodeTracker};
@@ -114,7 +114,7 @@ impl NodeCore {
         if let Some(target) = self.target.take() {
             if target.last.state == TrackState::Tracking {
                 let request = Request {
-                    bounding_box: target.last.bounding_box,
+                    place: Place::Box(target.last.bounding_box),
                     id: target.id,
                     stamp: None,
                     or_later: true,

@@ -103,17 +103,20 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Result<BoundingBox, String> {
         self.refusal = None;
-        let chosen = self.find_shown(place, stamp);
-        match chosen {
-            Ok((stamp, bounding_box)) => {
+        match self.find_shown(stamp) {
+            Ok(stamp) => {
                 let request = Request {
-                    bounding_box,
+                    place,
                     id: id.to_owned(),
                     stamp: Some(stamp),
                     or_later: false,
                 };
                 self.choose(request, clock, out);
-                self.refusal.take().map_or(Ok(bounding_box), Err)
+                match (self.refusal.take(), self.chosen) {
+                    (Some(reason), _) => Err(reason),
+                    (None, Some((_, bounding_box))) => Ok(bounding_box),
+                    (None, None) => Err("target refused: its image is gone".into()),
+                }
             }
             Err(reason) => {
                 self.refuse(reason.clone(), clock, out);
@@ -122,40 +125,21 @@ impl NodeCore {
         }
     }
 
-    fn find_shown(
-        &mut self,
-        place: Place,
-        stamp: Option<Stamp>,
-    ) -> Result<(Stamp, BoundingBox), String> {
+    /// The stamp of the kept image that was shown, or of the newest one.
+    fn find_shown(&self, stamp: Option<Stamp>) -> Result<Stamp, String> {
         let newest = self
             .history
             .newest()
+            .and_then(|newest| self.history.stamp(newest))
             .ok_or("target refused: no image has come yet")?;
-        let position = match stamp.map(|stamp| (stamp, self.history.find(stamp))) {
-            None => newest,
-            Some((_, Found::At(position))) => position,
-            Some((stamp, Found::Ahead)) => {
-                return Err(format!(
-                    "target refused: no image with the stamp {} has come yet",
-                    stamp.as_nanoseconds()
-                ));
-            }
-            Some((stamp, Found::TooOld | Found::Missing)) => return Err(self.missing_frame(stamp)),
-        };
-        let stamp = self.history.stamp(position).unwrap_or_default();
-        let found = self.with_kept(position, |_, _, frame| match place {
-            Place::Box(bounding_box) => Ok(bounding_box),
-            Place::Point(x, y) => ettrack_picture::grow_box(frame, (x, y)).ok_or_else(|| {
-                format!(
-                    "target refused: the point {x}, {y} lies outside the image of {}x{} pixels",
-                    frame.width(),
-                    frame.height()
-                )
-            }),
-        });
-        match found {
-            Ok((bounding_box, _)) => Ok((stamp, bounding_box?)),
-            Err(reason) => Err(format!("target refused: its image: {reason}")),
+        match stamp.map(|stamp| (stamp, self.history.find(stamp))) {
+            None => Ok(newest),
+            Some((stamp, Found::At(_))) => Ok(stamp),
+            Some((stamp, Found::Ahead)) => Err(format!(
+                "target refused: no image with the stamp {} has come yet",
+                stamp.as_nanoseconds()
+            )),
+            Some((stamp, Found::TooOld | Found::Missing)) => Err(self.missing_frame(stamp)),
         }
     }
 }

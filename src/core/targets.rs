@@ -1,6 +1,6 @@
 //! Targets: chosen by a region or a detection, now or when their image comes, and followed.
 
-use super::{Clock, NodeCore, Output, Request, Seen, Target};
+use super::{Clock, NodeCore, Output, Place, Request, Seen, Target};
 use crate::history::{Bounds, Found, History};
 use crate::log::Level;
 use ettrack::frame::Frame;
@@ -11,6 +11,31 @@ use ettrack_message::{Header, Stamp};
 
 /// Bytes of the longest id of a target: it comes back with every answer.
 const LONGEST_ID: usize = 256;
+
+/// Why nothing can be there, where that shows without the image.
+fn no_place(place: &Place) -> Option<String> {
+    match *place {
+        Place::Point(x, y) => (!(x.is_finite() && y.is_finite())).then(|| {
+            let [x, y] = [x, y].map(number);
+            format!("target refused: expected a point in pixels, got x {x}, y {y}")
+        }),
+        Place::Box(BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        }) => {
+            let is_good = [x, y].iter().all(|v| v.is_finite())
+                && [width, height].iter().all(|v| v.is_finite() && *v > 0.0);
+            (!is_good).then(|| {
+                let [x, y, width, height] = [x, y, width, height].map(number);
+                format!(
+                    "target refused: expected a box of positive width and height, got x {x}, y {y}, width {width}, height {height}"
+                )
+            })
+        }
+    }
+}
 
 impl NodeCore {
     /// Follows the target into `frame`, or chooses the one that was asked for in it, and publishes.
@@ -79,7 +104,24 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) -> bool {
-        if let Err(error) = self.tracker.initialize(frame, request.bounding_box) {
+        let bounding_box = match request.place {
+            Place::Box(bounding_box) => bounding_box,
+            Place::Point(x, y) => match ettrack_picture::grow_box(frame, (x, y)) {
+                Some(grown) => grown,
+                None => {
+                    let reason = format!(
+                        "target refused: the point {}, {} lies outside the image of {}x{} pixels",
+                        number(x),
+                        number(y),
+                        frame.width(),
+                        frame.height()
+                    );
+                    self.refuse(reason, clock, out);
+                    return false;
+                }
+            },
+        };
+        if let Err(error) = self.tracker.initialize(frame, bounding_box) {
             self.refuse(format!("target refused: {error}"), clock, out);
             return false;
         }
@@ -90,9 +132,9 @@ impl NodeCore {
         };
         self.last_id.clone_from(&id);
         self.choices += 1;
-        self.chosen = Some((stamp, request.bounding_box));
+        self.chosen = Some((stamp, bounding_box));
         let last = Track {
-            bounding_box: request.bounding_box,
+            bounding_box,
             confidence: 1.0,
             state: TrackState::Tracking,
             timings: StageTimings::default(),
@@ -158,12 +200,6 @@ impl NodeCore {
 
     /// Applies a request to its image, now or when it comes.
     pub(super) fn choose(&mut self, request: Request, clock: &dyn Clock, out: &mut Vec<Output>) {
-        let BoundingBox {
-            x,
-            y,
-            width,
-            height,
-        } = request.bounding_box;
         if !self.enabled {
             return self.refuse("target refused: the node is disabled".into(), clock, out);
         }
@@ -174,13 +210,7 @@ impl NodeCore {
             );
             return self.refuse(reason, clock, out);
         }
-        if !([x, y].iter().all(|v| v.is_finite())
-            && [width, height].iter().all(|v| v.is_finite() && *v > 0.0))
-        {
-            let [x, y, width, height] = [x, y, width, height].map(number);
-            let reason = format!(
-                "target refused: expected a box of positive width and height, got x {x}, y {y}, width {width}, height {height}"
-            );
+        if let Some(reason) = no_place(&request.place) {
             return self.refuse(reason, clock, out);
         }
         let position = match request.stamp {

@@ -5,6 +5,7 @@
 //! limited acceleration that any other change has. [`Follower`] knows no middleware and reads no clock but the one it is given.
 
 mod law;
+mod place;
 mod settings;
 
 pub use law::Velocity;
@@ -12,7 +13,8 @@ pub use settings::Settings;
 
 use std::time::Duration;
 
-use ettrack_message::{TargetState, TrackedTarget};
+use crate::parameters::{Change, ParameterError, ParameterSet as _, Value};
+use ettrack_message::{CameraInfo, PoseStamped, TargetState, TrackedTarget};
 
 /// What keeps the follower from moving.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +71,7 @@ pub struct Follower {
     mixed: Option<(Duration, Idle)>,
     velocity: Velocity,
     ticked: Option<Duration>,
+    calibration: Option<CameraInfo>,
 }
 
 impl Follower {
@@ -81,7 +84,48 @@ impl Follower {
             mixed: None,
             velocity: Velocity::default(),
             ticked: None,
+            calibration: None,
         }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Changes several settings, or none of them.
+    ///
+    /// # Errors
+    /// [`ParameterError`] for the first one that is refused, also where it is only read at the start.
+    pub fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError> {
+        let mut changed = self.settings.clone();
+        for (name, value) in changes {
+            let before = changed.get(name);
+            if changed.set(name, value)? == Change::Start && changed.get(name) != before {
+                let known = Settings::descriptors();
+                let known = known.iter().find(|known| known.name == *name);
+                return Err(ParameterError::StartOnly {
+                    name: known.map_or("parameter", |known| known.name),
+                });
+            }
+        }
+        self.settings = changed;
+        Ok(())
+    }
+
+    /// The camera's calibration, for the distance of the target.
+    pub fn on_camera_info(&mut self, camera: CameraInfo) {
+        self.calibration = Some(camera);
+    }
+
+    /// Where the target is, by its bearing, its size in the image and its size in the world; `None` where one of these is
+    /// missing, or nothing is tracked.
+    pub fn place(&self, target: &TrackedTarget) -> Option<PoseStamped> {
+        place::place(
+            target,
+            self.calibration.as_ref()?,
+            self.settings.target_meters,
+        )
     }
 
     fn silence(&self) -> Duration {

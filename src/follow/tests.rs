@@ -197,3 +197,80 @@ fn numbers_that_are_none_do_not_move_it() {
     });
     assert!(velocities.iter().all(|v| v.forward == 0.0));
 }
+
+#[test]
+fn a_target_of_known_size_has_a_place() {
+    let mut follower = Follower::new(Settings {
+        target_meters: 2.0,
+        ..settings()
+    });
+    // 128 x 96 pixels, at an angle of 0.3 to the right.
+    let seen = target(1.0, 0.3, 0.2);
+    assert_eq!(follower.place(&seen), None, "no calibration");
+    let mut camera = ettrack_message::CameraInfo {
+        width: 640,
+        height: 480,
+        ..ettrack_message::CameraInfo::default()
+    };
+    (camera.k[0], camera.k[4]) = (500.0, 500.0);
+    follower.on_camera_info(camera.clone());
+    let place = follower.place(&seen).unwrap();
+    let depth = 2.0 * 500.0 / (128.0_f64 * 96.0).sqrt();
+    assert!((place.position.z - depth).abs() < 1e-9);
+    assert!((place.position.x - depth * 0.3_f64.tan()).abs() < 1e-9);
+    assert_eq!((place.position.y, place.orientation[3]), (0.0, 1.0));
+    assert_eq!(place.header, seen.header);
+    // Every other row and column of the sensor.
+    (camera.binning_x, camera.binning_y) = (2, 2);
+    follower.on_camera_info(camera);
+    let binned = follower.place(&seen).unwrap();
+    assert!((binned.position.z - depth / 2.0).abs() < 1e-9);
+    for wrong in [
+        TrackedTarget {
+            state: TargetState::Lost,
+            ..seen.clone()
+        },
+        TrackedTarget {
+            bearing: None,
+            ..seen.clone()
+        },
+        TrackedTarget {
+            bearing: Some([0.0, 0.0, -1.0]),
+            ..seen.clone()
+        },
+        TrackedTarget {
+            bounding_box: BoundingBox2D::default(),
+            ..seen.clone()
+        },
+    ] {
+        assert_eq!(follower.place(&wrong), None, "{wrong:?}");
+    }
+}
+
+#[test]
+fn settings_change_while_it_works_all_or_none() {
+    let mut follower = moving();
+    follower
+        .set(&[
+            ("max_yaw_rate", Value::Float(0.1)),
+            ("silence", Value::Integer(1)),
+        ])
+        .unwrap();
+    let (velocities, _) = run(&mut follower, 102.0, 1.0, |now| Some(target(now, 0.4, 0.1)));
+    let last = velocities[velocities.len() - 1];
+    assert!(last.yaw.abs() <= 0.1 + 1e-9, "{last:?}");
+    for (name, value, words) in [
+        ("max_speed", Value::Float(-1.0), "0 to 50"),
+        ("stamped", Value::Bool(false), "restart"),
+        ("nothing", Value::Bool(false), "no parameter"),
+    ] {
+        let before = follower.settings().clone();
+        let error = follower
+            .set(&[("yaw_gain", Value::Float(3.0)), (name, value)])
+            .unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(follower.settings(), &before);
+    }
+    // As it is, it may be set.
+    follower.set(&[("stamped", Value::Bool(true))]).unwrap();
+}

@@ -1,4 +1,4 @@
-//! The follower on a ROS 2 graph: `tracked_target` in, `cmd_vel` out.
+//! The follower on a ROS 2 graph: `tracked_target` and `camera_info` in, `cmd_vel` and `target_pose` out.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,14 +12,20 @@ use futures::executor::LocalPool;
 use futures::future;
 use futures::stream::StreamExt;
 use futures::task::LocalSpawnExt;
-use r2r::{PublisherUntyped, QosProfile};
+use r2r::rcl_interfaces::msg::ParameterEvent;
+use r2r::{Publisher, PublisherUntyped, QosProfile};
 
 use super::log::Log;
+use super::parameters::{Desk, Holder, event};
 use super::{Doing, NodeError, RosClock, follow_simulated_time, join, parameters};
 use crate::follow::{Follower, Idle, Settings, Velocity};
 use crate::log::Limiter;
+use crate::parameters::{ParameterError, ParameterSet as _, Value};
 use crate::{Clock, Level};
-use ettrack_message::{FromCdr, Header, Message, Stamp, ToCdr, TrackedTarget, Twist, TwistStamped};
+use ettrack_message::{
+    CameraInfo, FromCdr, Header, Message, PoseStamped, Stamp, ToCdr, TrackedTarget, Twist,
+    TwistStamped,
+};
 
 /// The node's name where no remapping gives another.
 const NAME: &str = "follower";
@@ -51,6 +57,13 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         started: Instant::now(),
     };
     let commands = Commands::new(node, &settings)?;
+    let poses = node
+        .create_publisher_untyped(
+            "target_pose",
+            PoseStamped::TYPE,
+            QosProfile::default().keep_last(1),
+        )
+        .doing("cannot publish target_pose")?;
     let answers = node
         .subscribe_raw(
             "tracked_target",
@@ -69,10 +82,38 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         }
         future::ready(())
     }))?;
+    let calibrations = node
+        .subscribe_raw(
+            "camera_info",
+            CameraInfo::TYPE,
+            QosProfile::sensor_data().keep_last(1),
+        )
+        .doing("cannot subscribe to camera_info")?;
+    let follower = Rc::new(RefCell::new(Follower::new(settings)));
+    let calibrated = Rc::clone(&follower);
+    pool.spawner()
+        .spawn_local(calibrations.for_each(move |bytes: Vec<u8>| {
+            // A message that is none changes nothing; the tracker says so.
+            if let Ok(camera) = CameraInfo::from_cdr(&bytes) {
+                calibrated.borrow_mut().on_camera_info(camera);
+            }
+            future::ready(())
+        }))?;
+    let clock = Rc::new(clock);
+    let owner = Owner {
+        follower: Rc::clone(&follower),
+        events: Rc::new(
+            node.create_publisher("/parameter_events", QosProfile::parameter_events())
+                .doing("cannot publish /parameter_events")?,
+        ),
+        name: node
+            .fully_qualified_name()
+            .doing("cannot tell the node's name")?,
+        clock: Rc::clone(&clock),
+    };
+    parameters::serve::<Settings>(node, &pool.spawner(), &owner, use_sim_time)?;
     log.say(Level::Info, "waiting for a target on tracked_target");
 
-    let period = Duration::from_secs_f64(1.0 / settings.rate);
-    let mut follower = Follower::new(settings);
     let mut report = Report::default();
     let mut bad = Limiter::default();
     let mut due = clock.started.elapsed();
@@ -82,7 +123,15 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         for bytes in waiting.borrow_mut().drain(..) {
             let bytes: Vec<u8> = bytes;
             match TrackedTarget::from_cdr(&bytes) {
-                Ok(target) => follower.on_target(&target, clock.now(), clock.started.elapsed()),
+                Ok(target) => {
+                    let mut follower = follower.borrow_mut();
+                    follower.on_target(&target, clock.now(), clock.started.elapsed());
+                    if let Some(pose) = follower.place(&target)
+                        && let Err(error) = poses.publish_raw(&pose.to_cdr())
+                    {
+                        log.say(Level::Error, &format!("cannot publish: {error}"));
+                    }
+                }
                 Err(error) => {
                     let line = || format!("message on tracked_target refused: {error}");
                     if let Some(line) = bad.pass(clock.steady(), line) {
@@ -93,8 +142,9 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         }
         let now = clock.started.elapsed();
         if now >= due {
+            let mut follower = follower.borrow_mut();
             // A tick that was missed is not made up for.
-            due = (due + period).max(now);
+            due = (due + Duration::from_secs_f64(1.0 / follower.settings().rate)).max(now);
             let (velocity, idle) = follower.tick(now);
             commands.publish(velocity, &clock, log);
             report.idle(idle, log);
@@ -102,6 +152,40 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
     }
     commands.publish(Velocity::default(), &clock, log);
     Ok(())
+}
+
+/// Answers for the parameters, at once.
+#[derive(Clone)]
+struct Owner {
+    follower: Rc<RefCell<Follower>>,
+    events: Rc<Publisher<ParameterEvent>>,
+    name: String,
+    clock: Rc<RosClock>,
+}
+
+impl Desk for Owner {
+    fn ask(&self, question: Box<dyn FnOnce(&mut dyn Holder) + Send>) {
+        question(&mut self.clone());
+    }
+}
+
+impl Holder for Owner {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.follower.borrow().settings().get(name)
+    }
+
+    fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError> {
+        self.follower.borrow_mut().set(changes)?;
+        let set = changes
+            .iter()
+            .filter_map(|(name, _)| Some(((*name).to_owned(), self.get(name)?)))
+            .collect();
+        // Nobody depends on the notice.
+        let _ = self
+            .events
+            .publish(&event(&self.name, self.clock.now(), set));
+        Ok(())
+    }
 }
 
 /// The publisher of either kind of command.

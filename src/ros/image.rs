@@ -33,7 +33,7 @@ unsafe impl Send for NativeImage {}
 impl HeldImage for NativeImage {
     fn image(&self) -> Image<'_> {
         let message = &*self.0;
-        let data = if message.data.data.is_null() {
+        let data = if message.data.data.is_null() || is_elsewhere(&message.data) {
             &[]
         } else {
             // SAFETY: a sequence of rosidl holds `size` bytes from `data` on, and nobody changes it while the
@@ -58,5 +58,40 @@ impl HeldImage for NativeImage {
             step: message.step,
             data,
         }
+    }
+}
+
+/// Where a sequence of ROS 2 keeps its pointer, its size and its capacity.
+const PLAIN: usize = 3 * size_of::<usize>();
+
+/// Whether a sequence stands for memory of another device.
+///
+/// From Lyrical on, a sequence of numbers is longer by two flags, the first of which says so: the pointer then leads to an
+/// object and not to numbers. The middleware gives such sequences only to who asks for them, which r2r does not.
+fn is_elsewhere<T>(sequence: &T) -> bool {
+    if size_of::<T>() <= PLAIN {
+        return false;
+    }
+    // SAFETY: the byte lies inside of the structure, which rosidl initialises as a whole.
+    #[allow(unsafe_code)]
+    let flag = unsafe { std::ptr::from_ref(sequence).cast::<u8>().add(PLAIN).read() };
+    flag != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_elsewhere;
+
+    #[repr(C)]
+    struct Until<'a>(&'a u8, usize, usize);
+
+    #[repr(C)]
+    struct FromLyrical<'a>(&'a u8, usize, usize, bool, bool);
+
+    #[test]
+    fn sequences_of_both_layouts_are_read_by_their_flag() {
+        assert!(!is_elsewhere(&Until(&1, 9, 9)));
+        assert!(!is_elsewhere(&FromLyrical(&1, 9, 9, false, true)));
+        assert!(is_elsewhere(&FromLyrical(&1, 9, 9, true, false)));
     }
 }

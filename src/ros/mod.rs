@@ -20,6 +20,7 @@ mod profiles;
 mod publishers;
 #[cfg(not(feature = "ros-check"))]
 mod services;
+mod video;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -34,7 +35,9 @@ use r2r::QosProfile;
 
 use ettrack::tracker::TrackError;
 use ettrack_message::Transport;
-use ettrack_message::{CameraInfo, CompressedImage, Detection2D, Image, Message, RegionOfInterest};
+use ettrack_message::{
+    CameraInfo, CompressedImage, Detection2D, Image, Message, Point, PointStamped, RegionOfInterest,
+};
 
 pub use self::follow::follow;
 pub use self::process::run_until_signal;
@@ -43,6 +46,7 @@ use self::drone::Drone;
 use self::log::Log;
 use self::page::Page;
 use self::publishers::Publishers;
+use self::video::VideoInput;
 use super::inbox::{Inbox, Request, Topic};
 use super::names::Remaps;
 use super::parameters::{ParameterError, Parameters};
@@ -82,6 +86,9 @@ pub enum NodeError {
     /// A task was not taken.
     #[error("the executor is closed: {0}")]
     Executor(#[from] SpawnError),
+    /// Video cannot be decoded.
+    #[error("image_transport: {0}")]
+    Video(#[from] ettrack_video::VideoError),
     /// The page cannot be served.
     #[error("web_address: {0}")]
     Page(String),
@@ -191,7 +198,7 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
         inbox: Arc::clone(&inbox),
     };
     let images = inputs.subscribe(node, &parameters)?;
-    parameters::serve(node, &inputs, use_sim_time)?;
+    parameters::serve::<Parameters>(node, &inputs.spawner, &inputs.inbox, use_sim_time)?;
     #[cfg(not(feature = "ros-check"))]
     services::serve(node, &inputs)?;
     let (silence, silences) = mpsc::channel();
@@ -292,6 +299,18 @@ fn offers(node: &r2r::Node, topic: &str) -> Vec<String> {
         .collect()
 }
 
+/// Packets of a video that may wait in the middleware.
+const PACKETS: usize = 60;
+
+/// The transport of this name, where it is one of video.
+fn video_transport(name: &str) -> Option<Transport> {
+    match name {
+        "ffmpeg" => Some(Transport::Ffmpeg),
+        "foxglove" => Some(Transport::Foxglove),
+        _ => None,
+    }
+}
+
 /// The image subscription, for messages to people.
 struct ImageInput {
     topic: String,
@@ -330,35 +349,50 @@ impl Inputs {
         let remaps = Remaps::from_arguments(std::env::args());
         // As image_transport does, the compressed topic lies below the raw one as it is called after remapping.
         let base = remaps.resolve("image", &namespace, &name);
-        let is_compressed = parameters.image_transport == "compressed";
         let depth = usize::try_from(parameters.image_queue_depth).unwrap_or(1);
         let qos = QosProfile::sensor_data().keep_last(depth);
         let qos = match parameters.image_reliability.as_str() {
             "reliable" => qos.reliable(),
             _ => qos,
         };
-        let (type_name, topic) = if is_compressed {
-            let topic = format!("{base}/compressed");
-            let images = node
-                .subscribe_raw(&topic, CompressedImage::TYPE, qos)
-                .doing(format!("cannot subscribe to {topic}"))?;
-            self.on_each(images, |inbox, bytes| {
-                inbox.put_image(ImageMessage::Cdr {
-                    transport: Transport::Compressed,
-                    bytes,
-                });
-            })?;
-            (CompressedImage::TYPE, topic)
-        } else {
-            let topic = "image".to_owned();
-            let images = node
-                .subscribe_native(&topic, qos)
-                .doing(format!("cannot subscribe to {topic}"))?;
-            self.on_each(images, |inbox, image| {
-                inbox.put_image(image::keep(image));
-            })?;
-            (Image::TYPE, topic)
-        };
+        let transport = parameters.image_transport.as_str();
+        let (type_name, topic) =
+            if let Some(video) = video_transport(transport) {
+                ettrack_video::find_ffmpeg()?;
+                let topic = format!("{base}/{transport}");
+                // Each packet builds on the one before.
+                let qos = qos.keep_last(depth.max(PACKETS));
+                let packets = node.subscribe_raw(&topic, video.type_name(), qos).doing(format!(
+                "cannot subscribe to {topic}: {} must be installed when the package is built",
+                video.type_name()
+            ))?;
+                let mut input = VideoInput::new(video, Arc::clone(&self.inbox));
+                self.on_each(packets, move |inbox, bytes: Vec<u8>| {
+                    input.take(inbox, &bytes)
+                })?;
+                (video.type_name(), topic)
+            } else if transport == "compressed" {
+                let topic = format!("{base}/compressed");
+                let images = node
+                    .subscribe_raw(&topic, CompressedImage::TYPE, qos)
+                    .doing(format!("cannot subscribe to {topic}"))?;
+                self.on_each(images, |inbox, bytes| {
+                    inbox.put_image(ImageMessage::Cdr {
+                        transport: Transport::Compressed,
+                        bytes,
+                    });
+                })?;
+                (CompressedImage::TYPE, topic)
+            } else {
+                let topic = "image".to_owned();
+                let images = node
+                    .subscribe_native(&topic, qos)
+                    .doing(format!("cannot subscribe to {topic}"))?;
+                self.on_each(images, |inbox, image| {
+                    inbox.put_image(image::keep(image));
+                })?;
+                (Image::TYPE, topic)
+            };
         let newest = QosProfile::default().keep_last(1);
         self.input::<RegionOfInterest>(node, "initial_roi", &newest, Topic::Roi, |bytes| {
             Box::new(move |core, clock, out| core.on_roi(&bytes, clock, out))
@@ -370,6 +404,12 @@ impl Inputs {
             Topic::Detection,
             |bytes| Box::new(move |core, clock, out| core.on_detection(&bytes, clock, out)),
         )?;
+        self.input::<PointStamped>(node, "initial_point", &newest, Topic::Point, |bytes| {
+            Box::new(move |core, clock, out| core.on_point(&bytes, clock, out))
+        })?;
+        self.input::<Point>(node, "initial_pixel", &newest, Topic::Pixel, |bytes| {
+            Box::new(move |core, clock, out| core.on_pixel(&bytes, clock, out))
+        })?;
         let sensor = QosProfile::sensor_data().keep_last(1);
         self.input::<CameraInfo>(node, "camera_info", &sensor, Topic::CameraInfo, |bytes| {
             Box::new(move |core, clock, out| core.on_camera_info(&bytes, clock, out))

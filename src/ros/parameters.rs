@@ -5,6 +5,10 @@
 
 use std::sync::Arc;
 
+use futures::executor::LocalSpawner;
+use futures::future;
+use futures::stream::StreamExt;
+use futures::task::LocalSpawnExt;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::rcl_interfaces::msg::{
     FloatingPointRange, IntegerRange, ListParametersResult, Parameter, ParameterDescriptor,
@@ -17,12 +21,11 @@ use r2r::rcl_interfaces::srv::{
 use r2r::{QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 
 use super::log::Log;
-use super::{Doing, Inputs, NodeError};
+use super::{Doing, NodeError};
+use crate::inbox::Inbox;
 use crate::overrides::{Overrides, USE_SIM_TIME};
-use crate::parameters::{
-    Change, Descriptor, ParameterError, ParameterSet, Range, Value, descriptors,
-};
-use crate::{Clock, Level, NodeCore, Output};
+use crate::parameters::{Change, Descriptor, ParameterError, ParameterSet, Range, Value};
+use crate::{Level, NodeCore, Output};
 
 /// Type numbers of `rcl_interfaces/msg/ParameterType`.
 mod kind {
@@ -51,14 +54,65 @@ pub fn at_start<P: ParameterSet>(node: &r2r::Node, log: &Log) -> Result<(P, bool
     Ok((parameters, applied.use_sim_time))
 }
 
-/// Offers the services.
-pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Result<(), NodeError> {
+/// Whose parameters they are.
+pub trait Holder {
+    /// The value of a parameter.
+    fn get(&self, name: &str) -> Option<Value>;
+    /// Changes several parameters, or none of them.
+    ///
+    /// # Errors
+    /// That of the first one that is refused.
+    fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError>;
+}
+
+/// Something that is asked of the holder.
+type Question = Box<dyn FnOnce(&mut dyn Holder) + Send>;
+
+/// Brings questions to the holder, now or when its turn comes.
+pub trait Desk: Clone + 'static {
+    /// Has the holder answer.
+    fn ask(&self, question: Question);
+}
+
+/// The tracker's, which are answered on the tracking thread.
+impl Desk for Arc<Inbox> {
+    fn ask(&self, question: Question) {
+        self.put_request(
+            None,
+            Box::new(move |core, _, out| question(&mut Core { core, out })),
+        );
+    }
+}
+
+struct Core<'a> {
+    core: &'a mut NodeCore,
+    out: &'a mut Vec<Output>,
+}
+
+impl Holder for Core<'_> {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.core.parameters().get(name)
+    }
+
+    fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError> {
+        self.core.set_parameters(changes, self.out)
+    }
+}
+
+/// Offers the services for the parameters `P` of whom `desk` reaches.
+pub fn serve<P: ParameterSet + 'static>(
+    node: &mut r2r::Node,
+    spawner: &LocalSpawner,
+    desk: &impl Desk,
+    use_sim_time: bool,
+) -> Result<(), NodeError> {
     answer::<GetParameters::Service>(
         node,
-        inputs,
+        spawner,
+        desk,
         "get_parameters",
-        move |core, _, _, request| {
-            let value = |name: &String| get(core, use_sim_time, name).unwrap_or_default();
+        move |holder, request| {
+            let value = |name: &String| get(holder, use_sim_time, name).unwrap_or_default();
             GetParameters::Response {
                 values: request.names.iter().map(value).collect(),
             }
@@ -66,44 +120,50 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
     )?;
     answer::<GetParameterTypes::Service>(
         node,
-        inputs,
+        spawner,
+        desk,
         "get_parameter_types",
-        move |core, _, _, request| {
+        move |holder, request| {
             let kind = |name: &String| {
-                get(core, use_sim_time, name).map_or(kind::NOT_SET, |value| value.type_)
+                get(holder, use_sim_time, name).map_or(kind::NOT_SET, |value| value.type_)
             };
             GetParameterTypes::Response {
                 types: request.names.iter().map(kind).collect(),
             }
         },
     )?;
-    answer::<ListParameters::Service>(node, inputs, "list_parameters", |_, _, _, request| {
+    answer::<ListParameters::Service>(node, spawner, desk, "list_parameters", |_, request| {
         ListParameters::Response {
-            result: list(&request.prefixes),
+            result: list::<P>(&request.prefixes),
         }
     })?;
     answer::<DescribeParameters::Service>(
         node,
-        inputs,
+        spawner,
+        desk,
         "describe_parameters",
-        |_, _, _, request| DescribeParameters::Response {
-            descriptors: request.names.iter().map(|name| describe(name)).collect(),
+        |_, request| DescribeParameters::Response {
+            descriptors: request
+                .names
+                .iter()
+                .map(|name| describe::<P>(name))
+                .collect(),
         },
     )?;
     answer::<SetParameters::Service>(
         node,
-        inputs,
+        spawner,
+        desk,
         "set_parameters",
-        move |core, _, out, request| SetParameters::Response {
+        move |holder, request| SetParameters::Response {
             results: request
                 .parameters
                 .iter()
                 .map(|parameter| {
                     result(set_all(
-                        core,
+                        holder,
                         use_sim_time,
                         std::slice::from_ref(parameter),
-                        out,
                     ))
                 })
                 .collect(),
@@ -111,23 +171,22 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs, use_sim_time: bool) -> Resul
     )?;
     answer::<SetParametersAtomically::Service>(
         node,
-        inputs,
+        spawner,
+        desk,
         "set_parameters_atomically",
-        move |core, _, out, request| SetParametersAtomically::Response {
-            result: result(set_all(core, use_sim_time, &request.parameters, out)),
+        move |holder, request| SetParametersAtomically::Response {
+            result: result(set_all(holder, use_sim_time, &request.parameters)),
         },
     )
 }
 
-/// Offers the service `~/NAME`, answered on the tracking thread.
+/// Offers the service `~/NAME`.
 fn answer<S>(
     node: &mut r2r::Node,
-    inputs: &Inputs,
+    spawner: &LocalSpawner,
+    desk: &impl Desk,
     name: &str,
-    reply: impl Fn(&mut NodeCore, &dyn Clock, &mut Vec<Output>, &S::Request) -> S::Response
-    + Send
-    + Sync
-    + 'static,
+    reply: impl Fn(&mut dyn Holder, &S::Request) -> S::Response + Send + Sync + 'static,
 ) -> Result<(), NodeError>
 where
     S: WrappedServiceTypeSupport + 'static,
@@ -136,33 +195,33 @@ where
         .create_service::<S>(&format!("~/{name}"), QosProfile::parameters())
         .doing(format!("cannot offer ~/{name}"))?;
     let reply = Arc::new(reply);
-    inputs.on_each(requests, move |inbox, request: ServiceRequest<S>| {
+    let desk = desk.clone();
+    spawner.spawn_local(requests.for_each(move |request: ServiceRequest<S>| {
         let reply = Arc::clone(&reply);
-        inbox.put_request(
-            None,
-            Box::new(move |core, clock, out| {
-                let response = reply(core, clock, out, &request.message);
-                // A caller that has gone needs no answer.
-                let _ = request.respond(response);
-            }),
-        );
-    })
+        desk.ask(Box::new(move |holder| {
+            let response = reply(holder, &request.message);
+            // A caller that has gone needs no answer.
+            let _ = request.respond(response);
+        }));
+        future::ready(())
+    }))?;
+    Ok(())
 }
 
-fn get(core: &NodeCore, use_sim_time: bool, name: &str) -> Option<ParameterValue> {
+fn get(holder: &dyn Holder, use_sim_time: bool, name: &str) -> Option<ParameterValue> {
     let value = if name == USE_SIM_TIME {
         Value::Bool(use_sim_time)
     } else {
-        core.parameters().get(name)?
+        holder.get(name)?
     };
     Some(to_message(value))
 }
 
-fn list(prefixes: &[String]) -> ListParametersResult {
+fn list<P: ParameterSet>(prefixes: &[String]) -> ListParametersResult {
     // No name has a dot, so a prefix is a whole name or nothing.
     let wanted = |name: &str| prefixes.is_empty() || prefixes.iter().any(|prefix| prefix == name);
     ListParametersResult {
-        names: descriptors()
+        names: P::descriptors()
             .iter()
             .map(|known| known.name)
             .chain([USE_SIM_TIME])
@@ -173,7 +232,7 @@ fn list(prefixes: &[String]) -> ListParametersResult {
     }
 }
 
-fn describe(name: &str) -> ParameterDescriptor {
+fn describe<P: ParameterSet>(name: &str) -> ParameterDescriptor {
     if name == USE_SIM_TIME {
         return ParameterDescriptor {
             name: name.to_owned(),
@@ -184,7 +243,10 @@ fn describe(name: &str) -> ParameterDescriptor {
             ..ParameterDescriptor::default()
         };
     }
-    let Some(known) = descriptors().into_iter().find(|known| known.name == name) else {
+    let Some(known) = P::descriptors()
+        .into_iter()
+        .find(|known| known.name == name)
+    else {
         return ParameterDescriptor {
             name: name.to_owned(),
             ..ParameterDescriptor::default()
@@ -244,10 +306,9 @@ fn describe(name: &str) -> ParameterDescriptor {
 
 /// Sets all parameters or none.
 fn set_all(
-    core: &mut NodeCore,
+    holder: &mut dyn Holder,
     use_sim_time: bool,
     parameters: &[Parameter],
-    out: &mut Vec<Output>,
 ) -> Result<(), String> {
     let mut changes = Vec::new();
     for Parameter { name, value } in parameters {
@@ -260,8 +321,7 @@ fn set_all(
             return Err(ParameterError::StartOnly { name }.to_string());
         }
     }
-    core.set_parameters(&changes, out)
-        .map_err(|error| error.to_string())
+    holder.set(&changes).map_err(|error| error.to_string())
 }
 
 fn result(outcome: Result<(), String>) -> SetParametersResult {

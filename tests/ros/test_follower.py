@@ -6,9 +6,11 @@ import time
 import numpy as np
 import pytest
 from ettrack.msg import TrackedTarget
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from harness import HEIGHT, SIDE, WIDTH, Bench, Scene, tell
 from process import Follower, Node
+from rcl_interfaces.msg import Parameter, ParameterEvent, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from sensor_msgs.msg import CameraInfo
 
 FOCAL = 280.0
@@ -130,6 +132,57 @@ def test_commands_are_of_the_kind_that_is_asked_for(alone, stamped, kind):
     if stamped:
         assert commands[-1].header.frame_id == "rover"
         assert commands[-1].header.stamp.sec > 0
+
+
+def test_the_place_of_a_target_of_known_size_is_published(alone):
+    _, bench, _, answer = alone(target_meters=2.0)
+    places = []
+    bench.node.create_subscription(PoseStamped, "target_pose", places.append, 10)
+    calibration = bench.node.create_publisher(CameraInfo, "camera_info", 1)
+    bench.wait(lambda: calibration.get_subscription_count() > 0)
+    k = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
+    target = TrackedTarget()
+    target.bounding_box.size_x, target.bounding_box.size_y = 50.0, 80.0
+
+    def calibrated():
+        calibration.publish(CameraInfo(width=640, height=480, k=k))
+        answer(bounding_box=target.bounding_box)
+
+    bench.film(lambda: places, publish=calibrated)
+    depth = 2.0 * 500.0 / math.sqrt(50.0 * 80.0)
+    position = places[-1].pose.position
+    assert abs(position.z - depth) < 1e-6 and abs(position.x - depth * math.tan(0.4)) < 1e-6
+    assert places[-1].header.frame_id == "camera" and places[-1].pose.orientation.w == 1.0
+    places.clear()
+    bench.film_for(0.5, publish=lambda: answer(bounding_box=target.bounding_box, state=TrackedTarget.LOST))
+    assert not places, "a lost target is nowhere"
+
+
+def test_parameters_change_while_it_moves(alone):
+    _, bench, commands, answer = alone()
+    events = []
+    bench.node.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
+    bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
+
+    def put(name, **value):
+        parameters = [Parameter(name=name, value=ParameterValue(**value))]
+        return bench.call(SetParameters, "/follower/set_parameters", SetParameters.Request(parameters=parameters)).results[0]
+
+    assert put("max_yaw_rate", type=3, double_value=0.1).successful
+    bench.film(lambda: -0.11 < turn_of(commands[-1]) < -0.05, publish=answer)
+    bench.wait(lambda: any(event.node == "/follower" for event in events))
+    for name, value, words in (
+        ("max_yaw_rate", {"type": 3, "double_value": -1.0}, "0 to 10"),
+        ("frame_id", {"type": 4, "string_value": "other"}, "restart"),
+        ("nothing", {"type": 1, "bool_value": True}, "no parameter"),
+    ):
+        result = put(name, **value)
+        assert not result.successful and words in result.reason, result.reason
+    request = GetParameters.Request(names=["max_yaw_rate"])
+    assert bench.call(GetParameters, "/follower/get_parameters", request).values[0].double_value == 0.1
+    request = DescribeParameters.Request(names=["max_yaw_rate", "frame_id"])
+    told = bench.call(DescribeParameters, "/follower/describe_parameters", request).descriptors
+    assert told[0].floating_point_range[0].to_value == 10.0 and told[1].read_only
 
 
 def test_silence_ends_the_motion(alone):

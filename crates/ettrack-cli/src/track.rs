@@ -14,6 +14,7 @@ use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource};
 use ettrack_media::video::{VideoError, VideoWriter};
+use ettrack_node::Levels;
 
 use image::RgbImage;
 
@@ -55,6 +56,9 @@ pub struct TrackArgs {
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
     image_topic: Option<String>,
+    /// Bits that images of 16 bits use, as thermal cameras' in bags; 0: black and white follow slowly what the images hold.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_bits)]
+    mono16_bits: i64,
     /// Skip this many frames at the beginning.
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: u64,
@@ -87,6 +91,13 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         _ => Err(format!(
             "{text:?} is no rate; expected pictures a second, more than 0 and at most 1000"
         )),
+    }
+}
+
+fn parse_bits(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(bits @ (0 | 8..=16)) => Ok(bits),
+        _ => Err("expected 0, or 8 to 16".into()),
     }
 }
 
@@ -202,6 +213,7 @@ impl TrackArgs {
         self.check_source(source.files())?;
         interrupt::watch()?;
         let mut tracker = self.open_tracker()?;
+        let mut levels = Levels::default();
 
         let mut image = ImageBuffer::empty();
         for _ in 0..self.skip {
@@ -227,6 +239,7 @@ impl TrackArgs {
         let frame = image
             .frame()
             .with_context(|| BadInput(first.name.clone()))?;
+        let frame = levels.follow(frame, self.mono16_bits);
         tracker.initialize(&frame, self.roi).with_context(|| {
             BadInput(format!("--roi in frame {} ({})", first.index, first.name))
         })?;
@@ -270,7 +283,8 @@ impl TrackArgs {
                     summary.overtaken += info.index.saturating_sub(index);
                     index = info.index;
                     let started = Instant::now();
-                    follow(&mut tracker, &image, &info).and_then(|(frame, seen)| {
+                    let mut seen_as = |frame| levels.follow(frame, self.mono16_bits);
+                    follow(&mut tracker, &image, &info, &mut seen_as).and_then(|(frame, seen)| {
                         track = seen;
                         summary.time += started.elapsed();
                         summary.updates += 1;
@@ -373,13 +387,15 @@ impl TrackArgs {
     }
 }
 
-/// Tracks one frame and returns the frame with its track.
+/// Tracks one frame, with its levels of grey, and returns the frame with its track.
 fn follow<'a>(
     tracker: &mut Tracker,
     image: &'a ImageBuffer,
     info: &FrameInfo,
+    seen_as: &mut dyn FnMut(Frame<'a>) -> Frame<'a>,
 ) -> anyhow::Result<(Frame<'a>, Track)> {
     let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
+    let frame = seen_as(frame);
     let track = tracker
         .update(&frame)
         .with_context(|| BadInput(format!("frame {} ({})", info.index, info.name)))?;

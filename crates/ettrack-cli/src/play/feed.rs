@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ettrack::frame::ImageBuffer;
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
-use ettrack_message::{Header, HeldImage, Image, ImageMessage, Stamp};
+use ettrack_message::{DecodedImage, Header, ImageMessage, Stamp};
 use ettrack_node::inbox::Inbox;
 
 use super::player::{Next, SourcePlayer};
@@ -20,26 +20,6 @@ pub fn now() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// A frame of a source as the node takes images.
-struct SourceImage {
-    header: Header,
-    image: ImageBuffer,
-}
-
-impl HeldImage for SourceImage {
-    fn image(&self) -> Image<'_> {
-        Image {
-            header: self.header.clone(),
-            height: self.image.height,
-            width: self.image.width,
-            encoding: self.image.encoding.ros_name(),
-            is_bigendian: self.image.big_endian,
-            step: u32::try_from(self.image.stride).unwrap_or(u32::MAX),
-            data: &self.image.data,
-        }
-    }
 }
 
 /// What is read, and for whom.
@@ -118,7 +98,7 @@ impl Feed {
     fn put(&self, image: ImageBuffer, info: &FrameInfo, stamp: i64) {
         self.player.feeds(stamp, info.index);
         self.inbox
-            .put_image(ImageMessage::Held(Box::new(SourceImage {
+            .put_image(ImageMessage::Held(Box::new(DecodedImage {
                 header: Header {
                     stamp: Stamp::from_nanoseconds(stamp),
                     frame_id: "source".into(),

@@ -154,10 +154,14 @@ impl SourcePlayer {
 
 impl Player for SourcePlayer {
     fn command(&self, command: &Command) -> Result<String, String> {
-        if self.is_live {
-            return Err("a live source cannot be paused, stepped or restarted".into());
-        }
         let mut state = self.state_of();
+        let begins_anew = state.playback == Playback::Ended && *command == Command::Restart;
+        if self.is_live && !begins_anew {
+            return Err(
+                "a live source cannot be paused or stepped, and restarted only when it has ended"
+                    .into(),
+            );
+        }
         state.steered = true;
         if state.playback == Playback::Ended && *command != Command::Restart {
             return Err("the source is at its end; restart it".into());
@@ -250,6 +254,12 @@ mod tests {
     fn a_live_source_cannot_be_held() {
         let player = SourcePlayer::new(true, false);
         player.command(&Command::Pause).unwrap_err();
+        player.command(&Command::Restart).unwrap_err();
         assert_eq!(player.next(Instant::now()), Next::Frame);
+        player.ended();
+        player.command(&Command::Restart).unwrap();
+        assert_eq!(player.next(Instant::now()), Next::Restart);
+        player.began();
+        assert_eq!(player.state(), Playback::Live);
     }
 }

@@ -17,6 +17,8 @@ let retry = 500;
 let toastTimer = 0;
 let times = [];
 let lastDropped = null;
+let lastUpdate = null; // when the newest one came
+let lastMessage = null; // number of the newest message that was seen
 
 function say(text, isFine = false) {
   const toast = id("toast");
@@ -71,10 +73,10 @@ const strips = {
 function tell(update) {
   document.body.dataset.state = update.state;
   id("state-word").textContent = WORDS[update.state];
-  id("hint").textContent = HINTS[update.state];
   id("confidence").textContent = update.state === "idle" ? "" : `confidence ${update.confidence.toFixed(2)}`;
   id("frame").textContent = `frame ${update.frame}`;
   const now = performance.now();
+  lastUpdate = now;
   times.push(now);
   times = times.filter((time) => now - time < 2000);
   id("rate").textContent = times.length > 2 ? `${((times.length - 1) / ((now - times[0]) / 1000)).toFixed(0)} per second` : "";
@@ -140,6 +142,13 @@ async function refresh() {
   id("record").textContent = snapshot.recording === "on" ? "End recording" : "Record";
   id("record").classList.toggle("on", snapshot.recording === "on");
   id("download-video").hidden = snapshot.recording !== "ready";
+  id("record").title = snapshot.recording === null ? "" : "Record the annotated video";
+  // What happened while somebody looks is said at once; what was said before stands in the list.
+  const newest = snapshot.messages.at(-1);
+  const isNew = newest && lastMessage !== null && newest.number > lastMessage && newest.level !== "info";
+  if (isNew) say(newest.text);
+  lastMessage = newest?.number ?? lastMessage ?? 0;
+  tellStall();
   id("messages").replaceChildren(
     ...snapshot.messages.toReversed().map(({ level, text }) => {
       const line = document.createElement("li");
@@ -150,12 +159,27 @@ async function refresh() {
   );
 }
 
+const PATIENCE = 3000; // ms without a frame of a live source
+
+/** Says that a live source gives no frames, and that a source has ended. */
+function tellStall() {
+  const playback = snapshot?.playback;
+  const silent = lastUpdate === null ? 0 : performance.now() - lastUpdate;
+  const isStalled = playback === "live" && silent > PATIENCE;
+  document.body.dataset.source = isStalled ? "stalled" : playback ?? "";
+  if (isStalled) id("hint").textContent = `No frame for ${Math.floor(silent / 1000)} s: the source stalls. What is shown is old.`;
+  else if (playback === "ended") id("hint").textContent = "The source has ended. Restart begins it anew.";
+  else id("hint").textContent = HINTS[document.body.dataset.state] ?? "";
+}
+setInterval(tellStall, 500);
+
 function connect() {
   socket = new WebSocket(`ws://${location.host}/results`);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     retry = 500;
     lastDropped = null;
+    lastUpdate = performance.now();
     Object.values(strips).forEach((strip) => strip.clear());
     refresh().catch(() => {});
     send('"picture"');

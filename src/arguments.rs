@@ -1,6 +1,6 @@
-//! What ROS 2 reads of a command line.
+//! The part of a command line that ROS 2 reads.
 
-/// The flags between `--ros-args` and `--` that take a value, with it, in their order.
+/// Each flag between `--ros-args` and `--` that takes a value, together with its value, in the order of the command line.
 pub fn ros_arguments(
     arguments: impl IntoIterator<Item = String>,
 ) -> impl Iterator<Item = (String, String)> {

@@ -1,4 +1,4 @@
-//! From a pixel to a direction: the pinhole model and its lens distortions.
+//! Converts a pixel to a direction, by the pinhole model and its lens distortions.
 
 use ettrack_message::CameraInfo;
 
@@ -31,7 +31,7 @@ pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Opti
     let point = ((sensor_x - cx) / fx, (sensor_y - cy) / fy);
     let direction = match camera.distortion_model.as_str() {
         _ if rectified => (point.0, point.1, 1.0),
-        // An ideal fisheye has zeros, too, and is no pinhole.
+        // All coefficients may be zero here, too. The lens is then an ideal fisheye, not a pinhole.
         "equidistant" => undistort_equidistant(&camera.d, point)?,
         _ if camera.d.iter().all(|coefficient| *coefficient == 0.0) => (point.0, point.1, 1.0),
         "plumb_bob" | "rational_polynomial" => {
@@ -53,7 +53,7 @@ pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Opti
 /// not say.
 pub fn image_size(camera: &CameraInfo) -> Option<(u32, u32)> {
     let (width, height) = match (camera.roi.width, camera.roi.height) {
-        // As the message defines it: all of the sensor.
+        // A width or height of 0 means the whole sensor, as the message defines it.
         (0, _) | (_, 0) => (camera.width, camera.height),
         region => region,
     };
@@ -96,11 +96,11 @@ fn undistort_polynomial(coefficients: &[f64], (px, py): (f64, f64)) -> Option<(f
     }
     let (radial, shift_x, shift_y) = distortion(&d, x, y);
     let error = (x * radial + shift_x - px).hypot(y * radial + shift_y - py);
-    // Beyond what the calibration covers the iteration does not settle: better no direction than a wrong one.
+    // Outside the calibrated range the iteration does not converge. Then there is no direction, because it would be wrong.
     (error < TOLERANCE).then_some((x, y))
 }
 
-/// Fisheye of Kannala and Brandt: the radius in the image is a polynomial of the angle to the axis.
+/// Fisheye model of Kannala and Brandt: the radius in the image is a polynomial of the angle to the optical axis.
 fn undistort_equidistant(d: &[f64], (px, py): (f64, f64)) -> Option<(f64, f64, f64)> {
     let radius = px.hypot(py);
     if radius == 0.0 {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ideal_fisheye_is_no_pinhole() {
+    fn treats_zero_coefficients_of_a_fisheye_as_a_fisheye() {
         // A radius of one focal length is an angle of one radian.
         for d in [&[][..], &[0.0; 4]] {
             let seen = bearing(&camera("equidistant", d), false, (820.0, 240.0));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_centre_looks_ahead_and_x_is_right_and_y_down() {
+    fn the_image_centre_is_straight_ahead_with_x_right_and_y_down() {
         near(
             bearing(&camera("", &[]), false, (320.0, 240.0)),
             [0.0, 0.0, 1.0],
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn binning_and_region_lead_back_to_the_sensor() {
+    fn converts_binned_and_cropped_pixels_to_sensor_pixels() {
         let mut info = camera("", &[]);
         (info.binning_x, info.binning_y) = (2, 2);
         (info.roi.x_offset, info.roi.y_offset) = (120, 40);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_calibrations_images_is_that_after_region_and_binning() {
+    fn image_size_is_that_after_region_and_binning() {
         let mut info = camera("", &[]);
         assert_eq!(image_size(&info), Some((640, 480)));
         (info.binning_x, info.binning_y) = (2, 4);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn no_calibration_or_an_unknown_lens_is_no_direction() {
+    fn gives_no_direction_without_a_calibration_or_with_an_unknown_lens() {
         assert_eq!(bearing(&CameraInfo::default(), false, (1.0, 1.0)), None);
         assert_eq!(
             bearing(&camera("unheard of", &[0.1]), false, (1.0, 1.0)),
@@ -218,7 +218,7 @@ mod tests {
             bearing(&camera("rational_polynomial", &tilted), false, (1.0, 1.0)),
             None
         );
-        // Beyond the turning point of a strong barrel distortion nothing is seen.
+        // A strong barrel distortion maps no direction to points this far out.
         assert_eq!(
             bearing(&camera("plumb_bob", &[-0.4, 0.0]), false, (2000.0, 240.0)),
             None

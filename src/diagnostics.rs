@@ -1,4 +1,4 @@
-//! What the node counts, and what it says of itself.
+//! Counts what the node does, and builds its diagnostics messages.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ pub struct Statistics {
     pub tracking_errors: u64,
     pub last_bad: Option<String>,
     pub last_refused: Option<String>,
-    /// When the last image came, good or not, nanoseconds.
+    /// Arrival of the last image, whether usable or not, nanoseconds.
     pub last_image: Option<i64>,
-    /// From the stamp of the last frame to when its result was there, nanoseconds.
+    /// From the stamp of the last frame to its result, nanoseconds.
     pub last_age: Option<i64>,
     period: Period,
 }
@@ -33,13 +33,13 @@ struct Period {
     since: i64,
     processed: u64,
     bad: u64,
-    /// Images among these.
+    /// Bad images among these messages.
     bad_images: u64,
-    /// Microseconds from taking a frame up to having its result.
+    /// Microseconds from the start of work on a frame to its result.
     latency: Histogram<u32>,
 }
 
-/// Seconds without an image after which a report says so; where nobody wants a warning, those of the default.
+/// Seconds without an image after which a report says so. If the warning is switched off, the default applies.
 fn patience(no_image_timeout: f64) -> f64 {
     if no_image_timeout > 0.0 {
         no_image_timeout
@@ -48,12 +48,12 @@ fn patience(no_image_timeout: f64) -> f64 {
     }
 }
 
-/// The longest time told apart from longer ones, microseconds: a minute.
+/// The longest latency that is measured, microseconds: one minute. Longer ones count as this.
 const LONGEST: u64 = 60_000_000;
 
 impl Period {
     fn new(since: i64) -> Option<Self> {
-        // Three digits of a minute take 100 KiB.
+        // Three significant digits up to a minute take 100 KiB.
         let latency = Histogram::new_with_max(LONGEST, 3).ok()?;
         Some(Self {
             since,
@@ -65,7 +65,7 @@ impl Period {
     }
 }
 
-/// What the node is doing, beside the counts.
+/// The node's state, in addition to the counts.
 pub struct Situation<'a> {
     pub node_name: &'a str,
     pub enabled: bool,
@@ -80,12 +80,12 @@ pub struct Situation<'a> {
     pub waiting: Option<Option<Stamp>>,
     pub model: &'a ModelInfo,
     pub search_scale: f64,
-    /// Seconds without an image that are worth a warning; 0 for never.
+    /// Seconds without an image before a warning; 0 for no warning.
     pub no_image_timeout: f64,
 }
 
 impl Statistics {
-    /// Nothing counted, since `now`.
+    /// Empty statistics that start at `now`.
     pub fn new(now: i64) -> Option<Self> {
         Some(Self {
             received: 0,
@@ -131,7 +131,7 @@ impl Statistics {
         self.last_bad = Some(reason);
     }
 
-    /// Seconds since the last image, or since `started` where none has come.
+    /// Seconds since the last image, or since `started` if no image has come.
     pub fn silence(&self, now: i64, started: i64) -> f64 {
         now.saturating_sub(self.last_image.unwrap_or(started)) as f64 * 1e-9
     }
@@ -173,7 +173,7 @@ impl Statistics {
                 format!("{:.2}", self.period.processed as f64 / seconds),
             );
         }
-        // Without a running clock (a replay) there are no times, and none are said.
+        // Without a running clock (in a replay) nothing was measured, so no times are reported.
         if !self.period.latency.is_empty() {
             let milliseconds = |microseconds: u64| format!("{:.2}", microseconds as f64 * 1e-3);
             add(
@@ -193,7 +193,7 @@ impl Statistics {
             }
         }
         if self.period.bad == 0 && self.period.processed > 0 {
-            // All is well again.
+            // The period had no bad message, so the old reason is cleared.
             self.last_bad = None;
         }
         add("model", situation.model.name.clone());
@@ -231,10 +231,10 @@ impl Statistics {
         }
     }
 
-    /// One line for people, and how well all is; `silence` in seconds since the last image, if one came.
+    /// The level and the summary line. `silence` is the time since the last image in seconds, if one came.
     fn judge(&self, situation: &Situation<'_>, silence: Option<f64>) -> (DiagnosticLevel, String) {
         use DiagnosticLevel::{Error, Ok, Warn};
-        // A period may well be shorter than a slow camera's.
+        // A period may be shorter than the time between two images of a slow camera.
         let is_silent =
             silence.is_none_or(|silence| silence >= patience(situation.no_image_timeout));
         if !situation.enabled {

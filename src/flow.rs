@@ -1,39 +1,39 @@
-//! Whether images are lost on their way, judged by their stamps: a camera's pictures are evenly spaced, and where
-//! many are missing between those that come, the middleware has lost them.
+//! Detects images that the middleware lost, from their stamps. A camera's images are evenly spaced in time. If many are missing
+//! between those that arrive, the middleware has lost them.
 
-/// Images after which it is judged, and nanoseconds that they must span.
+/// Number of images for one decision, and the nanoseconds that they must span.
 const IMAGES: usize = 31;
 const SPAN: i64 = 3_000_000_000;
-/// Between two images of a stream at most; longer is a pause.
+/// Longest time between two images of a stream, nanoseconds. Longer is a pause.
 const PAUSE: i64 = 2_000_000_000;
-/// Part of the images that must come. Low, because stamps tremble and cameras change their rate.
+/// Part of the images that must arrive. It is low, because stamps jitter and cameras change their rate.
 const ENOUGH: f64 = 0.6;
 /// Nanoseconds between two warnings.
 const QUIET: i64 = 60_000_000_000;
 
-/// Images that came of those that were sent in some time.
+/// How many of the sent images arrived in some time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
-    /// Those that came.
+    /// Images that arrived.
     pub came: u64,
-    /// Those that were sent, by the spacing of the stamps.
+    /// Images that were sent, estimated from the spacing of the stamps.
     pub sent: u64,
 }
 
-/// Watches the stamps of the images that are looked at.
+/// Watches the stamps of the images that are tracked.
 #[derive(Debug, Default)]
 pub struct Flow {
-    /// Nanoseconds between the images of the time that is judged, memory reused.
+    /// Nanoseconds between consecutive images of the current time span. The memory is reused.
     spacings: Vec<i64>,
-    /// Stamp of its first image, and how many had come until then.
+    /// Stamp of the first image of the span, and the number of images that had arrived until then.
     first: Option<(i64, u64)>,
     newest: i64,
     warned: Option<i64>,
 }
 
 impl Flow {
-    /// An image with `stamp` is looked at, nanoseconds, when `received` images have come altogether. Gives the loss at most
-    /// once a minute of the clock `now`.
+    /// Takes the stamp of a tracked image, nanoseconds, and the number of images received so far. Returns the loss, at most once
+    /// a minute of the clock `now`.
     pub fn saw(&mut self, stamp: i64, received: u64, now: i64) -> Option<Loss> {
         let spacing = stamp.saturating_sub(self.newest);
         self.newest = stamp;
@@ -79,7 +79,7 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    /// Losses of a camera of 30 Hz in ten seconds, of whose pictures those come that `comes` says.
+    /// Losses that are reported in ten seconds of a 30 Hz camera. `comes` tells which of its images arrive.
     fn watch(comes: impl Fn(i64) -> bool, stamp: impl Fn(i64) -> i64) -> Vec<Loss> {
         let mut flow = Flow::default();
         let mut received = 0;
@@ -93,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn where_half_is_missing_it_is_said_once() {
-        // Two come, two are lost.
+    fn reports_once_that_half_of_the_images_are_missing() {
+        // Two images arrive, the next two are lost.
         let losses = watch(|picture| picture % 4 < 2, |picture| picture * SECOND / 30);
         assert_eq!(losses.len(), 1, "{losses:?}");
         let part = losses[0].came as f64 / losses[0].sent as f64;
@@ -102,28 +102,28 @@ mod tests {
     }
 
     #[test]
-    fn where_all_come_nothing_is_said_though_stamps_tremble() {
+    fn reports_nothing_for_jittering_stamps_and_few_losses() {
         let trembling = |picture: i64| picture * SECOND / 30 + picture * 7919 % 17 * 1_000_000;
         assert_eq!(watch(|_| true, trembling), []);
         assert_eq!(
             watch(|picture| picture % 10 > 0, trembling),
             [],
-            "a tenth is no loss to speak of"
+            "a loss of one tenth is not reported"
         );
     }
 
     #[test]
-    fn pauses_and_stamps_that_go_back_are_no_losses() {
+    fn does_not_count_pauses_and_stamps_that_go_back_as_losses() {
         let jumps = |picture: i64| picture * SECOND / 30 + picture / 60 * 5 * SECOND;
         assert_eq!(watch(|_| true, jumps), []);
         assert_eq!(watch(|_| true, |picture| picture % 50 * SECOND / 30), []);
     }
 
     #[test]
-    fn images_that_came_and_were_not_looked_at_are_not_lost() {
+    fn does_not_count_received_but_untracked_images_as_lost() {
         let mut flow = Flow::default();
         for picture in 0..300 {
-            // Every other one is overtaken.
+            // Every second image is replaced by a newer one before it is tracked.
             let loss = flow.saw(picture * 2 * SECOND / 30, 2 * picture as u64, picture);
             assert_eq!(loss, None);
         }

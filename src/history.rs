@@ -1,4 +1,4 @@
-//! Recent frames, so that a detection that took its time is applied to the frame it was made on.
+//! Recent frames. A detection that arrives late is applied to the frame that it was made on.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use ettrack_message::Stamp;
 
 use ettrack_message::ImageMessage;
 
-/// How many images may be held, and bytes of them.
+/// Limits of the number of images that are kept, and of their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bounds {
     /// The most images.
@@ -16,13 +16,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Whether so many images of so many bytes may be held.
+    /// Whether this number of images with this number of bytes is within the limits.
     pub fn hold(&self, images: usize, bytes: usize) -> bool {
         images <= self.images && bytes <= self.bytes
     }
 }
 
-/// A ring of messages, bounded in number and bytes. The newest one is always kept.
+/// A ring buffer of messages, limited in number and bytes. The newest message is always kept.
 #[derive(Debug)]
 pub struct History {
     frames: VecDeque<(Stamp, ImageMessage)>,
@@ -59,7 +59,8 @@ impl History {
         self.trim();
     }
 
-    /// Adds the newest frame. A stamp that is not after all others starts the ring anew: the source has jumped.
+    /// Adds the newest frame. If its stamp is not later than all others, the source has jumped back, and the older frames are
+    /// dropped.
     pub fn push(&mut self, stamp: Stamp, message: ImageMessage) {
         if self.frames.back().is_some_and(|(last, _)| *last >= stamp) {
             self.clear();
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold_and_the_newest_frame_stays() {
+    fn keeps_the_bounds_and_the_newest_frame() {
         let mut history = History::new(Bounds {
             images: 3,
             bytes: 100,
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_jumps_back_starts_anew() {
+    fn drops_older_frames_when_stamps_jump_back() {
         let mut history = History::new(Bounds {
             images: 9,
             bytes: 100,

@@ -1,5 +1,5 @@
-//! What waits for the node: the newest image and requests. Filled by the middleware's thread, emptied by the
-//! thread that tracks, so that neither waits for the other and no old image is tracked.
+//! The newest image and the requests that wait for the node. The middleware's thread fills the inbox, and the tracking thread
+//! empties it. So neither thread waits for the other, and no old image is tracked.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use ettrack_message::ImageMessage;
 /// Something to be done with the node between two images.
 pub type Request = Box<dyn FnOnce(&mut NodeCore, &dyn Clock, &mut Vec<Output>) + Send>;
 
-/// What a request replaces: of each topic only the newest message counts, so a flood of them cannot pile up.
+/// The topic of a request. Only the newest request of each topic is kept, so many of them cannot fill the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     /// `initial_roi`.
@@ -28,14 +28,14 @@ pub enum Topic {
     Undecoded,
 }
 
-/// All that waited, in the order in which it is to be done.
+/// Everything that waited, in the order in which to work on it.
 #[derive(Default)]
 pub struct Waiting {
     /// Requests in the order of their arrival.
     pub requests: Vec<Request>,
-    /// Images that were overtaken before they could be tracked, oldest first.
+    /// Images that a newer image replaced before they could be tracked, oldest first.
     pub overtaken: VecDeque<ImageMessage>,
-    /// Overtaken images that are gone altogether.
+    /// Number of replaced images that were dropped.
     pub gone: u64,
     /// The newest image.
     pub image: Option<ImageMessage>,
@@ -90,12 +90,12 @@ impl Inbox {
         state.trim();
     }
 
-    /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+    /// A panic while the lock is held leaves every field valid, so a poisoned lock is used like any other.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the newest image in; one that still waits there is overtaken.
+    /// Adds the newest image. An image that still waits is replaced.
     pub fn put_image(&self, image: ImageMessage) {
         let mut state = self.state();
         if let Some(old) = state.image.replace(image) {
@@ -106,7 +106,7 @@ impl Inbox {
         self.changed.notify_one();
     }
 
-    /// Puts a request in. One of the same topic that still waits is replaced.
+    /// Adds a request. A request of the same topic that still waits is replaced.
     pub fn put_request(&self, topic: Option<Topic>, request: Request) {
         let mut state = self.state();
         if topic.is_some() {
@@ -116,7 +116,7 @@ impl Inbox {
         self.changed.notify_one();
     }
 
-    /// Ends the work: [`Inbox::take`] gives `None` from now on.
+    /// Closes the inbox: [`Inbox::take`] returns `None` from now on.
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
@@ -127,7 +127,7 @@ impl Inbox {
         self.state().closed
     }
 
-    /// Takes all that waits; waits for at most `timeout` if there is nothing. `None` when it was closed.
+    /// Takes everything that waits. If nothing waits, blocks for at most `timeout`. `None` after the inbox was closed.
     pub fn take(&self, timeout: Duration) -> Option<Waiting> {
         let is_idle =
             |state: &mut State| !state.closed && state.image.is_none() && state.requests.is_empty();
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use ettrack_message::Transport;
 
-    /// An image that is known again by its size.
+    /// An image that tests recognise by its size.
     fn image(size: usize) -> ImageMessage {
         ImageMessage::Cdr {
             transport: Transport::Raw,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_image_wins_and_the_overtaken_are_kept_in_order() {
+    fn gives_the_newest_image_and_keeps_replaced_images_in_order() {
         let inbox = Inbox::new(Bounds {
             images: 2,
             bytes: 1000,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn overtaken_images_are_bounded_in_bytes_too_and_the_bounds_can_change() {
+    fn bounds_the_bytes_of_replaced_images_and_takes_new_bounds() {
         let inbox = Inbox::new(Bounds {
             images: 10,
             bytes: 25,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_holds_one_request_and_services_hold_all() {
+    fn keeps_one_request_of_a_topic_and_all_of_services() {
         let inbox = Inbox::new(Bounds {
             images: 1,
             bytes: 1000,
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_woken_by_an_image_and_by_the_end() {
+    fn wakes_the_waiting_thread_for_an_image_and_when_closed() {
         let inbox = Arc::new(Inbox::new(Bounds {
             images: 1,
             bytes: 1000,

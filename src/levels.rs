@@ -1,17 +1,18 @@
-//! Black and white of images of 16 bits: cameras use a part of them, thermal ones a small part that wanders.
+//! The values that count as black and white in 16-bit images. Cameras use only a part of the 16 bits; thermal cameras use a
+//! small part that drifts.
 
 use ettrack::frame::{Encoding, Frame};
 
 /// Samples along each side of an image, at most.
 const GRID: u32 = 64;
-/// Part of the samples at either end that do not count, such as dead pixels.
+/// Part of the samples at the dark and at the bright end that is ignored, because it may be dead pixels.
 const STRAY: f64 = 0.001;
-/// Part of the range between them that is left free at either end, for what is colder or hotter.
+/// Part of the range that is added at each end, so that colder and hotter things still fit.
 const MARGIN: f32 = 0.125;
-/// The least range: noise of an even scene is no picture.
+/// The smallest range. Without it, the noise of an even scene would fill the whole range of greys.
 const LEAST: f32 = 64.0;
-/// Part of the way to a new range that is gone with each image. Slow, because a tracker compares the target with how it
-/// looked before, and fast enough for a sensor that warms up.
+/// How far the range moves towards that of the newest image, as a part of the difference. It is slow, because a tracker
+/// compares the target with its earlier appearance, and fast enough for a sensor that warms up.
 const STEP: f32 = 1.0 / 32.0;
 
 /// The range of values in use.
@@ -23,7 +24,8 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// Takes a new image into account and gives it with its levels. With `bits` above 0 they are those of so many bits.
+    /// Updates the levels with a new image and returns the image with them applied. With `bits` above 0, the levels are fixed: 0
+    /// is black and the largest value of that many bits is white.
     pub fn follow<'a>(&mut self, frame: Frame<'a>, bits: i64) -> Frame<'a> {
         if frame.encoding() != Encoding::Mono16 {
             return frame;
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_range_takes_most_of_the_greys() {
+    fn stretches_a_small_range_over_most_greys() {
         let data = ramp(7000, 7800);
         let mut levels = Levels::default();
         let shown = levels.follow(frame(&data), 0);
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_range_is_followed_slowly() {
+    fn follows_a_jump_of_the_range_slowly() {
         let (cold, warm) = (ramp(7000, 7800), ramp(7000, 9400));
         let mut levels = Levels::default();
         let shown = levels.follow(frame(&cold), 0);
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_dead_pixels_change_nothing() {
+    fn ignores_a_few_dead_pixels() {
         let data = ramp(7000, 7800);
         let mut broken = data.clone();
         broken[..4].copy_from_slice(&[0xff; 4]);
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn given_bits_are_taken_as_they_are() {
+    fn uses_the_given_number_of_bits() {
         let data = ramp(0, 4095);
         let mut levels = Levels::default();
         for (bits, brightest) in [(12, 255), (14, 64), (16, 16), (10, 255)] {
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_left_alone() {
+    fn leaves_other_encodings_unchanged() {
         let data = ramp(0, 65535);
         let shown = Frame::packed(&data, 128, 64, Encoding::Mono8).unwrap();
         let before = grey(&shown, 5, 5);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_even_image_is_grey_and_not_noise() {
+    fn shows_an_even_image_as_even_grey() {
         let data = ramp(8000, 8004);
         let shown = Levels::default().follow(frame(&data), 0);
         assert!(grey(&shown, 0, 0).abs_diff(grey(&shown, 63, 63)) < 20);

@@ -1,8 +1,8 @@
-//! The ROS 2 node without ROS: what it does with each message, and what it publishes.
+//! The rules of the ROS 2 node, independent of ROS: what it does with each message, and what it publishes.
 //!
-//! [`NodeCore`] takes messages as CDR bytes and answers with messages; it knows no middleware, starts no
-//! thread and reads no clock but the one it is given. An adapter to a middleware brings messages in and out;
-//! [`replay`] does so with bags, and tests do so directly: it is the same node everywhere.
+//! [`NodeCore`] takes messages as CDR bytes and answers with messages. It uses no middleware, starts no thread and reads only the
+//! clock that it is given. An adapter to a middleware moves messages in and out. [`replay`] does this with bags, and tests do it
+//! directly, so all of them run the same node.
 
 mod arguments;
 mod bearing;
@@ -40,23 +40,23 @@ pub use tracker::open_tracker;
 use ettrack::follower::Inspection;
 use ettrack::tracker::{SingleObjectTracker, TrackError};
 
-/// What the node needs of a tracker beside tracking: settings that change while it runs.
+/// What the node needs from a tracker in addition to tracking: settings that change while it runs.
 pub trait NodeTracker: SingleObjectTracker {
-    /// Takes settings from the next frame on.
+    /// Uses these settings from the next frame on.
     ///
     /// # Errors
     /// [`TrackError::Setting`] for a setting out of its range; then nothing has changed.
     fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError>;
-    /// What the last look at an image showed the network, where the tracker tells.
+    /// The search region and the maps of the newest frame, if the tracker provides them.
     fn inspection(&self) -> Option<Inspection<'_>> {
         None
     }
 }
 
-/// The node's parameters that a tracker takes while it runs. `None`: as the model's folder says.
+/// The node's parameters that a tracker can change while it runs. `None` means the value of the model's folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackerSettings {
-    /// Side of the searched window against the authors'.
+    /// Side of the search region in multiples of the authors' side.
     pub search_scale: f64,
     /// Whether the target may be called lost.
     pub lost_detection: bool,
@@ -68,7 +68,7 @@ pub struct TrackerSettings {
     pub lost_after_frames: Option<u32>,
     /// Frames in a row with the target that bring it back.
     pub found_after_frames: Option<u32>,
-    /// The widest search of a lost target against the usual one.
+    /// The widest search region for a lost target, in multiples of the usual side.
     pub widest_search: Option<f64>,
 }
 
@@ -77,6 +77,6 @@ pub struct TrackerSettings {
 pub struct ModelInfo {
     /// Name and folder.
     pub name: String,
-    /// What runs it, with its version.
+    /// Name and version of the runtime.
     pub runtime: String,
 }

@@ -1,11 +1,11 @@
-//! Log lines that may come with every frame, at most one a second of a kind.
+//! Limits log lines that could come with every frame to one per second of each kind.
 
-/// How much a log line matters.
+/// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Things that happen as they should.
+    /// Normal events.
     Info,
-    /// Somebody should look.
+    /// Something that a user should check.
     Warn,
     /// Something does not work.
     Error,
@@ -14,7 +14,7 @@ pub enum Level {
 /// Nanoseconds between two lines of one kind.
 const PERIOD: i64 = 1_000_000_000;
 
-/// Lets one line of a kind through per second and counts the others.
+/// Passes one line of each kind per second and counts the others.
 #[derive(Debug, Default)]
 pub struct Limiter {
     last: Option<i64>,
@@ -22,9 +22,9 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// The line, with the number of those held back before it, if it may be said at `now` (nanoseconds).
+    /// Returns the line, with the number of lines suppressed before it, if it may be logged at `now` (nanoseconds).
     ///
-    /// A clock that was set back does not silence it.
+    /// A clock that was set back does not suppress lines.
     pub fn pass(&mut self, now: i64, line: impl FnOnce() -> String) -> Option<String> {
         if self
             .last
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_with_the_number_of_the_others() {
+    fn passes_one_line_a_second_and_counts_the_others() {
         let mut limiter = Limiter::default();
         let line = || "bad".to_owned();
         assert_eq!(limiter.pass(0, line).unwrap(), "bad");

@@ -1,5 +1,5 @@
-//! Names of topics as ROS 2 resolves them, for what the client library does not tell: which topic an input is
-//! in the end. <https://design.ros2.org/articles/topic_and_service_names.html>
+//! Resolves topic names as ROS 2 does. The client library does not tell the full name of an input's topic.
+//! <https://design.ros2.org/articles/topic_and_service_names.html>
 
 use super::arguments::ros_arguments;
 
@@ -45,7 +45,7 @@ impl Rule {
     fn parse(text: &str) -> Option<Self> {
         let (from, to) = text.split_once(":=")?;
         let (node, from) = match from.split_once(':') {
-            // rostopic://name is a rule for topics only.
+            // The prefix rostopic:// limits a rule to topics.
             Some(("rostopic", name)) => (None, name.trim_start_matches("//")),
             Some((node, name)) => (Some(node.to_owned()), name),
             None => (None, from),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_expanded() {
+    fn expands_names() {
         let none = Remaps::default();
         for (name, namespace, expected) in [
             ("image", "/", "/image"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_read_where_ros_reads_them_and_the_first_wins() {
+    fn reads_rules_where_ros_does_and_applies_the_first_match() {
         let rules = remaps(&[
             "node",
             "-r",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_passed_over() {
+    fn ignores_arguments_that_are_no_rules() {
         assert_eq!(
             remaps(&["--ros-args", "-r", "image", "-r", ":=", "-r"]),
             Remaps::default()

@@ -1,7 +1,7 @@
-//! Parameters that are given from outside: ROS 2 parameter files, and `-p` on a command line.
+//! Parameter values that a user gives: ROS 2 parameter files, and `-p` on the command line.
 //!
-//! The client library knows the sections `/**` and those with the node's own name only, and passes over all other patterns
-//! without a word; here they are taken as rclcpp takes them.
+//! The client library reads only the section `/**` and the section with the node's own name, and silently ignores all other
+//! patterns. Here they are read as rclcpp reads them.
 
 use std::path::Path;
 
@@ -19,21 +19,20 @@ pub struct Overrides {
     sections: Vec<(String, Vec<(String, Yaml)>)>,
 }
 
-/// What came of applying [`Overrides`] beside the parameters themselves.
+/// Results of applying [`Overrides`], in addition to the parameters themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// One for each name that is no parameter: ROS 2 nodes ignore what is meant for others, and a misspelt name should not
-    /// go unnoticed.
+    /// One warning for each unknown name. ROS 2 nodes ignore parameters of other nodes, but a misspelt name should be noticed.
     pub warnings: Vec<String>,
     /// Whether simulated time is wanted.
     pub use_sim_time: bool,
 }
 
 impl Overrides {
-    /// From the text of a parameter file.
+    /// Reads the text of a parameter file.
     ///
     /// # Errors
-    /// [`ParameterError::File`] where the text is none.
+    /// [`ParameterError::File`] if the text is no parameter file.
     pub fn from_text(text: &str) -> Result<Self, ParameterError> {
         let mut overrides = Self::default();
         overrides.add_text(text).map_err(ParameterError::File)?;
@@ -44,7 +43,7 @@ impl Overrides {
     /// the place where it came first, and what has no `NODE` is for `/**`.
     ///
     /// # Errors
-    /// [`ParameterError::File`] where a file cannot be read or is none, or an argument is not of that form.
+    /// [`ParameterError::File`] if a file cannot be read or is no parameter file, or if an argument has another form.
     pub fn from_arguments(
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<Self, ParameterError> {
@@ -127,10 +126,10 @@ impl Overrides {
         }
     }
 
-    /// Sets what is meant for the node `full_name` (`/robot/tracker`).
+    /// Sets the parameters that are meant for the node `full_name` (`/robot/tracker`).
     ///
     /// # Errors
-    /// Where a value is of another type or out of range. The parameters are then as they were.
+    /// If a value has another type or is out of range. Then no parameter has changed.
     pub fn apply(
         &self,
         parameters: &mut impl ParameterSet,
@@ -241,7 +240,7 @@ mod tests {
     use crate::parameters::Parameters;
 
     #[test]
-    fn files_are_taken_whole_or_not_at_all() {
+    fn refuses_a_damaged_file_as_a_whole() {
         let mut parameters = Parameters::default();
         let text = "/**:\n  ros__parameters:\n    search_scale: 2\n    use_sim_time: true\n    colour: red\n    nested: {a: 1}\n/other:\n  ros__parameters:\n    search_scale: 3\n/robot/tracker:\n  ros__parameters:\n    num_threads: 2\n";
         let read = |parameters: &mut Parameters, text: &str, name: &str| {
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_are_found_as_rclcpp_finds_them() {
+    fn finds_sections_as_rclcpp_does() {
         for (text, expected) in [
             ("/**/tracker: {ros__parameters: {search_scale: 2}}", 2.0),
             ("/robot/*: {ros__parameters: {search_scale: 2}}", 2.0),
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_rules_of_a_command_line_count_in_their_order() {
+    fn applies_files_and_rules_in_the_order_of_the_command_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "/**: {ros__parameters: {search_scale: 2, num_threads: 3, publish_overlay: off}}\n\
                     /robot/tracker: {ros__parameters: {num_threads: 4}}";
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn node_names_match_as_in_ros() {
+    fn matches_node_names_as_ros_does() {
         for (pattern, expected) in [
             ("/**", true),
             ("/robot/tracker", true),

@@ -1,4 +1,4 @@
-//! A bag through the node, without ROS: what the node would have published for every image.
+//! Plays a bag through the node without ROS, and writes what the node would have published for every image.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use ettrack::frame::ImageBuffer;
 use ettrack_message::ImageMessage;
 use ettrack_video::FrameDecoder;
 
-/// Where the target comes from.
+/// How the target is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Start {
     /// This box in the first image.
@@ -43,24 +43,24 @@ pub struct ReplayOptions {
     pub overlay: bool,
 }
 
-/// What came of it.
+/// Counts of a replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReplaySummary {
     /// Images in the bag.
     pub images: u64,
-    /// Images that were answered as tracking.
+    /// Images answered with the state tracking.
     pub tracking: u64,
-    /// Images that were answered as lost.
+    /// Images answered with the state lost.
     pub lost: u64,
-    /// Images that were answered as idle.
+    /// Images answered with the state idle.
     pub idle: u64,
     /// Images that could not be used.
     pub bad: u64,
-    /// What of the bag could not be read.
+    /// The parts of the bag that could not be read.
     pub damage: Vec<String>,
 }
 
-/// Why a replay ended.
+/// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The bag cannot be read.
@@ -69,7 +69,7 @@ pub enum ReplayError {
     /// The new bag cannot be written.
     #[error(transparent)]
     Output(BagError),
-    /// A topic of targets that is of another type.
+    /// The topic of targets has another type.
     #[error(
         "topic {topic:?} is of type {got}, expected {}, {} or {}",
         RegionOfInterest::TYPE,
@@ -82,7 +82,7 @@ pub enum ReplayError {
         /// Its type.
         got: String,
     },
-    /// Nothing was tracked at all.
+    /// No target was tracked in any image.
     #[error("no target was ever tracked: {reason}")]
     NoTarget {
         /// The last reason that was given.
@@ -90,8 +90,8 @@ pub enum ReplayError {
     },
 }
 
-/// The time at which the message being replayed was recorded. It stands while the message is worked on, so that
-/// the output depends on the bag alone.
+/// The recording time of the present message. It does not advance while the node works on the message, so the output depends
+/// only on the bag.
 struct BagClock(i64);
 
 impl Clock for BagClock {
@@ -100,7 +100,7 @@ impl Clock for BagClock {
     }
 }
 
-/// What the messages of a selected topic are to the node.
+/// How the node uses the messages of a selected topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Image(Transport),
@@ -110,7 +110,7 @@ enum Role {
     CameraInfo,
 }
 
-/// The topics to read, with what they are.
+/// The topics to read, with their roles.
 struct Plan {
     topics: Vec<(String, Role)>,
 }
@@ -221,18 +221,17 @@ impl Writer {
                 tracing::warn!("no images for {seconds:.1} s");
                 Ok(())
             }
-            // Nobody changes parameters during a replay.
+            // Parameters do not change during a replay.
             Output::LoadModel | Output::ParametersSet(_) => Ok(()),
         }
     }
 }
 
-/// Replays a bag through the node. `make_core` makes the node at the time of the bag's first message; `progress`
-/// hears the number of images done and, where known, of all, and may end the replay there: what was tracked is kept.
+/// Replays a bag through the node. `make_core` creates the node at the time of the bag's first message. `progress` is called with
+/// the number of images done and, if known, the number of all images. It may end the replay; what was tracked is kept.
 ///
 /// # Errors
-/// Where a bag cannot be read or written, a topic cannot be chosen, or no image was tracked at all. Then nothing
-/// is written.
+/// If a bag cannot be read or written, a topic cannot be chosen, or no target was tracked in any image. Then nothing is written.
 pub fn replay<E: From<ReplayError>>(
     options: &ReplayOptions,
     make_core: impl FnOnce(&dyn Clock) -> Result<NodeCore, E>,
@@ -332,7 +331,7 @@ fn image_in(
     .map_err(|error| ettrack::error_chain(&error))
 }
 
-/// Counts what an image was answered with.
+/// Counts the state of the answer to an image.
 fn count(summary: &mut ReplaySummary, outputs: &[Output]) {
     use ettrack_message::TargetState;
     let answer = outputs.iter().find_map(|output| match output {

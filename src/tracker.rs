@@ -1,4 +1,4 @@
-//! The tracker as the node opens and sets it.
+//! Opens the tracker and applies the node's settings to it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), Tra
 
 /// Where a `model_path` lies: `package://PACKAGE/PATH` in that package's share folder, a relative path in the
 /// working directory, else in the share folder of `ettrack`. `prefixes` is the value of `AMENT_PREFIX_PATH`.
-/// A path that is found nowhere stays as it was written: it may name the built-in model.
+/// A path that is not found is returned unchanged, because it may name the built-in model.
 fn find_model(written: &str, prefixes: Option<OsString>) -> PathBuf {
     let prefixes = prefixes.unwrap_or_default();
     let in_share = |package: &str, rest: &str| {
@@ -70,7 +70,7 @@ impl NodeTracker for Tracker {
 }
 
 impl TrackerSettings {
-    /// The model's settings with those put over them that are given here.
+    /// The model's settings, replaced by these settings where they are given.
     pub fn over(&self, model: &LostSettings) -> LostSettings {
         let mut settings = model.clone();
         settings.enabled = self.lost_detection;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_found_in_share_folders() {
+    fn finds_models_in_share_folders() {
         let root = tempfile::tempdir().unwrap();
         let share = root.path().join("second/share/ettrack/models/a");
         std::fs::create_dir_all(&share).unwrap();
@@ -102,7 +102,7 @@ mod tests {
             find("package://other/models/a"),
             PathBuf::from("package://other/models/a")
         );
-        // A folder that is there as written comes first.
+        // A path that exists as written is preferred.
         assert_eq!(find("src"), PathBuf::from("src"));
         let absolute = share.to_string_lossy().into_owned();
         assert_eq!(find_model(&absolute, None), share);

@@ -1,5 +1,5 @@
-//! The page beside the node's topics: what viewers ask for becomes requests like those of topics, services and parameters,
-//! and what the node answers goes to the viewers.
+//! Connects the page to the node. What viewers ask for becomes requests like those of topics, services and parameters. What the
+//! node answers is shown to the viewers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,30 +18,30 @@ use crate::{Clock, Glance, Level, NodeCore, Output, Place};
 /// Side of the picture of a chosen target, pixels.
 const TEMPLATE_SIDE: usize = 128;
 
-/// How far that picture reaches, against the longer side of the target's box.
+/// Side of the region that the picture shows, in multiples of the longer side of the target's box.
 const TEMPLATE_REACH: f64 = 1.6;
 
 /// The longest text that is taken for a parameter, bytes.
 const LONGEST_TEXT: usize = 200;
 
-/// Who plays the images: holds them, where they are recorded, and knows their numbers.
+/// Controls the source of the images, where it is a recording, and knows the images' numbers.
 pub trait Player: Send + Sync {
     /// Does one of `Pause`, `Resume`, `Step`, `Restart`.
     ///
     /// # Errors
-    /// Why not, in words for who asked.
+    /// The reason, as a message for the viewer.
     fn command(&self, command: &Command) -> Result<String, String>;
     /// Position in the source of the image with this stamp, nanoseconds.
     fn frame_of(&self, _stamp: i64) -> Option<u64> {
         None
     }
-    /// So many images were received, and all of them worked on.
+    /// `images` images were received, and the node has worked on all of them.
     fn worked(&self, _received: u64) {}
     /// A target was chosen.
     fn chosen(&self) {}
 }
 
-/// Images of a topic: they come as they happen.
+/// The images of a topic. They are live, so they cannot be paused.
 #[derive(Debug, Clone, Copy)]
 pub struct LivePlayer;
 
@@ -75,7 +75,7 @@ impl Past {
     fn note(&mut self, glance: &Glance<'_>) {
         self.is_good = false;
         let Some((id, track)) = glance.target else {
-            // Given up: the next undo brings it back.
+            // The target was given up. The next undo brings it back.
             if let Some(gone) = self.current.take() {
                 self.before = Some(gone);
             }
@@ -98,7 +98,7 @@ impl Past {
         }
     }
 
-    /// Where undo leads: back to where a lost target was seen last, else to the target before.
+    /// The place that undo returns to: where a lost target was last seen, otherwise the target before this one.
     fn back(&self) -> Option<Good> {
         if self.is_good || self.current.is_none() {
             self.before.clone()
@@ -174,7 +174,7 @@ pub fn watch<S: Sink>(
     (session, watched)
 }
 
-/// Brings orders to where they are done.
+/// Passes a viewer's orders to the node or to the source.
 struct Orders {
     inbox: Arc<Inbox>,
     player: Arc<dyn Player>,
@@ -396,7 +396,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Makes the picture of a target when it is chosen, while its image is there.
+    /// Makes the picture of a target when it is chosen, while its image is still kept.
     fn tell_template(&mut self, core: &mut NodeCore) {
         let Some(choice) = core.glance().map(|glance| glance.choice) else {
             return;
@@ -463,7 +463,7 @@ impl<S> Watched<S> {
         self.session.publish(update, kept);
     }
 
-    /// Hands the newest picture over; the encoding is somebody else's work.
+    /// Gives the newest picture to the session, which encodes it on another thread.
     fn show(&self, core: &mut NodeCore) {
         let picture = core.with_newest(|frame| {
             let mut data = Vec::new();

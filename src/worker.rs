@@ -1,4 +1,4 @@
-//! The thread that tracks: takes what waits, does it, hands out what is to be published.
+//! The tracking thread. It takes requests and images from the inbox, works on them, and passes the answers on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -8,13 +8,13 @@ use super::inbox::{Inbox, Request};
 use super::parameters::Parameters;
 use super::{Clock, ModelInfo, NodeCore, NodeTracker, Output};
 
-/// Where the node's answers go.
+/// Receives the node's answers.
 pub trait Sink {
-    /// Publishes or says one of them. Never [`Output::LoadModel`].
+    /// Publishes or logs one answer. [`Output::LoadModel`] is never passed.
     fn deliver(&mut self, output: Output);
-    /// Whether somebody looks at the overlay.
+    /// Whether the overlay has subscribers.
     fn overlay_wanted(&self) -> bool;
-    /// Looks at the node after each round of work, for people who watch it; it must not wait.
+    /// Called after each round of work, so that viewers can be shown the node's state. It must not wait.
     fn look(&mut self, _core: &mut NodeCore) {}
 }
 
@@ -35,10 +35,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 /// A tracker that was opened, or why it was not.
 pub type Loaded = Result<(Box<dyn NodeTracker + Send>, ModelInfo), String>;
 
-/// Opens the tracker that the parameters ask for. It may take long: it runs on a thread of its own.
+/// Opens the tracker that the parameters name. It may take long, so it runs on its own thread.
 pub type Loader = Arc<dyn Fn(&Parameters) -> Loaded + Send + Sync>;
 
-/// How often the node looks at its clock while nothing comes.
+/// How often the node checks its clock while no message comes.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Works until the inbox is closed.
@@ -63,13 +63,13 @@ pub fn work(
         for image in waiting.overtaken {
             core.on_overtaken_image(image, clock, &mut out);
         }
-        // What came while the last image was worked on is older than what is asked for.
+        // Images that came during the last round are older than the requests.
         core.newer_waits(waiting.image.is_some());
         if !waiting.requests.is_empty() {
             for request in waiting.requests {
                 request(&mut core, clock, &mut out);
             }
-            // One of them may have set them.
+            // A request may have changed the bounds.
             inbox.resize(core.parameters().history_bounds());
         }
         if let Some(image) = waiting.image {
@@ -93,10 +93,10 @@ pub fn work(
     }
 }
 
-/// Opens models aside, one after the other, on one thread: each thread of its own would keep its own heap.
+/// Opens models in the background, one after the other, on one thread. Each further thread would keep its own heap.
 struct ModelLoader {
     orders: mpsc::Sender<(u64, Parameters)>,
-    /// Number of the newest order: what was asked for before it is of no interest when it comes.
+    /// Number of the newest order. The results of older orders are dropped.
     newest: Arc<AtomicU64>,
 }
 
@@ -116,7 +116,7 @@ impl ModelLoader {
                 }
             }
         };
-        // Without the thread the orders come back as refused.
+        // If the thread could not be started, orders come back as refused.
         let _ = std::thread::Builder::new()
             .name("model loader".into())
             .spawn(open);
@@ -132,8 +132,8 @@ impl ModelLoader {
     }
 }
 
-/// Puts the model that was `asked` for in place of the old one, or says why not, unless another was asked for since: as
-/// an order, or by parameters that were set just before this and become an order after it.
+/// Replaces the old model by the one that was `asked` for, or logs why not. Nothing happens if another model was asked for
+/// since, either by a newer order or by parameters that were set just before and become an order next.
 fn replace(
     loaded: Loaded,
     asked: Parameters,
@@ -144,7 +144,7 @@ fn replace(
             return;
         }
         match loaded {
-            // Where the new tracker refuses the settings, the core has said so.
+            // If the new tracker refuses the settings, the core has logged it.
             Ok((tracker, model)) => {
                 let _ = core.replace_tracker(tracker, model, clock, out);
             }
@@ -153,7 +153,7 @@ fn replace(
     })
 }
 
-/// The line for [`Output::NoImages`]: names the topic and what its publishers offer.
+/// The log line for [`Output::NoImages`]. It names the topic and what its publishers offer.
 pub fn no_images_line(seconds: f64, topic: &str, wanted: &str, publishers: &[String]) -> String {
     let who = if publishers.is_empty() {
         "nobody publishes it; remap the topic or check the camera".to_owned()

@@ -1,4 +1,4 @@
-//! `ros2 run ettrack ettrack_follower`: follows what the tracker sees, by velocities.
+//! `ros2 run ettrack ettrack_follower`: commands velocities that follow the tracked target.
 //!
 //! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start.
 

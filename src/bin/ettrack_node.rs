@@ -1,7 +1,7 @@
-//! `ros2 run ettrack ettrack_node`: holds SIGINT, SIGTERM and SIGHUP back, and becomes the node, `ettrack_node_process`.
+//! `ros2 run ettrack ettrack_node`: blocks SIGINT, SIGTERM and SIGHUP, then replaces itself by the node, `ettrack_node_process`.
 //!
-//! The system loads the node's libraries, some hundred of them, before its first instruction, and until then a signal would
-//! kill it. This program has no such libraries. What it holds back is still pending when the node takes signals.
+//! The system loads about a hundred libraries of the node before the node's first instruction. A signal during that time would
+//! kill it. This program has no such libraries, so it can block signals at once. They stay pending until the node handles them.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let error = match std::env::current_exe() {
-        // Comes back only where it fails.
+        // exec returns only on failure.
         Ok(here) => Command::new(here.with_file_name(NODE))
             .args(std::env::args_os().skip(1))
             .exec(),

@@ -1,4 +1,4 @@
-//! The ROS 2 node, which `ettrack_node` becomes.
+//! The ROS 2 node. `ettrack_node` starts it.
 //!
 //! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start or fails.
 

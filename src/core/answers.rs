@@ -1,4 +1,4 @@
-//! What the node publishes of an image and its target.
+//! Builds the messages that the node publishes for an image.
 
 use super::{NodeCore, Output, state_of};
 use crate::bearing::{bearing, image_size};
@@ -8,8 +8,8 @@ use ettrack_message::{
 };
 
 impl NodeCore {
-    /// Draws the box into the newest answered image, once for each answer. To be called where somebody listens,
-    /// after target and detections went out, so that nobody waits for the drawing.
+    /// Draws the box into the newest answered image, once for each answer. Call it only when the overlay has subscribers, and after
+    /// target and detections were published, so that they do not wait for the drawing.
     pub fn draw_overlay(&mut self, out: &mut Vec<Output>) {
         if !std::mem::take(&mut self.overlay_due) || !self.parameters.publish_overlay {
             return;
@@ -21,7 +21,7 @@ impl NodeCore {
         else {
             return;
         };
-        // It was readable when it was answered.
+        // This cannot fail, because the image was read when it was answered.
         let Ok((header, frame)) = message.read(&mut self.picture) else {
             return;
         };
@@ -45,7 +45,7 @@ impl NodeCore {
         }
     }
 
-    /// The direction of a point of an image of `size` pixels, where the calibration is one for such images.
+    /// The direction of a point of an image of `size` pixels. `None` if the calibration is for images of another size.
     fn bearing(
         &mut self,
         point: (f64, f64),
@@ -68,7 +68,7 @@ impl NodeCore {
         None
     }
 
-    /// For people: whether there are bearings, and if not, why.
+    /// Whether bearings are published, and if not, the reason, as text for the diagnostics.
     pub(super) fn bearing_status(&self) -> &'static str {
         let Some(camera) = &self.camera else {
             return "none: no camera_info";
@@ -87,7 +87,7 @@ impl NodeCore {
         }
     }
 
-    /// Target and detections.
+    /// Publishes target and detections.
     pub(super) fn publish_state(
         &mut self,
         header: &Header,
@@ -127,7 +127,7 @@ impl NodeCore {
             offset_y: offset(center.1, height),
             bearing,
         }));
-        // A lost target is no detection.
+        // A lost target is not published as a detection.
         let detections = if state == TargetState::Tracking {
             let class_id = self.parameters.class_id.clone();
             let hypothesis = Hypothesis {

@@ -1,20 +1,20 @@
-//! From the image that a target was chosen in to the newest one.
+//! Follows a target from the image that it was chosen in to the newest image.
 
 use super::{Clock, NodeCore, Output, Seen};
 use crate::history::Found;
 
 impl NodeCore {
-    /// Whether [`NodeCore::catch_up`] has something to do.
+    /// Whether the target was not yet followed up to the newest image.
     pub fn is_behind(&self) -> bool {
         self.behind.is_some() || self.ahead.is_some()
     }
 
-    /// Follows a target that was chosen in a kept image one step towards the newest image, and answers that one when it is
-    /// reached. To be called while [`NodeCore::is_behind`], with what came meanwhile handed over between two steps, so that
-    /// nobody waits for all of it.
+    /// Follows a target that was chosen in a kept image by one step towards the newest image. Answers the newest image when it is
+    /// reached. Call it while [`NodeCore::is_behind`], and hand over new messages between two steps, so that they do not wait
+    /// for the whole way.
     ///
-    /// A step goes from one kept image to the next. Where images come faster than that, it leaves out twice as many as came
-    /// during the step before: so it gets nearer with each, by steps as short as that allows.
+    /// A step goes from one kept image to the next. If images arrived during the step before, it skips twice as many images as
+    /// arrived. So each step comes nearer to the newest image, and steps are as short as possible.
     pub fn catch_up(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
         let arrived = self.arrived.replace(0).unwrap_or(0);
         let stride = usize::try_from(2 * arrived + 1).unwrap_or(usize::MAX);
@@ -24,7 +24,7 @@ impl NodeCore {
             });
             match (followed, &mut self.target) {
                 (Ok(((), seen)), _) => self.behind = Some(seen),
-                // One that is bad is passed over.
+                // A bad image is skipped.
                 (Err(_), Some(target)) => {
                     target.stamp = self.history.stamp(position).unwrap_or(target.stamp);
                 }
@@ -38,7 +38,7 @@ impl NodeCore {
         if let Some(message) = self.ahead.take() {
             self.answer(message, clock, out);
         } else if let Some(seen) = followed {
-            // The images that were answered before the target was chosen may be newer than the one it was given up in.
+            // An image that was answered before the target was chosen may be newer than the image in which it was given up.
             let stamp = |seen: &Seen| seen.0.stamp;
             if self.newest.as_ref().map(stamp) <= Some(stamp(&seen)) {
                 self.newest = Some(seen);
@@ -47,8 +47,8 @@ impl NodeCore {
         }
     }
 
-    /// The kept image `stride` after the one that the target was followed to, or the newest one; `None` where it was followed
-    /// to that.
+    /// The kept image that is `stride` images after the one up to which the target was followed, at most the newest image. `None` if
+    /// the target was followed up to the newest image.
     fn next_kept(&self, stride: usize) -> Option<usize> {
         let (Some(target), Some(_)) = (&self.target, &self.behind) else {
             return None;
@@ -58,9 +58,9 @@ impl NodeCore {
             Found::At(position) => {
                 (position < newest).then(|| position.saturating_add(stride).min(newest))
             }
-            // Its image had to make room.
+            // Its image was dropped for lack of room.
             Found::TooOld => Some((stride - 1).min(newest)),
-            // The source has begun anew.
+            // The source was restarted.
             Found::Ahead | Found::Missing => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The node's core: messages in, messages out, clock given.
+//! The node's core. It takes messages and a clock, and returns messages.
 
 mod answers;
 mod catching_up;
@@ -27,17 +27,17 @@ use super::parameters::{ParameterError, Parameters, Value};
 use super::{ModelInfo, NodeTracker};
 use ettrack_message::ImageMessage;
 
-/// What time it is, for whoever drives the core.
+/// The time, given to the core by its caller.
 pub trait Clock {
     /// Nanoseconds since the epoch of the clock that stamps the images (simulated time counts as such).
     fn now(&self) -> i64;
-    /// Time that only runs forward, to measure how long a frame took; `None` where nothing is to be measured,
-    /// so that a replay gives the same output every time.
+    /// Time that only runs forward, to measure how long a frame took. `None` in a replay, so that its output is the same every
+    /// time.
     fn running(&self) -> Option<Duration> {
         None
     }
-    /// Nanoseconds for periods and timeouts: the running time where there is one, because simulated time may
-    /// stand still while people wait for a warning; else the images' clock.
+    /// Nanoseconds for periods and timeouts. This is the running time if there is one, because simulated time may stand still, and
+    /// a warning must come all the same. Otherwise it is the images' clock.
     fn steady(&self) -> i64 {
         self.running().map_or_else(
             || self.now(),
@@ -46,14 +46,14 @@ pub trait Clock {
     }
 }
 
-/// What the node publishes and says.
+/// What the node publishes and logs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// On `tracked_target`: once per tracked image, and at once when a target is chosen or given up.
+    /// Published on `tracked_target`: once per tracked image, and immediately when a target is chosen or given up.
     Target(TrackedTarget),
-    /// On `detections`, together with each target.
+    /// Published on `detections`, together with each target.
     Detections(Detection2DArray),
-    /// On `~/overlay`: a picture in `rgb8` with the box drawn.
+    /// Published on `~/overlay`: a picture in `rgb8` with the box drawn.
     Overlay {
         /// The image's header.
         header: Header,
@@ -64,16 +64,16 @@ pub enum Output {
         /// `width * height * 3` bytes.
         data: Vec<u8>,
     },
-    /// On `/diagnostics`.
+    /// Published on `/diagnostics`.
     Diagnostics(DiagnosticArray),
-    /// For the log.
+    /// A line for the log.
     Log(Level, String),
-    /// No image came for this many seconds: for a warning that names the topic and who publishes on it.
+    /// No image came for this many seconds. The adapter logs a warning that names the topic and its publishers.
     NoImages(f64),
-    /// The parameters ask for another model: load it aside, then call [`NodeCore::replace_tracker`] or
+    /// The parameters name another model. Load it in the background, then call [`NodeCore::replace_tracker`] or
     /// [`NodeCore::refuse_model`].
     LoadModel,
-    /// Parameters that were set, with the values that hold now, for others who show them.
+    /// Parameters that were set, with their present values, for tools that show them.
     ParametersSet(Vec<(String, Value)>),
 }
 
@@ -82,7 +82,7 @@ pub enum Output {
 struct Target {
     id: String,
     last: Track,
-    /// The image in which it was last looked for.
+    /// Stamp of the image in which it was last searched for.
     stamp: Stamp,
     /// Size of the images it is followed in.
     image: (u32, u32),
@@ -92,11 +92,11 @@ struct Target {
 #[derive(Debug)]
 struct Request {
     place: Place,
-    /// Empty: the next number.
+    /// Empty for the next number.
     id: String,
-    /// The image it is meant in; `None` for the next one.
+    /// Stamp of the image that the box belongs to. `None` for the next image.
     stamp: Option<Stamp>,
-    /// Whether a later image will do where that one turns out bad.
+    /// Whether a later image is used if that image is bad.
     or_later: bool,
 }
 
@@ -107,26 +107,25 @@ type Seen = (Header, (u32, u32));
 pub struct NodeCore {
     name: String,
     parameters: Parameters,
-    /// The parameters that the tracker in use was made with, to go back to where a new model is refused.
+    /// The parameters of the tracker in use. They are restored if a new model is refused.
     loaded: Parameters,
     tracker: Box<dyn NodeTracker + Send>,
     model: ModelInfo,
     camera: Option<CameraInfo>,
     history: History,
-    /// Black and white of images of 16 bits.
+    /// The values that count as black and white in 16-bit images.
     levels: Levels,
-    /// Decoded pixels of compressed images; memory is reused.
+    /// Decoded pixels of compressed images. The memory is reused.
     picture: ImageBuffer,
     target: Option<Target>,
     request: Option<Request>,
-    /// Whether a newer image has come, which is handed over next.
+    /// Whether a newer image has already arrived and comes next.
     newer_waits: bool,
-    /// While the target was chosen in a kept image and is not yet followed up to the newest one: the image it was
-    /// followed to.
+    /// The image up to which the target was followed, while it was chosen in a kept image and has not reached the newest image yet.
     behind: Option<Seen>,
-    /// The newest image, which waits until the target is followed up to it.
+    /// The newest image, which waits until the target was followed up to it.
     ahead: Option<ImageMessage>,
-    /// Images that came since the last step of that; `None` before the first one.
+    /// Images that arrived since the last step of catching up; `None` before the first step.
     arrived: Option<u64>,
     targets_so_far: u64,
     /// The id given last.
@@ -138,7 +137,7 @@ pub struct NodeCore {
     choices: u64,
     /// Image and box of the newest choice.
     chosen: Option<(Stamp, BoundingBox)>,
-    /// Why the newest request was refused, for who waits for the answer.
+    /// Why the newest request was refused, for the caller that waits for the answer.
     refusal: Option<String>,
     /// Whether the newest image was answered and not drawn yet.
     overlay_due: bool,
@@ -148,7 +147,7 @@ pub struct NodeCore {
     flow: Flow,
     started: i64,
     warned_of_no_images: bool,
-    /// Whether it was said that the calibration is for images of another size.
+    /// Whether the log already says that the calibration is for images of another size.
     warned_of_calibration: bool,
     bad_log: Limiter,
     error_log: Limiter,
@@ -156,7 +155,7 @@ pub struct NodeCore {
 }
 
 impl NodeCore {
-    /// A node named `name` with its tracker, made by `parameters`.
+    /// A node named `name` with its tracker, which was opened by `parameters`.
     ///
     /// # Errors
     /// [`ParameterError::Tracker`] where the tracker refuses a setting.
@@ -223,18 +222,18 @@ impl NodeCore {
         }
     }
 
-    /// Says whether a newer image has come, which [`NodeCore::on_image`] gets after what is asked for now: that image is the
-    /// newest one.
+    /// Tells the core whether a newer image has already arrived. [`NodeCore::on_image`] gets it after the present requests, for
+    /// which it is the newest image.
     pub fn newer_waits(&mut self, waits: bool) {
         self.newer_waits = waits;
     }
 
-    /// An image: tracks the target in it and answers with target and detections; at once, or, while the target is not
-    /// followed up to it, when [`NodeCore::catch_up`] has come there.
+    /// Takes an image, tracks the target in it, and answers with target and detections. The answer is immediate, except while the
+    /// core catches up: then [`NodeCore::catch_up`] answers when it has reached this image.
     pub fn on_image(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         self.newer_waits = false;
         self.count_received(1);
-        // One that is not looked at, or refused, is no silence.
+        // An ignored or refused image also counts as received.
         self.statistics.last_image = Some(clock.steady());
         self.warned_of_no_images = false;
         if !self.enabled {
@@ -250,7 +249,7 @@ impl NodeCore {
     /// Tracks the target in an image, publishes, and keeps the image.
     fn answer(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         let started = clock.running();
-        // Taken out, so that a frame may borrow from it while the rest of the core changes.
+        // Moved out, so that a frame can borrow from it while the rest of the core is changed.
         let mut picture = std::mem::take(&mut self.picture);
         let answered = match message.read(&mut picture) {
             Ok((header, frame)) => {
@@ -282,7 +281,7 @@ impl NodeCore {
         self.newest = Some((header, size));
     }
 
-    /// Says where images are lost on their way. A replay has all that there are.
+    /// Warns if the middleware loses images. A replay loses none.
     fn watch_the_flow(&mut self, stamp: Stamp, clock: &dyn Clock, out: &mut Vec<Output>) {
         if clock.running().is_none() {
             return;
@@ -299,8 +298,8 @@ impl NodeCore {
         }
     }
 
-    /// An image that was overtaken by a newer one before it could be tracked: kept for stamped detections,
-    /// counted as dropped.
+    /// Takes an image that a newer one replaced before it could be tracked. It is kept for stamped detections and counted as
+    /// dropped.
     pub fn on_overtaken_image(
         &mut self,
         message: ImageMessage,
@@ -320,13 +319,13 @@ impl NodeCore {
 
     fn keep_overtaken(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         self.statistics.dropped += 1;
-        // Only the header is read here; whether the pixels are good shows when they are needed.
+        // Only the header is read here. The pixels are decoded and checked when they are needed.
         let Ok(Header { stamp, .. }) = message.header() else {
             return;
         };
         self.refuse_what_waits_in_vain(stamp, clock, out);
         self.history.push(stamp, message);
-        // A region that waits for the next image means this one, though it is not answered.
+        // A region that waits for the next image belongs to this image, although it is not answered.
         let meant = |request: &mut Request| request.stamp.is_none_or(|waited| waited == stamp);
         if let Some(request) = self.request.take_if(meant)
             && let Some(position) = self.history.newest()
@@ -335,7 +334,7 @@ impl NodeCore {
         }
     }
 
-    /// Counts images that were overtaken and are gone.
+    /// Counts replaced images that were dropped.
     pub fn count_dropped(&mut self, images: u64) {
         self.count_received(images);
         self.statistics.dropped += images;
@@ -348,7 +347,7 @@ impl NodeCore {
         }
     }
 
-    /// A calibration, from then on used for directions.
+    /// Takes a calibration, which is used for directions from now on.
     pub fn on_camera_info(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
         match CameraInfo::from_cdr(bytes) {
             Ok(camera) => self.camera = Some(camera),
@@ -361,7 +360,7 @@ impl NodeCore {
         self.camera = Some(camera);
     }
 
-    /// A region of interest: the target in the newest image, or in the next one where there is none yet.
+    /// Takes a region of interest as the target's box in the newest image, or in the next image if there is none yet.
     pub fn on_roi(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
         match RegionOfInterest::from_cdr(bytes) {
             Ok(roi) => {
@@ -373,8 +372,8 @@ impl NodeCore {
         }
     }
 
-    /// A detection: the target in the image with its stamp, caught up with to the newest image. Without a stamp
-    /// it is meant in the newest image.
+    /// Takes a detection as the target's box in the image with the same stamp, and follows the target from there to the newest
+    /// image. A detection without a stamp belongs to the newest image.
     pub fn on_detection(&mut self, bytes: &[u8], clock: &dyn Clock, out: &mut Vec<Output>) {
         match Detection2D::from_cdr(bytes) {
             Ok(detection) => {
@@ -456,7 +455,7 @@ impl NodeCore {
         self.choose_in(place, Stamp::default(), String::new(), clock, out);
     }
 
-    /// Gives the target up. Says what was done.
+    /// Gives the target up. Returns a message that says what was done.
     pub fn stop(&mut self, out: &mut Vec<Output>) -> String {
         let waiting = self.request.take().is_some();
         self.behind = None;
@@ -471,7 +470,7 @@ impl NodeCore {
         format!("stopped following target {}", target.id)
     }
 
-    /// Switches tracking off, which drops target and images, or on again. Says what was done.
+    /// Switches tracking on or off. Off drops target and images. Returns a message that says what was done.
     pub fn enable(&mut self, enabled: bool, out: &mut Vec<Output>) -> String {
         if self.enabled == enabled {
             return format!(
@@ -494,7 +493,7 @@ impl NodeCore {
         .into()
     }
 
-    /// To be called several times a second: diagnostics, and a word where no images come.
+    /// Publishes diagnostics, and warns if no images come. Call it several times a second.
     pub fn tick(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
         let now = clock.steady();
         let silent = self.statistics.silence(now, self.started);
@@ -504,7 +503,7 @@ impl NodeCore {
             out.push(Output::NoImages(silent));
         }
         let period = self.statistics.period_length(now);
-        // A clock that was set back (a bag that starts anew) starts the period anew.
+        // If the clock was set back (a bag was restarted), a new period starts.
         if period < 0 || period as f64 * 1e-9 >= self.parameters.diagnostics_period {
             let situation = Situation {
                 node_name: &self.name,

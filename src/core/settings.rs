@@ -1,4 +1,4 @@
-//! Parameters that change while the node runs, and another model.
+//! Changes parameters and the model while the node runs.
 
 use super::{Clock, NodeCore, Output, Place, Request};
 use crate::log::Level;
@@ -10,8 +10,8 @@ impl NodeCore {
     /// Changes a parameter while the node runs.
     ///
     /// # Errors
-    /// Where the name, type or range is wrong, the tracker refuses it, or it is only read at the start. The old
-    /// value then stays.
+    /// If the name, type or range is wrong, the tracker refuses the value, or the parameter is read only at the start. Then the old
+    /// value stays.
     pub fn set_parameter(
         &mut self,
         name: &str,
@@ -21,7 +21,7 @@ impl NodeCore {
         let mut changed = self.parameters.clone();
         match changed.set(name, value)? {
             Change::Start => {
-                // Set to what it is, as tools do that write all parameters back, changes nothing.
+                // Tools that write all parameters back set the present value. That changes nothing.
                 if changed != self.parameters {
                     let known = descriptors().into_iter().find(|known| known.name == name);
                     return Err(ParameterError::StartOnly {
@@ -63,11 +63,11 @@ impl NodeCore {
             if let Err(error) = self.set_parameter(name, value, out) {
                 for (undone, _) in &changes[..done] {
                     if let Some(old) = before.get(undone) {
-                        // It was accepted once.
+                        // The old value was accepted before, so this cannot fail.
                         let _ = self.set_parameter(undone, &old, out);
                     }
                 }
-                // A model that was asked for on the way is not wanted anymore, nor the old one anew.
+                // A model that one of the undone changes asked for is not loaded, and the old model is not loaded again.
                 out.truncate(said);
                 return Err(error);
             }
@@ -76,7 +76,7 @@ impl NodeCore {
         Ok(())
     }
 
-    /// Tells of the values that these parameters have now, which may be of another type than was sent.
+    /// Publishes the present values of these parameters. Their type may differ from the type that was sent.
     fn tell_of<'a>(&self, names: impl Iterator<Item = &'a str>, out: &mut Vec<Output>) {
         let set: Vec<_> = names
             .filter_map(|name| Some((name.to_owned(), self.parameters.get(name)?)))
@@ -86,12 +86,11 @@ impl NodeCore {
         }
     }
 
-    /// Puts a newly loaded model in place of the old one. A target that is being tracked is taken over at its
-    /// last box, in the image that this box is of; one that is lost is given up, because its looks are not known
-    /// anymore.
+    /// Replaces the old model by a newly loaded one. A tracked target is kept: it is initialised with its last box in the image of
+    /// that box. A lost target is given up, because the new model has no image of it.
     ///
     /// # Errors
-    /// [`ParameterError::Tracker`] where the new tracker refuses the settings; the old one goes on.
+    /// [`ParameterError::Tracker`] if the new tracker refuses the settings. Then the old tracker stays.
     pub fn replace_tracker(
         &mut self,
         mut tracker: Box<dyn NodeTracker + Send>,
@@ -120,7 +119,7 @@ impl NodeCore {
                     or_later: true,
                 };
                 let Some(position) = self.kept(target.stamp) else {
-                    // What waits already was asked for later than this target.
+                    // A request that already waits is newer than this target.
                     self.request.get_or_insert(request);
                     return Ok(());
                 };
@@ -133,7 +132,7 @@ impl NodeCore {
         Ok(())
     }
 
-    /// A model that was asked for cannot be loaded: the old one goes on, and the parameters say so.
+    /// Keeps the old model because the new one cannot be loaded, and sets the parameters back to it.
     pub fn refuse_model(&mut self, reason: &str, out: &mut Vec<Output>) {
         self.parameters
             .model_path

@@ -1,4 +1,4 @@
-//! What people see of the node, and targets that they choose in what they were shown.
+//! The node's state as viewers see it, and targets that they choose in a shown image.
 
 use super::{Clock, NodeCore, Output, Request};
 use crate::history::Found;
@@ -8,16 +8,16 @@ use ettrack::geometry::BoundingBox;
 use ettrack::tracker::Track;
 use ettrack_message::{Header, Stamp};
 
-/// Where a target is in a picture.
+/// The place of a target in an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
-    /// In this box, pixels.
+    /// A box, pixels.
     Box(BoundingBox),
-    /// Around this point, pixels: a first box is grown around it.
+    /// A point, pixels. A first box is grown around it.
     Point(f64, f64),
 }
 
-/// What was answered last.
+/// The newest answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Glance<'a> {
     /// Grows by one with each answer.
@@ -32,14 +32,14 @@ pub struct Glance<'a> {
     pub choice: u64,
     /// Images that came so far.
     pub received: u64,
-    /// Images that were overtaken.
+    /// Images that were dropped because a newer one replaced them.
     pub dropped: u64,
     /// Stamps of the oldest and the newest image that are kept.
     pub kept: Option<(Stamp, Stamp)>,
 }
 
 impl NodeCore {
-    /// What was answered last; `None` before the first image.
+    /// The newest answer; `None` before the first image.
     pub fn glance(&self) -> Option<Glance<'_>> {
         let (header, size) = self.newest.as_ref()?;
         Some(Glance {
@@ -67,13 +67,13 @@ impl NodeCore {
         &self.model
     }
 
-    /// What the last look at an image showed the network, while there is a target.
+    /// The search region and the maps of the newest frame, while there is a target.
     pub fn inspection(&self) -> Option<Inspection<'_>> {
         self.target.as_ref()?;
         self.tracker.inspection()
     }
 
-    /// Does `work` on the pixels of the image that was answered last.
+    /// Runs `work` on the pixels of the image that was answered last.
     pub fn with_newest<R>(&mut self, work: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
         let stamp = self.newest.as_ref()?.0.stamp;
         let position = self.kept(stamp)?;
@@ -81,7 +81,7 @@ impl NodeCore {
         done.ok().map(|(done, _)| done)
     }
 
-    /// Does `work` on the pixels of the image that the target was chosen in, and its box there, while that image is kept.
+    /// Runs `work` on the image that the target was chosen in and on the target's box there, while that image is kept.
     pub fn with_chosen<R>(&mut self, work: impl FnOnce(&Frame<'_>, BoundingBox) -> R) -> Option<R> {
         let (stamp, bounding_box) = self.chosen?;
         let position = self.kept(stamp)?;
@@ -89,11 +89,11 @@ impl NodeCore {
         done.ok().map(|(done, _)| done)
     }
 
-    /// Chooses a target in the image with a stamp that was shown to somebody, or in the newest one, from where it is
-    /// caught up with as for a stamped detection. An empty `id` is the next number.
+    /// Chooses a target in the image with the stamp that a viewer was shown, or in the newest image. The target is then followed to
+    /// the newest image, as for a stamped detection. An empty `id` gives the next number.
     ///
     /// # Errors
-    /// Why it was refused, in words for who chose; the old target is followed on.
+    /// The reason of the refusal, as a message for the viewer. The old target is tracked as before.
     pub fn choose_shown(
         &mut self,
         place: Place,

@@ -1,4 +1,4 @@
-//! Targets: chosen by a region or a detection, now or when their image comes, and followed.
+//! Chooses targets by a region or a detection, immediately or when their image comes, and tracks them.
 
 use super::{Clock, NodeCore, Output, Place, Request, Seen, Target};
 use crate::history::{Bounds, Found, History};
@@ -9,7 +9,7 @@ use ettrack::text::number;
 use ettrack::tracker::{StageTimings, Track, TrackState};
 use ettrack_message::{Header, Stamp};
 
-/// Bytes of the longest id of a target: it comes back with every answer.
+/// The longest id of a target, bytes. The id is part of every answer, so it is limited.
 const LONGEST_ID: usize = 256;
 
 /// Why nothing can be there, where that shows without the image.
@@ -38,7 +38,7 @@ fn no_place(place: &Place) -> Option<String> {
 }
 
 impl NodeCore {
-    /// Follows the target into `frame`, or chooses the one that was asked for in it, and publishes.
+    /// Tracks the target in `frame`, or initialises the requested target in it, and publishes.
     pub(super) fn track(
         &mut self,
         header: &Header,
@@ -62,7 +62,7 @@ impl NodeCore {
         self.publish_state(header, (frame.width(), frame.height()), out);
     }
 
-    /// Takes the requested target in `frame`; where it is refused, the old one is followed there.
+    /// Initialises the requested target in `frame`. If it is refused, the old target is tracked instead.
     fn take_up(
         &mut self,
         request: Request,
@@ -76,8 +76,8 @@ impl NodeCore {
         }
     }
 
-    /// Refuses the request for an image that cannot come, because images begin anew with `stamp`: a bag that is played
-    /// again, a simulation that was set back. Else it would replace the target when the time comes round again.
+    /// Refuses a request whose image cannot come anymore, because the stamps jumped back to `stamp` (a bag is played again, a
+    /// simulation was reset). Otherwise the request would replace the target much later, when its stamp comes again.
     pub(super) fn refuse_what_waits_in_vain(
         &mut self,
         stamp: Stamp,
@@ -95,7 +95,7 @@ impl NodeCore {
         }
     }
 
-    /// Takes the requested target in `frame`. Gives whether it did: on an error the old target stays.
+    /// Initialises the requested target in `frame`. Returns `false` on an error; then the old target stays.
     fn initialize(
         &mut self,
         request: Request,
@@ -148,7 +148,7 @@ impl NodeCore {
         true
     }
 
-    /// The next number that is not the id given last: detectors number what they see, too.
+    /// The next number as an id. It skips the id that was given last, because detectors may also use numbers.
     fn next_id(&mut self) -> String {
         loop {
             self.targets_so_far += 1;
@@ -173,7 +173,7 @@ impl NodeCore {
         target.stamp = stamp;
         let size = (frame.width(), frame.height());
         if target.image != size {
-            // A box in pixels of one size means nothing in another.
+            // A box is in pixels, so it is not valid in an image of another size.
             let line = format!(
                 "images changed from {}x{} to {}x{} pixels: target {} is given up, choose it anew",
                 target.image.0, target.image.1, size.0, size.1, target.id
@@ -185,7 +185,7 @@ impl NodeCore {
         match self.tracker.update(frame) {
             Ok(track) => target.last = track,
             Err(error) => {
-                // Nothing is known of this frame: the target is not seen in it.
+                // The tracker failed on this frame, so the target counts as not seen.
                 (target.last.state, target.last.confidence) = (TrackState::Lost, 0.0);
                 self.statistics.tracking_errors += 1;
                 if let Some(line) = self
@@ -198,7 +198,7 @@ impl NodeCore {
         }
     }
 
-    /// Applies a request to its image, now or when it comes.
+    /// Applies a request to its image, immediately or when the image comes.
     pub(super) fn choose(&mut self, request: Request, clock: &dyn Clock, out: &mut Vec<Output>) {
         if !self.enabled {
             return self.refuse("target refused: the node is disabled".into(), clock, out);
@@ -225,13 +225,13 @@ impl NodeCore {
                 }
             },
         };
-        // The newest choice counts: what was asked for before waits no longer.
+        // Only the newest request counts. An older one that still waits is dropped.
         self.request = None;
         match position {
             Some(position) => self.begin(request, position, clock, out),
             None => {
                 if request.stamp.is_none() {
-                    // Taken in the very next image: the old target need not be followed up to it.
+                    // The target is chosen in the next image, so catching up with the old target ends here.
                     self.behind = None;
                 }
                 self.request = Some(request);
@@ -239,7 +239,7 @@ impl NodeCore {
         }
     }
 
-    /// Why there is no frame for a stamp, and what helps.
+    /// The message for a stamp without a frame: the reason and what to do.
     pub(super) fn missing_frame(&self, stamp: Stamp) -> String {
         let seconds = |stamp: Stamp| stamp.as_nanoseconds() as f64 * 1e-9;
         let (oldest, newest) = self.history.span().unwrap_or_default();
@@ -260,13 +260,13 @@ impl NodeCore {
         }
     }
 
-    /// Does `work` on the kept image at `position`. Overtaken images may turn out bad only now.
+    /// Runs `work` on the kept image at `position`. A replaced image is decoded only now, so this may fail.
     pub(super) fn with_kept<R>(
         &mut self,
         position: usize,
         work: impl FnOnce(&mut Self, &Header, &Frame<'_>) -> R,
     ) -> Result<(R, Seen), String> {
-        // Taken out, so that a frame may borrow from them while the rest of the core changes.
+        // Moved out, so that a frame can borrow from them while the rest of the core is changed.
         let history = std::mem::replace(&mut self.history, History::new(Bounds::default()));
         let mut picture = std::mem::take(&mut self.picture);
         let done = match history.get(position) {
@@ -285,8 +285,8 @@ impl NodeCore {
         done
     }
 
-    /// Takes the requested target in the kept image at `position`, from where [`NodeCore::catch_up`] follows it. Where it is
-    /// refused, the old one goes on undisturbed.
+    /// Initialises the requested target in the kept image at `position`. [`NodeCore::catch_up`] follows it from there. If it is
+    /// refused, the old target is tracked as before.
     pub(super) fn begin(
         &mut self,
         request: Request,
@@ -316,7 +316,7 @@ impl NodeCore {
         }
     }
 
-    /// Hands the target over to a new tracker in the image that its box is of.
+    /// Initialises a new tracker with the target's box, in the image of that box.
     pub(super) fn take_over(
         &mut self,
         request: Request,
@@ -324,7 +324,7 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        // Where the new tracker refuses it, it is given up.
+        // If the new tracker refuses the target, the target is given up.
         let _ = self.with_kept(position, |core, header, frame| {
             core.initialize(request, header.stamp, frame, clock, out)
         });

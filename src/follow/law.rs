@@ -1,4 +1,4 @@
-//! From where the target is seen to the velocity that keeps it there.
+//! The control law: from the target's direction and size to a velocity.
 
 use ettrack_message::TrackedTarget;
 
@@ -19,7 +19,7 @@ pub struct Velocity {
 }
 
 impl Velocity {
-    /// This velocity after `seconds` of changing to `aim` as fast as the settings allow.
+    /// This velocity after it has changed towards `aim` for `seconds`, as fast as the settings allow.
     pub(super) fn towards(&self, aim: &Self, settings: &Settings, seconds: f64) -> Self {
         let step = |from: f64, to: f64, most: f64| from + (to - from).clamp(-most, most);
         let speed = settings.max_acceleration * seconds;
@@ -53,7 +53,7 @@ pub(super) fn wanted(settings: &Settings, target: &TrackedTarget, bearing: [f64;
     }
 }
 
-/// What of `error` lies beyond the dead zone on its side; no jump at its edge.
+/// The part of `error` that lies outside the dead zone. It is continuous at the zone's edge.
 fn beyond(error: f64, dead_zone: f64) -> f64 {
     error.signum() * (error.abs() - dead_zone).max(0.0)
 }

@@ -1,4 +1,4 @@
-//! An example of what stands behind the tracker: keeps the target ahead and at its distance by velocities.
+//! An example of a consumer of the tracker's answers. It commands velocities that keep the target ahead and at its distance.
 //!
 //! The rule that matters is that there is no motion without a target. A target that is lost or was never chosen, an old
 //! answer, silence, answers of two cameras or without a bearing: all of them bring the velocity down to zero, at the same
@@ -19,7 +19,7 @@ use ettrack_message::{CameraInfo, PoseStamped, TargetState, TrackedTarget};
 /// What keeps the follower from moving.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Idle {
-    /// Nothing has come, for some time.
+    /// No answer has come for some time.
     #[error(
         "no message on tracked_target; start the tracker, or remap tracked_target to its topic"
     )]
@@ -27,7 +27,7 @@ pub enum Idle {
     /// No target was chosen, or it is not seen.
     #[error("the target is {0}")]
     NoTarget(&'static str),
-    /// The answer is of an old image, or of one to come.
+    /// The answer's stamp is too old, or in the future.
     #[error(
         "tracked_target is stamped {milliseconds} ms before the clock, expected 0 to {most}; \
          set use_sim_time alike for camera, tracker and follower, or look why the tracker is slow"
@@ -51,7 +51,7 @@ pub enum Idle {
     TwoCameras(String, String),
 }
 
-/// What was made of the newest answer.
+/// The newest answer, evaluated.
 #[derive(Debug, Clone)]
 struct Seen {
     /// When it came, on the steady clock.
@@ -75,7 +75,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// One that stands still.
+    /// A follower that stands still.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -132,14 +132,14 @@ impl Follower {
         Duration::from_secs_f64(self.settings.silence)
     }
 
-    /// An answer of the tracker, that came at `steady` of a clock that only runs forward; `now` is nanoseconds of the clock
-    /// that stamps images.
+    /// Takes an answer of the tracker. `steady` is its time of arrival on a clock that only runs forward; `now` is the time of the
+    /// clock that stamps the images, nanoseconds.
     pub fn on_target(&mut self, target: &TrackedTarget, now: i64, steady: Duration) {
         let wanted = self.judge(target, now, steady);
         self.seen = Some(Seen { at: steady, wanted });
     }
 
-    /// Follows one camera at a time: while two mix, neither.
+    /// Follows one camera at a time. While the answers of two cameras are mixed, it follows neither.
     fn know_the_camera(&mut self, frame: &str, steady: Duration) -> Result<(), Idle> {
         let silence = self.silence();
         let is_recent = |at: Duration| steady.saturating_sub(at) < silence;
@@ -164,7 +164,7 @@ impl Follower {
         self.know_the_camera(&target.header.frame_id, steady)?;
         let age = now.saturating_sub(target.header.stamp.as_nanoseconds());
         let most = i64::try_from(self.silence().as_nanos()).unwrap_or(i64::MAX);
-        // A stamp may be a little ahead: clocks of two computers never agree wholly.
+        // A stamp may be slightly in the future, because the clocks of two computers differ a little.
         if !(-most / 5..=most).contains(&age) {
             return Err(Idle::Stale {
                 milliseconds: age / 1_000_000,
@@ -178,7 +178,7 @@ impl Follower {
         Ok(law::wanted(&self.settings, target, bearing))
     }
 
-    /// The velocity from now on, and what keeps it from following, if anything. To be called at an even rate.
+    /// Returns the velocity to command now, and the reason if the follower does not follow. Call it at a constant rate.
     pub fn tick(&mut self, steady: Duration) -> (Velocity, Option<Idle>) {
         let passed = self
             .ticked
@@ -193,7 +193,7 @@ impl Follower {
             Ok(velocity) => (velocity, None),
             Err(idle) => (Velocity::default(), Some(idle)),
         };
-        // A process that was stopped for long takes one step all the same, not one of its whole absence.
+        // After a long stop of the process the step is limited, so that the velocity does not jump.
         let passed = passed.min(self.silence()).as_secs_f64();
         self.velocity = self.velocity.towards(&aim, &self.settings, passed);
         (self.velocity, idle)

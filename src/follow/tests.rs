@@ -65,7 +65,7 @@ fn moving() -> Follower {
 }
 
 #[test]
-fn it_turns_to_the_target_and_goes_to_its_size() {
+fn turns_towards_the_target_and_drives_to_the_wanted_size() {
     moving();
     let (velocities, _) = run(&mut Follower::new(settings()), 1.0, 2.0, |now| {
         Some(target(now, -0.4, 0.4))
@@ -78,7 +78,7 @@ fn it_turns_to_the_target_and_goes_to_its_size() {
 }
 
 #[test]
-fn a_target_in_the_middle_of_the_right_size_is_left_alone() {
+fn stands_still_when_the_target_is_in_the_middle_and_of_the_wanted_size() {
     let (velocities, idle) = run(&mut Follower::new(settings()), 1.0, 1.0, |now| {
         Some(target(now, 0.01, 0.2))
     });
@@ -87,7 +87,7 @@ fn a_target_in_the_middle_of_the_right_size_is_left_alone() {
 }
 
 #[test]
-fn changes_and_speeds_are_limited() {
+fn limits_speeds_and_accelerations() {
     let settings = settings();
     let (velocities, _) = run(&mut Follower::new(settings.clone()), 1.0, 5.0, |now| {
         Some(target(now, 1.5, 0.001))
@@ -104,7 +104,7 @@ fn changes_and_speeds_are_limited() {
 }
 
 #[test]
-fn without_a_target_there_is_no_motion() {
+fn stops_without_a_target() {
     let lost = |now: f64| TrackedTarget {
         state: TargetState::Lost,
         ..target(now, 0.4, 0.1)
@@ -156,7 +156,7 @@ fn without_a_target_there_is_no_motion() {
 }
 
 #[test]
-fn two_cameras_on_one_topic_are_no_target() {
+fn stops_when_two_cameras_publish_on_one_topic() {
     let mut follower = moving();
     let (velocities, idle) = run(&mut follower, 102.0, 2.0, |now| {
         let mut target = target(now, 0.4, 0.1);
@@ -168,7 +168,7 @@ fn two_cameras_on_one_topic_are_no_target() {
     assert_eq!(velocities[velocities.len() - 1], Velocity::default());
     let words = idle.map(|idle| idle.to_string()).unwrap_or_default();
     assert!(words.contains("\"camera\" and \"other\""), "{words}");
-    // Where the answers of one camera cease, those of the other are followed.
+    // When the answers of one camera stop, the follower follows those of the other.
     let (_, idle) = run(&mut follower, 106.0, 1.0, |now| {
         let mut target = target(now, 0.4, 0.1);
         target.header.frame_id = "other".into();
@@ -178,7 +178,7 @@ fn two_cameras_on_one_topic_are_no_target() {
 }
 
 #[test]
-fn numbers_that_are_none_do_not_move_it() {
+fn stands_still_on_answers_with_nan_or_infinity() {
     for bearing in [[f64::NAN; 3], [f64::INFINITY, 0.0, 0.0], [0.0; 3]] {
         let (velocities, _) = run(&mut Follower::new(settings()), 1.0, 1.0, |now| {
             let mut target = target(now, 0.4, 0.2);

@@ -27,9 +27,9 @@ use ettrack_message::{
     TwistStamped,
 };
 
-/// The node's name where no remapping gives another.
+/// The node's name, unless a remapping changes it.
 const NAME: &str = "follower";
-/// Answers that wait between two spins, at most: what comes faster is no tracker's.
+/// The most answers that wait between two spins. A tracker does not publish faster than that.
 const MOST_WAITING: usize = 16;
 
 /// Runs the follower until `stop` is set. Its last command is to stand still.
@@ -143,7 +143,7 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         let now = clock.started.elapsed();
         if now >= due {
             let mut follower = follower.borrow_mut();
-            // A tick that was missed is not made up for.
+            // A missed tick is skipped.
             due = (due + Duration::from_secs_f64(1.0 / follower.settings().rate)).max(now);
             let (velocity, idle) = follower.tick(now);
             commands.publish(velocity, &clock, log);
@@ -232,7 +232,7 @@ impl Commands {
     }
 }
 
-/// Says what keeps the follower from moving, when that changes.
+/// Logs why the follower does not move, each time the reason changes.
 #[derive(Default)]
 struct Report {
     last: Option<Idle>,

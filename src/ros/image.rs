@@ -7,7 +7,7 @@ use ettrack_message::Transport;
 use ettrack_message::{Header, Image, Stamp, ToCdr};
 use ettrack_message::{HeldImage, ImageMessage};
 
-/// A `sensor_msgs/msg/Image` as rcl delivers it. r2r's byte messages would copy the pixels once more.
+/// A `sensor_msgs/msg/Image` as rcl delivers it. r2r's messages as bytes would need one more copy of the pixels.
 struct NativeImage(NativeMsg<RosImage>);
 
 /// Takes an image over from the subscription.
@@ -15,8 +15,8 @@ pub fn keep(message: NativeMsg<RosImage>) -> ImageMessage {
     let is_loaned = message.is_loaned;
     let image = NativeImage(message);
     if is_loaned {
-        // A loan has to be given back on the thread of the subscription. Today's middlewares lend no message that
-        // has strings in it.
+        // A loaned message must be returned on the subscription's thread, so it is not kept. Today's middlewares do not loan
+        // messages that contain strings.
         return ImageMessage::Cdr {
             transport: Transport::Raw,
             bytes: image.image().to_cdr(),

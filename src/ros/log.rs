@@ -1,4 +1,4 @@
-//! What the node says: on standard error in ROS's form, in its log file, and on `/rosout`.
+//! Writes the node's log lines in ROS's form to standard error, to its log file, and to `/rosout`.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use crate::Level;
 
 const TOPIC: &str = "/rosout";
 
-/// The node's voice, for both of its threads.
+/// The node's log. Both threads use it.
 pub struct Log {
     logger: String,
     /// `None` where the client library publishes what is logged by itself (before Jazzy).
@@ -20,7 +20,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The voice of `node`.
+    /// The log of `node`.
     pub fn new(node: &mut r2r::Node) -> Result<Self, NodeError> {
         let logger = node.logger().to_owned();
         let (name, namespace) = (
@@ -35,7 +35,7 @@ impl Log {
         let rosout = if published {
             None
         } else {
-            // As rclcpp: those who come late get what was said before.
+            // As in rclcpp, late subscribers receive the earlier lines.
             let qos = QosProfile::default().keep_last(1000).transient_local();
             let publisher = node
                 .create_publisher::<LogMessage>(TOPIC, qos)
@@ -45,20 +45,20 @@ impl Log {
         Ok(Self { logger, rosout })
     }
 
-    /// Says one line.
+    /// Logs one line.
     pub fn say(&self, level: Level, line: &str) {
         let severity = match level {
             Level::Info => LogSeverity::Info,
             Level::Warn => LogSeverity::Warn,
             Level::Error => LogSeverity::Error,
         };
-        // A line with a NUL is none in C.
+        // A C string cannot contain a NUL.
         let line = line.replace('\0', " ");
         r2r::log(&line, &self.logger, file!(), line!(), severity);
         if let Some(rosout) = &self.rosout {
             let message = self.message(level, line);
             let publisher = rosout.lock().unwrap_or_else(PoisonError::into_inner);
-            // Who cannot be heard cannot say so either; standard error has the line.
+            // A failure to publish is not logged, because that would fail in the same way. Standard error has the line.
             let _ = publisher.publish(&message);
         }
     }

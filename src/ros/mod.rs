@@ -1,11 +1,11 @@
-//! The node on a ROS 2 graph, through r2r: moves bytes between the middleware and [`NodeCore`], nothing else.
+//! Runs the node on a ROS 2 graph through r2r. It only moves messages between the middleware and [`NodeCore`].
 //!
 //! Two threads. The one that calls [`run`] spins: each image goes at once into the [`Inbox`], where the newest one
 //! wins, and each request waits there for its turn. The other tracks and publishes. So the middleware never
 //! waits for the network, and r2r's own queue (which keeps the oldest messages) is always empty.
 //!
-//! Messages travel as CDR bytes in both directions, the same bytes that bags hold, but for raw images: those stay in
-//! the memory that the middleware delivers them in, which is the one copy of an image that is made.
+//! Messages are CDR bytes in both directions, the same bytes that bags hold. Raw images are the exception: they stay in the
+//! memory in which the middleware delivers them, so an image is copied only once.
 
 #[cfg_attr(not(feature = "mavlink"), path = "no_drone.rs")]
 mod drone;
@@ -54,19 +54,19 @@ use super::worker::{Loader, Sink, no_images_line, work};
 use super::{Clock, Level, NodeCore, open_tracker};
 use ettrack_message::ImageMessage;
 
-/// The node's name where no remapping gives another.
+/// The node's name, unless a remapping changes it.
 pub const NODE_NAME: &str = "tracker";
 
-/// How long one spin waits for a message, and so how late the end of the node is noticed.
+/// How long one spin waits for a message. The node reacts to a signal within this time.
 const SPIN: Duration = Duration::from_millis(50);
 
 /// Why the node ended or never began.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// ROS 2 refused something.
+    /// A call of ROS 2 failed.
     #[error("{what}: {error}")]
     Ros {
-        /// What was to be done.
+        /// What the node tried to do.
         what: String,
         /// ROS 2's answer.
         error: r2r::Error,
@@ -80,10 +80,10 @@ pub enum NodeError {
     /// The model cannot be used.
     #[error("model_path: {0}")]
     Model(#[from] TrackError),
-    /// The system gave no thread.
+    /// A thread could not be started.
     #[error("no thread for tracking: {0}")]
     Thread(std::io::Error),
-    /// A task was not taken.
+    /// A task could not be started.
     #[error("the executor is closed: {0}")]
     Executor(#[from] SpawnError),
     /// Video cannot be decoded.
@@ -100,7 +100,7 @@ pub enum NodeError {
     WorkerEnded,
 }
 
-/// Says for an error of r2r what was to be done.
+/// Adds to an error of r2r what the node tried to do.
 trait Doing<T> {
     fn doing(self, what: impl Into<String>) -> Result<T, NodeError>;
 }
@@ -135,7 +135,7 @@ impl Clock for RosClock {
 /// Runs the node until `stop` is set. Arguments of the process between `--ros-args` and `--` are ROS 2's.
 ///
 /// # Errors
-/// [`NodeError`], where the node cannot start, or its work ended unasked.
+/// [`NodeError`] if the node cannot start, or if its tracking thread ends by itself.
 pub fn run(stop: &AtomicBool) -> Result<(), NodeError> {
     let context = join()?;
     let mut node = r2r::Node::create(context, NODE_NAME, "").doing("cannot create the node")?;
@@ -147,7 +147,8 @@ pub fn run(stop: &AtomicBool) -> Result<(), NodeError> {
     outcome
 }
 
-/// Joins ROS 2. r2r panics where ROS 2 refuses the arguments, such as a parameter file that is none.
+/// Creates the ROS 2 context. r2r panics if ROS 2 refuses the arguments, for example a damaged parameter file; the panic
+/// becomes an error here.
 fn join() -> Result<r2r::Context, NodeError> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
@@ -279,7 +280,7 @@ fn start_worker(
         .map_err(NodeError::Thread)
 }
 
-/// Who publishes `topic`, with the reliability and durability they offer.
+/// The publishers of `topic`, with the reliability and durability that they offer.
 fn offers(node: &r2r::Node, topic: &str) -> Vec<String> {
     let Ok(publishers) = node.get_publishers_info_by_topic(topic, false) else {
         return Vec::new();
@@ -311,13 +312,13 @@ fn video_transport(name: &str) -> Option<Transport> {
     }
 }
 
-/// The image subscription, for messages to people.
+/// The image subscription, for use in log lines.
 struct ImageInput {
     topic: String,
     wanted: String,
 }
 
-/// Where streams of the middleware end.
+/// Receives the middleware's streams.
 struct Inputs {
     spawner: LocalSpawner,
     inbox: Arc<Inbox>,
@@ -347,7 +348,7 @@ impl Inputs {
         let name = node.name().doing("cannot tell the node's name")?;
         let namespace = node.namespace().doing("cannot tell the node's namespace")?;
         let remaps = Remaps::from_arguments(std::env::args());
-        // As image_transport does, the compressed topic lies below the raw one as it is called after remapping.
+        // As in image_transport, the compressed topic is named after the raw topic after its remapping.
         let base = remaps.resolve("image", &namespace, &name);
         let depth = usize::try_from(parameters.image_queue_depth).unwrap_or(1);
         let qos = QosProfile::sensor_data().keep_last(depth);

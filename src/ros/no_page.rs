@@ -1,4 +1,4 @@
-//! In place of the page in a build without the feature `web`.
+//! Stands in for the page in a build without the feature `web`.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::inbox::Inbox;
 use crate::parameters::Parameters;
 use crate::worker::{Loader, Sink};
 
-/// There is none in this build.
+/// This build has no page, so no value of this type exists.
 pub enum Page {}
 
 impl Page {
-    /// Refuses a page that is asked for.
+    /// Refuses the parameter `web_address`, because this build has no page.
     pub fn of(
         parameters: &Parameters,
         _topic: &str,

@@ -12,7 +12,7 @@ use crate::web::{Host, LivePlayer, watch};
 use crate::worker::{Loader, Sink, work};
 use crate::{Level, NodeCore};
 
-/// A page that is to be served.
+/// A page that is ready to be served.
 pub struct Page {
     host: Host,
     options: ServerOptions,
@@ -56,7 +56,7 @@ impl Page {
         }))
     }
 
-    /// Serves it while the node works. Where it cannot be served, the log says so and the node works without.
+    /// Serves the page while the node runs. If serving fails, the log says so, and the node runs without the page.
     pub fn work(
         self,
         core: NodeCore,

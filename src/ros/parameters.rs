@@ -1,7 +1,7 @@
-//! Parameters on the graph: those given at the start, and the six services of every ROS 2 node.
+//! The node's parameters on the graph: the values given at the start, and the six parameter services of every ROS 2 node.
 //!
-//! r2r's own parameter handler knows neither ranges nor read-only parameters and takes an integer for a
-//! floating-point parameter for an error, so the services are offered here.
+//! r2r's own parameter handler has no ranges and no read-only parameters, and it refuses an integer for a floating-point
+//! parameter. So the services are implemented here.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ mod kind {
     pub const STRING: u8 = 4;
 }
 
-/// The parameters from files and command line over the defaults, and whether simulated time is wanted. Names that
-/// mean nothing are warned of.
+/// The defaults, changed by the parameter files and the command line, and whether simulated time is wanted. Unknown names give
+/// a warning.
 ///
 /// # Errors
 /// Where a value is of the wrong type or out of range.
@@ -200,7 +200,7 @@ where
         let reply = Arc::clone(&reply);
         desk.ask(Box::new(move |holder| {
             let response = reply(holder, &request.message);
-            // A caller that has gone needs no answer.
+            // The caller may have gone. Then nobody needs the answer.
             let _ = request.respond(response);
         }));
         future::ready(())
@@ -218,7 +218,7 @@ fn get(holder: &dyn Holder, use_sim_time: bool, name: &str) -> Option<ParameterV
 }
 
 fn list<P: ParameterSet>(prefixes: &[String]) -> ListParametersResult {
-    // No name has a dot, so a prefix is a whole name or nothing.
+    // No parameter name contains a dot, so a prefix matches only a whole name.
     let wanted = |name: &str| prefixes.is_empty() || prefixes.iter().any(|prefix| prefix == name);
     ListParametersResult {
         names: P::descriptors()
@@ -316,7 +316,7 @@ fn set_all(
         if name != USE_SIM_TIME {
             changes.push((name.as_str(), value));
         } else if value != Value::Bool(use_sim_time) {
-            // As it is it may be set: whoever loads a dump of all parameters does that.
+            // Setting the present value is accepted, because loading a dump of all parameters does that.
             let name = USE_SIM_TIME;
             return Err(ParameterError::StartOnly { name }.to_string());
         }
@@ -331,7 +331,7 @@ fn result(outcome: Result<(), String>) -> SetParametersResult {
     }
 }
 
-/// The notice that parameters of `node` have these values since `now`, in nanoseconds.
+/// The event that the parameters of `node` have these values since `now`, nanoseconds.
 pub fn event(node: &str, now: i64, values: Vec<(String, Value)>) -> ParameterEvent {
     let parameter = |(name, value)| Parameter {
         name,

@@ -12,15 +12,15 @@ use super::NodeError;
 pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
-    // r2r catches no signals: without this they would end the process as killed.
+    // r2r does not handle signals. Without this handler a signal would kill the process.
     if let Err(error) = ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)) {
-        eprintln!("error: signals cannot be caught: {error}");
+        eprintln!("error: signals cannot be handled: {error}");
         return ExitCode::FAILURE;
     }
-    // `ettrack_node` has held them back until here.
+    // `ettrack_node` has blocked these signals until here.
     let held_back: SigSet = [SIGINT, SIGTERM, SIGHUP].into_iter().collect();
     if let Err(error) = held_back.thread_unblock() {
-        eprintln!("error: signals cannot be taken: {error}");
+        eprintln!("error: signals cannot be unblocked: {error}");
         return ExitCode::FAILURE;
     }
     match run(&stop) {

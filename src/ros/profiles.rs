@@ -1,4 +1,4 @@
-//! Files of settings of the middlewares, which go on without a word where one is missing.
+//! Settings files of the middlewares. A middleware ignores a missing file silently, so the node warns of it.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ const VARIABLES: [&str; 5] = [
     "ZENOH_ROUTER_CONFIG_URI",
 ];
 
-/// A line for each variable of `environment` that names a file which is not there.
+/// One warning for each variable of `environment` that names a missing file.
 pub fn missing(environment: impl Fn(&str) -> Option<String>) -> Vec<String> {
     VARIABLES
         .iter()
         .filter_map(|&variable| Some((variable, environment(variable)?)))
         .filter_map(|(variable, value)| {
             let file = value.strip_prefix("file://").unwrap_or(&value);
-            // Cyclone takes the settings themselves, too.
+            // Cyclone DDS also accepts the settings themselves in this variable.
             let is_file = !file.is_empty() && !file.trim_start().starts_with('<');
             (is_file && !Path::new(file).is_file()).then(|| {
                 format!(
@@ -34,7 +34,7 @@ mod tests {
     use super::missing;
 
     #[test]
-    fn only_files_that_are_not_there_are_named() {
+    fn names_only_missing_files() {
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let of = |variable: &'static str, value: &str| {
             let value = value.to_owned();

@@ -93,11 +93,11 @@ impl Sink for Publishers {
             }
             Output::Log(level, line) => self.log.say(level, &line),
             Output::NoImages(seconds) => {
-                // The other end goes only when the node ends.
+                // The receiver ends only when the node ends.
                 let _ = self.silence.send(seconds);
             }
             Output::ParametersSet(values) => {
-                // Nobody depends on the notice.
+                // The event is information only, so an error is ignored.
                 let _ = self
                     .parameters
                     .publish(&event(&self.node_name, self.clock.now(), values));

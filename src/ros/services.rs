@@ -16,7 +16,7 @@ pub fn serve(node: &mut r2r::Node, inputs: &Inputs) -> Result<(), NodeError> {
             None,
             Box::new(move |core, _, out| {
                 let message = core.stop(out);
-                // A caller that has gone needs no answer.
+                // The caller may have gone. Then nobody needs the answer.
                 let _ = request.respond(Trigger::Response {
                     success: true,
                     message,

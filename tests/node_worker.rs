@@ -197,7 +197,7 @@ fn choose(inbox: &Inbox) {
 }
 
 #[test]
-fn the_newest_image_is_tracked_and_the_others_are_counted() {
+fn tracks_the_newest_image_and_counts_the_others() {
     let node = Running::start(Duration::ZERO, false, no_models(), |inbox| {
         choose(inbox);
         (0..5).for_each(|index| inbox.put_image(image(index)));
@@ -210,7 +210,7 @@ fn the_newest_image_is_tracked_and_the_others_are_counted() {
 }
 
 #[test]
-fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
+fn applies_a_region_to_the_newest_of_several_images() {
     let node = Running::start(Duration::ZERO, false, no_models(), |inbox| {
         (0..5).for_each(|index| inbox.put_image(image(index)));
         choose(inbox);
@@ -225,7 +225,7 @@ fn a_region_that_comes_with_images_is_meant_in_the_newest_one() {
 }
 
 #[test]
-fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
+fn answers_requests_and_stops_while_catching_up() {
     let (sender, behind) = channel();
     let node = Running::start(Duration::from_millis(5), false, no_models(), |inbox| {
         (0..30).for_each(|index| inbox.put_image(image(index)));
@@ -259,7 +259,7 @@ fn while_it_catches_up_it_answers_others_and_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn under_overload_no_old_image_is_tracked() {
+fn tracks_no_old_image_under_overload() {
     let ((taken_up, busy), (go_on, gate)) = (channel(), channel());
     // The test may have seen enough.
     let each_frame = move || {
@@ -284,7 +284,7 @@ fn under_overload_no_old_image_is_tracked() {
 }
 
 #[test]
-fn the_overlay_follows_the_answer() {
+fn publishes_the_overlay_after_the_answer() {
     let node = Running::start(Duration::ZERO, true, no_models(), |inbox| {
         inbox.put_image(image(0));
     });
@@ -294,7 +294,7 @@ fn the_overlay_follows_the_answer() {
 }
 
 #[test]
-fn of_models_that_are_asked_for_the_newest_comes_into_use() {
+fn uses_the_newest_of_the_requested_models() {
     let (release, slow) = channel::<()>();
     let slow = Mutex::new(slow);
     let loader: Loader = Arc::new(move |parameters: &Parameters| {
@@ -326,7 +326,7 @@ fn of_models_that_are_asked_for_the_newest_comes_into_use() {
 }
 
 #[test]
-fn a_model_that_comes_after_another_was_asked_for_is_not_taken() {
+fn drops_a_model_when_another_was_requested_since() {
     let (release, slow) = channel::<()>();
     let slow = Mutex::new(slow);
     let loader: Loader = Arc::new(move |parameters: &Parameters| {

@@ -132,7 +132,8 @@ impl NanoTrack {
     /// Corners of a cell's box in search pixels, from the region's centre.
     fn corners(&self, distances: &[f32], cell: usize) -> [f64; 4] {
         let cells = self.side * self.side;
-        let place = |i: usize| (i as f64 - (self.side / 2) as f64) * self.parameters.stride;
+        let (first, step) = self.map_place();
+        let place = |i: usize| first + i as f64 * step;
         let (x, y) = (place(cell % self.side), place(cell / self.side));
         let distance = |side: usize| f64::from(distances[side * cells + cell]);
         [
@@ -264,6 +265,12 @@ impl Loop for NanoTrack {
 
     fn map_side(&self) -> usize {
         self.side
+    }
+
+    /// Half a cell left of and above the middle where there is an even number of cells, as in the authors' code.
+    fn map_place(&self) -> (f64, f64) {
+        let stride = self.parameters.stride;
+        (-((self.side / 2) as f64) * stride, stride)
     }
 }
 

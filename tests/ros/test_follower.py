@@ -166,7 +166,9 @@ def test_parameters_change_while_it_moves(alone):
 
     def put(name, **value):
         parameters = [Parameter(name=name, value=ParameterValue(**value))]
-        return bench.call(SetParameters, "/follower/set_parameters", SetParameters.Request(parameters=parameters)).results[0]
+        return bench.call(
+            SetParameters, "/follower/set_parameters", SetParameters.Request(parameters=parameters)
+        ).results[0]
 
     assert put("max_yaw_rate", type=3, double_value=0.1).successful
     bench.film(lambda: -0.11 < turn_of(commands[-1]) < -0.05, publish=answer)

@@ -7,12 +7,14 @@ from array import array
 
 import pytest
 from ettrack.msg import TrackedTarget
-from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
-from foxglove_msgs.msg import CompressedVideo
 from harness import Bench, percentiles, tell
 from process import Node
 from rclpy.qos import QoSProfile
 from sequences import flight
+
+REASON = "the node is built without the messages of video where they are not installed"
+FFMPEGPacket = pytest.importorskip("ffmpeg_image_transport_msgs.msg", reason=REASON).FFMPEGPacket
+CompressedVideo = pytest.importorskip("foxglove_msgs.msg", reason=REASON).CompressedVideo
 
 WIDTH, HEIGHT, GROUP = 640, 480, 15
 
@@ -24,7 +26,9 @@ def has_encoder():
     return "libx264" in listed.stdout
 
 
-pytestmark = pytest.mark.skipif(not has_encoder(), reason="ffmpeg with libx264, which codes the test's video, is not here")
+pytestmark = pytest.mark.skipif(
+    not has_encoder(), reason="ffmpeg with libx264, which codes the test's video, is not here"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,21 @@ def scene():
 def packets(scene):
     """The flight as packets, one a picture, a key frame every fifteenth."""
     line = [
-        *("ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", "30", "-i", "-"),
+        *(
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            f"{WIDTH}x{HEIGHT}",
+            "-r",
+            "30",
+            "-i",
+            "-",
+        ),
         *("-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-crf", "20", "-g", str(GROUP)),
         *("-x264-params", "aud=1:scenecut=0", "-f", "h264", "-"),
     ]
@@ -76,7 +94,14 @@ class Sender:
 
 def begin(stack, scene, packets, kind, **parameters):
     node = stack.enter_context(
-        Node(parameters={"image_transport": kind, "image_reliability": "reliable", "diagnostics_period": 0.2, **parameters})
+        Node(
+            parameters={
+                "image_transport": kind,
+                "image_reliability": "reliable",
+                "diagnostics_period": 0.2,
+                **parameters,
+            }
+        )
     )
     bench = Bench(scene=scene)
     stack.callback(bench.close)
@@ -153,4 +178,3 @@ def test_bad_packets_end_nothing(stack, scene, packets):
     bench.film(lambda: bench.targets, publish=sender.publish)
     bench.boxes.publish(bench.detection(bench.targets[-1]))
     bench.film(lambda: bench.targets[-1].state == TrackedTarget.TRACKING, publish=sender.publish)
-

@@ -65,7 +65,10 @@ impl Feed {
             let mut image = ImageBuffer::empty();
             match self.source.next_into(&mut image) {
                 Ok(Some(info)) => {
-                    pause = BACK_OFF.0;
+                    if pause != BACK_OFF.0 {
+                        (self.say)("info", "the source gives frames again");
+                        pause = BACK_OFF.0;
+                    }
                     let stamp = if is_live { now() } else { clock.stamp(&info) };
                     self.put(image, &info, stamp);
                 }

@@ -151,14 +151,16 @@ impl VideoDecoder {
         let step = number
             .zip(packet.number)
             .map(|(before, now)| now.wrapping_sub(before));
-        let Some(step) = step else {
+        // A sender that does not count sends the same number always.
+        let Some(step) = step.filter(|step| *step > 0) else {
             return;
         };
         let usual = *self
             .step
             .insert(self.step.map_or(step, |usual| usual.min(step)));
+        let is_lost = step > usual.saturating_add(usual / 2);
         // A wait that goes on keeps its count.
-        if step > usual && self.wait.is_none() {
+        if is_lost && self.wait.is_none() {
             self.wait = Some((Wait::Lost, 0));
         }
     }

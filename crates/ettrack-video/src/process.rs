@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use ettrack::frame::{Encoding, ImageBuffer};
 
@@ -110,7 +110,15 @@ impl Process {
         codec: Codec,
         receive: Arc<dyn Fn(Picture) + Send + Sync>,
     ) -> Result<Self, VideoError> {
-        let version = find_ffmpeg()?;
+        static VERSION: OnceLock<String> = OnceLock::new();
+        // Asked for once: who takes packets waits for this.
+        let version = match VERSION.get() {
+            Some(version) => version,
+            None => VERSION.get_or_init({
+                let version = find_ffmpeg()?;
+                || version
+            }),
+        };
         let mut child = Command::new("ffmpeg")
             .args(["-hide_banner", "-nostdin", "-nostats"])
             .args(["-loglevel", "repeat+level+info"])
@@ -120,7 +128,7 @@ impl Process {
             // More threads would hold pictures back.
             .args(["-threads", "1", "-f", "ivf", "-i", "pipe:0"])
             .args(["-map", "0:v:0", "-vf", "showinfo=checksum=0"])
-            .args(each_picture_once(&version))
+            .args(each_picture_once(version))
             // Writing has threads of its own, which would hold pictures back, too.
             .args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-threads", "1"])
             .args(["-flush_packets", "1", "pipe:1"])

@@ -162,6 +162,23 @@ fn pictures_come_while_packets_are_pushed_and_damage_ends_nothing() {
 }
 
 #[test]
+fn numbers_that_do_not_count_or_count_unevenly_are_no_gaps() {
+    let Some(packets) = packets(8, 64, 48) else {
+        return;
+    };
+    for numbers in [[0; 8], [0, 33, 66, 100, 133, 166, 200, 233]] {
+        let mut decoder = VideoDecoder::new(|_| {});
+        for (at, data) in packets.iter().enumerate() {
+            let packet = Packet {
+                number: Some(numbers[at]),
+                ..packet(at, data)
+            };
+            decoder.push(&packet).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_decoded_is_said() {
     let mut decoder = VideoDecoder::new(|_| {});
     let bad = |codec, data: &'static [u8]| Packet {

@@ -216,6 +216,7 @@ impl Reporter {
         });
         self.service.handle().observe(Observation {
             number: glance.number,
+            stamp: stamp.as_nanoseconds(),
             size: glance.size,
             state: match track.map(|track| track.state) {
                 None => TargetState::Idle,

@@ -29,6 +29,7 @@ fuzz_target!(|pieces: Vec<Vec<u8>>| {
         let now = Duration::from_millis(40 * number as u64);
         let observation = Observation {
             number: number as u64,
+            stamp: number as i64,
             size: (640, 480),
             state: TargetState::Tracking,
             bounding_box: Some([1.0, 2.0, 3.0, 4.0]),

@@ -179,8 +179,13 @@ class Station:
         return (ask or self.ask)(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, TRACKING_STATUS, interval)
 
     def draw(self, box, size, ask=None):
-        """Draws a box in pixels into a picture of this size."""
-        return (ask or self.ask)(mavlink.MAV_CMD_CAMERA_TRACK_RECTANGLE, *normalized(box, size))
+        """Draws a box in pixels into a picture of this size, again while the camera has seen no frame yet."""
+        until = time.monotonic() + 5
+        while True:
+            result = (ask or self.ask)(mavlink.MAV_CMD_CAMERA_TRACK_RECTANGLE, *normalized(box, size))
+            if result != BUSY or time.monotonic() > until:
+                return result
+            time.sleep(0.05)
 
 
 class Wire(Station):

@@ -55,7 +55,12 @@ def connected(source, *arguments):
     with camera(source, "--connect", f"udpin:127.0.0.1:{port}", *arguments) as running:
         station = Station(port)
         station.heartbeat()
-        assert station.wait("HEARTBEAT")
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            assert station.ask(mavlink.MAV_CMD_REQUEST_MESSAGE, 259) == ACCEPTED
+            # A camera that has seen a frame knows its size.
+            if station.wait("CAMERA_INFORMATION").resolution_h:
+                break
         yield running, station
 
 
@@ -127,9 +132,7 @@ def test_a_drawn_box_is_followed_until_it_is_stopped(flight):
         spoken, tracked = (b - a for a, b in zip(before, after, strict=True))
         say(f"command to acknowledgement {1e3 * (acknowledged - sent):.0f} ms")
         say(f"command to first status {1e3 * (first.at - sent):.0f} ms")
-        say(
-            f"asked for 30 Hz: {rate:.1f} Hz, median gap {1e3 * statistics.median(gaps):.1f} ms, longest {1e3 * max(gaps):.0f}"
-        )
+        say(f"asked for 30 Hz: {rate:.1f} Hz, median gap {1e3 * statistics.median(gaps):.1f} ms")
         say(f"processor time beside the tracker: {spoken:.2f} s of {tracked:.2f} s, {100 * spoken / tracked:.1f} %")
         say(f"overlap: mean {statistics.mean(found):.2f}, lowest {min(found):.2f}, up to frame {last}")
         assert statistics.mean(found) > 0.6 and min(found) > 0.3 and last > 30
@@ -181,7 +184,7 @@ def test_a_source_that_stalls_is_said_and_nothing_can_be_chosen_in_it(flight, tm
         assert station.draw(flight.truth[0], flight.size) == ACCEPTED
         assert station.wait(has_state(ACTIVE))
         assert station.wait(has_state(ERROR), 4), "the ten frames are over"
-        assert station.draw(flight.truth[0], flight.size, station.ask) == BUSY
+        assert station.ask(TRACK_RECTANGLE, *normalized(flight.truth[0], flight.size)) == BUSY
         assert station.ask(STOP_TRACKING) == ACCEPTED
         assert station.wait(has_state(IDLE))
         critical = station.wait(
@@ -412,8 +415,12 @@ def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target
         turned = autopilot.collect("GIMBAL_MANAGER_SET_PITCHYAW", 0.5)
         assert turned and all(math.isnan(one.pitch) and math.isnan(one.yaw) for one in turned)
         status = station.wait(has_state(ACTIVE))
-        right, below = status.point_x > 0.5, status.point_y > 0.5
-        assert (turned[-1].yaw_rate > 0) == right and (turned[-1].pitch_rate < 0) == below
+        # Near the middle the sign may change from frame to frame.
+        for beside, rate in (
+            (status.point_x - 0.5, turned[-1].yaw_rate),
+            (0.5 - status.point_y, turned[-1].pitch_rate),
+        ):
+            assert abs(beside) < 0.05 or beside * rate > 0
         assert all(abs(one.pitch_rate) <= 0.5 and abs(one.yaw_rate) <= 0.5 for one in turned)
         assert station.ask(STOP_TRACKING) == ACCEPTED
         stopped = autopilot.collect("GIMBAL_MANAGER_SET_PITCHYAW", 1.5)
@@ -435,7 +442,8 @@ def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target
 )
 def test_wrong_arguments_are_refused_before_anything_starts(flight, arguments, words):
     running = Camera(flight.frames, *arguments)
-    assert running.end() == 2
+    assert running.process.wait(timeout=30) == 2
+    running.end()
     assert words in "".join(running.lines)
 
 

@@ -195,11 +195,14 @@ impl MavlinkArgs {
         if self.gimbal.is_some() && self.hfov.is_none() && self.calibration.is_none() {
             return Err(BadInput("--gimbal needs --hfov or --calibration".into()).into());
         }
-        let told = self.video_uri.as_ref().or(self.stream.as_ref());
+        let (option, told) = match &self.video_uri {
+            Some(address) => ("--video-uri", Some(address)),
+            None => ("--stream", self.stream.as_ref()),
+        };
         let mut stream = told
             .map(|address| Stream::at(address))
             .transpose()
-            .map_err(|error| BadInput(format!("--video-uri: {error}")))?;
+            .map_err(|error| BadInput(format!("{option}: {error}")))?;
         if let (Some(stream), true) = (&mut stream, self.stream.is_some()) {
             stream.rate = rate as f32;
         }

@@ -26,10 +26,10 @@ const USUAL_INTERVAL: Duration = Duration::from_millis(200);
 const SAME_CHOICE: Duration = Duration::from_secs(10);
 
 /// So long a command may be late and come after one that was sent later.
-const LATE: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(2);
 
 /// How many messages a sender may have sent meanwhile.
-const LATE_MESSAGES: u8 = 64;
+const LATE_MESSAGES: u8 = 32;
 
 /// Between two choices: each takes a run of the network from the frames.
 const BETWEEN_CHOICES: Duration = Duration::from_millis(100);
@@ -75,6 +75,8 @@ pub enum TargetState {
 pub struct Observation {
     /// Grows with each.
     pub number: u64,
+    /// The frame's stamp, nanoseconds: a frame that is answered again has the same one.
+    pub stamp: i64,
     /// Width and height of the frame, pixels.
     pub size: (u32, u32),
     /// State of the target.
@@ -581,10 +583,12 @@ impl Camera {
         None
     }
 
-    /// Whether a target is followed and seen.
+    /// Whether a target is followed and seen, or was just taken.
     fn follows(&self) -> bool {
-        self.observation
-            .is_some_and(|seen| seen.state == TargetState::Tracking)
+        self.is_urgent
+            || self
+                .observation
+                .is_some_and(|seen| seen.state == TargetState::Tracking)
     }
 
     fn may_choose(
@@ -683,8 +687,11 @@ impl Camera {
 
     /// An answered frame.
     pub fn observe(&mut self, observation: Observation, now: Duration, out: &mut Actions) {
-        self.observation = Some(observation);
-        self.observed = now;
+        let last = self.observation.replace(observation);
+        // A frame that is answered again, because a target was given up in it, is no new one.
+        if last.is_none_or(|last| last.stamp != observation.stamp) {
+            self.observed = now;
+        }
         let is_urgent = std::mem::take(&mut self.is_urgent);
         self.send_due(now, true, is_urgent, out);
         self.turn_gimbal(now, out);

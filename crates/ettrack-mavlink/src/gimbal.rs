@@ -196,6 +196,7 @@ mod tests {
     fn seen(state: TargetState, bearing: [f64; 3]) -> Observation {
         Observation {
             number: 1,
+            stamp: 1,
             size: (640, 480),
             state,
             bounding_box: Some([1.0, 1.0, 9.0, 9.0]),

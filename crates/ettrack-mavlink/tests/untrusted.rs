@@ -31,6 +31,7 @@ fn camera() -> Camera {
 fn observation(number: u64) -> Observation {
     Observation {
         number,
+        stamp: number as i64,
         size: (640, 480),
         state: TargetState::Tracking,
         bounding_box: Some([10.0, 20.0, 30.0, 40.0]),

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum LiveError {
     /// An address that is none of a stream.
     #[error(
-        "{0:?}: expected rtp://HOST:PORT, udp://HOST:PORT, tcp://HOST:PORT, srt://HOST:PORT or rtsp://HOST:PORT/PATH"
+        "{0:?}: expected rtp://HOST:PORT, udp://HOST:PORT, tcp://HOST:PORT or rtsp://HOST:PORT/PATH"
     )]
     Address(String),
     /// Without ffmpeg.
@@ -51,14 +51,14 @@ pub struct LiveStream {
 fn form(address: &str) -> Result<&'static str, LiveError> {
     match address.split_once("://") {
         Some(("rtp", rest)) if !rest.is_empty() => Ok("rtp"),
-        Some(("udp" | "tcp" | "srt", rest)) if !rest.is_empty() => Ok("mpegts"),
+        Some(("udp" | "tcp", rest)) if !rest.is_empty() => Ok("mpegts"),
         Some(("rtsp", rest)) if !rest.is_empty() => Ok("rtsp"),
         _ => Err(LiveError::Address(without_password(address))),
     }
 }
 
 impl LiveStream {
-    /// Starts a stream to `address`: RTP (`rtp://`), MPEG-TS (`udp://`, `tcp://`, `srt://`), or RTSP, which is sent to a server. About
+    /// Starts a stream to `address`: RTP (`rtp://`), MPEG-TS (`udp://`, `tcp://`), or RTSP, which is sent to a server. About
     /// `rate` pictures a second come. Where ffmpeg ends, it is started again.
     ///
     /// # Errors

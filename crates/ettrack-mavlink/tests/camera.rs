@@ -1,0 +1,238 @@
+//! What the camera does with commands, without a wire and a clock.
+
+use std::time::Duration;
+
+use ettrack_mavlink::wire::{Ack, Address, Incoming, Outgoing, Received};
+use ettrack_mavlink::{
+    Actions, Camera, CameraOptions, Command, Observation, Outcome, Route, TargetState, Wish,
+    numbers,
+};
+use mavlink::dialects::common::{CameraTrackingStatusFlags, MavMessage, MavResult};
+
+const PILOT: Address = Address {
+    system: 255,
+    component: 190,
+};
+const ROUTE: Route = Route {
+    link: 0,
+    peer: None,
+};
+const DRAWN: [f32; 7] = [0.25, 0.25, 0.5, 0.5, 0.0, 0.0, 0.0];
+
+/// A camera, a clock and the messages of one sender.
+struct Bench {
+    camera: Camera,
+    now: Duration,
+    sequence: u8,
+    out: Actions,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            camera: Camera::new(CameraOptions::default()),
+            now: Duration::from_secs(100),
+            sequence: 0,
+            out: Actions::default(),
+        }
+    }
+
+    fn see(&mut self, state: TargetState) {
+        let observation = Observation {
+            number: 1,
+            stamp: i64::try_from(self.now.as_nanos()).unwrap(),
+            size: (640, 480),
+            state,
+            bounding_box: (state != TargetState::Idle).then_some([160.0, 120.0, 320.0, 240.0]),
+            bearing: None,
+        };
+        self.camera.observe(observation, self.now, &mut self.out);
+    }
+
+    fn wait(&mut self, milliseconds: u64) {
+        self.now += Duration::from_millis(milliseconds);
+    }
+
+    /// Sends a command and gives the result, where there is one at once.
+    fn send(&mut self, number: u16, parameters: [f32; 7]) -> Option<MavResult> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.send_as(self.sequence, number, parameters)
+    }
+
+    fn send_as(&mut self, sequence: u8, number: u16, parameters: [f32; 7]) -> Option<MavResult> {
+        let received = Received {
+            from: PILOT,
+            sequence,
+            message: Incoming::Command(Command {
+                number,
+                to: Address {
+                    system: 1,
+                    component: 100,
+                },
+                parameters,
+                confirmation: 0,
+            }),
+        };
+        self.out.messages.clear();
+        self.camera
+            .receive(&received, ROUTE, self.now, &mut self.out);
+        self.result()
+    }
+
+    fn result(&self) -> Option<MavResult> {
+        self.out
+            .messages
+            .iter()
+            .find_map(|(_, message)| match message {
+                Outgoing::Ack(Ack { result, .. }) => Some(*result),
+                Outgoing::Message(_) => None,
+            })
+    }
+
+    /// Answers the wishes that there are, and gives how many they were.
+    fn answer(&mut self, outcome: Outcome) -> usize {
+        let wishes = std::mem::take(&mut self.out.wishes);
+        for wish in &wishes {
+            let (Wish::Choose { ticket, .. } | Wish::Stop { ticket }) = wish;
+            self.camera
+                .answered(*ticket, outcome, self.now, &mut self.out);
+        }
+        wishes.len()
+    }
+}
+
+#[test]
+fn nothing_is_chosen_before_a_frame_has_come_or_after_the_last_one() {
+    let mut bench = Bench::new();
+    let busy = Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED);
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), busy);
+    bench.see(TargetState::Idle);
+    bench.wait(2000);
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), busy);
+    bench.see(TargetState::Idle);
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
+    assert_eq!(bench.answer(Outcome::Done), 1);
+    assert_eq!(bench.result(), Some(MavResult::MAV_RESULT_ACCEPTED));
+}
+
+#[test]
+fn an_answer_says_what_became_of_the_wish() {
+    for (outcome, result) in [
+        (Outcome::Refused, MavResult::MAV_RESULT_DENIED),
+        (Outcome::NotNow, MavResult::MAV_RESULT_TEMPORARILY_REJECTED),
+    ] {
+        let mut bench = Bench::new();
+        bench.see(TargetState::Idle);
+        assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
+        bench.answer(outcome);
+        assert_eq!(bench.result(), Some(result));
+    }
+}
+
+#[test]
+fn a_tracker_that_does_not_answer_is_not_waited_for() {
+    let mut bench = Bench::new();
+    bench.see(TargetState::Idle);
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
+    bench.wait(2500);
+    bench.camera.tick(bench.now, &mut bench.out);
+    assert_eq!(
+        bench.result(),
+        Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED)
+    );
+}
+
+#[test]
+fn a_choice_that_is_sent_again_is_done_once_while_its_target_is_seen() {
+    let mut bench = Bench::new();
+    bench.see(TargetState::Idle);
+    bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
+    // Again before the answer: it comes once.
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
+    assert_eq!(bench.answer(Outcome::Done), 1);
+    bench.see(TargetState::Tracking);
+    bench.wait(3000);
+    bench.see(TargetState::Tracking);
+    let again = bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
+    assert_eq!(again, Some(MavResult::MAV_RESULT_ACCEPTED));
+    assert_eq!(
+        (bench.answer(Outcome::Done), bench.camera.counts().repeated),
+        (0, 2)
+    );
+    // A lost target is chosen anew.
+    bench.see(TargetState::Lost);
+    assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
+    assert_eq!(bench.answer(Outcome::Done), 1);
+}
+
+#[test]
+fn a_choice_that_comes_after_the_stop_that_was_sent_later_does_not_count() {
+    let mut bench = Bench::new();
+    bench.see(TargetState::Tracking);
+    bench.send_as(7, numbers::CAMERA_STOP_TRACKING, [0.0; 7]);
+    bench.answer(Outcome::Done);
+    bench.see(TargetState::Idle);
+    let late = bench.send_as(6, numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
+    assert_eq!(late, Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED));
+    // Long after, it is another ground station with the same number.
+    bench.wait(1500);
+    bench.see(TargetState::Idle);
+    assert_eq!(
+        bench.send_as(6, numbers::CAMERA_TRACK_RECTANGLE, DRAWN),
+        None
+    );
+}
+
+#[test]
+fn the_frame_that_was_seen_is_as_old_as_the_video_is_late() {
+    let mut bench = Bench::new();
+    bench.camera = Camera::new(CameraOptions {
+        video_delay: Duration::from_millis(250),
+        ..CameraOptions::default()
+    });
+    bench.see(TargetState::Idle);
+    bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
+    let expected = bench.now - Duration::from_millis(250);
+    assert!(matches!(bench.out.wishes[..], [Wish::Choose { seen, .. }] if seen == expected));
+}
+
+#[test]
+fn a_lost_target_has_no_place() {
+    let mut bench = Bench::new();
+    let mut status = |state| {
+        bench.see(state);
+        bench.send(
+            numbers::REQUEST_MESSAGE,
+            [275.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        );
+        let last = bench.out.messages.pop();
+        match last {
+            Some((_, Outgoing::Message(message))) => match *message {
+                MavMessage::CAMERA_TRACKING_IMAGE_STATUS(data) => data,
+                other => panic!("expected a status, got {other:?}"),
+            },
+            other => panic!("expected a status, got {other:?}"),
+        }
+    };
+    let seen = status(TargetState::Tracking);
+    assert_eq!(
+        [
+            seen.rec_top_x,
+            seen.rec_top_y,
+            seen.rec_bottom_x,
+            seen.rec_bottom_y
+        ],
+        [0.25, 0.25, 0.75, 0.75]
+    );
+    assert_eq!([seen.point_x, seen.point_y, seen.radius], [0.5, 0.5, 0.25]);
+    let lost = status(TargetState::Lost);
+    assert_eq!(
+        lost.tracking_status,
+        CameraTrackingStatusFlags::CAMERA_TRACKING_STATUS_FLAGS_ERROR
+    );
+    assert!(lost.rec_top_x.is_nan() && lost.point_x.is_nan());
+    assert_eq!(
+        status(TargetState::Idle).tracking_status,
+        CameraTrackingStatusFlags::empty()
+    );
+}

@@ -63,9 +63,11 @@ $(MATURIN):
 	$(PYTHON) -m venv target/maturin
 	target/maturin/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) 'maturin>=1.9,<2'
 
-onnxruntime: ## Put ONNX Runtime into .ettrack/onnxruntime (no root, nothing is installed).
+PROVIDER ?= cpu
+
+onnxruntime: ## Put ONNX Runtime into .ettrack/onnxruntime (no root, nothing is installed); PROVIDER=openvino with that provider.
 	@if [ -n "$$ORT_DYLIB_PATH" ]; then echo "ONNX Runtime: $$ORT_DYLIB_PATH (ORT_DYLIB_PATH)"; \
-	else $(PYTHON) scripts/onnxruntime.py $(RUNTIME); fi
+	else $(PYTHON) scripts/onnxruntime.py --provider $(PROVIDER) $(RUNTIME); fi
 
 workshop: $(WORKSHOP) ## Make the workshop's Python environment (.venv; downloads PyTorch).
 

@@ -2,8 +2,10 @@
 """Puts the ONNX Runtime library into a folder of this project, .ettrack/onnxruntime.
 
 The library is taken out of the Python package `onnxruntime`, which pip downloads but does not
-install: no root, no virtual environment, nothing outside the folder changes. Only the Python
-standard library is used. Exit code 0 when the library is there, 1 with one message otherwise.
+install: no root, no virtual environment, nothing outside the folder changes. With --provider
+openvino it is taken out of `onnxruntime-openvino`, together with OpenVINO, and replaces the library
+that is there. Only the Python standard library is used. Exit code 0 when the library is there, 1
+with one message otherwise.
 """
 
 import argparse
@@ -18,9 +20,23 @@ import zipfile
 from pathlib import Path
 
 # 1.23 is the oldest whose Python package holds the library as a file of its own.
-REQUIREMENT = "onnxruntime>=1.23"
+REQUIREMENTS = {"cpu": "onnxruntime>=1.23", "openvino": "onnxruntime-openvino>=1.23"}
 LIBRARY = "onnxruntime/capi/libonnxruntime.*"
+# What a provider needs beside the library: its plug-in, and OpenVINO without its plug-ins for other processors.
+BESIDE = {
+    "cpu": (),
+    "openvino": (
+        "onnxruntime/capi/libonnxruntime_providers_*",
+        "onnxruntime/capi/libtbb*",
+        "onnxruntime/capi/libopenvino.so.*",
+        "onnxruntime/capi/libopenvino_onnx_frontend.so.*",
+        "onnxruntime/capi/libopenvino_intel_cpu_plugin.*",
+        "onnxruntime/capi/libopenvino_arm_cpu_plugin.*",
+    ),
+}
 LICENCES = ("onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt")
+# Platform tags of wheels for Linux, newest first, and the oldest glibc that each needs.
+MANYLINUX = {"manylinux_2_28": (2, 28), "manylinux_2_27": (2, 27), "manylinux2014": (2, 17)}
 BY_HAND = (
     "install pip (on Debian and Ubuntu: apt install python3-pip), or set ORT_DYLIB_PATH to a "
     "libonnxruntime.so of 1.17 or newer"
@@ -35,9 +51,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).resolve().parent.parent / ".ettrack" / "onnxruntime"
     parser.add_argument("folder", nargs="?", type=Path, default=default)
-    folder = parser.parse_args().folder
+    parser.add_argument("--provider", choices=sorted(REQUIREMENTS), default="cpu")
+    options = parser.parse_args()
+    folder, provider = options.folder, options.provider
     try:
-        library = present(folder) or install(folder)
+        library = present(folder, provider) or install(folder, provider)
     except Unavailable as error:
         print(f"error: ONNX Runtime: {error}", file=sys.stderr)
         return 1
@@ -45,21 +63,31 @@ def main():
     return 0
 
 
-def present(folder):
-    """The library that lies in the folder already, if any."""
+def present(folder, provider="cpu"):
+    """The library that lies in the folder already and has the provider, if any. Every library has `cpu`."""
+    if provider != "cpu" and not any(folder.glob(f"libonnxruntime_providers_{provider}.*")):
+        return None
     return next(iter(sorted(folder.glob("libonnxruntime.*"))), None)
 
 
-def install(folder):
+def install(folder, provider="cpu"):
     """Downloads the package and extracts library and licences; the library's path."""
     with tempfile.TemporaryDirectory() as temporary:
-        wheel = download(Path(temporary))
+        wheel = download(Path(temporary), REQUIREMENTS[provider])
         with zipfile.ZipFile(wheel) as package:
             names = fnmatch.filter(package.namelist(), LIBRARY)
             if not names:
                 raise Unavailable(f"{wheel.name} holds no {LIBRARY}; {BY_HAND}")
             folder.mkdir(parents=True, exist_ok=True)
-            for name in [n for n in LICENCES if n in package.namelist()] + names[:1]:
+            beside = [name for kind in BESIDE[provider] for name in fnmatch.filter(package.namelist(), kind)]
+            licences = [name for name in LICENCES if name in package.namelist()]
+            # A library of another version would be found too.
+            new = Path(names[0]).name
+            for old in folder.glob("libonnxruntime.*"):
+                if old.name != new:
+                    old.unlink()
+            # The library comes last: what is cut off before it is done again.
+            for name in [*licences, *beside, names[0]]:
                 target = folder / Path(name).name
                 part = target.with_name(f".{target.name}.part")
                 with package.open(name) as source, part.open("wb") as sink:
@@ -68,8 +96,10 @@ def install(folder):
     return target
 
 
-def download(folder):
+def download(folder, requirement):
     """The wheel, downloaded by this Python's pip, else by that of a temporary environment."""
+    if reason := no_wheel(platform.system(), platform.machine(), platform.libc_ver()):
+        raise Unavailable(f"{reason}; set ORT_DYLIB_PATH to a library of 1.17 or newer that was built for it")
     problems = []
     for python in (lambda: sys.executable, lambda: environment(folder)):
         try:
@@ -78,15 +108,15 @@ def download(folder):
             # The library does not depend on the Python version; where there is no wheel for
             # this one, a wheel for another serves as well.
             for choice in ([], wheel_of_another_python()):
-                result = run([*command, *choice, REQUIREMENT])
-                wheel = next(iter(folder.glob("onnxruntime-*.whl")), None)
+                result = run([*command, *choice, requirement])
+                wheel = next(iter(folder.glob("onnxruntime*.whl")), None)
                 if result.returncode == 0 and wheel:
                     return wheel
                 problems.append(last_line(result))
         except (OSError, Unavailable) as error:
             problems.append(str(error))
     reasons = "; ".join(dict.fromkeys(p for p in problems if p))
-    raise Unavailable(f"pip could not download {REQUIREMENT} ({reasons}); {BY_HAND}")
+    raise Unavailable(f"pip could not download {requirement} ({reasons}); {BY_HAND}")
 
 
 def environment(folder):
@@ -98,10 +128,34 @@ def environment(folder):
     return str(path / "bin" / "python")
 
 
+def no_wheel(system, machine, libc):
+    """Why there is no package for such a system; nothing where there may be one."""
+    if system == "Linux" and machine.startswith(("armv6", "armv7")):
+        return f"there is no package for 32-bit ARM ({machine}); a 64-bit system on the same board has one"
+    if system == "Linux" and libc[0] != "glibc":
+        return "there is no package for a Linux without glibc"
+    if system == "Linux" and glibc(libc) < min(MANYLINUX.values()):
+        return f"there is no package for a glibc as old as {libc[1]}"
+    return None
+
+
+def glibc(libc):
+    """Major and minor version."""
+    return tuple(int(part) for part in libc[1].split(".")[:2])
+
+
+def platform_tags(system, machine, libc, mac=""):
+    """The tags of wheels that run here, best first."""
+    if system == "Darwin":
+        # A wheel for an older system runs on a newer one.
+        newest = int(mac.split(".")[0] or 11)
+        return [f"macosx_{major}_0_{kind}" for major in range(newest, 10, -1) for kind in (machine, "universal2")]
+    return [f"{tag}_{machine}" for tag, oldest in MANYLINUX.items() if oldest <= glibc(libc)]
+
+
 def wheel_of_another_python():
-    machine = platform.machine()
-    tags = ("manylinux_2_28", "manylinux_2_27", "manylinux2014")
-    platforms = [option for tag in tags for option in ("--platform", f"{tag}_{machine}")]
+    tags = platform_tags(platform.system(), platform.machine(), platform.libc_ver(), platform.mac_ver()[0])
+    platforms = [option for tag in tags for option in ("--platform", tag)]
     return ["--python-version", "3.12", "--implementation", "cp", *platforms]
 
 

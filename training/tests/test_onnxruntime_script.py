@@ -74,3 +74,62 @@ def test_without_a_network_the_message_says_so(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "run", lambda command: subprocess.CompletedProcess(command, 1, "", broken))
     with pytest.raises(script.Unavailable, match="no connection to the package index"):
         script.install(tmp_path / "runtime")
+
+
+def test_a_library_with_another_provider_replaces_the_one_that_is_there(script, tmp_path, monkeypatch):
+    members = (
+        "onnxruntime/capi/libonnxruntime.so.8",
+        "onnxruntime/capi/libonnxruntime_providers_openvino.so",
+        "onnxruntime/capi/libonnxruntime_providers_shared.so",
+        "onnxruntime/capi/libopenvino.so",
+        "onnxruntime/capi/libopenvino.so.2541",
+        "onnxruntime/capi/libopenvino_intel_gpu_plugin.so",
+        "onnxruntime/capi/libopenvino_intel_cpu_plugin.so",
+    )
+    monkeypatch.setattr(script, "run", fake_pip(lambda _: True, MEMBERS))
+    assert script.install(tmp_path).name == "libonnxruntime.so.9"
+    assert script.present(tmp_path, "openvino") is None
+    asked = []
+    fake = fake_pip(lambda command: not asked.append(command[-1]), members)
+    monkeypatch.setattr(script, "run", fake)
+    assert script.install(tmp_path, "openvino").name == "libonnxruntime.so.8"
+    assert asked == ["onnxruntime-openvino>=1.23"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "LICENSE",
+        "libonnxruntime.so.8",
+        "libonnxruntime_providers_openvino.so",
+        "libonnxruntime_providers_shared.so",
+        "libopenvino.so.2541",
+        "libopenvino_intel_cpu_plugin.so",
+    ]
+    assert script.present(tmp_path, "openvino") == script.present(tmp_path) == tmp_path / "libonnxruntime.so.8"
+
+
+def test_wheels_are_chosen_by_the_glibc_that_is_there(script):
+    def tags(version):
+        return script.platform_tags("Linux", "aarch64", ("glibc", version))
+
+    assert tags("2.36") == ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"]
+    assert tags("2.27") == ["manylinux_2_27_aarch64", "manylinux2014_aarch64"]
+    assert tags("2.17") == ["manylinux2014_aarch64"]
+    assert script.platform_tags("Darwin", "arm64", ("", ""), "12.6.1") == [
+        "macosx_12_0_arm64",
+        "macosx_12_0_universal2",
+        "macosx_11_0_arm64",
+        "macosx_11_0_universal2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "reason"),
+    [
+        ("Linux", "armv7l", ("glibc", "2.31"), "32-bit ARM"),
+        ("Linux", "x86_64", ("", ""), "without glibc"),
+        ("Linux", "x86_64", ("glibc", "2.12"), "as old as 2.12"),
+        ("Linux", "aarch64", ("glibc", "2.35"), None),
+        ("Darwin", "arm64", ("", ""), None),
+    ],
+)
+def test_systems_without_a_package_are_told_so(script, system, machine, libc, reason):
+    found = script.no_wheel(system, machine, libc)
+    assert found is None if reason is None else reason in found

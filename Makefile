@@ -31,7 +31,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros parity parity-models fuzz fuzz-check \
+.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-arm parity parity-models fuzz fuzz-check \
 	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
@@ -118,6 +118,9 @@ test-ros: onnxruntime ## Build the ROS 2 package with colcon and test the node o
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
 	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release -p ettrack --test parity --test parity_family -- --nocapture
+
+test-arm: ## Run the tests that need no network on 64-bit ARM, under user-mode emulation; says what is missing for it.
+	@CARGO=$(CARGO) scripts/test_arm.sh
 
 # Pseudo-random weights go through the same conversion as the authors' checkpoints.
 parity-models: $(WORKSHOP)

@@ -8,7 +8,7 @@
 //! ```
 
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use ettrack::model::{ModelError, ModelFolder};
 
@@ -52,6 +52,26 @@ impl BundledModel {
     }
 }
 
+/// The bundled model that a path names as this repository does: its name, in `models` or without it, from the folder where it
+/// is or from another one (`./models/NAME`, `../models/NAME`, `NAME/model.yaml`). An absolute path names no bundled model.
+fn bundled_at(path: &Path) -> Option<&'static BundledModel> {
+    let mut names = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir | Component::ParentDir if names.is_empty() => {}
+            Component::Normal(name) => names.push(name.to_str()?),
+            _ => return None,
+        }
+    }
+    if names.first() == Some(&"models") {
+        names.remove(0);
+    }
+    match names[..] {
+        [name] | [name, "model.yaml"] => named(name),
+        _ => None,
+    }
+}
+
 /// Opens the model that a user named: a model folder or its `model.yaml`, else the bundled model of that name. So
 /// `models/ettrack-nano` and `ettrack-nano` are found from any working directory, and a folder on disk is preferred.
 ///
@@ -63,8 +83,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<ModelFolder, ModelError> {
     if path.exists() {
         return ModelFolder::open(path);
     }
-    let name = path.strip_prefix("models").unwrap_or(path);
-    if let Some(model) = name.to_str().and_then(named) {
+    if let Some(model) = bundled_at(path) {
         return model.open();
     }
     let tried = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -88,7 +107,14 @@ mod tests {
     #[test]
     fn opens_a_bundled_model_by_its_name_from_any_folder() {
         for model in ALL {
-            for name in [model.name.to_owned(), format!("models/{}", model.name)] {
+            let name = model.name;
+            for name in [
+                name.to_owned(),
+                format!("{name}/"),
+                format!("models/{name}"),
+                format!("./models/{name}"),
+                format!("../../models/{name}/model.yaml"),
+            ] {
                 assert_eq!(open(&name).unwrap().manifest.name, model.name, "{name}");
             }
         }
@@ -102,9 +128,11 @@ mod tests {
 
     #[test]
     fn names_the_path_that_was_tried_and_the_bundled_models() {
-        let error = open("models/of-nobody").unwrap_err().to_string();
-        for part in ["/models/of-nobody", "ettrack-nano"] {
-            assert!(error.contains(part), "{error}");
+        for path in ["models/of-nobody", "/models/ettrack-nano"] {
+            let error = open(path).unwrap_err().to_string();
+            for part in [path, "ettrack-nano"] {
+                assert!(error.contains(part), "{error}");
+            }
         }
     }
 }

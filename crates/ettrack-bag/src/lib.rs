@@ -72,6 +72,15 @@ pub enum BagError {
         /// What was found instead.
         got: String,
     },
+    /// A bag of ROS 1.
+    #[error(
+        "{}: a bag of ROS 1, expected one of ROS 2; convert it: pip install rosbags; rosbags-convert --src {} --dst {}",
+        path.display(), path.display(), path.with_extension("").display()
+    )]
+    Ros1 {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that starts like a bag but cannot be read, or a bag that cannot be written as asked.
     #[error("{}: {reason}", path.display())]
     Broken {

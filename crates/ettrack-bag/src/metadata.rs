@@ -90,13 +90,14 @@ impl Information {
     /// Reads `folder/metadata.yaml`; `None` if it does not exist.
     pub fn read(folder: &Path) -> Result<Option<Self>, BagError> {
         let path = folder.join(FILE_NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match std::fs::read(&path) {
+            // Names in another encoding are of no use, but the rest of the file is.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(BagError::io(&path, error)),
         };
-        let document: Document =
-            serde_yaml::from_str(&text).map_err(|error| BagError::broken(&path, error))?;
+        let document: Document = serde_yaml::from_str(text.trim_start_matches('\u{feff}'))
+            .map_err(|error| BagError::broken(&path, error))?;
         Ok(Some(document.rosbag2_bagfile_information))
     }
 

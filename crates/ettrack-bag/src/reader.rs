@@ -60,7 +60,7 @@ impl Bag {
     /// [`BagError`] if the path cannot be read, is not a bag, or no file of the bag can be opened. If only some files
     /// cannot be opened, [`Messages::damage`] names them.
     pub fn open(path: &Path) -> Result<Self, BagError> {
-        let mut paths = files_of(path)?;
+        let Files { mut paths, damage } = files_of(path)?;
         let mut files = Vec::new();
         let mut failures = Vec::new();
         for path in &paths {
@@ -87,7 +87,8 @@ impl Bag {
                 }
             }
         }
-        let damage = failures.iter().map(|error| error_chain(error)).collect();
+        let failures = failures.iter().map(|error| error_chain(error));
+        let damage = damage.into_iter().chain(failures).collect();
         if path.is_dir() {
             paths.push(path.join(super::metadata::FILE_NAME));
         }
@@ -106,7 +107,9 @@ impl Bag {
         if path.is_file() {
             return Kind::of(path).is_ok_and(|kind| kind.is_some());
         }
-        super::metadata::are_in(path) || storage_files_in(path).is_ok_and(|files| !files.is_empty())
+        super::metadata::are_in(path)
+            || storage_files_in(path).is_ok_and(|files| !files.is_empty())
+            || only_ros1_bag_in(path).is_some()
     }
 
     /// The files of the bag, including the metadata and those that cannot be opened.
@@ -239,6 +242,14 @@ impl Messages {
 }
 
 fn open_file(path: &Path) -> Result<StoredFile, BagError> {
+    let is_pipe = fs::metadata(path).is_ok_and(|data| !data.is_file());
+    if is_pipe {
+        // Nothing may be read of it: what is read of a pipe is gone.
+        return Err(BagError::NotABag {
+            path: path.to_owned(),
+            got: "a pipe or a device, which cannot be read twice".into(),
+        });
+    }
     let not_a_bag = |path: &Path| {
         let got = match fs::metadata(path).map(|metadata| metadata.len()) {
             Ok(0) => "an empty file".to_owned(),
@@ -265,50 +276,180 @@ fn open_file(path: &Path) -> Result<StoredFile, BagError> {
     })
 }
 
-/// The files of a bag in the order in which they were recorded.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, BagError> {
+/// The files of a bag in the order in which they were recorded, and what is missing.
+struct Files {
+    paths: Vec<PathBuf>,
+    damage: Vec<String>,
+}
+
+/// The files of the bag `path`, a file or a folder.
+///
+/// The files that lie in the folder win over what the metadata remember: a bag may have been copied, moved or renamed, or its
+/// files packed, since the metadata were written. What the metadata say beyond that is the order.
+fn files_of(path: &Path) -> Result<Files, BagError> {
     let metadata = fs::metadata(path).map_err(|error| BagError::io(path, error))?;
     if !metadata.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return Ok(Files {
+            paths: vec![path.to_owned()],
+            damage: Vec::new(),
+        });
     }
     // With damaged metadata the files are still read: the order follows from their names.
     let information = Information::read(path).unwrap_or_else(|error| {
         tracing::warn!("{}; using all bag files of the folder", error_chain(&error));
         None
     });
-    if let Some(information) = information {
-        tracing::debug!(
-            "{}: version {}, storage {:?}, {} messages, compression {:?} {:?}",
-            path.display(),
-            information.version,
-            information.storage_identifier,
-            information.message_count,
-            information.compression_mode,
-            information.compression_format
-        );
-        // Old versions of rosbag2 wrote the paths relative to the parent folder.
-        let listed: Vec<PathBuf> = information
-            .relative_file_paths
-            .iter()
-            .map(|name| {
-                [path.join(name), path.with_file_name(name)]
-                    .into_iter()
-                    .find(|path| path.is_file())
-                    .unwrap_or_else(|| path.join(name))
-            })
-            .collect();
-        if !listed.is_empty() {
-            return Ok(listed);
-        }
+    let mut there = storage_files_in(path)?;
+    if there.is_empty() && information.is_some() {
+        there = files_that_start_like_bags_in(path)?;
     }
-    let files = storage_files_in(path)?;
-    if files.is_empty() {
-        return Err(BagError::NotABag {
-            path: path.to_owned(),
-            got: "a folder without bag files".into(),
+    let files = match information {
+        Some(information) => {
+            tracing::debug!(
+                "{}: version {}, storage {:?}, {} messages, compression {:?} {:?}",
+                path.display(),
+                information.version,
+                information.storage_identifier,
+                information.message_count,
+                information.compression_mode,
+                information.compression_format
+            );
+            match_names(path, &information.relative_file_paths, there)
+        }
+        None => Files {
+            paths: there,
+            damage: Vec::new(),
+        },
+    };
+    if files.paths.is_empty() {
+        if let Some(old) = only_ros1_bag_in(path) {
+            return Err(BagError::Ros1 { path: old });
+        }
+        return Err(match files.damage.into_iter().next() {
+            Some(missing) => BagError::broken(path, missing),
+            None => BagError::NotABag {
+                path: path.to_owned(),
+                got: "a folder without bag files".into(),
+            },
         });
     }
     Ok(files)
+}
+
+/// The files of `folder` that the metadata list, or those that took their place.
+fn match_names(folder: &Path, listed: &[String], there: Vec<PathBuf>) -> Files {
+    if listed.is_empty() {
+        return Files {
+            paths: there,
+            damage: Vec::new(),
+        };
+    }
+    // Old versions of rosbag2 wrote the paths relative to the parent folder; others wrote absolute ones.
+    let names = listed.iter().map(|listed| {
+        let listed = listed.trim_end_matches('/');
+        listed.rsplit(['/', '\\']).next().unwrap_or(listed)
+    });
+    let mut paths = Vec::new();
+    let mut missing = Vec::new();
+    for name in names {
+        let packed = format!("{name}.zstd");
+        let unpacked = name.strip_suffix(".zstd").unwrap_or(name);
+        // The name of a link's target may differ, and the file may have an ending that is not looked for.
+        let found = [name, &packed, unpacked]
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|path| path.is_file());
+        match found {
+            Some(found) if !paths.contains(&found) => paths.push(found),
+            Some(_) => {}
+            None => missing.push(name.to_owned()),
+        }
+    }
+    let unlisted: Vec<_> = there.iter().filter(|path| !paths.contains(path)).collect();
+    if missing.is_empty() {
+        for path in unlisted {
+            tracing::info!(
+                "{}: metadata.yaml does not list it, so it is left out",
+                path.display()
+            );
+        }
+        return Files {
+            paths,
+            damage: Vec::new(),
+        };
+    }
+    let names = missing.join(", ");
+    let folder_name = folder.display();
+    // As many others as are missing, or nothing that is listed: they were renamed.
+    if !unlisted.is_empty() && (paths.is_empty() || unlisted.len() == missing.len()) {
+        tracing::info!(
+            "{folder_name}: metadata.yaml lists {names}, which is not there; \
+             reading all bag files of the folder in the order of their names"
+        );
+        let lost = (paths.len() + missing.len()).saturating_sub(there.len());
+        let damage = (lost > 0).then(|| {
+            format!(
+                "{folder_name}: metadata.yaml lists {} files, {} of them are not there ({names})",
+                listed.len(),
+                lost
+            )
+        });
+        return Files {
+            paths: there,
+            damage: damage.into_iter().collect(),
+        };
+    }
+    let damage = missing
+        .iter()
+        .map(|name| {
+            format!(
+                "{}: metadata.yaml lists it, but it is not there",
+                folder.join(name).display()
+            )
+        })
+        .collect();
+    Files { paths, damage }
+}
+
+/// Files of a folder whose first bytes are those of a bag, whatever their names, in natural order.
+fn files_that_start_like_bags_in(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
+    let io = |error| BagError::io(folder, error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.is_file() && matches!(Kind::of(&path), Ok(Some(_))) {
+            files.push(path);
+        }
+    }
+    files.sort_by(|a, b| ettrack_files::natural_order(a.as_os_str(), b.as_os_str()));
+    Ok(files)
+}
+
+/// A bag of ROS 1 in a folder that has neither pictures nor files of ROS 2.
+fn only_ros1_bag_in(folder: &Path) -> Option<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).ok()? {
+        let path = entry.ok()?.path();
+        if path.is_dir() || path.extension().is_none_or(|extension| extension != "bag") {
+            continue;
+        }
+        if matches!(Kind::of(&path), Ok(Some(Kind::Ros1))) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    let pictures = || {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| {
+            path.extension().is_some_and(|extension| {
+                ["jpg", "jpeg", "png", "bmp", "ppm", "pgm"]
+                    .iter()
+                    .any(|known| extension.eq_ignore_ascii_case(known))
+            })
+        })
+    };
+    let first = found.into_iter().next()?;
+    (!pictures()).then_some(first)
 }
 
 /// Bag files of a folder in natural order (`bag_2` before `bag_10`).
@@ -319,7 +460,9 @@ fn storage_files_in(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let bare = name.strip_suffix(".zstd").unwrap_or(&name);
-        if bare.ends_with(".mcap") || bare.ends_with(".db3") {
+        // Hidden files do not count: some systems leave `._bag_0.mcap` beside `bag_0.mcap`.
+        let is_named_so = bare.ends_with(".mcap") || bare.ends_with(".db3");
+        if is_named_so && !bare.starts_with('.') && path.is_file() {
             files.push(path);
         }
     }

@@ -43,6 +43,8 @@ pub enum Kind {
     Mcap,
     Sqlite,
     Zstd,
+    /// A bag of ROS 1, which is refused by name.
+    Ros1,
 }
 
 impl Kind {
@@ -55,10 +57,11 @@ impl Kind {
             .take(16)
             .read_to_end(&mut start)
             .map_err(io)?;
-        let kinds: [(Self, &[u8]); 3] = [
+        let kinds: [(Self, &[u8]); 4] = [
             (Self::Mcap, b"\x89MCAP0\r\n"),
             (Self::Sqlite, b"SQLite format 3\0"),
             (Self::Zstd, &ZSTD_MAGIC),
+            (Self::Ros1, b"#ROSBAG V"),
         ];
         Ok(kinds
             .into_iter()
@@ -80,6 +83,9 @@ pub fn open(kind: Kind, stored: &Path, path: &Path) -> Result<Box<dyn Storage>, 
         Kind::Mcap => Err(not_built(stored, path, "mcap")),
         #[cfg(not(feature = "sqlite"))]
         Kind::Sqlite => Err(not_built(stored, path, "sqlite")),
+        Kind::Ros1 => Err(BagError::Ros1 {
+            path: path.to_owned(),
+        }),
         Kind::Zstd => Err(BagError::broken(
             path,
             "compressed twice; expected a bag inside",

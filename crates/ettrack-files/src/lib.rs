@@ -18,10 +18,12 @@
 //! ```
 
 mod folder;
+mod frames;
 mod order;
 mod pending;
 mod sync;
 
 pub use folder::PendingFolder;
+pub use frames::sort_frames;
 pub use order::natural_order;
 pub use pending::{OutputError, PendingFile, is_same_file, write_file};

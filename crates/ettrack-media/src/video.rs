@@ -18,6 +18,11 @@ use ettrack_files::{OutputError, PendingFile};
 const GIF_WIDTH: u32 = 480;
 /// Most pictures per second in a GIF. At higher rates pictures are left out; the speed of the video stays the same.
 const GIF_RATE: f64 = 15.0;
+/// Extensions of files that hold one picture.
+const PICTURES: [&str; 14] = [
+    "png", "jpg", "jpeg", "bmp", "ppm", "pgm", "pbm", "pnm", "tif", "tiff", "tga", "exr", "jp2",
+    "pam",
+];
 /// A size that every video format accepts.
 const TRIAL_SIZE: (u32, u32) = (128, 96);
 /// Last byte of a complete GIF.
@@ -31,6 +36,14 @@ pub enum VideoError {
         "{path} has no extension; expected .gif, or a video's that ffmpeg knows (.mp4, .mkv, .webm, .avi)"
     )]
     NoExtension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The name is that of a single picture.
+    #[error(
+        "{path} is the name of one picture; expected a video's (.gif, .mp4, .mkv, .webm, .avi)"
+    )]
+    Picture {
         /// The file.
         path: PathBuf,
     },
@@ -157,10 +170,21 @@ impl VideoWriter {
             path: std::env::temp_dir(),
             source,
         })?;
+        if PICTURES
+            .iter()
+            .any(|picture| extension.eq_ignore_ascii_case(picture))
+        {
+            return Err(VideoError::Picture {
+                path: path.to_owned(),
+            });
+        }
         let trial = folder.path().join("trial").with_extension(extension);
         let pending = PendingFile::create(&trial)?;
         let mut video = Self::open(path, extension, pending, TRIAL_SIZE, 25.0)?;
-        video.push(&RgbImage::new(TRIAL_SIZE.0, TRIAL_SIZE.1))?;
+        // Two, because a format of single pictures fails with the second.
+        for _ in 0..2 {
+            video.push(&RgbImage::new(TRIAL_SIZE.0, TRIAL_SIZE.1))?;
+        }
         video.finish()
     }
 

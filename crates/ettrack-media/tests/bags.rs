@@ -314,6 +314,65 @@ fn reads_a_split_bag_as_one_stream_with_and_without_metadata() {
     );
 }
 
+/// Metadata of a bag as version `version` of rosbag2 writes them, with these files.
+fn metadata(version: u32, files: &[&str]) -> String {
+    let files: String = files.iter().map(|file| format!("    - {file}\n")).collect();
+    let topics = match version {
+        ..5 => "\"\"".to_owned(),
+        _ => "\n          - history: 1\n            depth: 5".to_owned(),
+    };
+    format!(
+        "\u{feff}rosbag2_bagfile_information:\r\n  version: {version}\n  storage_identifier: sqlite3\n  \
+         relative_file_paths:\n{files}  duration:\n    nanoseconds: 5\n  message_count: 5\n  custom_data: ~\n  \
+         topics_with_message_count:\n    - topic_metadata:\n        name: /camera/image_raw\n        \
+         type: sensor_msgs/msg/Image\n        serialization_format: cdr\n        offered_qos_profiles: {topics}\n      \
+         message_count: 5\n"
+    )
+}
+
+#[test]
+fn a_bag_that_was_copied_renamed_or_moved_is_read_from_the_files_in_its_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let bag = place.path().join("parking_lot");
+    fs::create_dir(&bag).unwrap();
+    // Another bag under the old name still lies beside it.
+    let old = place.path().join("flight");
+    fs::create_dir(&old).unwrap();
+    drop(write_db3(&old.join("flight_0.db3"), &db3_messages(3)));
+    let database = place.path().join("five.db3");
+    drop(write_db3(&database, &db3_messages(5)));
+    let bytes = fs::read(&database).unwrap();
+    let packed = zstd::encode_all(bytes.as_slice(), 3).unwrap();
+    let absolute = old.join("flight_0.db3").display().to_string();
+    let cases: [(&str, &[u8], &str); 8] = [
+        ("flight_0.db3", &bytes, "flight_0.db3"),
+        ("flight_0.db3", &bytes, "flight/flight_0.db3"),
+        ("flight_0.db3.zstd", &packed, "flight/flight_0.db3.zstd"),
+        ("flight_0.db3", &bytes, &absolute),
+        ("flight_0.db3", &bytes, "flight_0.db3.zstd"),
+        ("flight_0.db3.zstd", &packed, "flight_0.db3"),
+        ("renamed.db3", &bytes, "flight_0.db3"),
+        ("renamed.sqlite", &bytes, "flight_0.db3"),
+    ];
+    for version in [1, 4, 5, 9, 99] {
+        for (file, content, listed) in cases {
+            fs::write(bag.join(file), content).unwrap();
+            fs::write(bag.join("metadata.yaml"), metadata(version, &[listed])).unwrap();
+            let mut source = BagSource::open(&bag, None).unwrap();
+            assert_eq!(
+                read_all(&mut source),
+                expected(5),
+                "{version}: {file} for {listed}"
+            );
+            assert!(source.damage().is_empty(), "{file}: {:?}", source.damage());
+            fs::remove_file(bag.join(file)).unwrap();
+        }
+    }
+    // Nothing of it is there: said by name, and not read from elsewhere.
+    let error = BagSource::open(&bag, None).err().unwrap().to_string();
+    assert!(error.contains("flight_0.db3"), "{error}");
+}
+
 fn db3_messages(count: usize) -> Vec<(&'static str, &'static str, i64, Vec<u8>)> {
     test_messages(count)
         .into_iter()

@@ -5,25 +5,46 @@
 //! taken by the next one.
 
 use std::io::BufRead;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ettrack::frame::ImageBuffer;
 
-use super::ffmpeg::{Decoder, read_ppm};
+use super::ffmpeg::{Decoder, read_ppm, size_change};
 use super::{FrameInfo, FrameSource, SourceError};
 
 /// How long to wait for a frame. Some cameras take seconds to start.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether `path` names a camera of Video4Linux.
-pub(super) fn is_camera(path: &Path) -> bool {
+/// The number that Linux gives to the driver of all Video4Linux devices.
+const VIDEO4LINUX: u64 = 81;
+
+/// The camera that `path` names, directly, through links (`/dev/v4l/by-id/…`, names that udev gives), or by its number
+/// alone where there is no file of that name: `0` is `/dev/video0`.
+pub(super) fn device_of(path: &Path) -> Option<PathBuf> {
+    let text = path.to_str()?;
+    if is_number(text) && std::fs::symlink_metadata(path).is_err() {
+        return Some(format!("/dev/video{text}").into());
+    }
+    if is_video_name(path) {
+        return Some(path.to_owned());
+    }
+    let at_the_end = std::fs::canonicalize(path).ok()?;
+    let data = std::fs::metadata(&at_the_end).ok()?;
+    let is_camera = data.file_type().is_char_device() && (data.rdev() >> 8) & 0xfff == VIDEO4LINUX;
+    (is_camera || is_video_name(&at_the_end)).then_some(at_the_end)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_video_name(path: &Path) -> bool {
     path.to_str()
         .and_then(|path| path.strip_prefix("/dev/video"))
-        .is_some_and(|number| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        .is_some_and(is_number)
 }
 
 /// The frames of a Video4Linux camera. Each call gives the newest frame; [`FrameInfo::index`] also counts those that were
@@ -69,12 +90,13 @@ impl CameraSource {
     }
 
     fn start(name: &str, arguments: &[&std::ffi::OsStr]) -> Result<Self, SourceError> {
-        let (decoder, pictures) = Decoder::start(name, arguments)?;
+        let (decoder, pictures) = Decoder::start(name, arguments, None)?;
         let newest = Arc::new(Newest::default());
         let filled = Arc::clone(&newest);
+        let sizes = decoder.sizes();
         std::thread::Builder::new()
             .name("camera".into())
-            .spawn(move || filled.fill_from(pictures))
+            .spawn(move || filled.fill_from(pictures, |index| size_change(&sizes, index)))
             .map_err(|source| SourceError::Io {
                 path: name.into(),
                 source,
@@ -124,13 +146,17 @@ impl Newest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads pictures until they end.
-    fn fill_from(&self, mut pictures: impl BufRead) {
+    /// Reads pictures until they end, or until `refusal` gives a reason against the picture of this number.
+    fn fill_from(&self, mut pictures: impl BufRead, refusal: impl Fn(u64) -> Option<String>) {
         let mut image = ImageBuffer::empty();
+        let mut number = 0;
         loop {
             let read = read_ppm(&mut pictures, &mut image);
+            let refused = matches!(read, Ok(true)).then(|| refusal(number)).flatten();
+            number += 1;
             let mut state = self.state();
             match read {
+                Ok(true) if refused.is_some() => state.end = refused,
                 Ok(true) => {
                     std::mem::swap(&mut state.image, &mut image);
                     state.is_new = true;
@@ -175,13 +201,29 @@ mod tests {
     #[test]
     fn recognizes_names_of_cameras() {
         for (path, expected) in [
-            ("/dev/video0", true),
-            ("/dev/video12", true),
-            ("/dev/video", false),
-            ("/dev/video0.mp4", false),
+            ("/dev/video0", Some("/dev/video0")),
+            ("/dev/video12", Some("/dev/video12")),
+            ("0", Some("/dev/video0")),
+            ("12", Some("/dev/video12")),
+            ("/dev/video", None),
+            ("/dev/video0.mp4", None),
+            ("/dev/null", None),
+            ("20210625", None),
         ] {
-            assert_eq!(is_camera(Path::new(path)), expected, "{path}");
+            let expected = expected.map(PathBuf::from);
+            assert_eq!(device_of(Path::new(path)), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn follows_links_to_a_camera_that_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("front");
+        std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+        assert_eq!(device_of(&link), None);
+        let file = folder.path().join("0");
+        std::fs::write(&file, "").expect("a file");
+        assert_eq!(device_of(&file), None, "a file of that name is the source");
     }
 
     #[test]
@@ -189,7 +231,7 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         let newest = Arc::new(Newest::default());
         let filled = Arc::clone(&newest);
-        let thread = std::thread::spawn(move || filled.fill_from(BufReader::new(reader)));
+        let thread = std::thread::spawn(move || filled.fill_from(BufReader::new(reader), |_| None));
         let mut image = ImageBuffer::empty();
         let mut send = |grey: u8| {
             writer

@@ -7,7 +7,8 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use ettrack::frame::{Encoding, ImageBuffer};
 
-use super::stderr::StderrTail;
+use super::decoder_log::{self, DecoderLog, Sizes};
+use super::probe::{Probe, Stream, probe};
 use super::{FrameInfo, FrameSource, SourceError};
 
 /// The version of `ffmpeg`.
@@ -42,12 +43,30 @@ fn start_error(error: std::io::Error) -> SourceError {
 /// The option that makes ffmpeg write each frame of the file exactly once. It was renamed in version 5.1, and later
 /// versions remove the old name.
 fn every_frame(version: &str) -> [&'static str; 2] {
+    if is_before(version, (5, 1)) {
+        ["-vsync", "passthrough"]
+    } else {
+        ["-fps_mode", "passthrough"]
+    }
+}
+
+/// The filter that tells the size of each frame. Its sums cost time and can be switched off since version 4.3.
+fn tell_sizes(version: &str) -> &'static str {
+    if is_before(version, (4, 3)) {
+        "showinfo"
+    } else {
+        "showinfo=checksum=0"
+    }
+}
+
+/// Whether a version such as `5.1.6-0+deb12u1` is older than this one. Unreleased versions are not.
+fn is_before(version: &str, than: (u32, u32)) -> bool {
     let mut numbers = version
         .split(|character: char| !character.is_ascii_digit())
         .map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5, 1) => ["-vsync", "passthrough"],
-        _ => ["-fps_mode", "passthrough"],
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < than,
+        _ => false,
     }
 }
 
@@ -58,20 +77,26 @@ pub(super) type Pictures = BufReader<ChildStdout>;
 pub(super) struct Decoder {
     name: String,
     process: Child,
-    stderr: StderrTail,
+    log: DecoderLog,
 }
 
 impl Decoder {
-    /// Starts ffmpeg with the options `input`; returns its output too.
+    /// Starts ffmpeg with the options `input`; returns its output too. Without `stream`, the number of a stream, ffmpeg
+    /// chooses: attached pictures last, then the default stream, then the largest.
     pub(super) fn start(
         name: &str,
         input: &[&std::ffi::OsStr],
+        stream: Option<u64>,
     ) -> Result<(Self, Pictures), SourceError> {
         let version = find_ffmpeg()?;
+        let map = stream.map(|index| ["-map".to_owned(), format!("0:{index}")]);
         let mut process = Command::new("ffmpeg")
-            .args(["-hide_banner", "-nostdin", "-loglevel", "error"])
+            .args(["-hide_banner", "-nostdin"])
+            .args(decoder_log::OPTIONS)
             .args(input)
-            .args(["-map", "0:v:0", "-an", "-sn"])
+            .args(map.iter().flatten())
+            .args(["-an", "-sn", "-dn"])
+            .args(["-vf", tell_sizes(&version)])
             .args(every_frame(&version))
             .args(["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"])
             .stdin(if input.contains(&std::ffi::OsStr::new("pipe:0")) {
@@ -95,7 +120,7 @@ impl Decoder {
         let decoder = Self {
             name: name.to_owned(),
             process,
-            stderr: StderrTail::read(messages).map_err(|error| failed(error.to_string()))?,
+            log: DecoderLog::read(messages).map_err(|error| failed(error.to_string()))?,
         };
         Ok((decoder, BufReader::with_capacity(1 << 16, output)))
     }
@@ -109,6 +134,11 @@ impl Decoder {
         }
     }
 
+    /// The sizes of the frames, for the thread that reads them.
+    pub(super) fn sizes(&self) -> Sizes {
+        self.log.sizes().clone()
+    }
+
     /// Waits until ffmpeg, whose output has ended, exits; returns its status.
     fn wait(&mut self) -> Result<ExitStatus, SourceError> {
         self.process
@@ -118,7 +148,7 @@ impl Decoder {
 
     /// An error with the reason `error` and the last lines that ffmpeg wrote.
     pub(super) fn failure(&self, error: &str) -> SourceError {
-        let lines = self.stderr.last_lines();
+        let lines = self.log.last_lines();
         let reason = if lines.is_empty() {
             error.to_owned()
         } else {
@@ -205,27 +235,51 @@ pub struct VideoSource {
     next: u64,
     frames: Option<u64>,
     rate: Option<f64>,
+    damage: Vec<String>,
 }
 
 impl VideoSource {
-    /// Starts reading `path`.
+    /// Starts reading the stream of `path` that a player would show: no attached picture, the default stream before others,
+    /// the largest of equal ones.
     ///
     /// # Errors
-    /// [`SourceError`] if ffmpeg is missing or cannot be started. A file that it cannot read is reported with the first frame.
+    /// [`SourceError`] if the file has no video, or ffmpeg is missing or cannot be started. A file that it cannot read is
+    /// reported with the first frame.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let name = path.display().to_string();
         // "file:" keeps ffmpeg from taking a name with a colon for a protocol.
         let mut url = std::ffi::OsString::from("file:");
         url.push(path);
-        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
-        let (frames, rate) = probe(&url);
+        let stream = match probe(&url) {
+            Probe::Video(stream) => Some(stream),
+            Probe::NoVideo(found) => {
+                return Err(SourceError::NoVideo {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+            Probe::Unknown => None,
+        };
+        if let Some(stream) = &stream {
+            let Stream {
+                index,
+                description,
+                of,
+                ..
+            } = stream;
+            tracing::info!("{name}: reads stream {index}, {description}, of {of} videos in it");
+        }
+        let index = stream.as_ref().map(|stream| stream.index);
+        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url], index)?;
+        let stream = stream.unwrap_or_default();
         Ok(Self {
             file: Some(path.to_owned()),
             decoder,
             pictures,
             next: 0,
-            frames,
-            rate,
+            frames: stream.frames,
+            rate: stream.rate,
+            damage: Vec::new(),
         })
     }
 
@@ -237,7 +291,7 @@ impl VideoSource {
     pub fn open_stream(source: &str) -> Result<Self, SourceError> {
         let url = std::ffi::OsString::from(super::stream::ffmpeg_name(source));
         let name = super::stream::without_password(source);
-        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url])?;
+        let (decoder, pictures) = Decoder::start(&name, &["-i".as_ref(), &url], None)?;
         Ok(Self {
             file: None,
             decoder,
@@ -245,6 +299,7 @@ impl VideoSource {
             next: 0,
             frames: None,
             rate: None,
+            damage: Vec::new(),
         })
     }
 
@@ -254,11 +309,25 @@ impl VideoSource {
         if self.next == 0 {
             return Err(self.decoder.failure(&format!("no frames ({status})")));
         }
-        let lines = self.decoder.stderr.last_lines();
+        let lines = self.decoder.log.last_lines();
+        let name = &self.decoder.name;
+        let damaged = self.decoder.log.damaged();
+        if damaged > 0 {
+            self.damage
+                .push(format!("{name}: {damaged} damaged frames"));
+        }
+        if let Some(frames) = self.frames.filter(|frames| *frames > self.next) {
+            self.damage.push(format!(
+                "{name}: its header counts {frames} frames, {} could be read",
+                self.next
+            ));
+        }
+        for damage in &self.damage {
+            tracing::warn!("{damage}");
+        }
         if !lines.is_empty() || !status.success() {
             tracing::warn!(
-                "{}: after {} frames ffmpeg reported: {lines} ({status})",
-                self.decoder.name,
+                "{name}: after {} frames ffmpeg reported: {lines} ({status})",
                 self.next
             );
         }
@@ -266,42 +335,25 @@ impl VideoSource {
     }
 }
 
-/// Frame count and rate from the file's header, if `ffprobe` is installed and the header has them.
-fn probe(url: &std::ffi::OsStr) -> (Option<u64>, Option<f64>) {
-    let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "error",
-            "-select_streams",
-            "v:0",
-            "-of",
-            "default=noprint_wrappers=1",
-        ])
-        .args(["-show_entries", "stream=nb_frames,avg_frame_rate"])
-        .arg(url)
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else {
-        return (None, None);
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let value = |key: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-    };
-    let frames = value("nb_frames").and_then(|number| number.parse().ok());
-    let rate = value("avg_frame_rate").and_then(|ratio| {
-        let (numerator, denominator) = ratio.split_once('/')?;
-        let rate = numerator.parse::<f64>().ok()? / denominator.parse::<f64>().ok()?;
-        (rate.is_finite() && rate > 0.0).then_some(rate)
-    });
-    (frames, rate)
+/// What is wrong with frame `index`, which has arrived: its size is not that of the first.
+pub(super) fn size_change(sizes: &Sizes, index: u64) -> Option<String> {
+    let ((width, height), (new_width, new_height)) = sizes.changed_size(index)?;
+    Some(format!(
+        "frame {index} is {new_width}x{new_height} pixels, the frames before it {width}x{height}; expected one size, \
+         because a box in pixels of one means nothing in the other"
+    ))
 }
 
 impl FrameSource for VideoSource {
     fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
         match read_ppm(&mut self.pictures, image) {
             Ok(true) => {
+                if let Some(reason) = size_change(self.decoder.log.sizes(), self.next) {
+                    return Err(SourceError::SizeChanged {
+                        name: self.decoder.name.clone(),
+                        reason,
+                    });
+                }
                 self.next += 1;
                 Ok(Some(self.decoder.frame(self.next - 1)))
             }
@@ -320,6 +372,14 @@ impl FrameSource for VideoSource {
 
     fn files(&self) -> &[PathBuf] {
         self.file.as_slice()
+    }
+
+    fn damage(&self) -> &[String] {
+        &self.damage
+    }
+
+    fn damaged_frames(&self) -> u64 {
+        self.decoder.log.damaged()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads a folder of pictures in the natural order of their names.
+//! Reads a folder of pictures in the order of the numbers in their names.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ettrack::frame::ImageBuffer;
 
-use ettrack_files::natural_order;
+use ettrack_files::sort_frames;
 
 use super::{FrameInfo, FrameSource, SourceError};
 
@@ -61,7 +61,9 @@ impl FolderSource {
                 found,
             });
         }
-        files.sort_by(|a, b| natural_order(a.as_os_str(), b.as_os_str()));
+        if let Some(doubt) = sort_frames(&mut files) {
+            tracing::warn!("{}: {doubt}", folder.display());
+        }
         Ok(Self::from_files(files))
     }
 
@@ -72,6 +74,11 @@ impl FolderSource {
             next: 0,
             bytes: Vec::new(),
         }
+    }
+
+    /// The bytes of the file that was read last, whether it was a picture or not.
+    pub fn last_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod bag;
 mod camera;
+mod decoder_log;
 mod ffmpeg;
 mod folder;
+mod probe;
 mod stderr;
 mod stream;
 
@@ -95,6 +97,22 @@ pub enum SourceError {
         /// The topic.
         topic: String,
     },
+    /// A file that ffmpeg knows, but without a video.
+    #[error("{}: expected a video, found {found}", path.display())]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+        /// Its streams.
+        found: String,
+    },
+    /// The pictures of a stream change their size.
+    #[error("{name}: {reason}")]
+    SizeChanged {
+        /// The video or camera.
+        name: String,
+        /// The frame and both sizes.
+        reason: String,
+    },
     /// `ffmpeg`, which reads videos and cameras, is not installed.
     #[error(
         "videos and cameras are read through the program `ffmpeg`, which was not found in PATH; install it \
@@ -144,10 +162,15 @@ pub trait FrameSource {
     fn damage(&self) -> &[String] {
         &[]
     }
+    /// Frames that were damaged so far and came in part or not at all, without an error of their own.
+    fn damaged_frames(&self) -> u64 {
+        0
+    }
 }
 
-/// Opens a camera (`/dev/video0`), an address that ffmpeg reads (`rtsp://…`), a pipe or `-`, a bag (folder or file), a folder of pictures, or a video. `image_topic` chooses one of
-/// several topics of images in a bag and is refused for other sources.
+/// Opens a camera (`/dev/video0`, a link to one, or its number), an address that ffmpeg reads (`rtsp://…`), a pipe or `-`,
+/// a bag (folder or file), a folder of pictures, or a video. `image_topic` chooses one of several topics of images in a bag
+/// and is refused for other sources.
 ///
 /// # Errors
 /// [`SourceError`] if the source does not exist or has no frames that can be read.
@@ -155,7 +178,8 @@ pub fn open(
     source: &str,
     image_topic: Option<&str>,
 ) -> Result<Box<dyn FrameSource + Send>, SourceError> {
-    let path = Path::new(source);
+    let file = stream::file_behind(source);
+    let path = file.as_deref().unwrap_or(Path::new(source));
     let without_topics = || match image_topic {
         None => Ok(()),
         Some(topic) => Err(SourceError::NoTopics {
@@ -163,20 +187,22 @@ pub fn open(
             topic: topic.to_owned(),
         }),
     };
-    if camera::is_camera(path) {
+    if let Some(device) = camera::device_of(path) {
         without_topics()?;
-        return Ok(Box::new(CameraSource::open(path)?));
+        return Ok(Box::new(CameraSource::open(&device)?));
     }
-    match stream::kind_of(source) {
-        Some(Kind::Live) => {
-            without_topics()?;
-            return Ok(Box::new(CameraSource::open_stream(source)?));
+    if file.is_none() {
+        match stream::kind_of(source) {
+            Some(Kind::Live) => {
+                without_topics()?;
+                return Ok(Box::new(CameraSource::open_stream(source)?));
+            }
+            Some(Kind::Recorded) => {
+                without_topics()?;
+                return Ok(Box::new(VideoSource::open_stream(source)?));
+            }
+            None => {}
         }
-        Some(Kind::Recorded) => {
-            without_topics()?;
-            return Ok(Box::new(VideoSource::open_stream(source)?));
-        }
-        None => {}
     }
     let metadata = std::fs::metadata(path).map_err(|error| SourceError::Io {
         path: path.to_owned(),

@@ -1,12 +1,15 @@
 //! Keeps the last lines that a process writes to its standard error, for messages.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes that are kept.
 const KEPT: usize = 4096;
+
+/// Bytes of a line that are looked at.
+const LINE: u64 = 1 << 16;
 
 /// Lines that are returned.
 const LINES: usize = 3;
@@ -23,17 +26,29 @@ pub(crate) struct StderrTail {
 
 impl StderrTail {
     /// Starts to read `stream`, until it ends.
-    pub fn read(mut stream: impl Read + Send + 'static) -> std::io::Result<Self> {
+    pub fn read(stream: impl Read + Send + 'static) -> std::io::Result<Self> {
+        Self::read_with(stream, |line| Some(line.to_owned()))
+    }
+
+    /// As [`StderrTail::read`], but keeps of each line what `keep` returns.
+    pub fn read_with(
+        stream: impl Read + Send + 'static,
+        mut keep: impl FnMut(&str) -> Option<String> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let end = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&end);
         let read = move || {
-            let mut piece = [0; KEPT];
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
             // If the pipe cannot be read, the message is only shorter.
-            while let Ok(length @ 1..) = stream.read(&mut piece) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend_from_slice(&piece[..length]);
-                let surplus = kept.len().saturating_sub(KEPT);
-                kept.drain(..surplus);
+            while let Ok(1..) = (&mut stream).take(LINE).read_until(b'\n', &mut line) {
+                if let Some(text) = keep(&String::from_utf8_lossy(&line)) {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.extend_from_slice(text.as_bytes());
+                    let surplus = kept.len().saturating_sub(KEPT);
+                    kept.drain(..surplus);
+                }
+                line.clear();
             }
         };
         let reader = std::thread::Builder::new()

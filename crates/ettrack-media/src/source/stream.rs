@@ -1,7 +1,7 @@
 //! What comes from the network or through a pipe.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Protocols of ffmpeg that carry pictures over a network.
 const NETWORK: [&str; 9] = [
@@ -40,13 +40,31 @@ pub(super) fn kind_of(source: &str) -> Option<Kind> {
             return Some(if is_file { Kind::Recorded } else { Kind::Live });
         }
     }
-    let is_pipe = std::fs::metadata(Path::new(source)).is_ok_and(|data| data.file_type().is_fifo());
-    is_pipe.then_some(Kind::Recorded)
+    let is_pipe = std::fs::metadata(Path::new(source)).is_ok_and(|data| {
+        let kind = data.file_type();
+        kind.is_fifo() || kind.is_socket()
+    });
+    (is_pipe || is_standard_input(source)).then_some(Kind::Recorded)
+}
+
+/// The file that `source` reads where it names standard input and a file is given to that (`< clip.mp4`): a file can be
+/// looked into and read from any place.
+pub(super) fn file_behind(source: &str) -> Option<PathBuf> {
+    if source != STANDARD_INPUT && !is_standard_input(source) {
+        return None;
+    }
+    let path = std::fs::canonicalize("/dev/stdin").ok()?;
+    path.is_file().then_some(path)
+}
+
+/// Whether the path is one of the names of standard input, which a child process has only where it inherits it.
+fn is_standard_input(source: &str) -> bool {
+    ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].contains(&source)
 }
 
 /// How ffmpeg is told of a recorded stream.
 pub(super) fn ffmpeg_name(source: &str) -> String {
-    if source == STANDARD_INPUT {
+    if source == STANDARD_INPUT || is_standard_input(source) {
         "pipe:0".into()
     } else if source.contains("://") {
         source.into()
@@ -81,9 +99,19 @@ mod tests {
             ("file:///etc/passwd", None),
             ("concat://a|b", None),
             ("/dev/video0", None),
+            ("/dev/stdin", Some(Kind::Recorded)),
         ] {
             assert_eq!(kind_of(source), expected, "{source}");
         }
+    }
+
+    #[test]
+    fn all_names_of_standard_input_are_inherited() {
+        for name in ["-", "/dev/stdin", "/dev/fd/0"] {
+            assert_eq!(ffmpeg_name(name), "pipe:0", "{name}");
+        }
+        assert_eq!(ffmpeg_name("/dev/fd/63"), "file:/dev/fd/63");
+        assert_eq!(file_behind("clip.mp4"), None);
     }
 
     #[test]

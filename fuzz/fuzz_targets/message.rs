@@ -44,6 +44,10 @@ fuzz_target!(|input: (bool, Vec<u8>)| {
     again::<Detection2DArray>(&data);
     again::<DiagnosticArray>(&data);
     again::<TrackedTarget>(&data);
+    again::<FfmpegPacket<'_>>(&data);
+    again::<CompressedVideo<'_>>(&data);
+    again::<PointStamped>(&data);
+    again::<PoseStamped>(&data);
     // The same bytes as a picture file.
     let _ = ettrack_picture::decode_into(&data, &mut ImageBuffer::empty());
 });

@@ -67,7 +67,7 @@ fn read(path: &Path, topic: Option<&str>) -> (Vec<(i64, u8)>, Vec<String>) {
             Ok(Some(info)) => seen.push((info.stamp_ns.unwrap(), image.data[0])),
             Ok(None) => return (seen, errors),
             Err(error) if error.is_about_one_frame() => {
-                errors.push(ettrack::error_chain(&error).to_string());
+                errors.push(ettrack::error_chain(&error));
             }
             Err(error) => panic!("{error}"),
         }

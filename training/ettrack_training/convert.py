@@ -1,6 +1,7 @@
-"""Makes a model folder of an authors' checkpoint.
+"""Makes a model folder of an authors' checkpoint, or of the ONNX files that authors publish.
 
     python -m ettrack_training.convert --tracker et_track CHECKPOINT --output models/et_track
+    python -m ettrack_training.convert --tracker nanotrack BACKBONE.onnx HEAD.onnx --output models/nanotrack
 
 Exit codes: 0 written, 1 the exported graphs are wrong or cannot be written, 2 the checkpoint or
 the command line is not usable. Nothing is written unless all went well.
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoint
+from .adopt.__main__ import show, write
+from .adopt.graphs import AdoptError
+from .adopt.published import PUBLISHED, adopt_published
 from .checkpoint import CheckpointError
 from .export import ExportError
 from .model_folder import ModelFolderError, sha256, write_model_folder
@@ -96,8 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="the authors' file (.pth, .pth.tar, .mlmodel)")
-    parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="+", help="the authors' file (.pth, .pth.tar, .mlmodel), or their ONNX files"
+    )
+    parser.add_argument("--tracker", required=True, choices=sorted([*TRACKERS, *PUBLISHED]))
     parser.add_argument("--output", required=True, type=Path, help="the model folder to write")
     parser.add_argument("--entry", help="entry of the file that holds the weights, e.g. ema")
     parser.add_argument(
@@ -109,10 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--replace", action="store_true", help="replace an existing model")
     options = parser.parse_args(arguments)
+    if options.tracker in PUBLISHED:
+        return _convert_published(options)
+    if len(options.checkpoint) > 1:
+        parser.error(f"--tracker {options.tracker}: expected one file, got {len(options.checkpoint)}")
     try:
         largest = convert(
             TRACKERS[options.tracker],
-            options.checkpoint,
+            options.checkpoint[0],
             options.output,
             entry=options.entry,
             inert_classes=options.inert_class,
@@ -126,6 +136,26 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for name, difference in largest.items():
         print(f"{name}: differs from the network by at most {difference:.2g}", file=sys.stderr)
+    print(options.output)
+    return 0
+
+
+def _convert_published(options: argparse.Namespace) -> int:
+    """ONNX files become a folder as they are."""
+    if options.entry or options.inert_class:
+        print(f"error: --tracker {options.tracker}: ONNX files have no --entry and no --inert-class", file=sys.stderr)
+        return 2
+    tracker = PUBLISHED[options.tracker]
+    try:
+        adopted, version = adopt_published(options.tracker, options.checkpoint)
+        write(adopted, options.output, version.title, tracker.source, tracker.licence, options.replace)
+    except (AdoptError, ModelFolderError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    show(adopted)
     print(options.output)
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes the model folders that the parity tests run: pseudo-random weights, then `convert`.
+"""Makes the model folders that the parity tests run: pseudo-random weights, then `convert` or, of ONNX files, `adopt`.
 
     python -m ettrack_training.parity_models OUTPUT [TRACKER ...]
 
@@ -12,29 +12,42 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import convert, pseudo_checkpoint
+from . import convert, parity_onnx, pseudo_checkpoint
+from .adopt.__main__ import main as adopt
 from .trackers import TRACKERS
+
+_NAMES = [*sorted(TRACKERS), *parity_onnx.TRACKERS]
 
 
 def main() -> None:
     """Writes one folder per tracker into the output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("trackers", nargs="*", choices=[[], *sorted(TRACKERS)], metavar="TRACKER")
+    parser.add_argument("trackers", nargs="*", choices=[[], *_NAMES], metavar="TRACKER")
     options = parser.parse_args()
     sources = max(p.stat().st_mtime for p in Path(__file__).parent.rglob("*.py"))
-    for name in options.trackers or sorted(TRACKERS):
+    for name in options.trackers or _NAMES:
         folder = options.output / name
         manifest = folder / "model.yaml"
         if manifest.exists() and manifest.stat().st_mtime > sources:
             print(f"{folder}: up to date", file=sys.stderr)
             continue
         with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary) / f"{name}.pth"
-            pseudo_checkpoint.write(TRACKERS[name], TRACKERS[name].golden_salt, path)
-            code = convert.main(["--tracker", name, str(path), "--output", str(folder), "--replace"])
+            code = _make(name, Path(temporary), folder)
         if code:
             sys.exit(code)
+
+
+def _make(name: str, temporary: Path, folder: Path) -> int:
+    """Makes one folder; gives the exit code."""
+    output = ["--output", str(folder), "--replace"]
+    if name in parity_onnx.TRACKERS:
+        files, options = parity_onnx.TRACKERS[name]
+        parity_onnx.write(temporary)
+        return adopt([*(str(temporary / file) for file in files), *options, *output])
+    path = temporary / f"{name}.pth"
+    pseudo_checkpoint.write(TRACKERS[name], TRACKERS[name].golden_salt, path)
+    return convert.main(["--tracker", name, str(path), *output])
 
 
 if __name__ == "__main__":

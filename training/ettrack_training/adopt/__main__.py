@@ -84,8 +84,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--window", choices=["square", "box"], help="shape of the regions of anchor_free")
     made.add_argument("--exemplar-size", type=int, help="side of the template region in search pixels")
     made.add_argument("--stride", type=int, help="search pixels per cell of the score map")
-    made.add_argument("--constant", type=constant, action="append", default=[], metavar="NAME=VALUE", help="of the loop")
-    made.add_argument("--whole", action="store_true", help="leave one graph whole where the template's side could be cut off")
+    made.add_argument(
+        "--constant", type=constant, action="append", default=[], metavar="NAME=VALUE", help="of the loop"
+    )
+    made.add_argument("--whole", action="store_true", help="do not cut the template's side off one graph")
     made.add_argument("--frame", type=Path, help="a picture to try the model on")
     made.add_argument("--box", type=numbers(4), metavar="X,Y,W,H", help="the target in it, pixels")
     made.add_argument("--description", default="adopted ONNX files")
@@ -106,7 +108,10 @@ def stated_by(options: argparse.Namespace) -> Stated:
         search_size=options.search_size,
         inputs=given(template=options.template_input, refreshed=options.refreshed_input, search=options.search_input),
         outputs=given(
-            score=options.score_output, boxes=options.boxes_output, size=options.size_output, offset=options.offset_output
+            score=options.score_output,
+            boxes=options.boxes_output,
+            size=options.size_output,
+            offset=options.offset_output,
         ),
         pixels=given(channels=options.channels, scale=options.scale, mean=options.mean, std=options.std),
         template=given(factor=options.template_factor, context=options.context, window=options.window),
@@ -126,8 +131,8 @@ def show(adopted: Adopted) -> None:
     graphs = ", ".join(f"{name}.onnx" for name in adopted.graphs)
     cost = adopted.cost
     print(
-        f"{graphs}: {cost['parameters'] / 1e6:.2f} M parameters, {cost['macs_track'] / 1e9:.2f} G multiply-accumulates per frame; "
-        f"largest difference from the files {max(adopted.differences.values()):.1g}",
+        f"{graphs}: {cost['parameters'] / 1e6:.2f} M parameters, {cost['macs_track'] / 1e9:.2f} G multiply-accumulates "
+        f"per frame; largest difference from the files {max(adopted.differences.values()):.1g}",
         file=sys.stderr,
     )
 
@@ -150,8 +155,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"in its own frame: found at {box}, overlap {answer.overlap:.2f}{score}", file=sys.stderr)
             if answer.overlap < _FOUND:
                 print(
-                    "warning: the target is not found in the frame of its template: check the order of the channels, the "
-                    "normalisation, the factors and the outputs",
+                    "warning: the target is not found in the frame of its template: check the order of the channels, "
+                    "the normalisation, the factors and the outputs",
                     file=sys.stderr,
                 )
         if options.show:

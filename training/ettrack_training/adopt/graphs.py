@@ -135,8 +135,8 @@ def _refuse_external_data(path: Path, model: onnx.ModelProto) -> None:
     if outside:
         place = next((entry.value for entry in outside[0].external_data if entry.key == "location"), "?")
         raise AdoptError(
-            f"{path}: {len(outside)} tensors lie in other files ({outside[0].name} in {place}), expected all weights in "
-            "this file: save it with save_as_external_data=False"
+            f"{path}: {len(outside)} tensors lie in other files ({outside[0].name} in {place}), expected all weights "
+            "in this file: save it with save_as_external_data=False"
         )
 
 
@@ -146,8 +146,8 @@ def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
         raise AdoptError(f"{path}: expected operators of ONNX, the file names {', '.join(versions) or 'none'}")
     if versions["ai.onnx"] > NEWEST_OPSET:
         raise AdoptError(
-            f"{path}: operator set {versions['ai.onnx']}, expected at most {NEWEST_OPSET}, which ONNX Runtime 1.17 reads: "
-            "export with a lower opset_version"
+            f"{path}: operator set {versions['ai.onnx']}, expected at most {NEWEST_OPSET}, which ONNX Runtime 1.17 "
+            "reads: export with a lower opset_version"
         )
     functions = {(function.domain, function.name) for function in model.functions}
     unknown = set()

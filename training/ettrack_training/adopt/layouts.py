@@ -103,14 +103,18 @@ def images_of(file: OnnxFile, stated: dict[str, str]) -> Images:
         roles["search"] = _pick(rest, r"search|(^|_)x|instance|img_s", largest=True)
         rest.remove(roles["search"])
     if "refreshed" not in roles and len(ports) == 3:
-        candidates = [port for port in rest if re.search(r"online|dynamic|update|refresh|second|_1$|2$", port.name.lower())]
+        candidates = [
+            port for port in rest if re.search(r"online|dynamic|update|refresh|second|_1$|2$", port.name.lower())
+        ]
         roles["refreshed"] = candidates[0] if candidates else rest[-1]
         rest.remove(roles["refreshed"])
     if "template" not in roles:
         roles["template"] = rest[0]
     found = Images(roles["template"], roles["search"], roles.get("refreshed"))
     if found.refreshed and found.refreshed.shape != found.template.shape:
-        raise AdoptError(f"{file.path}: the second template is {found.refreshed}, expected the shape of {found.template}")
+        raise AdoptError(
+            f"{file.path}: the second template is {found.refreshed}, expected the shape of {found.template}"
+        )
     return found
 
 
@@ -129,7 +133,9 @@ def outputs_of(file: OnnxFile, ports: list[Port], family: str | None, stated: di
         if name not in by_name:
             raise AdoptError(f"{file.path}: no output {name} for --{role}-output; the graph gives {listed(ports)}")
     given = {role: by_name[name] for role, name in stated.items()}
-    maps = [port for port in ports if len(port.shape) == 4 and port.shape[0] == 1 and port.shape[2] == port.shape[3] > 1]
+    maps = [
+        port for port in ports if len(port.shape) == 4 and port.shape[0] == 1 and port.shape[2] == port.shape[3] > 1
+    ]
     planes = {number: [port for port in maps if port.shape[1] == number] for number in (1, 2, 4)}
     boxes = [port for port in ports if port.shape in ((1, 4), (1, 1, 4))]
     scores = [port for port in ports if port.shape in ((), (1,), (1, 1), (1, 1, 1))]

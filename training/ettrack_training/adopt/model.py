@@ -85,7 +85,9 @@ def noise(size: int, seed: int, half: bool = False) -> np.ndarray:
     """A picture of bright and dark patches in 0..1, [1, 3, size, size]: the same on every machine."""
     random = np.random.default_rng(seed)
     places = np.arange(size)
-    image = sum(random.random((3, cells, cells))[:, places * cells // size][:, :, places * cells // size] for cells in (3, 9))
+    image = sum(
+        random.random((3, cells, cells))[:, places * cells // size][:, :, places * cells // size] for cells in (3, 9)
+    )
     return (image[None] / 2).astype(np.float16 if half else np.float32)
 
 
@@ -125,8 +127,8 @@ def _two_graphs(first: OnnxFile, second: OnnxFile, stated: Stated) -> _Whole:
     seeing = [file for file in (first, second) if all(layouts.is_image(port) for port in file.inputs)]
     if len(seeing) != 1 or len(seeing[0].inputs) != 1:
         raise AdoptError(
-            f"{first.path} takes {listed(first.inputs)} and {second.path} takes {listed(second.inputs)}; expected one graph "
-            "that takes one image, and one that takes what the first gives"
+            f"{first.path} takes {listed(first.inputs)} and {second.path} takes {listed(second.inputs)}; expected one "
+            "graph that takes one image, and one that takes what the first gives"
         )
     before = seeing[0]
     after = second if before is first else first
@@ -151,7 +153,9 @@ def _backbone_and_head(backbone: OnnxFile, head: OnnxFile, stated: Stated) -> _W
     template_size = stated.template_size
     if template_size is None:
         if not isinstance(template.shape[-1], int) or not isinstance(search.shape[-1], int):
-            raise AdoptError(f"{head.path}: input {template} has a free size: state the template's with --template-size")
+            raise AdoptError(
+                f"{head.path}: input {template} has a free size: state the template's with --template-size"
+            )
         template_size = search_size * template.shape[-1] // search.shape[-1]
     sizes = {TEMPLATE: template_size, SEARCH: search_size}
     for port, size in ((template, template_size), (search, search_size)):
@@ -161,8 +165,8 @@ def _backbone_and_head(backbone: OnnxFile, head: OnnxFile, stated: Stated) -> _W
             length not in (made[axis], "?") and isinstance(length, int) for axis, length in enumerate(port.shape)
         ):
             raise AdoptError(
-                f"{head.path}: input {port} expects {wanted}, {backbone.path} gives {list(made)} of an image of {size} pixels: "
-                "files of two versions, or of another size?"
+                f"{head.path}: input {port} expects {wanted}, {backbone.path} gives {list(made)} of an image of {size} "
+                "pixels: files of two versions, or of another size?"
             )
     of_search = surgery.joined(backbone, head, (backbone.outputs[0].name, search.name))
     # The same backbone once more for the template; weights are shared.
@@ -205,12 +209,16 @@ def _template_and_track(before: OnnxFile, after: OnnxFile, stated: Stated) -> _W
     links = []
     for port in wanted:
         same = given.get(port.name) or next((made for made in before.outputs if made.shape == port.shape), None)
-        if same is None or len(same.shape) != len(port.shape) or any(
-            a != b for a, b in zip(same.shape, port.shape, strict=True) if isinstance(a, int) and isinstance(b, int)
+        if (
+            same is None
+            or len(same.shape) != len(port.shape)
+            or any(
+                a != b for a, b in zip(same.shape, port.shape, strict=True) if isinstance(a, int) and isinstance(b, int)
+            )
         ):
             raise AdoptError(
-                f"{after.path}: nothing fits its input {port}; {before.path} gives {listed(before.outputs)}: files of two "
-                "versions, or of another size?"
+                f"{after.path}: nothing fits its input {port}; {before.path} gives {listed(before.outputs)}: files of "
+                "two versions, or of another size?"
             )
         links.append((f"b/net/{same.name}", f"h/net/{port.name}"))
     if before.opset != after.opset:
@@ -249,9 +257,7 @@ def _made(whole: _Whole, files: list[OnnxFile], stated: Stated) -> Adopted:
         for seed in (1, 11)
     ]
     answers = [run(file.path, model, images) for images in pictures]
-    ports = [
-        Port(port.name, answers[0][whole.output_names[port.name]].shape, port.half) for port in file.outputs
-    ]
+    ports = [Port(port.name, answers[0][whole.output_names[port.name]].shape, port.half) for port in file.outputs]
     outputs = layouts.outputs_of(file, ports, stated.family, dict(stated.outputs))
     _refuse_deaf(whole, outputs, pictures[0], answers[0])
     activation, why = _activation(whole, outputs, answers, stated)
@@ -274,14 +280,18 @@ def _refuse_deaf(
     read_ports = [port for port in (outputs.score, outputs.boxes, outputs.size, outputs.offset) if port]
     for port in read_ports:
         if not np.isfinite(answer[whole.output_names[port.name]]).all():
-            raise AdoptError(f"{whole.file.path}: output {port} holds numbers that are not finite, on a picture in 0..1")
+            raise AdoptError(
+                f"{whole.file.path}: output {port} holds numbers that are not finite, on a picture in 0..1"
+            )
     for role in (TEMPLATE, SEARCH):
         other = {**pictures, role: noise(whole.sizes[role], 77, pictures[role].dtype == np.float16)}
         changed = run(whole.file.path, whole.model, other)
-        if all(np.array_equal(changed[whole.output_names[p.name]], answer[whole.output_names[p.name]]) for p in read_ports):
+        if all(
+            np.array_equal(changed[whole.output_names[p.name]], answer[whole.output_names[p.name]]) for p in read_ports
+        ):
             raise AdoptError(
-                f"{whole.file.path}: no output changes with the {role} image, input {whole.image_names[role].rpartition('/')[2]}; "
-                "expected a graph that compares both"
+                f"{whole.file.path}: no output changes with the {role} image, input "
+                f"{whole.image_names[role].rpartition('/')[2]}; expected a graph that compares both"
             )
 
 
@@ -370,7 +380,7 @@ def _compare(
     activation: str | None,
     stated: Stated,
 ) -> dict[str, float]:
-    """Largest differences between the file's outputs and those of the written graphs, as shares of the largest value."""
+    """Largest differences between the outputs of files and written graphs, as shares of the largest value."""
     largest = dict.fromkeys(roles, 0.0)
     for images, answer in zip(pictures, answers, strict=True):
         single = {role: image.astype(np.float32) for role, image in images.items()}
@@ -392,7 +402,9 @@ def _compare(
                 expected = np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], np.float32)
             difference = float(np.abs(made[role].ravel() - expected.ravel()).max() / max(np.abs(expected).max(), 1e-6))
             if not difference <= (_TOLERANCE if not port.half else 2e-2):
-                raise AdoptError(f"{whole.file.path}: the written graph's {role} differs by {difference:.2g} from the file's")
+                raise AdoptError(
+                    f"{whole.file.path}: the written graph's {role} differs by {difference:.2g} from the file's"
+                )
             largest[role] = max(largest[role], difference)
     for graph in graphs.values():
         onnx.checker.check_model(graph)
@@ -456,8 +468,8 @@ def _sections(
     if whole.images.refreshed:
         if family != "single_box" or outputs.score is None:
             raise AdoptError(
-                f"{whole.file.path}: takes a second template {whole.images.refreshed} without a score of one number, which says "
-                f"when it is refreshed; the graph gives {listed(whole.file.outputs)}"
+                f"{whole.file.path}: takes a second template {whole.images.refreshed} without a score of one number, "
+                f"which says when it is refreshed; the graph gives {listed(whole.file.outputs)}"
             )
         constants |= {k: chosen(stated.constants, k, v, f"tracking.{k}") for k, v in REFRESHED.items()}
     for key in stated.constants.keys() - constants.keys():

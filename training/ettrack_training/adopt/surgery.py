@@ -1,4 +1,4 @@
-"""Changing ONNX graphs: names, sizes, types and outputs become those that the runtime reads. Weights stay as they are."""
+"""Changing ONNX graphs: names, sizes, types and outputs become those of the runtime. Weights stay as they are."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def channel(model: onnx.ModelProto, source: str, index: int, output: str) -> Non
 def joined(backbone: OnnxFile, head: OnnxFile, link: tuple[str, str]) -> onnx.ModelProto:
     """The head behind the backbone: output `link[0]` of the one is input `link[1]` of the other."""
     if backbone.opset != head.opset:
-        raise AdoptError(
-            f"{head.path}: operator set {head.opset}, expected {backbone.opset} as in {backbone.path}: export both alike"
-        )
+        raise AdoptError(f"{head.path}: operator set {head.opset}, expected {backbone.opset} as in {backbone.path}")
     first, second = (compose.add_prefix(copy(file.model), prefix) for file, prefix in ((backbone, "b/"), (head, "h/")))
     first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
     return compose.merge_models(first, second, io_map=[(f"b/net/{link[0]}", f"h/net/{link[1]}")])

@@ -291,3 +291,123 @@ impl Loop for SingleBox {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Factors, Loop, Refresh, SearchRegion, SingleBox, Track, TrackState};
+    use crate::follower::StageTimings;
+    use crate::geometry::BoundingBox;
+
+    fn new_loop(refresh: Option<Refresh>) -> SingleBox {
+        let mut state = SingleBox {
+            factors: Factors {
+                template: 2.0,
+                search: 4.5,
+            },
+            sigmoid: Some(true),
+            refresh,
+            size: 224.0,
+            image: (1.0, 1.0),
+            pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
+            followed: None,
+        };
+        state.initialize((320, 240), BoundingBox::new(100.0, 100.0, 40.0, 40.0));
+        state
+    }
+
+    fn track(state: TrackState) -> Track {
+        Track {
+            bounding_box: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
+            confidence: 1.0,
+            state,
+            timings: StageTimings::default(),
+        }
+    }
+
+    /// A frame whose box has this score as a logit: whether a picture is kept, and whether one is shown.
+    fn frame(state: &mut SingleBox, logit: f32, reported: TrackState) -> (bool, bool) {
+        let region = state.search(1.0);
+        let candidate = state
+            .decode_box([0.5, 0.5, 0.22, 0.22], Some(logit), &region)
+            .expect("a candidate");
+        state.follow(&candidate);
+        let update = state.template_update(&track(reported));
+        update.map_or((false, false), |update| {
+            assert_eq!(update.image, 1);
+            (update.cut.is_some(), update.is_shown)
+        })
+    }
+
+    #[test]
+    fn shares_of_the_region_become_a_box_in_the_image() {
+        let state = new_loop(None);
+        let region = state.search(1.0);
+        assert_eq!(region.view.enclosing().side, 180);
+        let SearchRegion { scale, .. } = region;
+        assert!((scale.0 - 224.0 / 180.0).abs() < 1e-12);
+        let candidate = state
+            .decode_box([0.5, 0.25, 0.5, 0.1], Some(0.0), &region)
+            .expect("a candidate");
+        let found = candidate.pose.bounding_box();
+        // Half of 180 pixels wide; a quarter of them further up.
+        for (ours, expected) in [
+            (found.x, 75.0),
+            (found.y, 66.0),
+            (found.width, 90.0),
+            (found.height, 18.0),
+        ] {
+            assert!((ours - expected).abs() < 1e-4, "{found}");
+        }
+        assert_eq!(candidate.evidence.score, 0.5);
+        let without = state.decode_box([f32::NAN, 0.5, 0.5, 0.5], Some(0.0), &region);
+        assert!(without.is_none());
+        let without = state.decode_box([0.5; 4], Some(f32::NAN), &region);
+        assert!(without.is_none());
+    }
+
+    #[test]
+    fn the_best_frame_of_an_interval_gives_the_second_template() {
+        let refresh = Refresh {
+            interval: 4,
+            above: 0.5,
+            decay: 1.0,
+            frames: 0,
+            best: -1.0,
+        };
+        let mut state = new_loop(Some(refresh));
+        let mut next = |logit| frame(&mut state, logit, TrackState::Tracking);
+        // Better than none, worse than that, better; the fourth frame shows what was kept.
+        assert_eq!(next(1.0), (true, false));
+        assert_eq!(next(0.5), (false, false));
+        assert_eq!(next(2.0), (true, false));
+        assert_eq!(next(-3.0), (false, true));
+        // The next interval begins without a best score; what is not above a half is not kept.
+        assert_eq!(next(-0.1), (false, false));
+        assert_eq!(next(0.1), (true, false));
+        assert_eq!(next(0.0), (false, false));
+        assert_eq!(next(0.2), (true, true));
+    }
+
+    #[test]
+    fn a_best_score_fades_and_a_lost_target_gives_no_template() {
+        let refresh = Refresh {
+            interval: 100,
+            above: 0.5,
+            decay: 0.9,
+            frames: 0,
+            best: -1.0,
+        };
+        let mut state = new_loop(Some(refresh));
+        assert_eq!(frame(&mut state, 2.0, TrackState::Lost), (false, false));
+        assert_eq!(frame(&mut state, 2.0, TrackState::Tracking), (true, false));
+        // 0.881 fades to 0.793 and 0.713, which 0.731 is above.
+        assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (false, false));
+        assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (true, false));
+        // A frame in which nothing was followed.
+        assert!(
+            state
+                .template_update(&track(TrackState::Tracking))
+                .is_none()
+        );
+    }
+}

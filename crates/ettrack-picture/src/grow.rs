@@ -92,11 +92,7 @@ pub fn grow_box(frame: &Frame<'_>, point: (f64, f64)) -> Option<BoundingBox> {
     }
     let [weight, x, y, width, height] = sums;
     let mean = |sum: f64| sum / weight;
-    let grown = BoundingBox::from_center(
-        (mean(x), mean(y)),
-        mean(width).exp(),
-        mean(height).exp(),
-    );
+    let grown = BoundingBox::from_center((mean(x), mean(y)), mean(width).exp(), mean(height).exp());
     hold(grown, point).clamped(frame.width(), frame.height())
 }
 

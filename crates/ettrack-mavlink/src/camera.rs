@@ -769,5 +769,5 @@ impl Camera {
 
 /// A whole number from 0 to 2^24, which a parameter holds exactly.
 fn whole(number: f32) -> Option<u32> {
-    (number >= 0.0 && number <= 16_777_216.0 && number.fract() == 0.0).then_some(number as u32)
+    ((0.0..=16_777_216.0).contains(&number) && number.fract() == 0.0).then_some(number as u32)
 }

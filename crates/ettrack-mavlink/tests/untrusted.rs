@@ -1,4 +1,5 @@
 //! Whatever comes from a wire: no panic, nothing wished for that is no place in a picture, memory within bounds.
+#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::time::Duration;
 

@@ -104,7 +104,8 @@ def test_a_disabled_node_answers_nothing_and_refuses_targets(start):
     bench.start_tracking()
     answer = bench.call(SetBool, "/tracker/enable", SetBool.Request(data=False))
     assert answer.success, answer.message
-    time.sleep(0.2)
+    # The last answer says that the target was given up.
+    bench.wait(lambda: bench.targets[-1].state == TrackedTarget.IDLE)
     bench.targets.clear()
     bench.film_for(0.5)
     bench.choose()

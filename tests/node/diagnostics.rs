@@ -5,7 +5,6 @@ use std::time::Duration;
 use ettrack_message::*;
 use ettrack_node::Output;
 use ettrack_node::parameters::Value;
-use ettrack_testing::messages::*;
 
 use super::fixture::*;
 

@@ -8,7 +8,7 @@ use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
 use ettrack_message::*;
-use ettrack_node::parameters::{ParameterError, Parameters, Value};
+use ettrack_node::parameters::Parameters;
 use ettrack_node::{Clock, Level, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings};
 use ettrack_testing::messages::*;
 

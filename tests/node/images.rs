@@ -1,5 +1,7 @@
 //! Images of every transport and encoding, and messages that are damaged.
 
+use std::sync::Arc;
+
 use ettrack_message::*;
 use ettrack_node::parameters::Parameters;
 use ettrack_node::{Level, Output};

@@ -56,8 +56,8 @@ class Camera:
         spoken = tracked = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             name = (task / "comm").read_text().strip()
-            fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
-            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            # Nanoseconds; the older counts are in ticks of 10 ms.
+            seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
             if name.startswith("mavlink"):
                 spoken += seconds
             elif int(task.name) == self.process.pid:

@@ -524,7 +524,7 @@ impl Camera {
         if let Some(last) = self.steering.get(&from) {
             let age = now.saturating_sub(last.at);
             let is_same_packet = last.sequence == sequence;
-            let is_tried_again = is_choice && last.holds && self.follows();
+            let is_tried_again = is_choice && last.holds && self.follows() && !self.is_stalled(now);
             if age < SAME_CHOICE
                 && command.repeats(&last.command)
                 && (is_same_packet || last.result.is_none() || is_tried_again)

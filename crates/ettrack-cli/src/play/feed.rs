@@ -22,6 +22,9 @@ pub fn now() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Shows a message to the user: its level (`warn`, `error`) and its text.
+pub type Say = Box<dyn Fn(&'static str, &str) + Send>;
+
 /// What is read, and for whom.
 pub struct Feed {
     /// The open source.
@@ -38,8 +41,8 @@ pub struct Feed {
     pub inbox: Arc<Inbox>,
     /// Who says when.
     pub player: Arc<SourcePlayer>,
-    /// Tells people: level and words.
-    pub say: Box<dyn Fn(&'static str, &str) + Send>,
+    /// Shows a message to the user.
+    pub say: Say,
 }
 
 impl Feed {

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use ettrack::frame::ImageBuffer;
 use ettrack_bag::BagWriter;
-use ettrack_media::source::{self, FrameSource};
-use ettrack_message::{CompressedVideo, FfmpegPacket, Header, Message, Stamp, ToCdr};
+use ettrack_media::source;
+use ettrack_message::{CompressedVideo, FfmpegPacket, Header, Stamp, ToCdr};
 use ettrack_testing::not_run;
 
 fn stamp(number: usize) -> Stamp {

@@ -46,8 +46,8 @@ PUBLISHED: dict[str, Published] = {
             licence="Apache-2.0",
             stated=Stated(family="nanotrack", pixels=PLAIN),
             versions={
-                284_888: _nanotrack(1, 0.462, 0.148, 0.390),
-                330_232: _nanotrack(2, 0.490, 0.150, 0.385),
+                284_886: _nanotrack(1, 0.462, 0.148, 0.390),
+                330_230: _nanotrack(2, 0.490, 0.150, 0.385),
                 534_238: _nanotrack(3, 0.455, 0.138, 0.348),
             },
         ),

@@ -1,4 +1,4 @@
-//! The camera component: messages and time in, messages and wishes out.
+//! The camera component. It takes messages and the time, and returns messages to send and requests ([`Wish`]) to the tracker.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,80 +15,80 @@ use crate::rates::Rates;
 use crate::status::image_status;
 use crate::wire::{Ack, Address, Incoming, Outgoing, Received};
 
-/// Between two heartbeats.
+/// Interval between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Between two statuses for who chose a target and asked for no interval.
+/// Interval between two tracking statuses to a sender that chose a target and did not set an interval.
 const USUAL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// So long a choice of the same target by the same sender is the same choice, sent again because its answer was lost. Ground
-/// stations try again for some seconds.
+/// Time in which an equal choice by the same sender counts as a repetition, sent because the answer was lost. Ground stations
+/// repeat a command for some seconds.
 const SAME_CHOICE: Duration = Duration::from_secs(10);
 
-/// So long a command may be late and come after one that was sent later.
+/// Longest time by which a command may arrive after a command that was sent later.
 const LATE: Duration = Duration::from_secs(2);
 
-/// How many messages a sender may have sent meanwhile.
+/// Largest difference of sequence numbers at which a command counts as late.
 const LATE_MESSAGES: u8 = 32;
 
-/// Between two choices: each takes a run of the network from the frames.
+/// Shortest interval between two choices, because each one costs a run of the network.
 const BETWEEN_CHOICES: Duration = Duration::from_millis(100);
 
-/// So long whoever tracks may take to answer.
+/// Longest time that the tracker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Senders that are remembered.
+/// Largest number of senders that are remembered.
 const MOST_SENDERS: usize = 32;
 
-/// A way to a ground station.
+/// The connection over which a sender is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Route {
-    /// Position of the connection.
+    /// Index of the connection.
     pub link: usize,
-    /// Who is there, where several may be.
+    /// Address of the sender if several can share the connection (UDP).
     pub peer: Option<SocketAddr>,
 }
 
-/// For whom a message is.
+/// The receivers of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
-    /// Everybody who can be reached.
+    /// All known receivers on all connections.
     All,
-    /// Whoever is reached on this way.
+    /// The receiver on this route.
     One(Route),
 }
 
-/// Whether there is a target, and whether it is seen.
+/// State of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TargetState {
-    /// No target.
+    /// There is no target.
     #[default]
     Idle,
-    /// It is seen.
+    /// The target is seen.
     Tracking,
-    /// It is not seen.
+    /// The target is not seen.
     Lost,
 }
 
-/// One answered frame.
+/// The tracker's answer for one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Observation {
-    /// Grows with each.
+    /// Number of the answer. Each new answer has a higher number.
     pub number: u64,
-    /// The frame's stamp, nanoseconds: a frame that is answered again has the same one.
+    /// Stamp of the frame, nanoseconds. A second answer for the same frame has the same stamp.
     pub stamp: i64,
     /// Width and height of the frame, pixels.
     pub size: (u32, u32),
     /// State of the target.
     pub state: TargetState,
-    /// x, y, width, height, pixels of the frame; (0, 0) is the upper-left corner of the upper-left pixel.
+    /// Box of the target: x, y, width, height in pixels. (0, 0) is the upper-left corner of the upper-left pixel.
     pub bounding_box: Option<[f64; 4]>,
-    /// Unit vector to the target in the optical frame (x right, y down, z forward), where the camera is known.
+    /// Unit vector to the target in the optical frame (x right, y down, z forward), if the camera's geometry is known.
     pub bearing: Option<[f64; 3]>,
 }
 
 impl Observation {
-    /// Left, top, right and bottom of the box from 0 to 1, as far as it lies in the frame.
+    /// Returns left, top, right and bottom of the box, clipped to the frame and scaled to 0 to 1.
     pub fn normalized(&self) -> Option<[f64; 4]> {
         let [x, y, width, height] = self.bounding_box?;
         let (columns, rows) = (f64::from(self.size.0), f64::from(self.size.1));
@@ -105,33 +105,33 @@ impl Observation {
     }
 }
 
-/// What became of a [`Wish`].
+/// Result of a [`Wish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
+    /// The tracker did it.
     Done,
-    /// The target is none that can be followed.
+    /// The tracker cannot follow this target.
     Refused,
-    /// It cannot be done now.
+    /// The tracker cannot do it now.
     NotNow,
 }
 
-/// What a camera is.
+/// Settings of a camera.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CameraOptions {
-    /// Its number: the vehicle's system, a camera's component.
+    /// System id of the vehicle and component id of the camera.
     pub address: Address,
-    /// The video stream that ground stations are told of.
+    /// The video stream that the camera announces to ground stations.
     pub stream: Option<Stream>,
-    /// Whether the box is drawn into that stream.
+    /// Whether the pictures of that stream show the box.
     pub is_rendered: bool,
-    /// How much later than it was answered a frame is seen by the pilot.
+    /// Time from the answer for a frame until the pilot sees the frame.
     pub video_delay: Duration,
-    /// Time without a frame after which the source is stalled.
+    /// Time without a frame after which the source counts as stalled.
     pub stall: Duration,
-    /// The camera's horizontal field of view, degrees.
+    /// Horizontal field of view of the camera, degrees.
     pub field_of_view: Option<f64>,
-    /// The gimbal that is turned.
+    /// Settings of the gimbal that the camera turns. `None` turns no gimbal.
     pub gimbal: Option<GimbalOptions>,
 }
 
@@ -152,14 +152,14 @@ impl Default for CameraOptions {
     }
 }
 
-/// What is to be done.
+/// What the caller of [`Camera`] has to do.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// Messages to be sent, in this order.
+    /// Messages to send, in this order.
     pub messages: Vec<(To, Outgoing)>,
-    /// Wishes to whoever tracks.
+    /// Requests to the tracker.
     pub wishes: Vec<Wish>,
-    /// Lines for the log.
+    /// Lines to write to the log.
     pub notes: Vec<String>,
 }
 
@@ -170,7 +170,7 @@ impl Actions {
     }
 }
 
-/// A command that was handed on and not answered yet.
+/// A command that waits for the tracker's answer.
 #[derive(Debug)]
 struct Pending {
     ticket: u64,
@@ -180,15 +180,15 @@ struct Pending {
     since: Duration,
 }
 
-/// The last command of a sender that steers the tracker.
+/// Last command by which a sender chose or stopped a target.
 #[derive(Debug)]
 struct Steering {
     command: Command,
     sequence: u8,
     at: Duration,
-    /// `None` while it is pending.
+    /// `None` while the tracker has not answered.
     result: Option<MavResult>,
-    /// Whether its target is still the one that is followed.
+    /// Whether no later command has replaced the target of this one.
     holds: bool,
 }
 
@@ -197,7 +197,7 @@ struct Steering {
 pub struct Camera {
     options: CameraOptions,
     counts: Counts,
-    /// Where senders were heard last.
+    /// Route of each sender's last message and its time.
     routes: HashMap<Address, (Route, Duration)>,
     rates: Rates,
     gimbal: Option<Gimbal>,
@@ -208,14 +208,14 @@ pub struct Camera {
     tickets: u64,
     last_choice: Option<Duration>,
     next_heartbeat: Duration,
-    /// Whether the next frame's status goes out at once: the answer to a choice.
+    /// Whether the status of the next frame is sent at once, because the target has just changed.
     is_urgent: bool,
     was_stalled: bool,
     said_double: bool,
 }
 
 impl Camera {
-    /// A camera that has seen nothing.
+    /// Creates a camera that has no frame yet.
     pub fn new(options: CameraOptions) -> Self {
         Self {
             gimbal: options.gimbal.map(Gimbal::new),
@@ -236,17 +236,17 @@ impl Camera {
         }
     }
 
-    /// What came and went.
+    /// Returns the counters of messages and commands.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// For whoever reads and writes.
+    /// Returns the counters for a caller that counts the messages it reads and sends.
     pub fn counts_mut(&mut self) -> &mut Counts {
         &mut self.counts
     }
 
-    /// Its number.
+    /// Returns the camera's own address.
     pub fn address(&self) -> Address {
         self.options.address
     }
@@ -255,7 +255,7 @@ impl Camera {
         self.observation.is_some() && now > self.observed + self.options.stall
     }
 
-    /// A message that came on a way.
+    /// Handles a message that came on `route`.
     pub fn receive(&mut self, received: &Received, route: Route, now: Duration, out: &mut Actions) {
         let own = self.options.address;
         if received.from == own {
@@ -280,7 +280,7 @@ impl Camera {
         }
     }
 
-    /// The one that was silent longest is forgotten where there are many.
+    /// Remembers the sender's route. If there are too many senders, forgets the one with the oldest last message.
     fn remember(&mut self, sender: Address, route: Route, now: Duration) {
         if self.routes.len() >= MOST_SENDERS && !self.routes.contains_key(&sender) {
             let silent = self.routes.iter().min_by_key(|(_, (_, heard))| *heard);
@@ -325,20 +325,20 @@ impl Camera {
                 Some(self.old_request(command, numbers::CAMERA_SETTINGS, route, now, out))
             }
             numbers::REQUEST_STORAGE_INFORMATION => {
-                // The first parameter is the storage's number, the second one asks.
+                // The first parameter is the number of a storage. The second one, which asks for the message, is not checked.
                 Some(self.requested(numbers::STORAGE_INFORMATION as f32, route, now, out))
             }
             numbers::REQUEST_CAMERA_CAPTURE_STATUS => {
                 Some(self.old_request(command, numbers::CAMERA_CAPTURE_STATUS, route, now, out))
             }
             numbers::REQUEST_VIDEO_STREAM_INFORMATION => {
-                // The first parameter is the stream's number, 0 for all.
+                // The first parameter is the stream's number, 0 for all streams. There is only one, so it is not checked.
                 Some(self.requested(numbers::VIDEO_STREAM_INFORMATION as f32, route, now, out))
             }
             numbers::REQUEST_VIDEO_STREAM_STATUS => {
                 Some(self.requested(numbers::VIDEO_STREAM_STATUS as f32, route, now, out))
             }
-            // What is for all components is another one's business.
+            // An unknown command to all components is for another component.
             _ if command.to.component == 0 => {
                 self.counts.ignored += 1;
                 None
@@ -347,7 +347,7 @@ impl Camera {
         };
         if let Some(result) = result {
             self.acknowledge(command.number, result, from, route, out);
-            // It goes before the message that was asked for.
+            // The acknowledgement goes before the message that the command asked for.
             out.messages[at..].rotate_right(1);
         }
     }
@@ -375,7 +375,7 @@ impl Camera {
         ));
     }
 
-    /// The message with this number as it is now, where this camera has it.
+    /// Returns the message with this id and its present values, or `None` if this camera does not send it.
     fn message(&self, number: u32, now: Duration) -> Option<MavMessage> {
         let facts = Facts {
             now,
@@ -427,7 +427,7 @@ impl Camera {
         MavResult::MAV_RESULT_ACCEPTED
     }
 
-    /// The first parameter of these commands asks for the message where it is 1.
+    /// Handles the older request commands: the first parameter is 1 to ask for the message and 0 not to.
     fn old_request(
         &mut self,
         command: &Command,
@@ -445,7 +445,7 @@ impl Camera {
         }
     }
 
-    /// -1: no longer; 0: as is usual; else microseconds.
+    /// Sets the interval of a message: -1 stops it, 0 restores the default, other values are microseconds.
     fn set_interval(&mut self, command: &Command, from: Address, now: Duration) -> MavResult {
         let [number, interval, ..] = command.parameters;
         let Some(number) = whole(number) else {
@@ -455,7 +455,7 @@ impl Camera {
             return MavResult::MAV_RESULT_UNSUPPORTED;
         }
         let is_usual = interval == 0.0;
-        // Ground stations count a camera as gone without its heartbeat.
+        // Without heartbeats, ground stations take the camera for gone.
         if number == numbers::HEARTBEAT && !is_usual {
             return MavResult::MAV_RESULT_DENIED;
         }
@@ -503,7 +503,7 @@ impl Camera {
         MavResult::MAV_RESULT_ACCEPTED
     }
 
-    /// A target or none. `None` where the answer comes later, or nobody waits for one.
+    /// Chooses or stops a target. Returns `None` if the acknowledgement comes later or none is sent.
     fn steer(
         &mut self,
         received: &Received,
@@ -516,7 +516,7 @@ impl Camera {
         let own = self.options.address.component;
         let camera = command.camera();
         if !camera.is_nan() && camera != 0.0 && camera != f32::from(own) {
-            // Where it was sent to all components, it was meant for another one.
+            // If the command went to all components, it is for another camera, and that one answers.
             let is_named = command.to.component == own;
             return is_named.then_some(MavResult::MAV_RESULT_DENIED);
         }
@@ -542,7 +542,7 @@ impl Camera {
                 return Some(result);
             }
         } else if self.pending.iter().any(|pending| pending.from == from) {
-            // What was chosen before is overruled: its answer is no longer waited for.
+            // The stop overrules the sender's earlier choice, so the camera no longer waits for the answer to that choice.
             self.drop_pending(from, out);
         }
         self.tickets += 1;
@@ -558,7 +558,7 @@ impl Camera {
         if is_choice {
             self.last_choice = Some(now);
         }
-        // Whatever others chose before no longer holds.
+        // This command replaces all earlier choices, also those of other senders.
         for steering in self.steering.values_mut() {
             steering.holds = false;
         }
@@ -583,7 +583,7 @@ impl Camera {
         None
     }
 
-    /// Whether a target is followed and seen, or was just taken.
+    /// Whether the target is seen, or was taken since the last frame.
     fn follows(&self) -> bool {
         self.is_urgent
             || self
@@ -638,7 +638,7 @@ impl Camera {
         );
     }
 
-    /// What became of a wish.
+    /// Takes the tracker's answer to a wish and acknowledges the command.
     pub fn answered(&mut self, ticket: u64, outcome: Outcome, now: Duration, out: &mut Actions) {
         let Some(position) = self
             .pending
@@ -685,10 +685,10 @@ impl Camera {
         ));
     }
 
-    /// An answered frame.
+    /// Takes the tracker's answer for a frame.
     pub fn observe(&mut self, observation: Observation, now: Duration, out: &mut Actions) {
         let last = self.observation.replace(observation);
-        // A frame that is answered again, because a target was given up in it, is no new one.
+        // A second answer for the same frame, because its target was given up, is no new frame.
         if last.is_none_or(|last| last.stamp != observation.stamp) {
             self.observed = now;
         }
@@ -697,12 +697,12 @@ impl Camera {
         self.turn_gimbal(now, out);
     }
 
-    /// The newest frame is still the newest one: its source is held on purpose.
+    /// Notes that the source is paused on purpose, so that it does not count as stalled.
     pub fn hold(&mut self, now: Duration) {
         self.observed = now;
     }
 
-    /// Does what is due by the clock.
+    /// Sends what is due at `now` and gives up commands that the tracker has not answered in time.
     pub fn tick(&mut self, now: Duration, out: &mut Actions) {
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + HEARTBEAT;
@@ -725,7 +725,7 @@ impl Camera {
         self.turn_gimbal(now, out);
     }
 
-    /// When [`Camera::tick`] is to be called at the latest.
+    /// Returns the latest time at which the caller must call [`Camera::tick`] again.
     pub fn next(&self) -> Duration {
         let gimbal = self.gimbal.as_ref().and_then(Gimbal::next);
         [Some(self.next_heartbeat), self.rates.next(), gimbal]
@@ -740,7 +740,7 @@ impl Camera {
         self.rates.take(now, frame_came, is_urgent, |who, message| {
             due.push((who, message));
         });
-        // Two who are reached on the same way, as behind an autopilot, hear the same messages.
+        // Two senders on the same route, such as behind an autopilot, both get a message that is sent once.
         let mut sent = Vec::with_capacity(due.len());
         for (who, number) in due {
             let Some((route, _)) = self.routes.get(&who) else {
@@ -767,7 +767,7 @@ impl Camera {
     }
 }
 
-/// A whole number from 0 to 2^24, which a parameter holds exactly.
+/// Returns `number` as an integer if it is one from 0 to 2^24. A parameter holds these numbers exactly.
 fn whole(number: f32) -> Option<u32> {
     ((0.0..=16_777_216.0).contains(&number) && number.fract() == 0.0).then_some(number as u32)
 }

@@ -1,28 +1,28 @@
-//! Commands, and the targets that they name.
+//! Commands and the targets in them.
 
 use std::time::Duration;
 
 use crate::numbers;
 use crate::wire::Address;
 
-/// How much of a rectangle's area must lie in the picture.
+/// Smallest part of a rectangle's area that must lie in the picture.
 const LEAST_INSIDE: f64 = 0.5;
 
 /// COMMAND_LONG or COMMAND_INT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Command {
-    /// Its number.
+    /// Number of the command.
     pub number: u16,
-    /// For whom; zeros are for all.
+    /// The receiver. 0 stands for all systems or all components.
     pub to: Address,
-    /// The seven parameters. Those of COMMAND_INT that are whole numbers have become numbers with fractions.
+    /// The seven parameters. The integers of COMMAND_INT are converted to `f32`.
     pub parameters: [f32; 7],
-    /// How often it was sent before, where the sender counts.
+    /// How often the sender has sent the command before. Always 0 for COMMAND_INT and for senders that do not count.
     pub confirmation: u8,
 }
 
 impl Command {
-    /// From the payload of COMMAND_LONG.
+    /// Decodes the payload of COMMAND_LONG.
     pub fn from_long(bytes: &[u8; 33]) -> Self {
         Self {
             number: u16::from_le_bytes([bytes[28], bytes[29]]),
@@ -35,7 +35,7 @@ impl Command {
         }
     }
 
-    /// From the payload of COMMAND_INT.
+    /// Decodes the payload of COMMAND_INT.
     pub fn from_int(bytes: &[u8; 35]) -> Self {
         let parameter = |index: usize| match index {
             4 | 5 => i32::from_le_bytes(four(bytes, 4 * index)) as f32,
@@ -52,14 +52,14 @@ impl Command {
         }
     }
 
-    /// Whether it is the same command again: its numbers are equal bit by bit.
+    /// Whether this command repeats `earlier`: number, receiver and all bits of the parameters are equal.
     pub fn repeats(&self, earlier: &Self) -> bool {
         self.number == earlier.number
             && self.to == earlier.to
             && self.parameters.map(f32::to_bits) == earlier.parameters.map(f32::to_bits)
     }
 
-    /// The camera that a tracking command names; 0: all.
+    /// Returns the camera id in a tracking command. 0 stands for all cameras.
     pub fn camera(&self) -> f32 {
         match self.number {
             numbers::CAMERA_TRACK_POINT => self.parameters[3],
@@ -69,10 +69,10 @@ impl Command {
         }
     }
 
-    /// The target of a command that chooses one.
+    /// Returns the target of a command that chooses one.
     ///
     /// # Errors
-    /// [`PlaceError`] for what is no place in a picture.
+    /// Returns a [`PlaceError`] if the parameters give no point or rectangle in the picture.
     pub fn place(&self) -> Result<Place, PlaceError> {
         let [first, second, third, fourth, ..] = self.parameters.map(f64::from);
         if self.number == numbers::CAMERA_TRACK_POINT {
@@ -87,44 +87,44 @@ fn four(bytes: &[u8], at: usize) -> [u8; 4] {
     [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]
 }
 
-/// Where a target is in a picture, normalised: (0, 0) is the picture's upper-left corner, (1, 1) its lower-right corner.
+/// Position of a target in normalised coordinates: (0, 0) is the picture's upper-left corner, (1, 1) its lower-right corner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
-    /// Around this point; a first box is grown there.
+    /// A point on the target. The tracker finds the first box around it.
     Point {
-        /// From the left.
+        /// Distance from the left side of the picture.
         x: f64,
-        /// From the top.
+        /// Distance from the upper side of the picture.
         y: f64,
     },
-    /// In this rectangle, which lies in the picture.
+    /// A rectangle in the picture.
     Rectangle {
-        /// Its left side.
+        /// Left side.
         left: f64,
-        /// Its upper side.
+        /// Upper side.
         top: f64,
-        /// Its right side, right of the left one.
+        /// Right side, greater than `left`.
         right: f64,
-        /// Its lower side, below the upper one.
+        /// Lower side, greater than `top`.
         bottom: f64,
     },
 }
 
-/// Why numbers are no place in a picture.
+/// Why the parameters of a command give no position in the picture.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum PlaceError {
-    /// Not a number, or without end.
+    /// A coordinate is NaN or infinite.
     #[error("a coordinate is {0}, expected numbers from 0 to 1")]
     NotANumber(f64),
-    /// Beside the picture.
+    /// The point lies outside the picture.
     #[error("the point {0}, {1} lies outside the picture, expected numbers from 0 to 1")]
     PointOutside(f64, f64),
-    /// Without a size, or with its corners exchanged.
+    /// The rectangle has no size, or its corners are exchanged.
     #[error(
         "the rectangle from {0}, {1} to {2}, {3} has no size, expected the upper-left corner and then the lower-right one"
     )]
     NoSize(f64, f64, f64, f64),
-    /// Most of it lies beside the picture.
+    /// More than half of the rectangle lies outside the picture.
     #[error(
         "more than half of the rectangle from {0}, {1} to {2}, {3} lies outside the picture, expected numbers from 0 to 1"
     )]
@@ -142,7 +142,7 @@ impl Place {
         }
     }
 
-    /// Cuts what reaches a little over the picture, as a finger at its edge does.
+    /// Clips the rectangle to the picture, because a pilot may draw a little over the edge.
     fn rectangle(corners: [f64; 4]) -> Result<Self, PlaceError> {
         finite(&corners)?;
         let [x0, y0, x1, y1] = corners;
@@ -170,21 +170,21 @@ fn finite(numbers: &[f64]) -> Result<(), PlaceError> {
         .map_or(Ok(()), |number| Err(PlaceError::NotANumber(*number)))
 }
 
-/// What is asked of whoever tracks; its answer goes to [`crate::Handle::answer`] with the ticket.
+/// A request to the tracker. The tracker answers with the ticket through [`crate::Handle::answer`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Wish {
-    /// Follow this target.
+    /// Start to follow a target.
     Choose {
-        /// For the answer.
+        /// Number for the answer.
         ticket: u64,
-        /// Where it is.
+        /// Position of the target in the picture.
         place: Place,
-        /// When the picture was answered that the pilot saw, on the camera's clock.
+        /// Time at which the tracker answered the picture that the pilot saw, on the camera's clock.
         seen: Duration,
     },
-    /// Give the target up.
+    /// Stop following the target.
     Stop {
-        /// For the answer.
+        /// Number for the answer.
         ticket: u64,
     },
 }

@@ -1,48 +1,48 @@
-//! Where ground stations and autopilots are reached.
+//! Connections to ground stations and autopilots.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The speed of a serial port that none is given for, bits a second.
+/// Default speed of a serial port, bits per second.
 const USUAL_SPEED: u32 = 57_600;
 
-/// A place where MAVLink is spoken.
+/// A connection that carries MAVLink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {
-    /// Waits for packets here and answers whoever sends them.
+    /// Listens on this local address and answers every sender.
     UdpIn(SocketAddr),
-    /// Sends packets there, and answers whoever sends some back.
+    /// Sends packets to this address and answers every sender.
     UdpOut(SocketAddr),
-    /// Connects to a server, again and again where it is gone.
+    /// Connects to this TCP server, and again after a loss.
     Tcp(SocketAddr),
-    /// Opens a serial port, again and again where it is gone.
+    /// Opens a serial port, and again after a loss.
     Serial {
-        /// The device.
+        /// Path of the device.
         path: PathBuf,
-        /// Bits a second.
+        /// Speed, bits per second.
         speed: u32,
     },
 }
 
-/// Why text is no connection.
+/// Why a text does not describe a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// Not of a known kind.
+    /// The kind is unknown.
     #[error(
         "{0:?} is no connection, expected udpin:HOST:PORT, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:SPEED"
     )]
     Kind(String),
-    /// A host that is not found, or a port that is none.
+    /// The host was not found, or the port is not valid.
     #[error("{text:?}: expected HOST:PORT, such as 192.168.1.10:14550")]
     Address {
-        /// What came.
+        /// The text.
         text: String,
-        /// Why it is none.
+        /// Why the address is not valid.
         source: std::io::Error,
     },
-    /// A speed that is none.
+    /// The speed is not one that serial ports have.
     #[error(
         "{0:?}: expected the speed of the port in bits a second after the device, such as serial:/dev/ttyAMA0:921600"
     )]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_read_as_they_are_written() {
+    fn writes_a_connection_as_it_was_read() {
         for text in [
             "udpin:0.0.0.0:14550",
             "udpout:127.0.0.1:14551",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_connection_is_refused() {
+    fn refuses_a_text_that_is_not_a_connection() {
         for text in [
             "",
             "udpin",

@@ -1,23 +1,23 @@
-//! What came and went.
+//! Counters of messages and commands.
 
-/// How many of each.
+/// Numbers of messages, packets and commands since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Whole messages that came, each with the right checksum.
+    /// Received messages with the right checksum.
     pub received: u64,
-    /// Of them: not for this component, or of no interest to it.
+    /// Received messages that are not for this component or that it does not use.
     pub ignored: u64,
-    /// Without the right signature, where a key is given.
+    /// Received messages without the right signature. Counted only if there is a key.
     pub unsigned: u64,
-    /// Commands that were done.
+    /// Commands that were accepted and done.
     pub accepted: u64,
-    /// Commands that were refused, of any reason.
+    /// Commands that were refused, for any reason.
     pub refused: u64,
-    /// Commands that came again and were answered again without being done again.
+    /// Repeated commands. They are not done again; if the first one has its result, they get the same answer.
     pub repeated: u64,
-    /// Packets that were dropped because more came than could be read.
+    /// Packets that were dropped because too many waited.
     pub flooded: u64,
-    /// Messages that were sent, one for each ground station.
+    /// Sent messages, counted once for each receiver.
     pub sent: u64,
     /// Messages that could not be sent.
     pub unsent: u64,

@@ -1,4 +1,5 @@
-//! Turns a gimbal towards the target, by rates, while this component has control of it. It never moves the vehicle.
+//! Turns a gimbal towards the target while this component has control of the gimbal. It sends angular rates, and it never
+//! moves the vehicle.
 
 use std::time::Duration;
 
@@ -9,33 +10,33 @@ use mavlink::dialects::common::{
 use crate::camera::{Observation, TargetState};
 use crate::wire::Address;
 
-/// Between two messages.
+/// Shortest interval between two messages with rates.
 const INTERVAL: Duration = Duration::from_millis(30);
 
-/// Between two messages of a standstill.
+/// Interval between two messages that stop the gimbal.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often a standstill is said, because messages get lost.
+/// Number of messages that stop the gimbal. There are several because messages can get lost.
 const STOPS: u32 = 10;
 
-/// Between two requests for control.
+/// Shortest interval between two requests for control.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// After so long without a word from the manager, nobody knows who has control.
+/// Time for which a status of the gimbal manager is valid. After that, it is unknown which component has control.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How the gimbal is turned.
+/// Settings of the gimbal control.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GimbalOptions {
-    /// The gimbal: 1 to 6, or the component id of a MAVLink gimbal; 0: any.
+    /// Device id of the gimbal: 1 to 6, or the component id of a MAVLink gimbal. 0 takes any gimbal.
     pub device: u8,
-    /// Rate for each unit of the angle between the target and the middle of the picture, 1/s.
+    /// Angular rate for each unit of the angle between the target and the middle of the picture, 1/s.
     pub gain: f64,
-    /// The highest rate about each axis, rad/s.
+    /// Highest angular rate about each axis, rad/s.
     pub fastest: f64,
 }
 
-/// A gimbal's manager that was heard of.
+/// The last status of a gimbal manager.
 #[derive(Debug, Clone, Copy)]
 struct Manager {
     address: Address,
@@ -44,12 +45,12 @@ struct Manager {
     heard: Duration,
 }
 
-/// What is known of the gimbal.
+/// State of the gimbal control.
 #[derive(Debug)]
 pub(crate) struct Gimbal {
     options: GimbalOptions,
     manager: Option<Manager>,
-    /// How often a standstill is still to be said.
+    /// Number of stop messages that are still to be sent.
     stops: u32,
     next: Duration,
     next_ask: Duration,
@@ -66,7 +67,7 @@ impl Gimbal {
         }
     }
 
-    /// GIMBAL_MANAGER_STATUS.
+    /// Takes a GIMBAL_MANAGER_STATUS.
     pub fn heard(&mut self, address: Address, device: u8, control: Address, now: Duration) {
         if self.options.device == 0 || self.options.device == device {
             self.manager = Some(Manager {
@@ -78,7 +79,7 @@ impl Gimbal {
         }
     }
 
-    /// What is to be sent now. Who has control is not asked for it where it is somebody else: a pilot who steers goes on to.
+    /// Returns the message to send now. Asks for control only if no component has it, so that a pilot who steers keeps it.
     pub fn turn(
         &mut self,
         own: Address,
@@ -122,13 +123,13 @@ impl Gimbal {
         Some(rates(manager, 0.0, 0.0))
     }
 
-    /// When there is something to be sent next, without anything new.
+    /// Returns the time of the next message if no new observation comes before.
     pub fn next(&self) -> Option<Duration> {
         (self.stops > 0).then_some(self.next)
     }
 }
 
-/// Up and to the right, radians, of a direction in the optical frame: x right, y down, z forward.
+/// Returns pitch (up) and yaw (to the right) of a direction in the optical frame (x right, y down, z forward), radians.
 fn angles([x, y, z]: [f64; 3]) -> [f64; 2] {
     [(-y).atan2(x.hypot(z)), x.atan2(z)]
 }
@@ -148,7 +149,7 @@ fn rates(manager: Manager, pitch: f64, yaw: f64) -> MavMessage {
 }
 
 fn ask(manager: Manager, own: Address) -> MavMessage {
-    // -1: who has secondary control stays.
+    // -1 leaves secondary control unchanged.
     MavMessage::COMMAND_LONG(COMMAND_LONG_DATA {
         param1: f32::from(own.system),
         param2: f32::from(own.component),
@@ -212,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn rates_lead_to_the_target_and_are_limited() {
+    fn turns_towards_the_target_at_limited_rates() {
         let mut gimbal = gimbal();
         let now = Duration::from_secs(1);
         gimbal.heard(AUTOPILOT, 1, OWN, now);
-        // A tenth of a radian to the right and below the middle.
+        // A tenth of a radian to the right of the middle.
         let right = [0.1_f64.sin(), 0.0, 0.1_f64.cos()];
         let (pitch, yaw) =
             turned(gimbal.turn(OWN, Some(&seen(TargetState::Tracking, right)), false, now));
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_target_or_a_stalled_source_stops_it_and_then_it_is_silent() {
+    fn sends_ten_stops_and_nothing_more_after_a_lost_target_or_a_stalled_source() {
         for (state, is_stalled) in [(TargetState::Lost, false), (TargetState::Tracking, true)] {
             let mut gimbal = gimbal();
             let mut now = Duration::from_secs(1);
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_without_control_and_nobody_is_robbed_of_it() {
+    fn sends_rates_only_with_control_and_asks_for_it_only_if_no_component_has_it() {
         let mut gimbal = gimbal();
         let now = Duration::from_secs(1);
         let target = seen(TargetState::Tracking, [0.6, 0.0, 0.8]);

@@ -1,4 +1,5 @@
-//! What the camera tells of itself: as little as the protocol allows, because it neither takes photos nor records.
+//! Messages that describe the camera. They contain as little as the protocol allows, because the camera neither takes photos nor
+//! records.
 
 use std::time::Duration;
 
@@ -9,45 +10,46 @@ use mavlink::dialects::common::{
     VIDEO_STREAM_STATUS_DATA, VideoStreamEncoding, VideoStreamStatusFlags, VideoStreamType,
 };
 
-/// The longest address of a video stream, bytes: the field's size.
+/// Longest address of a video stream, bytes: the size of the field in the message.
 const LONGEST_URI: usize = 160;
 
-/// The number of the only video stream.
+/// Number of the only video stream.
 const STREAM: u8 = 1;
 
-/// A video stream that ground stations are told of.
+/// A video stream that the camera announces to ground stations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stream {
     kind: VideoStreamType,
-    /// An address, or a port where the stream is sent to the ground station.
+    /// The address. Only the port for RTP and MPEG-TS, which are sent to the ground station.
     uri: String,
-    /// Pictures a second, 0 where that is not known.
+    /// Pictures per second. 0 if the rate is not known.
     pub rate: f32,
-    /// Bits a second, 0 where that is not known.
+    /// Bits per second. 0 if the bit rate is not known.
     pub bits: u32,
 }
 
-/// Why an address is none of a video stream.
+/// Why an address cannot be announced as a video stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// A kind of stream that ground stations do not know.
+    /// Ground stations do not know this kind of stream.
     #[error(
         "{0:?} is no address of a video stream, expected rtsp://…, rtp://HOST:PORT, udp://HOST:PORT (MPEG-TS) or tcp://HOST:PORT"
     )]
     Kind(String),
-    /// Without a port.
+    /// The address has no port.
     #[error("{0:?} has no port, expected for instance rtp://192.168.1.10:5600")]
     Port(String),
-    /// Too long for the protocol.
+    /// The address is too long for the protocol.
     #[error("the address of the video stream has {0} bytes, expected at most {LONGEST_URI}")]
     Length(usize),
 }
 
 impl Stream {
-    /// The stream at an address, as ground stations are told: those of RTP and MPEG-TS are told the port only.
+    /// Creates the announcement of the stream at an address. For RTP and MPEG-TS it contains only the port.
     ///
     /// # Errors
-    /// [`StreamError`] for other kinds of streams, and for what the protocol cannot hold.
+    /// Returns a [`StreamError`] if ground stations do not know the kind of stream, the port is missing, or the address is too
+    /// long.
     pub fn at(address: &str) -> Result<Self, StreamError> {
         let (scheme, rest) = address
             .split_once("://")
@@ -85,21 +87,21 @@ impl Stream {
     }
 }
 
-/// What these messages are made of.
+/// The values from which the messages are made.
 pub(crate) struct Facts<'a> {
-    /// Since the start.
+    /// Time since the start.
     pub now: Duration,
-    /// Width and height of the frames, pixels; zeros before the first one.
+    /// Width and height of the frames, pixels. Zeros before the first frame.
     pub size: (u32, u32),
-    /// The video stream, where there is one.
+    /// The video stream, if there is one.
     pub stream: Option<&'a Stream>,
-    /// The camera's horizontal field of view in degrees, where it is known.
+    /// Horizontal field of view of the camera in degrees, if it is known.
     pub field_of_view: Option<f64>,
 }
 
 impl Facts<'_> {
     fn milliseconds(&self) -> u32 {
-        // Wraps after 49 days, as the protocol's clocks do.
+        // Starts again from 0 after 49 days, as the protocol's clocks do.
         self.now.as_millis() as u32
     }
 
@@ -113,7 +115,7 @@ impl Facts<'_> {
             .map_or(0, |degrees| degrees.round().clamp(0.0, 360.0) as u16)
     }
 
-    /// CAMERA_INFORMATION.
+    /// Returns CAMERA_INFORMATION.
     pub fn camera(&self) -> MavMessage {
         let mut flags = CameraCapFlags::CAMERA_CAP_FLAGS_HAS_TRACKING_POINT
             | CameraCapFlags::CAMERA_CAP_FLAGS_HAS_TRACKING_RECTANGLE;
@@ -132,12 +134,12 @@ impl Facts<'_> {
             resolution_v,
             vendor_name: text(b"ettrack"),
             model_name: text(b"single-object tracker"),
-            // No definition file: ground stations then know all there is from these messages.
+            // There is no definition file, so ground stations use only these messages.
             ..CAMERA_INFORMATION_DATA::default()
         })
     }
 
-    /// CAMERA_SETTINGS.
+    /// Returns CAMERA_SETTINGS.
     pub fn settings(&self) -> MavMessage {
         MavMessage::CAMERA_SETTINGS(CAMERA_SETTINGS_DATA {
             time_boot_ms: self.milliseconds(),
@@ -148,7 +150,7 @@ impl Facts<'_> {
         })
     }
 
-    /// STORAGE_INFORMATION: none.
+    /// Returns STORAGE_INFORMATION. It says that there is no storage.
     pub fn storage(&self) -> MavMessage {
         MavMessage::STORAGE_INFORMATION(STORAGE_INFORMATION_DATA {
             time_boot_ms: self.milliseconds(),
@@ -157,7 +159,7 @@ impl Facts<'_> {
         })
     }
 
-    /// CAMERA_CAPTURE_STATUS: neither photos nor recordings.
+    /// Returns CAMERA_CAPTURE_STATUS. It says that the camera takes no photo and records no video.
     pub fn capture(&self) -> MavMessage {
         MavMessage::CAMERA_CAPTURE_STATUS(CAMERA_CAPTURE_STATUS_DATA {
             time_boot_ms: self.milliseconds(),
@@ -165,7 +167,7 @@ impl Facts<'_> {
         })
     }
 
-    /// VIDEO_STREAM_INFORMATION, where there is a stream.
+    /// Returns VIDEO_STREAM_INFORMATION, if there is a stream.
     pub fn stream_information(&self) -> Option<MavMessage> {
         let stream = self.stream?;
         let (resolution_h, resolution_v) = self.resolution();
@@ -189,7 +191,7 @@ impl Facts<'_> {
         ))
     }
 
-    /// VIDEO_STREAM_STATUS, where there is a stream.
+    /// Returns VIDEO_STREAM_STATUS, if there is a stream.
     pub fn stream_status(&self) -> Option<MavMessage> {
         let stream = self.stream?;
         let (resolution_h, resolution_v) = self.resolution();
@@ -207,7 +209,7 @@ impl Facts<'_> {
     }
 }
 
-/// HEARTBEAT of a camera.
+/// Returns the HEARTBEAT of a camera.
 pub(crate) fn heartbeat(state: MavState) -> MavMessage {
     MavMessage::HEARTBEAT(HEARTBEAT_DATA {
         custom_mode: 0,
@@ -219,7 +221,7 @@ pub(crate) fn heartbeat(state: MavState) -> MavMessage {
     })
 }
 
-/// Major in the lowest byte, then minor and patch.
+/// Returns the version of this crate: major in the lowest byte, then minor and patch.
 fn version() -> u32 {
     let number = |text: &str| text.parse::<u8>().unwrap_or(0);
     u32::from_le_bytes([
@@ -230,7 +232,7 @@ fn version() -> u32 {
     ])
 }
 
-/// Text in a field of a fixed length, with zeros after it. What is longer is cut.
+/// Returns a text as a field of fixed length. Pads it with zeros or cuts it.
 fn text<const LENGTH: usize>(bytes: &[u8]) -> [u8; LENGTH] {
     let mut field = [0; LENGTH];
     let length = bytes.len().min(LENGTH);
@@ -243,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_told_as_ground_stations_expect_it() {
+    fn announces_a_stream_as_ground_stations_expect_it() {
         use VideoStreamType::*;
         for (address, kind, uri) in [
             (

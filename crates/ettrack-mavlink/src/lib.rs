@@ -1,9 +1,9 @@
-//! A MAVLink 2 camera component that tracks what the pilot draws.
+//! A MAVLink 2 camera component that tracks the target that the pilot draws.
 //!
-//! [`Camera`] is the protocol without a wire, a clock or a thread: a message and a time go in, messages for the air and
-//! [`Wish`]es to the tracker come out. [`wire`] turns bytes into messages and back. [`Service`] runs a camera on
-//! [`Connection`]s (UDP, TCP, a serial port) on threads of its own; the thread that tracks hands it [`Observation`]s and never
-//! waits. `docs/drones.md` describes what ground stations and autopilots see.
+//! [`Camera`] is the protocol without input or output, a clock or a thread. It takes messages and the time, and returns messages
+//! to send and requests ([`Wish`]) to the tracker. [`wire`] decodes and encodes messages. [`Service`] runs a camera on
+//! [`Connection`]s (UDP, TCP, serial port) on threads of its own. The tracking thread gives it [`Observation`]s and never waits.
+//! `docs/drones.md` describes the camera for ground stations and autopilots.
 
 mod camera;
 mod command;
@@ -25,10 +25,10 @@ pub use gimbal::GimbalOptions;
 pub use information::{Stream, StreamError};
 pub use service::{Handle, Service, ServiceError, ServiceOptions};
 
-/// Numbers of messages, commands and results, as the dialect `common` gives them.
+/// Numbers of messages and commands in the dialect `common`.
 ///
-/// They are numbers and not the `mavlink` crate's enumerations, because what comes from a wire may hold any number, and a command
-/// that is not known is to be answered, too.
+/// They are plain numbers and not enumerations of the crate `mavlink`, because a received message may hold any number, and the
+/// camera also answers unknown commands.
 pub mod numbers {
     /// HEARTBEAT.
     pub const HEARTBEAT: u32 = 0;

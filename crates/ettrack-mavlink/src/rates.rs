@@ -1,14 +1,14 @@
-//! Which messages are sent to whom at which rate.
+//! Intervals at which receivers get messages.
 
 use std::time::Duration;
 
 use crate::numbers;
 use crate::wire::Address;
 
-/// The shortest interval that is given.
+/// Shortest interval between two messages. Shorter requests are raised to it.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The most intervals that are kept.
+/// Largest number of intervals that are kept.
 const MOST: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +20,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// How long a status waits for the frame that is about to come, and how much earlier a frame may be: so that each status is
-    /// of a new frame where the rates are alike.
+    /// Returns how much a status may be early or late to be sent together with a frame. So each status describes a new frame if
+    /// frames and statuses have about the same rate.
     fn slack(&self) -> Duration {
         if self.message == numbers::CAMERA_TRACKING_IMAGE_STATUS {
             self.interval / 4
@@ -38,14 +38,14 @@ impl Entry {
     }
 }
 
-/// The intervals that were asked for.
+/// The intervals that receivers have asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     entries: Vec<Entry>,
 }
 
 impl Rates {
-    /// Sends `message` to `who` in this interval from now on; `None`: no longer. The oldest one makes room where there are many.
+    /// Sets the interval at which `who` gets `message`. `None` stops it. If there are too many intervals, removes the oldest one.
     pub fn set(&mut self, who: Address, message: u32, interval: Option<Duration>, now: Duration) {
         self.entries
             .retain(|entry| entry.who != who || entry.message != message);
@@ -63,7 +63,7 @@ impl Rates {
         });
     }
 
-    /// The interval in which `who` gets `message`.
+    /// Returns the interval at which `who` gets `message`.
     pub fn of(&self, who: Address, message: u32) -> Option<Duration> {
         self.entries
             .iter()
@@ -71,7 +71,8 @@ impl Rates {
             .map(|entry| entry.interval)
     }
 
-    /// Takes what is due: of the tracking status alone where a frame has come, and all of it where that is urgent.
+    /// Calls `each` for every message that is due. If a frame has come, looks only at tracking statuses; if that frame is urgent,
+    /// all of them are due.
     pub fn take(
         &mut self,
         now: Duration,
@@ -96,7 +97,7 @@ impl Rates {
         }
     }
 
-    /// When something is due next.
+    /// Returns the time at which the next message is due.
     pub fn next(&self) -> Option<Duration> {
         self.entries
             .iter()
@@ -115,7 +116,7 @@ mod tests {
     };
     const STATUS: u32 = numbers::CAMERA_TRACKING_IMAGE_STATUS;
 
-    /// How many statuses are sent in ten seconds, with frames at one rate and statuses asked at another.
+    /// Returns how many statuses are sent in ten seconds on a frame and by the clock. Both rates are per second.
     fn statuses(frames: u64, asked: u64) -> (usize, usize) {
         let mut rates = Rates::default();
         let micros = Duration::from_micros;
@@ -126,7 +127,7 @@ mod tests {
         for now in (0..10_000).map(Duration::from_millis) {
             if now >= next_frame {
                 number += 1;
-                // Frames jitter by some milliseconds.
+                // The times of frames vary by some milliseconds.
                 next_frame = micros(number * 1_000_000 / frames + number * 7919 % 5000);
                 rates.take(now, true, false, |_, _| of_frames += 1);
             }
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_goes_with_each_frame_where_the_rates_are_alike() {
+    fn sends_a_status_with_each_frame_if_the_rates_are_equal() {
         let (of_frames, of_clock) = statuses(30, 30);
         assert!(of_frames >= 290 && of_clock <= 5, "{of_frames} {of_clock}");
         let (of_frames, of_clock) = statuses(30, 5);
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_bounded_in_number_and_length() {
+    fn limits_the_number_and_the_length_of_intervals() {
         let mut rates = Rates::default();
         for system in 0..=255 {
             let who = Address {

@@ -1,4 +1,4 @@
-//! Serial ports: raw bytes at a speed.
+//! Opens serial ports for raw bytes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,10 +7,10 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use nix::sys::termios::{self, BaudRate, ControlFlags, SetArg, SpecialCharacterIndices as Index};
 
-/// Tenths of a second that a read waits for a byte.
+/// Time that a read waits for a byte, tenths of a second.
 const WAIT: u8 = 1;
 
-/// The speeds that every system of ours has.
+/// Speeds in bits per second that all supported systems have.
 const SPEEDS: [(u32, BaudRate); 9] = [
     (9_600, BaudRate::B9600),
     (19_200, BaudRate::B19200),
@@ -23,12 +23,13 @@ const SPEEDS: [(u32, BaudRate); 9] = [
     (1_500_000, BaudRate::B1500000),
 ];
 
-/// Whether a port can have this speed, bits a second.
+/// Whether a port can have this speed, bits per second.
 pub(crate) fn is_speed(speed: u32) -> bool {
     SPEEDS.iter().any(|(known, _)| *known == speed)
 }
 
-/// Opens a port: 8 bits, no parity, 1 stop bit, no flow control. A read gives nothing after a tenth of a second without a byte.
+/// Opens a port with 8 bits, no parity, 1 stop bit and no flow control. A read returns 0 bytes after a tenth of a second without
+/// a byte.
 pub(crate) fn open(path: &Path, speed: u32) -> std::io::Result<File> {
     let known = SPEEDS.iter().find(|(known, _)| *known == speed);
     let Some((_, rate)) = known else {
@@ -37,7 +38,7 @@ pub(crate) fn open(path: &Path, speed: u32) -> std::io::Result<File> {
     let port = OpenOptions::new()
         .read(true)
         .write(true)
-        // The port must not become this process's terminal, and a missing carrier must not hold the opening up.
+        // The port must not become this process's terminal, and the call must not wait for a carrier signal.
         .custom_flags((OFlag::O_NOCTTY | OFlag::O_NONBLOCK).bits())
         .open(path)?;
     let mut settings = termios::tcgetattr(&port)?;

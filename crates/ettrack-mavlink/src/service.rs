@@ -1,7 +1,7 @@
 //! Runs a camera on its connections.
 //!
-//! One thread has the camera. Each connection has a thread that reads. The thread that tracks puts observations where the
-//! camera's thread finds the newest one, and never waits.
+//! One thread owns the camera. Each connection has a thread that reads from it. The tracking thread stores its newest
+//! observation for the camera's thread and never waits.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -18,66 +18,66 @@ use crate::counts::Counts;
 use crate::serial;
 use crate::wire::{Encoder, Key, Outgoing, StreamReader, read_packet};
 
-/// How late the end is noticed by who waits.
+/// Interval at which waiting threads check whether the service was closed.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// The longest time that a message may take to be sent.
+/// Longest time that sending over TCP may take.
 const SEND: Duration = Duration::from_millis(200);
 
-/// Packets that may wait. More are dropped: a flood must not fill the memory.
+/// Largest number of packets in the queue. Further packets are dropped, so that a flood does not fill the memory.
 const WAITING: usize = 1024;
 
-/// The first wait before a connection is opened again, and the longest.
+/// First and longest pause before a connection is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// Ground stations that one UDP socket answers.
+/// Largest number of ground stations that one UDP socket answers.
 const MOST_PEERS: usize = 16;
 
-/// The longest UDP packet that is read.
+/// Size of the buffer for a UDP packet, bytes.
 const PACKET: usize = 65_536;
 
-/// What a service is made of.
+/// Settings of a service.
 #[derive(Debug)]
 pub struct ServiceOptions {
-    /// The camera.
+    /// Settings of the camera.
     pub camera: CameraOptions,
-    /// Where it is reached.
+    /// Connections to ground stations and autopilots.
     pub connections: Vec<Connection>,
-    /// The key that signs.
+    /// Key for signed messages. `None` sends unsigned messages and accepts all messages.
     pub key: Option<Key>,
 }
 
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// Nowhere to be reached.
+    /// No connection was given.
     #[error("there is no connection, expected at least one such as udpin:0.0.0.0:14550")]
     NoConnection,
-    /// A socket that cannot be had.
+    /// A socket cannot be opened.
     #[error("{connection} cannot be opened")]
     Socket {
-        /// Which one.
+        /// The connection.
         connection: Connection,
-        /// Why.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// No thread.
+    /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
 }
 
 enum Event {
-    /// Bytes that came.
+    /// Bytes that were received.
     Bytes(Route, Vec<u8>),
-    /// A connection can be written to from now on.
+    /// A connection was opened. The writer sends on it.
     Up(usize, Box<dyn Write + Send>),
-    /// It cannot anymore.
+    /// A connection was lost or cannot be opened, with the reason.
     Down(usize, String),
-    /// The answer to a wish.
+    /// The tracker's answer to a wish.
     Answer(u64, Outcome),
-    /// There is a new observation, or the source is held.
+    /// There is a new observation, or the source is paused.
     Seen,
-    /// The end.
+    /// The service is to end.
     Close,
 }
 
@@ -85,13 +85,13 @@ enum Event {
 struct Shared {
     observation: Mutex<(Option<Observation>, bool)>,
     counts: Mutex<Counts>,
-    /// Packets that wait.
+    /// Number of packets in the queue.
     waiting: AtomicUsize,
     flooded: AtomicUsize,
     closed: AtomicBool,
 }
 
-/// Reaches a service from the thread that tracks. None of it waits.
+/// Gives other threads, such as the tracking thread, access to a service. No function waits for the service.
 #[derive(Debug, Clone)]
 pub struct Handle {
     events: Sender<Event>,
@@ -106,12 +106,12 @@ impl std::fmt::Debug for Event {
 }
 
 impl Handle {
-    /// An answered frame. One that was not looked at yet is overtaken.
+    /// Gives the camera the answer for a frame. Replaces an earlier one that the camera has not taken yet.
     pub fn observe(&self, observation: Observation) {
         self.put(|slot| slot.0 = Some(observation));
     }
 
-    /// The source is held on purpose: the newest frame stays the newest one.
+    /// Tells the camera that the source is paused on purpose, so that it does not count as stalled.
     pub fn hold(&self) {
         self.put(|slot| slot.1 = true);
     }
@@ -122,33 +122,33 @@ impl Handle {
         change(&mut slot);
         drop(slot);
         if is_first {
-            // A service that has ended needs no observation.
+            // Fails only if the service has ended. Then nobody needs the observation.
             let _ = self.events.send(Event::Seen);
         }
     }
 
-    /// What became of a wish.
+    /// Gives the camera the result of a wish.
     pub fn answer(&self, ticket: u64, outcome: Outcome) {
         let _ = self.events.send(Event::Answer(ticket, outcome));
     }
 
-    /// The camera's clock: time since the service was started.
+    /// Returns the time on the camera's clock: the time since the service was started.
     pub fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// What came and went.
+    /// Returns the counters of messages and commands.
     pub fn counts(&self) -> Counts {
         *lock(&self.shared.counts)
     }
 }
 
-/// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+/// Locks `mutex`, also after a panic of another thread, because a panic leaves every field valid.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A camera on its connections. It ends when this is dropped.
+/// A running camera on its connections. Dropping it ends the service.
 #[derive(Debug)]
 pub struct Service {
     handle: Handle,
@@ -156,10 +156,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a camera. `wish` takes wishes to whoever tracks, from the camera's thread; it must not wait.
+    /// Starts a camera. The camera's thread calls `wish` with each request to the tracker. `wish` must not wait.
     ///
     /// # Errors
-    /// [`ServiceError`] where a socket cannot be had. A TCP server or serial port that is not there is waited for.
+    /// Returns a [`ServiceError`] if there is no connection, a UDP socket cannot be opened, or a thread cannot be started. A
+    /// missing TCP server or serial port is no error: the service tries again until it is there.
     pub fn start(
         options: ServiceOptions,
         wish: impl FnMut(Wish, &Handle) + Send + 'static,
@@ -178,7 +179,7 @@ impl Service {
             match Link::open(link, connection, &handle) {
                 Ok(opened) => links.push(opened),
                 Err(error) => {
-                    // The threads of those that were opened end with it.
+                    // Ends the threads of the connections that were opened before.
                     handle.shared.closed.store(true, Ordering::Relaxed);
                     return Err(error);
                 }
@@ -201,7 +202,7 @@ impl Service {
         })
     }
 
-    /// Reaches it from other threads.
+    /// Returns the handle for other threads.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -212,23 +213,23 @@ impl Drop for Service {
         self.handle.shared.closed.store(true, Ordering::Relaxed);
         let _ = self.handle.events.send(Event::Close);
         if let Some(thread) = self.thread.take() {
-            // It has said why, where it panicked.
+            // A panic was already reported.
             let _ = thread.join();
         }
     }
 }
 
-/// One receiver's stream of messages.
+/// A ground station on a UDP socket.
 struct Peer {
     address: SocketAddr,
     encoder: Encoder,
-    /// Whether it was named by the user, and so is never forgotten.
+    /// Whether the user gave this address. Such a ground station is never forgotten.
     is_named: bool,
-    /// Order of the last message: the one that was silent longest makes room.
+    /// Time of its last message. If there are too many ground stations, the one with the oldest message is forgotten.
     heard: Duration,
 }
 
-/// The side of a connection that the camera's thread has.
+/// The part of a connection that belongs to the camera's thread.
 enum Link {
     Udp {
         socket: UdpSocket,
@@ -316,7 +317,7 @@ impl Link {
     }
 }
 
-/// Hands bytes over, unless too many wait.
+/// Queues received bytes. Drops them if too many packets wait.
 fn hand_over(handle: &Handle, route: Route, bytes: &[u8]) {
     let shared = &handle.shared;
     if shared.waiting.load(Ordering::Relaxed) >= WAITING {
@@ -343,7 +344,7 @@ fn read_udp(link: usize, socket: &UdpSocket, handle: &Handle) {
                 hand_over(handle, route, &buffer[..length]);
             }
             Err(error) if is_silence(&error) => {}
-            // Such as: nobody listened where the last packet went. It is said at once and again, hence the pause.
+            // For example, nobody listened at the receiver of the last packet. Such errors can repeat at once, hence the pause.
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
@@ -357,16 +358,16 @@ fn is_silence(error: &std::io::Error) -> bool {
     )
 }
 
-/// What a read of nothing means.
+/// What it means if a read returns 0 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Silence {
-    /// The other side has closed: a silent one gives an error after a while.
+    /// The other side has closed the connection. If no bytes come, a read returns an error after its timeout instead.
     IsOpen,
-    /// Nothing came for a while; at once and again it means that the port is gone.
+    /// No bytes came before the timeout. If reads repeatedly return 0 bytes at once, the port is gone.
     TakesTime,
 }
 
-/// Reads from a connection and opens it again when it is gone, until the end.
+/// Reads from a connection and opens it again after a loss, until the service is closed.
 fn read_stream<S: Read, W: Write + Send + 'static>(
     link: usize,
     silence: Silence,
@@ -401,7 +402,7 @@ fn read_until_gone(
     route: Route,
     handle: &Handle,
 ) -> String {
-    // Reads of nothing that took no time.
+    // Number of successive reads that returned 0 bytes at once.
     let mut hasty = 0;
     while !is_closed(handle) {
         let before = Instant::now();
@@ -428,7 +429,7 @@ fn read_until_gone(
     "this side has closed it".into()
 }
 
-/// The camera's thread.
+/// State of the camera's thread.
 struct Worker {
     camera: Camera,
     links: Vec<Link>,
@@ -444,7 +445,7 @@ impl Worker {
             self.camera.tick(now, &mut self.actions);
             self.perform(&mut wish);
             let wait = self.camera.next().saturating_sub(self.handle.now());
-            // A thousandth more, so that what is due is due when it wakes.
+            // One millisecond more, so that the next message is surely due when the thread wakes.
             let wait = wait.min(WATCH) + Duration::from_millis(1);
             match received.recv_timeout(wait) {
                 Ok(Event::Close) | Err(RecvTimeoutError::Disconnected) => return,
@@ -453,7 +454,7 @@ impl Worker {
                         return;
                     }
                     self.perform(&mut wish);
-                    // Some of what waits, then the clock again.
+                    // Handles some of the waiting events, then checks the clock again.
                     for event in received.try_iter().take(64) {
                         if self.take(event) {
                             return;
@@ -466,7 +467,7 @@ impl Worker {
         }
     }
 
-    /// Gives whether it is the end.
+    /// Handles an event. Returns whether the service is to end.
     fn take(&mut self, event: Event) -> bool {
         let now = self.handle.now();
         match event {
@@ -527,7 +528,7 @@ impl Worker {
             }
             None => {}
         }
-        // Only who sends whole messages is answered from now on.
+        // Only a sender of valid messages is remembered as a ground station.
         if !messages.is_empty() {
             self.remember(route, now);
         }
@@ -601,7 +602,7 @@ impl Worker {
 }
 
 impl Link {
-    /// To one peer, or to all of them.
+    /// Sends a message to one peer, or to all peers if `to` is `None`.
     fn send(
         &mut self,
         message: &Outgoing,
@@ -625,7 +626,7 @@ impl Link {
             Self::Stream {
                 writer, encoder, ..
             } => {
-                // While it is gone, nothing is sent.
+                // Sends nothing while the connection is lost.
                 let Some(open) = writer else {
                     return;
                 };
@@ -633,7 +634,7 @@ impl Link {
                 let outcome = open.write_all(raw.raw_bytes()).and_then(|()| open.flush());
                 count(outcome.is_ok());
                 if outcome.is_err() {
-                    // Half a message may be out: the reader's thread finds out whether it is gone.
+                    // Part of the message may have been sent. The reading thread notices if the connection is lost.
                     tracing::debug!("a message was not sent: {outcome:?}");
                 }
             }

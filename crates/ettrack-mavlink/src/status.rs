@@ -1,4 +1,4 @@
-//! CAMERA_TRACKING_IMAGE_STATUS.
+//! The message CAMERA_TRACKING_IMAGE_STATUS.
 
 use mavlink::dialects::common::{
     CAMERA_TRACKING_IMAGE_STATUS_DATA, CameraTrackingMode, CameraTrackingStatusFlags,
@@ -7,8 +7,8 @@ use mavlink::dialects::common::{
 
 use crate::camera::{Observation, TargetState};
 
-/// The status of the newest observation. Where the target is not seen, or no frame comes, there is an error and no place: where a
-/// lost target is searched is not where it is.
+/// Returns the status of the newest observation. If the target is not seen or no frame comes, the status is an error without a
+/// position, because the box of a lost target is only where the tracker searches.
 pub(crate) fn image_status(
     observation: Option<&Observation>,
     is_stalled: bool,

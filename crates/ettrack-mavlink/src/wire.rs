@@ -1,4 +1,4 @@
-//! Bytes to messages and back.
+//! Decodes messages from bytes and encodes them to bytes.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -14,62 +14,62 @@ use crate::command::Command;
 use crate::counts::Counts;
 use crate::numbers;
 
-/// Flag of a signed message.
+/// Incompatibility flag of a signed message.
 const SIGNED: u8 = 1;
 
-/// A component of a system.
+/// Address of a component: its system id and its component id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
-    /// The vehicle's or ground station's number.
+    /// System id of the vehicle or ground station.
     pub system: u8,
-    /// The component's number within it.
+    /// Component id within the system.
     pub component: u8,
 }
 
-/// A message, as far as a camera needs to know it.
+/// The content of a received message that a camera needs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
     /// COMMAND_LONG or COMMAND_INT.
     Command(Command),
     /// GIMBAL_MANAGER_STATUS.
     GimbalManager {
-        /// The gimbal.
+        /// Device id of the gimbal.
         device: u8,
-        /// Who has primary control of it; zeros: nobody.
+        /// Component with primary control of the gimbal. Zeros: no component has it.
         control: Address,
     },
-    /// Any other.
+    /// Any other message, with its id.
     Other(u32),
 }
 
-/// A message and who sent it.
+/// A received message with its sender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received {
-    /// Who sent it.
+    /// The sender.
     pub from: Address,
-    /// The sender's number of it, modulo 256.
+    /// The sender's sequence number, modulo 256.
     pub sequence: u8,
-    /// What it says.
+    /// The content.
     pub message: Incoming,
 }
 
-/// A message to be sent.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outgoing {
-    /// Any but an acknowledgement.
+    /// Any message except an acknowledgement.
     Message(Box<MavMessage>),
     /// An acknowledgement.
     Ack(Ack),
 }
 
-/// COMMAND_ACK for any number of a command, also one that the dialect does not know.
+/// COMMAND_ACK for any command number, also one that the dialect does not know.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ack {
-    /// The command.
+    /// Number of the command.
     pub command: u16,
-    /// What became of it.
+    /// Result of the command.
     pub result: MavResult,
-    /// Who asked.
+    /// Sender of the command.
     pub to: Address,
 }
 
@@ -82,7 +82,7 @@ impl MessageData for Ack {
 
     fn ser(&self, _version: MavlinkVersion, payload: &mut [u8]) -> usize {
         let [low, high] = self.command.to_le_bytes();
-        // Command, result, progress, a second result that cameras do not use, who asked.
+        // Command, result, progress, a second result that cameras do not use, sender of the command.
         let bytes = [
             low,
             high,
@@ -112,11 +112,11 @@ impl MessageData for Ack {
     }
 }
 
-/// A key that signs what is sent, and that all that comes must be signed with.
+/// Key that signs outgoing messages. Incoming messages must be signed with it, too.
 pub struct Key(SigningData);
 
 impl Key {
-    /// A key of 32 bytes for the link with this number.
+    /// Creates a key from 32 bytes for the link with this number.
     pub fn new(key: [u8; 32], link: u8) -> Self {
         Self(SigningData::from_config(SigningConfig::new(
             key, link, true, false,
@@ -130,14 +130,14 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// Writes messages, with the numbers of one receiver's stream.
+/// Encodes messages to one receiver and numbers them.
 #[derive(Debug, Default)]
 pub struct Encoder {
     sequence: u8,
 }
 
 impl Encoder {
-    /// The bytes of a message, and their number.
+    /// Encodes a message with the next sequence number, and signs it if there is a key.
     pub fn encode(
         &mut self,
         message: &Outgoing,
@@ -165,7 +165,7 @@ impl Encoder {
     }
 }
 
-/// Bytes that came and were not read yet.
+/// Received bytes that the reader has not taken yet.
 #[derive(Default)]
 struct Queue(VecDeque<u8>);
 
@@ -175,7 +175,7 @@ impl Read for Queue {
     }
 }
 
-/// Finds messages in a stream of bytes, wherever it is cut.
+/// Finds messages in a stream of bytes that comes in pieces of any size.
 pub struct StreamReader(MavlinkReader<Queue>);
 
 impl Default for StreamReader {
@@ -185,7 +185,7 @@ impl Default for StreamReader {
 }
 
 impl StreamReader {
-    /// Takes the next bytes and gives the messages that are complete with them.
+    /// Takes the next bytes and calls `each` with every message that they complete.
     pub fn read(
         &mut self,
         bytes: &[u8],
@@ -198,7 +198,7 @@ impl StreamReader {
     }
 }
 
-/// The messages of one packet, which holds whole ones: what is cut at its end is no part of the next one.
+/// Calls `each` with every message in a packet. A message does not go on in the next packet.
 pub fn read_packet(
     bytes: &[u8],
     key: Option<&Key>,
@@ -219,7 +219,7 @@ fn drain<R: Read>(
     counts: &mut Counts,
     mut each: impl FnMut(Received),
 ) {
-    // The end of the bytes is the only error here; the reader keeps a message that is not complete.
+    // The end of the bytes is the only possible error here. The reader keeps an incomplete message.
     while let Ok(raw) = reader.read_any_raw_message::<MavMessage>() {
         counts.received += 1;
         let is_signed = |Key(signing): &Key| match &raw {
@@ -236,7 +236,7 @@ fn drain<R: Read>(
     }
 }
 
-/// `None` for a sender whose number is no camera's business: systems above 255 are no ground stations or autopilots of today.
+/// Decodes a message. Returns `None` if the sender's system id is above 255: today's ground stations and autopilots use none.
 fn decode(raw: &MAVLinkMessageRaw) -> Option<Received> {
     let message = match raw.message_id() {
         numbers::COMMAND_LONG => Incoming::Command(Command::from_long(&padded(raw.payload()))),
@@ -264,7 +264,7 @@ fn decode(raw: &MAVLinkMessageRaw) -> Option<Received> {
     })
 }
 
-/// Zeros at the end of a payload are not sent; bytes that a later version added are cut.
+/// Returns a payload of fixed length. Adds the zeros that senders cut at its end, and drops bytes that a later version added.
 fn padded<const LENGTH: usize>(payload: &[u8]) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     let length = payload.len().min(LENGTH);

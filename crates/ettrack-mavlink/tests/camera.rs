@@ -1,4 +1,4 @@
-//! What the camera does with commands, without a wire and a clock.
+//! Tests how the camera handles commands, without a connection or a clock.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ const ROUTE: Route = Route {
 };
 const DRAWN: [f32; 7] = [0.25, 0.25, 0.5, 0.5, 0.0, 0.0, 0.0];
 
-/// A camera, a clock and the messages of one sender.
+/// A camera with a clock and one sender.
 struct Bench {
     camera: Camera,
     now: Duration,
@@ -54,7 +54,7 @@ impl Bench {
         self.now += Duration::from_millis(milliseconds);
     }
 
-    /// Sends a command and gives the result, where there is one at once.
+    /// Sends a command and returns its result if the camera answers at once.
     fn send(&mut self, number: u16, parameters: [f32; 7]) -> Option<MavResult> {
         self.sequence = self.sequence.wrapping_add(1);
         self.send_as(self.sequence, number, parameters)
@@ -90,7 +90,7 @@ impl Bench {
             })
     }
 
-    /// Answers the wishes that there are, and gives how many they were.
+    /// Answers all open wishes and returns their number.
     fn answer(&mut self, outcome: Outcome) -> usize {
         let wishes = std::mem::take(&mut self.out.wishes);
         for wish in &wishes {
@@ -103,7 +103,7 @@ impl Bench {
 }
 
 #[test]
-fn nothing_is_chosen_before_a_frame_has_come_or_after_the_last_one() {
+fn rejects_a_choice_before_the_first_frame_and_while_the_source_is_stalled() {
     let mut bench = Bench::new();
     let busy = Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED);
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), busy);
@@ -117,7 +117,7 @@ fn nothing_is_chosen_before_a_frame_has_come_or_after_the_last_one() {
 }
 
 #[test]
-fn an_answer_says_what_became_of_the_wish() {
+fn acknowledges_a_command_with_the_outcome_of_its_wish() {
     for (outcome, result) in [
         (Outcome::Refused, MavResult::MAV_RESULT_DENIED),
         (Outcome::NotNow, MavResult::MAV_RESULT_TEMPORARILY_REJECTED),
@@ -131,7 +131,7 @@ fn an_answer_says_what_became_of_the_wish() {
 }
 
 #[test]
-fn a_tracker_that_does_not_answer_is_not_waited_for() {
+fn rejects_a_command_if_the_tracker_does_not_answer_in_time() {
     let mut bench = Bench::new();
     bench.see(TargetState::Idle);
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
@@ -144,11 +144,11 @@ fn a_tracker_that_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
-fn a_choice_that_is_sent_again_is_done_once_while_its_target_is_seen() {
+fn does_a_repeated_choice_once_while_its_target_is_seen() {
     let mut bench = Bench::new();
     bench.see(TargetState::Idle);
     bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
-    // Again before the answer: it comes once.
+    // Repeated before the tracker answers: there is one wish.
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
     assert_eq!(bench.answer(Outcome::Done), 1);
     bench.see(TargetState::Tracking);
@@ -160,14 +160,14 @@ fn a_choice_that_is_sent_again_is_done_once_while_its_target_is_seen() {
         (bench.answer(Outcome::Done), bench.camera.counts().repeated),
         (0, 2)
     );
-    // A lost target is chosen anew.
+    // If the target is lost, the repeated command chooses it again.
     bench.see(TargetState::Lost);
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
     assert_eq!(bench.answer(Outcome::Done), 1);
 }
 
 #[test]
-fn a_choice_that_comes_after_the_stop_that_was_sent_later_does_not_count() {
+fn rejects_a_late_choice_that_was_sent_before_a_stop() {
     let mut bench = Bench::new();
     bench.see(TargetState::Tracking);
     bench.send_as(7, numbers::CAMERA_STOP_TRACKING, [0.0; 7]);
@@ -175,7 +175,7 @@ fn a_choice_that_comes_after_the_stop_that_was_sent_later_does_not_count() {
     bench.see(TargetState::Idle);
     let late = bench.send_as(6, numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
     assert_eq!(late, Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED));
-    // Long after, it is another ground station with the same number.
+    // After a longer time the command does not count as late, because another ground station may use the same address.
     bench.wait(1500);
     bench.see(TargetState::Idle);
     assert_eq!(
@@ -185,7 +185,7 @@ fn a_choice_that_comes_after_the_stop_that_was_sent_later_does_not_count() {
 }
 
 #[test]
-fn the_frame_that_was_seen_is_as_old_as_the_video_is_late() {
+fn subtracts_the_video_delay_from_the_time_of_a_choice() {
     let mut bench = Bench::new();
     bench.camera = Camera::new(CameraOptions {
         video_delay: Duration::from_millis(250),
@@ -198,7 +198,7 @@ fn the_frame_that_was_seen_is_as_old_as_the_video_is_late() {
 }
 
 #[test]
-fn a_lost_target_has_no_place() {
+fn reports_no_position_of_a_lost_target() {
     let mut bench = Bench::new();
     let mut status = |state| {
         bench.see(state);

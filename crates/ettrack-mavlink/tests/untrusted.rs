@@ -1,4 +1,4 @@
-//! Whatever comes from a wire: no panic, nothing wished for that is no place in a picture, memory within bounds.
+//! Tests with arbitrary input: nothing panics, and every chosen target lies in the picture.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn observation(number: u64) -> Observation {
     }
 }
 
-/// COMMAND_LONG with any numbers, as the crate's own type does not hold them.
+/// COMMAND_LONG with any command number. The type of the crate `mavlink` holds only known ones.
 struct Raw([u8; 33]);
 
 impl MessageData for Raw {
@@ -119,7 +119,7 @@ fn check(actions: &Actions) {
     };
     for (_, message) in &actions.messages {
         let raw = Encoder::default().encode(message, own, None);
-        // Nothing that moves a vehicle: of commands, only the question for control of a gimbal.
+        // No command may move the vehicle: the only one that is sent asks for control of a gimbal.
         if let Outgoing::Message(message) = message
             && message.message_id() == numbers::COMMAND_LONG
         {
@@ -156,13 +156,13 @@ fn command_number() -> impl Strategy<Value = u16> {
 
 proptest! {
     #[test]
-    fn any_bytes_are_survived_and_a_command_after_them_is_heard(
+    fn survives_any_bytes_and_reads_a_command_after_them(
         garbage in proptest::collection::vec(any::<u8>(), 0..600),
         marker in proptest::bool::ANY,
     ) {
         let mut garbage = garbage;
         if marker && garbage.len() > 2 {
-            // The beginning of a message.
+            // Makes the bytes look like the beginning of a message.
             garbage[0] = 0xfd;
             garbage[2] = 0;
         }
@@ -170,7 +170,7 @@ proptest! {
         read_packet(&garbage, None, &mut counts, |_| {});
         let mut reader = StreamReader::default();
         reader.read(&garbage, None, &mut counts, |_| {});
-        // The longest message that garbage may have begun is over after 300 bytes.
+        // The longest message that the bytes may have begun ends within 300 bytes.
         let command = packet(numbers::REQUEST_MESSAGE, [259.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], (1, 100), (255, 190), 7);
         let mut heard = 0;
         for _ in 0..12 {
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_is_read_the_same_wherever_it_is_cut(cuts in proptest::collection::vec(1_usize..40, 1..60)) {
+    fn reads_the_same_messages_from_pieces_of_any_size(cuts in proptest::collection::vec(1_usize..40, 1..60)) {
         let stream: Vec<u8> = (0..20)
             .flat_map(|sequence| packet(numbers::CAMERA_STOP_TRACKING, [0.0; 7], (1, 100), (255, 190), sequence))
             .collect();
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn any_commands_lead_to_wishes_within_the_picture_and_one_answer_each(
+    fn keeps_wishes_inside_the_picture_and_counts_every_command(
         commands in proptest::collection::vec(
             (command_number(), proptest::array::uniform7(number()), 0_u8..3, prop_oneof![Just(0_u8), Just(100), Just(101)], any::<u8>(), 0_u64..400),
             1..60,

@@ -1,11 +1,11 @@
-//! Codecs by their names.
+//! Video codecs and their names.
 
-/// How a video is coded.
+/// A video codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// H.264, in Annex B.
+    /// H.264 in Annex B format.
     H264,
-    /// H.265, in Annex B.
+    /// H.265 in Annex B format.
     H265,
     /// VP8.
     Vp8,
@@ -16,8 +16,8 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The codec that senders call `name`: by its own name or by that of an encoder of ffmpeg, such as `libx264` or
-    /// `hevc_nvenc`.
+    /// Returns the codec with this name. `name` is the name of the codec or of an ffmpeg encoder, such as `libx264` or
+    /// `hevc_nvenc`. Returns `None` for other names.
     pub fn named(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let is = |part: &str| name.contains(part);
@@ -36,7 +36,7 @@ impl Codec {
         }
     }
 
-    /// Its four letters in container files.
+    /// Returns the four-letter code of the codec in container files.
     pub(crate) fn four_letters(self) -> [u8; 4] {
         *match self {
             Self::H264 => b"H264",
@@ -53,7 +53,7 @@ mod tests {
     use super::Codec;
 
     #[test]
-    fn codecs_are_known_by_their_and_their_encoders_names() {
+    fn knows_a_codec_by_its_name_and_by_the_names_of_its_encoders() {
         for (name, expected) in [
             ("h264", Some(Codec::H264)),
             ("libx264", Some(Codec::H264)),

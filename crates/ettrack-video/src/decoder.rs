@@ -1,4 +1,4 @@
-//! Takes packets as they come, and knows which of them can be decoded.
+//! Takes packets as they come and refuses those that cannot be decoded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::process::{Picture, Process};
 use crate::{Codec, VideoError, units};
 
-/// Bytes of the longest packet.
+/// Largest size of a packet, bytes.
 const LONGEST: usize = 64 << 20;
 
 /// A coded picture.
@@ -14,28 +14,28 @@ const LONGEST: usize = 64 << 20;
 pub struct Packet<'a> {
     /// Name of the codec or of its encoder.
     pub codec: &'a str,
-    /// When the picture was taken, nanoseconds.
+    /// Time at which the picture was taken, nanoseconds.
     pub stamp: i64,
-    /// The sender's count of packets, where it counts them: by even steps.
+    /// Number of the packet if the sender counts packets. The step from packet to packet is constant.
     pub number: Option<u64>,
-    /// Whether the sender says that it is a key frame.
+    /// Whether the sender marks the packet as a key frame.
     pub is_key: bool,
-    /// The bytes.
+    /// The coded bytes.
     pub data: &'a [u8],
 }
 
-/// What is missing while a key frame is waited for.
+/// Why the decoder waits for a key frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// The packets before the first one that came.
+    /// The first received packet is not a key frame.
     Start,
-    /// Packets on the way.
+    /// Packets were lost on their way.
     Lost,
-    /// Packets that came faster than they were decoded.
+    /// Packets were dropped because they came faster than they can be decoded.
     Slow,
-    /// Those before a jump of the time, or before the stream changed.
+    /// The stream began again: its time went back or its codec changed.
     Anew,
-    /// Those before the decoder ended.
+    /// The ffmpeg process ended.
     Ended,
 }
 
@@ -53,18 +53,18 @@ impl fmt::Display for Wait {
     }
 }
 
-/// Decodes a stream of packets. Pictures go to whom [`VideoDecoder::new`] was told, on a thread of the decoder.
+/// Decodes a stream of packets. A thread of the decoder passes each picture to the function given to [`VideoDecoder::new`].
 pub struct VideoDecoder {
     receive: Arc<dyn Fn(Picture) + Send + Sync>,
     process: Option<Process>,
     codec: Option<Codec>,
-    /// The parameter set of the stream that is decoded.
+    /// Parameter set of the present stream.
     parameters: Vec<u8>,
-    /// What is missing, and packets skipped for it.
+    /// Why the decoder waits for a key frame, and the number of packets skipped so far. `None` if it does not wait.
     wait: Option<(Wait, u64)>,
-    /// Stamp and number of the packet before.
+    /// Stamp and number of the previous packet.
     last: Option<(i64, Option<u64>)>,
-    /// The least step of the numbers.
+    /// Smallest step between packet numbers so far.
     step: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Debug for VideoDecoder {
 }
 
 impl VideoDecoder {
-    /// A decoder whose pictures go to `receive`.
+    /// Creates a decoder that calls `receive` with each picture.
     pub fn new(receive: impl Fn(Picture) + Send + Sync + 'static) -> Self {
         Self {
             receive: Arc::new(receive),
@@ -92,10 +92,10 @@ impl VideoDecoder {
         }
     }
 
-    /// Takes the next packet. Its picture comes later.
+    /// Takes the next packet and does not wait for its picture, which comes later.
     ///
     /// # Errors
-    /// [`VideoError`] where there will be no picture of it.
+    /// Returns a [`VideoError`] if the packet gives no picture.
     pub fn push(&mut self, packet: &Packet<'_>) -> Result<(), VideoError> {
         let codec = Codec::named(packet.codec).ok_or_else(|| VideoError::Codec {
             got: packet.codec.chars().take(60).collect(),
@@ -109,7 +109,7 @@ impl VideoDecoder {
         self.look_for_gaps(codec, packet);
         let alone = units::stands_alone(codec, packet.data);
         if let Some((why, skipped)) = &mut self.wait {
-            // What the bytes say counts more than what the sender says.
+            // The content of the packet counts more than the sender's mark.
             if !alone.unwrap_or(packet.is_key || matches!(why, Wait::Start)) {
                 *skipped += 1;
                 return Err(VideoError::NoKeyFrame {
@@ -121,14 +121,14 @@ impl VideoDecoder {
         if let Some(parameters) = units::parameters(codec, packet.data)
             && parameters != self.parameters
         {
-            // Pictures of another size: a new decoder, so that none is scaled to the old one.
+            // The size of the pictures may have changed. A new process is started, because the old one would scale them.
             self.process = None;
             self.parameters = parameters.to_owned();
         }
         self.hand_over(codec, packet)
     }
 
-    /// Whether packets are missing before this one.
+    /// Starts to wait for a key frame if packets are missing before this one.
     fn look_for_gaps(&mut self, codec: Codec, packet: &Packet<'_>) {
         if self.process.as_ref().is_some_and(Process::has_ended) {
             self.process = None;
@@ -151,7 +151,7 @@ impl VideoDecoder {
         let step = number
             .zip(packet.number)
             .map(|(before, now)| now.wrapping_sub(before));
-        // A sender that does not count sends the same number always.
+        // A sender that does not count packets always sends the same number.
         let Some(step) = step.filter(|step| *step > 0) else {
             return;
         };
@@ -159,7 +159,7 @@ impl VideoDecoder {
             .step
             .insert(self.step.map_or(step, |usual| usual.min(step)));
         let is_lost = step > usual.saturating_add(usual / 2);
-        // A wait that goes on keeps its count.
+        // If the decoder already waits, it keeps its count of skipped packets.
         if is_lost && self.wait.is_none() {
             self.wait = Some((Wait::Lost, 0));
         }
@@ -182,14 +182,14 @@ impl VideoDecoder {
         })
     }
 
-    /// The last words of the decoder's process.
+    /// Returns the last error messages of the ffmpeg process.
     pub(crate) fn last_words(&self) -> String {
         self.process
             .as_ref()
             .map_or_else(String::new, Process::last_words)
     }
 
-    /// A picture was missed: the next one is of a key frame.
+    /// Ends the process after a missing picture. The decoder then waits for a key frame.
     pub(crate) fn missed(&mut self) {
         self.process = None;
         self.wait = Some((Wait::Ended, 0));

@@ -1,13 +1,13 @@
-//! Pictures of coded video that comes packet by packet, each with a stamp, as robots send it.
+//! Decodes video that comes packet by packet, each with a stamp, as robots send it.
 //!
-//! A [`VideoDecoder`] takes packets as they come and hands over each picture with its packet's stamp. It never waits: packets
-//! go to an `ffmpeg` process through a bounded queue. A [`FrameDecoder`] waits for the picture of each packet, for recordings.
+//! A [`VideoDecoder`] takes packets as they come and delivers each picture with its packet's stamp. It never waits for a picture:
+//! packets go to an `ffmpeg` process through a bounded queue. A [`FrameDecoder`] is for recordings and waits for each picture.
 //!
-//! A packet that builds on one that is missing has no picture of its own. So a decoder waits for a key frame at the start,
-//! after a lost packet and after a failure, and refuses what comes before with [`VideoError::NoKeyFrame`].
+//! A packet that depends on a missing packet gives no picture. So a decoder waits for a key frame at the start, after a lost
+//! packet and after a failure. It refuses the packets before that key frame with [`VideoError::NoKeyFrame`].
 //!
-//! Packets come in the order of their pictures: streams with B-frames, which look ahead, are not for robots, and the senders in
-//! ROS 2 use none.
+//! Packets must come in the order of their pictures, so B-frames are not supported. They delay the video, and the senders in
+//! ROS 2 do not use them.
 
 mod codec;
 mod decoder;
@@ -23,26 +23,26 @@ pub use sync::FrameDecoder;
 /// Why a packet gives no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum VideoError {
-    /// A codec that is not decoded here.
+    /// The codec is not supported.
     #[error("the video is coded as {got:?}, expected h264, h265 (hevc), vp8, vp9 or av1")]
     Codec {
-        /// Its name.
+        /// Name of the codec, at most 60 characters.
         got: String,
     },
-    /// A packet of no or too many bytes.
+    /// The packet is empty or too long.
     #[error("a video packet has {got} bytes, expected 1 to {most}")]
     Length {
-        /// Bytes of the packet.
+        /// Size of the packet, bytes.
         got: usize,
-        /// The most.
+        /// Largest size, bytes.
         most: usize,
     },
-    /// The packet builds on one that is missing.
+    /// The packet depends on a missing packet.
     #[error("waits for a key frame, {skipped} packets so far: {why}")]
     NoKeyFrame {
-        /// Packets that were skipped, this one included.
+        /// Number of skipped packets, including this one.
         skipped: u64,
-        /// What is missing.
+        /// Why the decoder waits for a key frame.
         why: Wait,
     },
     /// `ffmpeg` is not installed.
@@ -53,10 +53,10 @@ pub enum VideoError {
     /// `ffmpeg` could not be started.
     #[error("ffmpeg could not be started")]
     Start(#[source] std::io::Error),
-    /// No picture came of the packet.
+    /// The packet gave no picture.
     #[error("ffmpeg made no picture of the packet: {reason}")]
     NoPicture {
-        /// Its last words.
+        /// The last error messages of ffmpeg.
         reason: String,
     },
 }

@@ -1,7 +1,8 @@
-//! The `ffmpeg` process that decodes.
+//! The `ffmpeg` process that decodes packets.
 //!
-//! Packets go in as an IVF file, which ffmpeg's demuxer takes packet by packet for any codec, numbered in place of times.
-//! Pictures come out as bare RGB; the filter `showinfo` tells number and size of each in a line before it.
+//! The process reads packets as an IVF file, because ffmpeg reads this format packet by packet for any codec. Numbers of packets
+//! take the place of times. The process writes pictures as raw RGB. The filter `showinfo` writes a line with the number and the
+//! size of each picture before it.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -15,19 +16,19 @@ use ettrack::frame::{Encoding, ImageBuffer};
 
 use crate::{Codec, VideoError};
 
-/// Packets that may wait for the decoder: two seconds of a usual camera.
+/// Largest number of packets in the queue: two seconds of a usual camera.
 const WAITING: usize = 64;
 
-/// Pictures that were not reported yet, at most.
+/// Largest number of packets whose stamps are kept for their pictures.
 const UNDER_WAY: usize = 4 * WAITING;
 
-/// Lines of errors that are kept.
+/// Number of error lines that are kept.
 const LINES: usize = 3;
 
-/// Bytes of the longest line that is read.
+/// Largest number of bytes that are read as one line.
 const LONGEST_LINE: u64 = 1 << 16;
 
-/// Bytes of the largest picture.
+/// Largest size of a picture, bytes.
 const LARGEST: usize = 1 << 30;
 
 /// A decoded picture.
@@ -39,17 +40,17 @@ pub struct Picture {
     pub image: ImageBuffer,
 }
 
-/// Shared with the threads that read.
+/// State that is shared with the reading threads.
 #[derive(Default)]
 struct Shared {
-    /// Numbers and stamps of packets whose pictures may still come.
+    /// Numbers and stamps of the packets whose pictures may still come.
     stamps: Mutex<VecDeque<(u64, i64)>>,
     errors: Mutex<VecDeque<String>>,
     ended: AtomicBool,
 }
 
 impl Shared {
-    /// The stamp of the packet `number`. Those before it have no picture.
+    /// Returns the stamp of packet `number`. Forgets the packets before it, because their pictures do not come anymore.
     fn stamp_of(&self, number: u64) -> Option<i64> {
         let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
         while stamps.front().is_some_and(|(before, _)| *before < number) {
@@ -60,7 +61,7 @@ impl Shared {
     }
 }
 
-/// A running ffmpeg with the threads around it.
+/// A running ffmpeg process and its threads.
 pub(crate) struct Process {
     child: Child,
     packets: SyncSender<Vec<u8>>,
@@ -68,10 +69,10 @@ pub(crate) struct Process {
     next: u64,
 }
 
-/// The version of `ffmpeg`.
+/// Returns the version of `ffmpeg`.
 ///
 /// # Errors
-/// [`VideoError::NoFfmpeg`] where it is not in PATH, [`VideoError::Start`] where it cannot be started.
+/// Returns [`VideoError::NoFfmpeg`] if `ffmpeg` is not in PATH, and [`VideoError::Start`] if it cannot be started.
 pub fn find_ffmpeg() -> Result<String, VideoError> {
     let output = Command::new("ffmpeg")
         .arg("-version")
@@ -87,7 +88,7 @@ pub fn find_ffmpeg() -> Result<String, VideoError> {
         .to_owned())
 }
 
-/// The option for that was renamed in version 5.1, and later versions remove the old name.
+/// Returns the option that makes ffmpeg write each picture once. Version 5.1 renamed it, and later versions removed the old name.
 fn each_picture_once(version: &str) -> [&'static str; 2] {
     let mut numbers = version
         .split(|character: char| !character.is_ascii_digit())
@@ -111,7 +112,7 @@ impl Process {
         receive: Arc<dyn Fn(Picture) + Send + Sync>,
     ) -> Result<Self, VideoError> {
         static VERSION: OnceLock<String> = OnceLock::new();
-        // Asked for once: who takes packets waits for this.
+        // The version is asked for only once, because the thread that takes packets waits for it.
         let version = match VERSION.get() {
             Some(version) => version,
             None => VERSION.get_or_init({
@@ -122,20 +123,20 @@ impl Process {
         let mut child = Command::new("ffmpeg")
             .args(["-hide_banner", "-nostdin", "-nostats"])
             .args(["-loglevel", "repeat+level+info"])
-            // Nothing is looked ahead for: the first packet says all that is needed.
+            // ffmpeg must not read ahead. The first packet contains all that it needs.
             .args(["-flags", "low_delay", "-probesize", "32"])
             .args(["-analyzeduration", "0", "-fpsprobesize", "0"])
-            // More threads would hold pictures back.
+            // More threads would delay pictures.
             .args(["-threads", "1", "-f", "ivf", "-i", "pipe:0"])
             .args(["-map", "0:v:0", "-vf", "showinfo=checksum=0"])
             .args(each_picture_once(version))
-            // Writing has threads of its own, which would hold pictures back, too.
+            // More threads for writing would delay pictures, too.
             .args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-threads", "1"])
             .args(["-flush_packets", "1", "pipe:1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C must not reach it: this process ends it.
+            // Ctrl-C must not reach ffmpeg: this process ends it.
             .process_group(0)
             .spawn()
             .map_err(start_error)?;
@@ -177,7 +178,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Puts a packet into the queue; `false` where that is full.
+    /// Queues a packet. Returns `false` if the queue is full.
     pub fn push(&mut self, stamp: i64, data: &[u8]) -> bool {
         let mut stamps = self
             .shared
@@ -188,7 +189,7 @@ impl Process {
             stamps.pop_front();
         }
         let mut bytes = Vec::with_capacity(12 + data.len());
-        // The length was checked against a limit far below.
+        // The length fits, because the caller has checked it against a much lower limit.
         bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.next.to_le_bytes());
         bytes.extend_from_slice(data);
@@ -200,12 +201,12 @@ impl Process {
         is_taken
     }
 
-    /// Whether no more pictures come.
+    /// Whether the process delivers no more pictures.
     pub fn has_ended(&self) -> bool {
         self.shared.ended.load(Ordering::Acquire)
     }
 
-    /// The last errors that it told.
+    /// Returns the last error messages of ffmpeg.
     pub fn last_words(&self) -> String {
         let errors = self
             .shared
@@ -221,17 +222,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The threads end with it. Both calls fail if it has ended already, which is fine.
+        // The threads end with the process. A failure of these calls is no problem: then the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Writes the file's head and each packet, until there are no more or nobody reads.
+/// Writes the file header and then each packet. Ends if there are no more packets or ffmpeg has closed its input.
 fn write_packets(codec: Codec, mut input: ChildStdin, packets: &Receiver<Vec<u8>>) {
     let mut head = Vec::from(*b"DKIF\0\0\x20\0");
     head.extend_from_slice(&codec.four_letters());
-    // Width and height, which the packets tell better; times of a thousandth; frames; four bytes of nothing.
+    // Width and height (0, because the packets contain them), time base of 1/1000, number of frames, four unused bytes.
     for (value, bytes) in [(0_u32, 2), (0, 2), (1000, 4), (1, 4), (0, 4), (0, 4)] {
         head.extend_from_slice(&value.to_le_bytes()[..bytes]);
     }
@@ -246,10 +247,10 @@ fn write_packets(codec: Codec, mut input: ChildStdin, packets: &Receiver<Vec<u8>
     }
 }
 
-/// Number and size of a picture that comes.
+/// Number, width and height of the next picture.
 type Announced = (u64, u32, u32);
 
-/// Reads what ffmpeg says, until it ends.
+/// Reads the messages of ffmpeg until it ends. Passes on the announced pictures and keeps the last errors.
 fn read_lines(mut messages: impl BufRead, shared: &Shared, found: &mpsc::Sender<Announced>) {
     let mut line = Vec::new();
     loop {
@@ -277,7 +278,7 @@ fn read_lines(mut messages: impl BufRead, shared: &Shared, found: &mpsc::Sender<
     }
 }
 
-/// The number and size in a line of `showinfo`.
+/// Returns the number and the size from a line of `showinfo`. `None` for other lines.
 fn announced(line: &str) -> Option<Announced> {
     if !line.contains("showinfo") {
         return None;
@@ -296,7 +297,7 @@ fn announced(line: &str) -> Option<Announced> {
     ))
 }
 
-/// Reads pictures until they end, and hands them over.
+/// Reads pictures until ffmpeg ends, and calls `receive` with each.
 fn read_pictures(
     mut output: impl Read,
     lines: &Receiver<Announced>,
@@ -327,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_are_announced_in_the_lines_of_every_version() {
+    fn reads_the_announcement_of_a_picture_from_old_and_new_versions() {
         for (line, expected) in [
             (
                 "[Parsed_showinfo_0 @ 0x55] [info] n:   3 pts:     41 pts_time:0.041   pos:  10 fmt:yuv420p sar:1/1 s:640x480 i:P",
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_without_a_picture_are_forgotten() {
+    fn forgets_packets_without_a_picture() {
         let shared = Shared::default();
         shared
             .stamps

@@ -1,4 +1,4 @@
-//! Decodes one packet after the other and waits for each picture, for recordings.
+//! Decodes recordings: one packet after the other, and waits for each picture.
 
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use ettrack::frame::ImageBuffer;
 
 use crate::{Packet, Picture, VideoDecoder, VideoError};
 
-/// How long a picture is waited for. The first one waits for the process, on a busy machine for seconds.
+/// Longest wait for a picture. The first picture also waits for the start of ffmpeg, which takes seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Decodes packets whose pictures are waited for.
+/// Decodes packets and waits for the picture of each.
 #[derive(Debug)]
 pub struct FrameDecoder {
     decoder: VideoDecoder,
@@ -22,7 +22,7 @@ impl Default for FrameDecoder {
     fn default() -> Self {
         let (sender, pictures) = mpsc::channel();
         Self {
-            // Nobody waits for a picture that comes after the decoder was dropped.
+            // Sending fails after the decoder was dropped. Then nobody needs the picture.
             decoder: VideoDecoder::new(move |picture| drop(sender.send(picture))),
             pictures,
             patience: PATIENCE,
@@ -34,7 +34,7 @@ impl FrameDecoder {
     /// Decodes the next packet into `image`.
     ///
     /// # Errors
-    /// [`VideoError`] where there is no picture of it. The next packet may be tried.
+    /// Returns a [`VideoError`] if the packet gives no picture. The caller may go on with the next packet.
     pub fn decode(
         &mut self,
         packet: &Packet<'_>,
@@ -46,7 +46,7 @@ impl FrameDecoder {
             .pictures
             .recv_timeout(until.saturating_duration_since(Instant::now()))
         {
-            // Those of packets before, whose wait had ended.
+            // Skips late pictures of earlier packets.
             if picture.stamp == packet.stamp {
                 *image = picture.image;
                 return Ok(());

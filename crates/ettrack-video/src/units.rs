@@ -1,8 +1,8 @@
-//! What a packet says of itself: whether it stands alone, and for which size of pictures.
+//! Reads from the bytes of a packet whether it can be decoded alone, and its parameter set.
 
 use crate::Codec;
 
-/// Bytes that follow each start code (00 00 01) of Annex B, up to the next one.
+/// Returns the units of an Annex B stream: the bytes between two start codes (00 00 01).
 fn units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = skip_start_code(data);
     std::iter::from_fn(move || {
@@ -21,13 +21,13 @@ fn skip_start_code(data: &[u8]) -> Option<&[u8]> {
     find_start_code(data).map(|at| &data[at + 3..])
 }
 
-/// Whether a picture of this packet needs no other packet; `None` where its bytes do not tell.
+/// Whether the packet can be decoded without earlier packets. `None` if its bytes do not show it.
 pub(crate) fn stands_alone(codec: Codec, data: &[u8]) -> Option<bool> {
     let mut kinds = units(data).filter_map(|unit| unit.first().map(|first| (first, unit)));
     match codec {
-        // Key pictures (5); a stream of slices that are refreshed bit by bit begins with a parameter set (7).
+        // Key pictures (5). A stream with gradual refresh has none; there, decoding begins at a parameter set (7).
         Codec::H264 => Some(kinds.any(|(first, _)| matches!(first & 31, 5 | 7))),
-        // Pictures that may be begun with (16 to 23), parameter sets (32 to 34).
+        // Random access pictures (16 to 23) and the sequence parameter set (33).
         Codec::H265 => Some(kinds.any(|(first, _)| matches!(first >> 1 & 63, 16..=23 | 33))),
         // The first bit of a frame is 0 in a key frame.
         Codec::Vp8 => data.first().map(|first| first & 1 == 0),
@@ -35,7 +35,7 @@ pub(crate) fn stands_alone(codec: Codec, data: &[u8]) -> Option<bool> {
     }
 }
 
-/// The parameter set with the size of the pictures; `None` in a packet that has none.
+/// Returns the parameter set, which contains the size of the pictures. `None` if the packet has none.
 pub(crate) fn parameters(codec: Codec, data: &[u8]) -> Option<&[u8]> {
     match codec {
         Codec::H264 => units(data).find(|unit| unit.first().is_some_and(|first| first & 31 == 7)),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_frames_are_known_by_their_units() {
+    fn detects_key_frames_by_their_units() {
         let of = |kinds: &[u8]| -> Vec<u8> {
             kinds
                 .iter()
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn parameter_sets_are_given_without_what_surrounds_them() {
+    fn returns_a_parameter_set_without_start_codes_and_other_units() {
         let data = [0, 0, 1, 0x67, 7, 7, 0, 0, 1, 0x65, 1];
         assert_eq!(
             parameters(Codec::H264, &data),

@@ -1,4 +1,4 @@
-//! Packets of a real encoder become pictures with their stamps.
+//! Tests the decoder with packets of a real encoder.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::io::Write;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use ettrack::frame::ImageBuffer;
 use ettrack_video::{FrameDecoder, Packet, Picture, VideoDecoder, VideoError, Wait};
 
-/// A frame's stamp, nanoseconds.
+/// Returns the stamp of a frame, nanoseconds.
 fn stamp(number: usize) -> i64 {
     1_700_000_000_000_000_000 + number as i64 * 33_333_333
 }
 
-/// Frames of even grey that gets brighter, coded as H.264 with a key frame every eighth; `None` where there is no encoder.
+/// Returns grey frames that get brighter, coded as H.264. Every eighth is a key frame. `None` if there is no encoder.
 fn packets(frames: usize, width: u32, height: u32) -> Option<Vec<Vec<u8>>> {
     let size = format!("{width}x{height}");
     let source = format!("color=c=black:s={size}:r=30,geq=lum=16+3*N:cb=128:cr=128");
@@ -28,14 +28,14 @@ fn packets(frames: usize, width: u32, height: u32) -> Option<Vec<Vec<u8>>> {
         .ok()
         .filter(|output| output.status.success());
     let Some(output) = output else {
-        // Past the harness, which keeps for itself what a test that passes prints.
+        // Directly to standard error, because the test harness hides the output of a passing test.
         let _ = writeln!(
             std::io::stderr(),
             "not tested: decoding: there is no ffmpeg with libx264"
         );
         return None;
     };
-    // Each access unit begins with its delimiter.
+    // Each packet (access unit) begins with a delimiter.
     let data = output.stdout;
     let starts: Vec<_> = (0..data.len().saturating_sub(4))
         .filter(|&at| data[at..].starts_with(&[0, 0, 0, 1, 9]))
@@ -59,15 +59,15 @@ fn packet(number: usize, data: &[u8]) -> Packet<'_> {
     }
 }
 
-/// The frame that a picture is of, by its grey.
+/// Returns the number of the frame in a picture, by its grey.
 fn frame_of(image: &ImageBuffer) -> f64 {
     let middle = image.stride * image.height as usize / 2;
-    // Video's 16 to 235 are 0 to 255 here.
+    // The video's grey from 16 to 235 is 0 to 255 in the picture.
     f64::from(image.data[middle]) * 219.0 / 255.0 / 3.0
 }
 
 #[test]
-fn each_packet_gives_its_own_picture() {
+fn returns_the_picture_of_each_packet() {
     let Some(packets) = packets(30, 64, 48) else {
         return;
     };
@@ -82,7 +82,7 @@ fn each_packet_gives_its_own_picture() {
 }
 
 #[test]
-fn a_stream_that_is_joined_waits_for_a_key_frame_and_so_does_one_with_a_gap() {
+fn waits_for_a_key_frame_at_the_start_and_after_a_gap() {
     let Some(packets) = packets(30, 64, 48) else {
         return;
     };
@@ -90,7 +90,7 @@ fn a_stream_that_is_joined_waits_for_a_key_frame_and_so_does_one_with_a_gap() {
     let mut image = ImageBuffer::empty();
     let mut outcomes = Vec::new();
     for (number, data) in packets.iter().enumerate().skip(3) {
-        // The eleventh is lost on its way.
+        // The eleventh packet is lost.
         if number == 11 {
             continue;
         }
@@ -115,7 +115,7 @@ fn a_stream_that_is_joined_waits_for_a_key_frame_and_so_does_one_with_a_gap() {
 }
 
 #[test]
-fn a_stream_that_begins_anew_and_one_of_another_size_go_on() {
+fn goes_on_after_a_restart_and_after_a_change_of_size() {
     let (Some(small), Some(large)) = (packets(4, 64, 48), packets(4, 96, 64)) else {
         return;
     };
@@ -125,7 +125,7 @@ fn a_stream_that_begins_anew_and_one_of_another_size_go_on() {
         decoder.decode(&packet(number, data), &mut image).unwrap();
         assert_eq!(image.width, if number < 4 { 64 } else { 96 });
     }
-    // A bag that is played again.
+    // The stream begins again, such as a bag that is played twice.
     for (number, data) in small.iter().enumerate() {
         decoder.decode(&packet(number, data), &mut image).unwrap();
         assert_eq!(image.width, 64);
@@ -133,13 +133,13 @@ fn a_stream_that_begins_anew_and_one_of_another_size_go_on() {
 }
 
 #[test]
-fn pictures_come_while_packets_are_pushed_and_damage_ends_nothing() {
+fn delivers_pictures_during_the_stream_and_goes_on_after_damaged_packets() {
     let Some(packets) = packets(24, 64, 48) else {
         return;
     };
     let (sender, pictures) = mpsc::channel();
     let mut decoder = VideoDecoder::new(move |picture: Picture| {
-        // The test may have ended.
+        // Sending fails if the test has ended.
         let _ = sender.send(picture.stamp);
     });
     for (number, data) in packets.iter().enumerate() {
@@ -162,7 +162,7 @@ fn pictures_come_while_packets_are_pushed_and_damage_ends_nothing() {
 }
 
 #[test]
-fn numbers_that_do_not_count_or_count_unevenly_are_no_gaps() {
+fn sees_no_gap_in_constant_or_uneven_packet_numbers() {
     let Some(packets) = packets(8, 64, 48) else {
         return;
     };
@@ -179,7 +179,7 @@ fn numbers_that_do_not_count_or_count_unevenly_are_no_gaps() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_said() {
+fn reports_packets_that_cannot_be_decoded() {
     let mut decoder = VideoDecoder::new(|_| {});
     let bad = |codec, data: &'static [u8]| Packet {
         codec,

@@ -1,4 +1,4 @@
-//! `ettrack mavlink`: a drone's camera that tracks what the pilot draws.
+//! `ettrack mavlink`: a drone's camera that tracks the target that the pilot draws.
 
 mod calibration;
 mod video;
@@ -30,55 +30,56 @@ use crate::play::{PlayArgs, SystemClock, Terminal, close_at_signal, loader};
 use crate::roi::parse_roi;
 use video::Video;
 
-/// Be a drone's camera: ground stations find it by MAVLink 2, the pilot draws a box, and it is followed.
+/// Act as a drone's camera: ground stations find it through MAVLink 2, the pilot draws a box, and the camera tracks the target.
 ///
-/// SOURCE is a camera (/dev/videoN), an address that ffmpeg reads (rtsp://, http://, udp://, tcp://, srt://), a folder of pictures, a
-/// video, a ROS 2 bag, or - for a video on standard input. A recorded source is played at its own pace and waits on its first
-/// frame until a target is chosen; of a live one the newest frame is tracked.
+/// SOURCE is a camera (/dev/videoN), an address that ffmpeg reads (rtsp://, http://, udp://, tcp://, srt://), a folder of
+/// pictures, a video, a ROS 2 bag, or - for a video on standard input. A recorded source is played at its own frame rate and
+/// waits on its first frame until a target is chosen. In a live source, the newest frame is tracked.
 ///
-/// It never moves the vehicle. What ground stations and autopilots need is described in docs/drones.md. Ctrl-C ends it.
+/// The command never moves the vehicle. docs/drones.md describes the setup of ground stations and autopilots. Ctrl-C ends the
+/// command.
 #[derive(Debug, Args)]
 pub struct MavlinkArgs {
     #[command(flatten)]
     play: PlayArgs,
-    /// Where MAVLink is spoken: udpin:HOST:PORT, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:SPEED. May be repeated.
+    /// MAVLink connection: udpin:HOST:PORT, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:SPEED. May be repeated.
     #[arg(long, value_name = "CONNECTION", required = true)]
     connect: Vec<String>,
-    /// System id: the vehicle's.
+    /// System id of the vehicle.
     #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     system_id: u8,
-    /// Component id: 100 is the first camera, 101 the second one.
+    /// Component id of this camera: 100 for the first camera, 101 for the second one.
     #[arg(long, value_name = "ID", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..))]
     component_id: u8,
-    /// The target in the first frame; else the pilot chooses it.
+    /// Box of the target in the first frame. Without it, the pilot chooses the target.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
     roi: Option<BoundingBox>,
-    /// Seconds from a frame's answer to the moment when the pilot sees it: a target is taken in the frame that the pilot saw.
+    /// Seconds from the answer for a frame until the pilot sees the frame. A target is taken from the frame that the pilot saw.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
     video_delay: Duration,
-    /// Send the picture with the box drawn there, as H.264: rtp://HOST:PORT, udp://HOST:PORT (MPEG-TS), or rtsp://… of a server.
+    /// Send the frames with the box as H.264 to this address: rtp://HOST:PORT, udp://HOST:PORT (MPEG-TS) or rtsp://… of a server.
     #[arg(long, value_name = "ADDRESS")]
     stream: Option<String>,
-    /// The video stream that ground stations are told of; else that of --stream.
+    /// Address of the video stream that is announced to ground stations. Without it, the address of --stream.
     #[arg(long, value_name = "ADDRESS")]
     video_uri: Option<String>,
-    /// The camera's horizontal field of view, degrees.
+    /// Horizontal field of view of the camera, degrees.
     #[arg(long, value_name = "DEGREES", value_parser = parse_field_of_view, conflicts_with = "calibration")]
     hfov: Option<f64>,
-    /// The camera's calibration, a YAML file as ROS 2's camera_calibration writes it.
+    /// Calibration of the camera: a YAML file in the format of camera_calibration of ROS 2.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
-    /// Turn a gimbal towards the target, at most this fast about each axis, rad/s; needs --hfov or --calibration. Only while this
-    /// component has control of it.
+    /// Turn a gimbal towards the target, at most at this rate about each axis, rad/s. Needs --hfov or --calibration. The gimbal
+    /// turns only while this component has control of it.
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     gimbal: Option<f64>,
-    /// The gimbal: 1 to 6, or the component id of a MAVLink gimbal; 0: any.
+    /// Device id of the gimbal: 1 to 6, or the component id of a MAVLink gimbal. 0 takes any gimbal.
     #[arg(long, value_name = "ID", default_value_t = 0)]
     gimbal_id: u8,
-    /// Rate of the gimbal for each unit of the target's angle, 1/s.
+    /// Rate of the gimbal for each unit of the angle between the target and the middle of the picture, 1/s.
     #[arg(long, value_name = "GAIN", default_value = "1.5", value_parser = parse_rate)]
     gimbal_gain: f64,
-    /// A file with the key for signed messages: 64 hexadecimal digits. What is sent is signed then, and what is not is ignored.
+    /// File with the key for signed messages: 64 hexadecimal digits. All sent messages are signed, and unsigned ones are ignored.
     #[arg(long, value_name = "FILE")]
     signing_key: Option<PathBuf>,
 }
@@ -168,7 +169,7 @@ impl MavlinkArgs {
             reconnect: self.play.reconnect,
             inbox: Arc::clone(&inbox),
             player: Arc::clone(&player),
-            // What is worth a word goes to the terminal anyway.
+            // Important messages go to the terminal anyway.
             say: Box::new(|_, text| tracing::debug!("{text}")),
         };
         std::thread::Builder::new()
@@ -230,7 +231,7 @@ impl MavlinkArgs {
     }
 }
 
-/// Not an argument, which every user of the machine can read.
+/// Reads the key from a file. The key is not an argument, because every user of the machine can read arguments.
 fn read_key(path: &Path) -> anyhow::Result<Key> {
     let text = std::fs::read_to_string(path)
         .with_context(|| BadInput(format!("--signing-key {}", path.display())))?;
@@ -262,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_64_hexadecimal_digits() {
+    fn accepts_only_keys_of_64_hexadecimal_digits() {
         let text = "00ff".repeat(16);
         let key = bytes_of(&text).unwrap();
         assert_eq!((key[0], key[1], key[31]), (0, 255, 255));

@@ -1,4 +1,4 @@
-//! Sends pictures as they come, as an H.264 stream by an ffmpeg process.
+//! Sends live pictures as an H.264 stream through an ffmpeg process.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -11,43 +11,43 @@ use image::RgbImage;
 
 use crate::source::{StderrTail, find_ffmpeg, without_password};
 
-/// A picture is sent again where no newer one comes for so long, so that who begins to look sees something.
+/// Time after which the last picture is sent again if no newer one comes, so that a new viewer soon sees a picture.
 const REPEAT: Duration = Duration::from_millis(100);
 
-/// Wait before ffmpeg is started again.
+/// Pause before ffmpeg is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a stream does not start.
+/// Why a stream cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
-    /// An address that is none of a stream.
+    /// The address is not that of a stream.
     #[error(
         "{0:?}: expected rtp://HOST:PORT, udp://HOST:PORT, tcp://HOST:PORT or rtsp://HOST:PORT/PATH"
     )]
     Address(String),
-    /// Without ffmpeg.
+    /// ffmpeg was not found.
     #[error("a stream needs ffmpeg")]
     NoFfmpeg(#[source] crate::source::SourceError),
-    /// No thread.
+    /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
 }
 
 #[derive(Debug, Default)]
 struct Desk {
-    /// The newest picture, and whether it is the end.
+    /// The newest picture, and whether the stream is to end.
     waiting: Mutex<(Option<RgbImage>, bool)>,
     changed: Condvar,
 }
 
-/// A stream that is sent while it lives. Pictures that come faster than they can be encoded are overtaken by newer ones.
+/// A running stream. Dropping it ends the stream. If pictures come faster than ffmpeg encodes them, only the newest one is sent.
 #[derive(Debug)]
 pub struct LiveStream {
     desk: Arc<Desk>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// ffmpeg's name of the form of a stream to this address.
+/// Returns ffmpeg's name for the format of a stream to this address.
 fn form(address: &str) -> Result<&'static str, LiveError> {
     match address.split_once("://") {
         Some(("rtp", rest)) if !rest.is_empty() => Ok("rtp"),
@@ -58,11 +58,11 @@ fn form(address: &str) -> Result<&'static str, LiveError> {
 }
 
 impl LiveStream {
-    /// Starts a stream to `address`: RTP (`rtp://`), MPEG-TS (`udp://`, `tcp://`), or RTSP, which is sent to a server. About
-    /// `rate` pictures a second come. Where ffmpeg ends, it is started again.
+    /// Starts a stream to `address`: RTP (`rtp://`), MPEG-TS (`udp://`, `tcp://`), or RTSP to a server (`rtsp://`). `rate` is the
+    /// approximate number of pictures per second. If ffmpeg ends, it is started again.
     ///
     /// # Errors
-    /// [`LiveError`] where the address is of no stream, or ffmpeg is missing.
+    /// Returns a [`LiveError`] if the address is not that of a stream, ffmpeg is missing, or a thread cannot be started.
     pub fn start(address: &str, rate: f64) -> Result<Self, LiveError> {
         let form = form(address)?;
         find_ffmpeg().map_err(LiveError::NoFfmpeg)?;
@@ -83,7 +83,7 @@ impl LiveStream {
         })
     }
 
-    /// Hands the newest picture over. Never waits.
+    /// Passes the newest picture to the stream. Never waits for ffmpeg.
     pub fn push(&self, picture: RgbImage) {
         self.put(|waiting| waiting.0 = Some(picture));
     }
@@ -103,7 +103,7 @@ impl Drop for LiveStream {
     fn drop(&mut self) {
         self.put(|waiting| waiting.1 = true);
         if let Some(writer) = self.writer.take() {
-            // It has said why, where it panicked.
+            // A panic was already reported.
             let _ = writer.join();
         }
     }
@@ -154,7 +154,7 @@ impl Sender {
         }
     }
 
-    /// The newest picture; `Some(None)`: none came for a while. `None` at the end.
+    /// Waits for the newest picture and returns it. Returns `Some(None)` if none came for a while, and `None` at the end.
     fn next(&self) -> Option<Option<RgbImage>> {
         let waiting = self
             .desk
@@ -173,7 +173,7 @@ impl Sender {
         let mut command = Command::new("ffmpeg");
         command
             .args(["-nostdin", "-loglevel", "error"])
-            // Pictures are shown when they came.
+            // The time of a picture is the time at which it came.
             .args(["-use_wallclock_as_timestamps", "1"])
             .args(["-f", "rawvideo", "-pix_fmt", "rgb24"])
             .args(["-video_size", &format!("{width}x{height}")])
@@ -193,7 +193,7 @@ impl Sender {
                 "-tune",
                 "zerolatency",
             ])
-            // A whole picture each second, so that who joins sees something soon.
+            // One key frame per second, so that a new viewer soon sees a picture.
             .args(["-g", &format!("{:.0}", self.rate.max(1.0))])
             .args(["-flush_packets", "1"]);
         if self.form == "rtsp" {
@@ -253,7 +253,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        // What is on its way is of no interest: the stream is live.
+        // Pictures that ffmpeg has not sent yet are dropped, because the stream is live.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_gives_the_form_of_the_stream() {
+    fn chooses_the_format_of_the_stream_by_its_address() {
         for (address, expected) in [
             ("rtp://127.0.0.1:5600", "rtp"),
             ("udp://127.0.0.1:5600", "mpegts"),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_received_and_a_new_size_begins_it_anew() {
+    fn sends_a_stream_and_restarts_it_for_a_new_size() {
         if find_ffmpeg().is_err() {
             // Directly to standard error, because the test harness hides what a passing test prints.
             let _ = writeln!(

@@ -1,4 +1,4 @@
-//! A camera's calibration from a file, as ROS 2's `camera_calibration` writes it.
+//! Reads the calibration of a camera from a YAML file in the format of `camera_calibration` of ROS 2.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ struct Matrix {
     data: Vec<f64>,
 }
 
-/// The calibration in a file.
+/// Reads the calibration from a file.
 pub fn read(path: &Path) -> anyhow::Result<CameraInfo> {
     let wrong = || BadInput(format!("--calibration {}", path.display()));
     let text = std::fs::read_to_string(path).with_context(wrong)?;
@@ -65,7 +65,7 @@ mod tests {
         cols: 5\n  data: [0.1, -0.2, 0, 0, 0]\n";
 
     #[test]
-    fn a_calibration_file_of_ros_is_read() {
+    fn reads_a_calibration_file_of_ros() {
         let camera = parse(FILE).unwrap();
         assert_eq!(
             (camera.width, camera.height, camera.k[4]),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calibration_without_focal_lengths_is_refused() {
+    fn refuses_a_calibration_without_focal_lengths_or_a_whole_matrix() {
         assert!(parse(&FILE.replace("500.0", "0")).is_err());
         assert!(parse(&FILE.replace(", 0, 0, 1]", "]")).is_err());
         assert!(parse("image_width: 640").is_err());

@@ -1,4 +1,4 @@
-//! The annotated picture for the pilot.
+//! Sends the frames with the box to the pilot.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use ettrack_node::{NodeCore, Output};
 
 use crate::play::player::SourcePlayer;
 
-/// A sink that also sends each answered frame with its box, where a stream is wanted, and tells the player what was worked on.
+/// A sink that also sends each answered frame with its box if there is a stream, and tells the player how far the node is.
 pub struct Video<S> {
     sink: S,
     stream: Option<LiveStream>,
     player: Arc<SourcePlayer>,
-    /// Number of the answer that was sent last.
+    /// Number of the answer whose frame was sent last.
     sent: Option<u64>,
 }
 
 impl<S> Video<S> {
-    /// Around another sink.
+    /// Creates a sink that passes all outputs on to `sink`.
     pub fn new(sink: S, stream: Option<LiveStream>, player: Arc<SourcePlayer>) -> Self {
         Self {
             sink,

@@ -1,4 +1,4 @@
-//! The thread that reads a source and hands its frames to the thread that tracks.
+//! Reads a source on its own thread and passes the frames to the tracking thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,10 +11,10 @@ use ettrack_node::inbox::Inbox;
 use super::player::{Next, SourcePlayer};
 use crate::interrupt;
 
-/// The first wait before a live source is opened again, and the longest.
+/// First and longest pause before a live source is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Nanoseconds since the epoch.
+/// Returns the present time, nanoseconds since the epoch.
 pub fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -25,28 +25,28 @@ pub fn now() -> i64 {
 /// Shows a message to the user: its level (`warn`, `error`) and its text.
 pub type Say = Box<dyn Fn(&'static str, &str) + Send>;
 
-/// What is read, and for whom.
+/// The source, and the receivers of its frames and messages.
 pub struct Feed {
     /// The open source.
     pub source: Box<dyn FrameSource + Send>,
-    /// Its name, to open it again.
+    /// Name of the source, to open it again.
     pub name: String,
-    /// Its topic of images.
+    /// Topic of the images, for a bag with several topics.
     pub topic: Option<String>,
-    /// Frames a second that were asked for.
+    /// Frames per second that the user asked for.
     pub rate: Option<f64>,
-    /// Whether a live source is opened again.
+    /// Whether a live source is opened again after it ends or stalls.
     pub reconnect: bool,
-    /// Where frames go.
+    /// Inbox of the node, which gets the frames.
     pub inbox: Arc<Inbox>,
-    /// Who says when.
+    /// Player that decides when a frame is read.
     pub player: Arc<SourcePlayer>,
     /// Shows a message to the user.
     pub say: Say,
 }
 
 impl Feed {
-    /// Reads until a signal comes.
+    /// Reads frames until a signal comes.
     pub fn run(mut self) {
         let is_live = self.source.is_live();
         let mut pause = BACK_OFF.0;
@@ -86,7 +86,7 @@ impl Feed {
                 Err(error) => {
                     self.failed(&error);
                     if is_live && self.reconnect {
-                        // Until a frame comes, each wait is twice the one before.
+                        // Each pause is twice as long as the one before, until a frame comes.
                         self.wait_and_open(&mut pause);
                     } else {
                         self.player.ended();
@@ -113,7 +113,7 @@ impl Feed {
             })));
     }
 
-    /// Opens the source anew; says why where it cannot.
+    /// Opens the source again. Returns `false` and reports the error if it cannot be opened.
     fn open_again(&mut self) -> bool {
         match source::open(&self.name, self.topic.as_deref()) {
             Ok(source) => {
@@ -127,7 +127,7 @@ impl Feed {
         }
     }
 
-    /// Tries until the source can be opened. The target stays: its frames only pause.
+    /// Tries until the source can be opened. The target is kept, because its frames only pause.
     fn wait_and_open(&mut self, pause: &mut Duration) {
         loop {
             let line = format!("opening it again in {} s", pause.as_secs());
@@ -148,7 +148,7 @@ impl Feed {
     }
 }
 
-/// When frames of a recorded source are due, and their stamps where they have none.
+/// Gives the times at which frames of a recorded source are due, and stamps for frames without a stamp.
 struct Pace {
     period: Duration,
     last: Option<Instant>,
@@ -162,7 +162,7 @@ impl Pace {
         }
     }
 
-    /// When the next frame is due. After a hold the pace goes on from there, so that nothing has to be made up for.
+    /// Returns the time at which the next frame is due. After a pause it counts from now, so frames do not hurry to catch up.
     fn due(&mut self) -> Instant {
         let now = Instant::now();
         let due = match self.last {
@@ -174,7 +174,7 @@ impl Pace {
         due
     }
 
-    /// Stamps grow from one period on, because 0 stands for none.
+    /// Returns the stamp of a frame. Counted stamps begin with one period, because 0 stands for no stamp.
     fn stamp(&self, info: &FrameInfo) -> i64 {
         let counted = self
             .period
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_without_stamps_are_stamped_by_their_number() {
+    fn stamps_frames_without_a_stamp_by_their_number() {
         let mut pace = Pace::new(Some(50.0));
         let info = |index, stamp_ns| FrameInfo {
             index,

@@ -1,4 +1,4 @@
-//! A source that is played to the node without ROS: what `serve` and `mavlink` share.
+//! Plays a source to the node without ROS. The commands `serve` and `mavlink` share this code.
 
 pub mod feed;
 pub mod player;
@@ -17,19 +17,19 @@ use ettrack_node::{Clock, Level, Output, open_tracker};
 use crate::console::BadInput;
 use crate::interrupt;
 
-/// Frames that are kept so that a choice finds the frame that was shown, however long the finger took.
+/// Number of frames that are kept, so that a late choice still finds the frame that was shown.
 const KEPT_FRAMES: i64 = 600;
 
-/// Megabytes of them.
+/// Largest size of the kept frames, megabytes.
 const KEPT_MEGABYTES: i64 = 512;
 
-/// How late a signal is noticed.
+/// Interval at which a thread checks for a signal.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// The source and the tracker.
+/// Arguments for the source and the tracker.
 #[derive(Debug, Args)]
 pub struct PlayArgs {
-    /// Folder of pictures, video, camera, bag, address or -.
+    /// Folder of pictures, video, camera, bag, address, or - for standard input.
     pub source: String,
     /// Model folder, or the name of the built-in model.
     #[arg(long, value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
@@ -37,10 +37,10 @@ pub struct PlayArgs {
     /// A parameter of the node, such as search_scale=2; config/tracker.yaml lists them. May be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Frames a second of a recorded source; its own where it is known, else 30.
+    /// Frames per second of a recorded source. Without it, the source's own rate, or 30 if that is not known.
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     pub rate: Option<f64>,
-    /// Open a live source again when it ends or stalls, after 1 second, then 2, 4 and so on up to 30.
+    /// Open a live source again after it ends or stalls. The pause is 1 second, then 2, 4 and so on up to 30.
     #[arg(long)]
     pub reconnect: bool,
     /// Topic of images, for a bag with several.
@@ -59,7 +59,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 impl PlayArgs {
-    /// The node's parameters.
+    /// Returns the node's parameters with the values of the command line.
     pub fn parameters(&self) -> anyhow::Result<Parameters> {
         let mut parameters = Parameters {
             model_path: self.model.display().to_string(),
@@ -87,7 +87,7 @@ impl PlayArgs {
     }
 }
 
-/// What a value on the command line is: true or false, a number, else text.
+/// Reads a value of the command line: true or false, a number, or otherwise text.
 fn read_value(text: &str) -> Value {
     if let Ok(value) = text.parse() {
         Value::Bool(value)
@@ -100,7 +100,7 @@ fn read_value(text: &str) -> Value {
     }
 }
 
-/// The machine's time.
+/// The clock of this computer.
 pub struct SystemClock(pub Instant);
 
 impl Clock for SystemClock {
@@ -113,7 +113,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Log lines for the terminal; all else is for others.
+/// A sink that writes log lines to the terminal and ignores all other outputs.
 pub struct Terminal;
 
 impl Sink for Terminal {
@@ -131,7 +131,7 @@ impl Sink for Terminal {
     }
 }
 
-/// Opens the tracker that parameters ask for.
+/// Returns a function that opens the tracker named by the parameters.
 pub fn loader() -> Loader {
     Arc::new(|parameters: &Parameters| {
         let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
@@ -139,7 +139,7 @@ pub fn loader() -> Loader {
     })
 }
 
-/// Closes the inbox when a signal comes, which ends the work.
+/// Closes the inbox when a signal comes. This ends the tracking thread's work.
 pub fn close_at_signal(inbox: &Arc<Inbox>) -> anyhow::Result<()> {
     let closing = Arc::clone(inbox);
     std::thread::Builder::new()

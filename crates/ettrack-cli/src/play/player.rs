@@ -1,4 +1,4 @@
-//! Plays a source: holds it, steps it, begins it anew.
+//! Controls how a source is played: pause, single steps and restart.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,22 +9,22 @@ use ettrack_web::{Command, Playback, Session};
 
 use crate::interrupt;
 
-/// Frames whose numbers are remembered.
+/// Number of frames whose positions are remembered.
 const REMEMBERED: usize = 2000;
 
-/// How late a signal is noticed by who waits here.
+/// Interval at which a waiting thread checks for a signal.
 const WATCH: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct State {
     playback: Playback,
-    /// Frames to show though the source is held.
+    /// Number of frames to show although the source is paused.
     steps: u32,
-    /// Whether the source is to begin anew.
+    /// Whether the source is to be restarted.
     restart: bool,
-    /// Whether anybody has steered so far: until then the first choice of a target lets the source go.
+    /// Whether a viewer has controlled the source. Until then, the first choice of a target starts it.
     steered: bool,
-    /// Stamps and positions of frames that were fed.
+    /// Stamps and positions of the last frames that went to the node.
     fed: VecDeque<(i64, u64)>,
     fed_count: u64,
     worked: u64,
@@ -33,15 +33,15 @@ struct State {
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Feed a frame.
+    /// Feed the next frame to the node.
     Frame,
-    /// Begin anew.
+    /// Open the source again from its beginning.
     Restart,
-    /// Come to an end.
+    /// Stop reading.
     End,
 }
 
-/// Between viewers, the thread that reads the source and the one that tracks.
+/// State of the playback. Viewers, the thread that reads the source and the tracking thread share it.
 pub struct SourcePlayer {
     is_live: bool,
     state: Mutex<State>,
@@ -50,7 +50,7 @@ pub struct SourcePlayer {
 }
 
 impl SourcePlayer {
-    /// A recorded source is held on its first frame, unless it `plays` at once.
+    /// Creates a player. A recorded source is paused on its first frame, unless `plays` is true.
     pub fn new(is_live: bool, plays: bool) -> Self {
         let playback = match (is_live, plays) {
             (true, _) => Playback::Live,
@@ -69,9 +69,9 @@ impl SourcePlayer {
         }
     }
 
-    /// Tells this session how the source is played.
+    /// Shows the state of the playback to the viewers of this session.
     pub fn tell(&self, session: Arc<Session>) {
-        // Set once, when all is made.
+        // This is called only once, so it cannot fail.
         let _ = self.session.set(session);
     }
 
@@ -79,7 +79,7 @@ impl SourcePlayer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the source is played.
+    /// Returns the state of the playback.
     pub fn state(&self) -> Playback {
         self.state_of().playback
     }
@@ -92,7 +92,7 @@ impl SourcePlayer {
         self.changed.notify_all();
     }
 
-    /// Waits until a frame is due at `due` and may be fed, or something else is to be done.
+    /// Waits until the next frame may be fed, not before `due`, or until something else is to be done. Returns what to do.
     pub fn next(&self, due: Instant) -> Next {
         let mut state = self.state_of();
         loop {
@@ -102,7 +102,7 @@ impl SourcePlayer {
             if std::mem::take(&mut state.restart) {
                 return Next::Restart;
             }
-            // A recorded source loses no frame: the one before is worked on first.
+            // A recorded source loses no frame, so the node must be done with the frame before.
             let is_done = self.is_live || state.worked >= state.fed_count;
             let now = Instant::now();
             let wait = match state.playback {
@@ -122,7 +122,7 @@ impl SourcePlayer {
         }
     }
 
-    /// A frame is about to be fed.
+    /// Notes the stamp and the position of a frame that is about to be fed.
     pub fn feeds(&self, stamp: i64, frame: u64) {
         let mut state = self.state_of();
         if state.fed.len() == REMEMBERED {
@@ -132,13 +132,13 @@ impl SourcePlayer {
         state.fed_count += 1;
     }
 
-    /// The source has ended.
+    /// Notes that the source has ended.
     pub fn ended(&self) {
         let mut state = self.state_of();
         self.set(&mut state, Playback::Ended);
     }
 
-    /// The source has begun anew.
+    /// Notes that the source was restarted.
     pub fn began(&self) {
         let mut state = self.state_of();
         state.fed.clear();
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recorded_source_shows_its_first_frame_and_waits_for_a_target() {
+    fn shows_the_first_frame_of_a_recorded_source_and_waits_for_a_target() {
         let player = SourcePlayer::new(false, false);
         assert_eq!(player.next(Instant::now()), Next::Frame);
         player.feeds(10, 0);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_source_cannot_be_held() {
+    fn refuses_to_pause_a_live_source() {
         let player = SourcePlayer::new(true, false);
         player.command(&Command::Pause).unwrap_err();
         player.command(&Command::Restart).unwrap_err();

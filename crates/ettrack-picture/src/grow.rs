@@ -1,69 +1,69 @@
-//! A first box around a point, for people who tap where others drag.
+//! Grows a first box around a point, for users who tap on the target instead of drawing a box.
 //!
-//! A target differs from what surrounds it. So boxes of many sizes and shapes are laid around the point, and each is judged by
-//! how much its colours differ from those of the ring around it, a box of twice its area. They move their edges a little as
-//! long as that makes the difference greater. Sizes and shapes that targets seldom have count less. The first box is the
-//! mean of all of them by their weight: the best one alone is often a part of the target that stands out.
+//! A target differs in colour from its surroundings. So boxes of many sizes and shapes are placed around the point. The contrast
+//! of a box is the difference between its colours and those of the ring around it; box and ring together have twice the area.
+//! The edges of each box move a little as long as the contrast grows. Sizes and shapes that targets seldom have get a lower
+//! weight. The result is the weighted mean of all boxes, because the best single box often covers only a part of the target.
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 
-/// Cells along a side of the grid that a size is judged on.
+/// Number of cells along a side of the grid of one size.
 const GRID: usize = 60;
 
-/// Cells along the side of a square box of the size in question.
+/// Side of a square box in the grid of its size, cells.
 const UNIT: f64 = 20.0;
 
-/// Levels of each colour.
+/// Number of levels of each colour.
 const LEVELS: usize = 6;
 
-/// Bins of a histogram.
+/// Number of bins of a histogram.
 const BINS: usize = LEVELS * LEVELS * LEVELS;
 
-/// The smallest mean side of a box, pixels.
+/// Smallest mean side of a box, pixels.
 const SMALLEST: f64 = 12.0;
 
-/// Ratio between two sizes.
+/// Ratio between two successive sizes.
 const STEP: f64 = 1.25;
 
-/// Width over height of the boxes.
+/// Ratios of width to height of the boxes.
 const SHAPES: [f64; 7] = [0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8];
 
-/// The mean side that targets have most often, against the mean side of the image, and how far sizes spread around it, as a
-/// factor's logarithm. Chosen with what follows on folds of 39 first frames.
+/// Most frequent mean side of targets as a part of the mean side of the image, and the spread of the logarithm of this ratio.
+/// This and the following constants were chosen by cross-validation on 39 first frames.
 const USUAL: (f64, f64) = (0.14, 0.9);
 
-/// The logarithm of width over height that targets have most often, and its spread: people and things on the ground are tall.
+/// Most frequent logarithm of width over height, and its spread. People and things on the ground are tall.
 const TALL: (f64, f64) = (-0.3, 0.6);
 
-/// The power of a box's contrast in its weight.
+/// Power of a box's contrast in its weight.
 const SHARPNESS: i32 = 3;
 
-/// Added to each contrast, so that a point on even ground has a box, too.
+/// Number that is added to each contrast, so that a point in an area of one colour also gets a box.
 const LEAST: f64 = 0.01;
 
-/// How much a box may grow or shrink while its edges move, as a factor of its area.
+/// Largest factor by which the area of a box may grow or shrink while its edges move.
 const MOST_GROWTH: f64 = 1.3;
 
-/// The most moves of an edge.
+/// Largest number of moves of an edge.
 const MOVES: usize = 40;
 
-/// A box of cells: left, upper, right, lower, the last two exclusive.
+/// A box in cells: left, upper, right and lower side, the last two exclusive.
 type Cells = [usize; 4];
 
-/// Colours around the point, for one size.
+/// Colours around the point in a grid for one size.
 struct Grid {
-    /// Bin of each cell; `None` outside the image.
+    /// Colour bin of each cell. `None` outside the image.
     bins: Vec<Option<u16>>,
     /// Side of a cell, pixels.
     cell: f64,
-    /// Upper-left corner, pixels.
+    /// Upper-left corner of the grid, pixels.
     corner: (f64, f64),
 }
 
-/// The likeliest box of a target around `point`, pixels of `frame`; `None` for a point outside of it.
+/// Returns the likeliest box of a target around `point`, both in pixels of `frame`. `None` if the point lies outside the image.
 ///
-/// It lies inside the image and holds the point.
+/// The box lies inside the image and contains the point.
 pub fn grow_box(frame: &Frame<'_>, point: (f64, f64)) -> Option<BoundingBox> {
     let (width, height) = (f64::from(frame.width()), f64::from(frame.height()));
     if !((0.0..width).contains(&point.0) && (0.0..height).contains(&point.1)) {
@@ -71,7 +71,7 @@ pub fn grow_box(frame: &Frame<'_>, point: (f64, f64)) -> Option<BoundingBox> {
     }
     let side = (width * height).sqrt();
     let largest = 0.8 * width.min(height);
-    // Sums of weights, centres and logarithms of sides.
+    // Sums of weights, weighted centres and weighted logarithms of sides.
     let mut sums = [0.0; 5];
     let mut size = SMALLEST.min(largest);
     while size <= largest {
@@ -96,14 +96,14 @@ pub fn grow_box(frame: &Frame<'_>, point: (f64, f64)) -> Option<BoundingBox> {
     hold(grown, point).clamped(frame.width(), frame.height())
 }
 
-/// How usual the size, against the image's mean `side`, and the shape of a box are.
+/// Returns a weight from 0 to 1 for the size and the shape of a box. `side` is the mean side of the image, pixels.
 fn usual(grown: &BoundingBox, side: f64) -> f64 {
     let size = ((grown.area().sqrt() / side / USUAL.0).ln()) / USUAL.1;
     let shape = ((grown.width / grown.height).ln() - TALL.0) / TALL.1;
     (-0.5 * (size * size + shape * shape)).exp()
 }
 
-/// The box, moved as far as it takes to hold the point.
+/// Moves the box as little as possible so that it contains the point.
 fn hold(grown: BoundingBox, (x, y): (f64, f64)) -> BoundingBox {
     BoundingBox {
         x: grown.x.clamp(x - grown.width, x),
@@ -112,7 +112,7 @@ fn hold(grown: BoundingBox, (x, y): (f64, f64)) -> BoundingBox {
     }
 }
 
-/// A box of this shape in the middle of the grid.
+/// Returns a box of this shape (width over height) in the middle of the grid.
 fn start(shape: f64) -> Cells {
     let middle = GRID as f64 / 2.0;
     let (half_width, half_height) = (UNIT * shape.sqrt() / 2.0, UNIT / shape.sqrt() / 2.0);
@@ -157,10 +157,10 @@ impl Grid {
         )
     }
 
-    /// How much the colours of a box differ from those of the ring around it: 0 (alike) to 1.
+    /// Returns how much the colours of a box differ from those of the ring around it: from 0 (equal) to 1.
     fn contrast(&self, cells: Cells) -> f64 {
         let [left, upper, right, lower] = cells;
-        // Sides longer by a factor of sqrt(2): twice the area.
+        // Makes each side longer by a factor of sqrt(2), which doubles the area.
         let margin = |length: usize| ((length as f64 * 0.207).round() as usize).max(1);
         let (across, down) = (margin(right - left), margin(lower - upper));
         let (outer_left, outer_upper) = (left.saturating_sub(across), upper.saturating_sub(down));
@@ -193,7 +193,7 @@ impl Grid {
         1.0 - alike / (f64::from(in_count) * f64::from(out_count)).sqrt()
     }
 
-    /// Moves edges by a cell or two as long as the contrast grows; the box keeps the point and about its size.
+    /// Moves edges by one or two cells as long as the contrast grows. The box keeps the point inside and about its size.
     fn climb(&self, start: Cells) -> (f64, Cells) {
         let middle = GRID / 2;
         let mut best = (self.contrast(start), start);
@@ -230,7 +230,7 @@ impl Grid {
     }
 }
 
-/// Bin of the mean colour at some points.
+/// Returns the bin of the mean colour at some points. `None` if all of them lie outside the image.
 fn mean_bin(frame: &Frame<'_>, points: [(f64, f64); 4]) -> Option<u16> {
     let mut sums = [0_u32; 3];
     let mut count = 0;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_of_its_own_colour_is_found_from_a_point_in_it() {
+    fn finds_a_box_of_one_colour_from_a_point_inside() {
         for target in [
             BoundingBox::new(100.0, 80.0, 40.0, 90.0),
             BoundingBox::new(200.0, 120.0, 24.0, 24.0),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_outside_the_image_gives_no_box() {
+    fn returns_no_box_for_a_point_outside_the_image() {
         let data = [0; 30 * 20 * 3];
         let frame = Frame::new(&data, 30, 20, 90, Encoding::Rgb8).unwrap();
         for point in [
@@ -313,7 +313,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn a_grown_box_holds_the_point_and_lies_in_the_image(
+        fn grows_a_box_that_contains_the_point_and_lies_in_the_image(
             width in 1_u32..200, height in 1_u32..200, x in 0.0..1.0, y in 0.0..1.0, seed: u8,
         ) {
             let data: Vec<u8> = (0..width * height * 3).map(|k| (k as u8).wrapping_mul(seed)).collect();

@@ -1,5 +1,5 @@
-//! The drone's camera beside the node's topics: what a pilot draws becomes a request like those of topics, and what the node
-//! answers goes to ground stations.
+//! Connects the drone's camera to the node. Targets that a pilot draws become requests, like those of topics. The node's answers
+//! go to ground stations.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,11 @@ use crate::inbox::Inbox;
 use crate::worker::Sink;
 use crate::{NodeCore, Output, Place};
 
-/// Answered frames whose times are remembered. At 100 frames a second, ten seconds: longer than any video is late.
+/// Number of answered frames whose times are remembered. These are ten seconds at 100 frames per second, more than any delay of a
+/// video.
 const REMEMBERED: usize = 1000;
 
-/// An answered frame, for who looks for the one that the pilot saw.
+/// An answered frame that a pilot may have seen.
 #[derive(Debug, Clone, Copy)]
 struct Shown {
     at: Duration,
@@ -28,50 +29,50 @@ struct Shown {
     size: (u32, u32),
 }
 
-/// The frames that pilots may have seen, oldest first.
+/// The last answered frames, oldest first.
 type Past = Arc<Mutex<VecDeque<Shown>>>;
 
-/// The frame that was the newest one at a time, or the oldest that is remembered.
+/// Returns the frame that was the newest one at the time `seen`, or the oldest remembered one if `seen` is earlier.
 fn shown_at(past: &Past, seen: Duration) -> Option<Shown> {
     let past = past.lock().unwrap_or_else(PoisonError::into_inner);
     let after = past.partition_point(|shown| shown.at <= seen);
     past.get(after.saturating_sub(1)).copied()
 }
 
-/// A camera that was started, before it has a sink.
+/// A started camera that has no sink yet.
 pub struct Reporter {
     service: Service,
     past: Past,
-    /// Whether the source is held on purpose.
+    /// Whether the source is paused on purpose.
     is_held: Box<dyn Fn() -> bool + Send>,
-    /// Number of the answer that was told last.
+    /// Number of the answer that was reported last.
     told: Option<u64>,
-    /// The direction of the target in the newest answer.
+    /// Direction to the target in the newest answer.
     bearing: Option<[f64; 3]>,
-    /// Focal length over the frame's width, where only the field of view is known.
+    /// Focal length divided by the frame's width, if the field of view is given.
     focal_length: Option<f64>,
 }
 
-/// A sink that also tells ground stations.
+/// A sink that also reports to ground stations.
 pub struct Reported<S> {
     reporter: Reporter,
     sink: S,
 }
 
-/// What a camera needs to know beside its protocol.
+/// What a camera needs in addition to its protocol.
 pub struct Host {
-    /// The camera and its connections.
+    /// Settings of the camera and its connections.
     pub service: ServiceOptions,
-    /// Whether the source is held on purpose, so that no frame comes and none is missed.
+    /// Whether the source is paused on purpose, so that missing frames are no stall.
     pub is_held: Box<dyn Fn() -> bool + Send>,
-    /// Called when a target was chosen.
+    /// Called after a pilot has chosen a target.
     pub chosen: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Starts a camera for the node behind `inbox`. It ends when what is returned is dropped.
+/// Starts a camera for the node behind `inbox`. Dropping the returned [`Reporter`] ends the camera.
 ///
 /// # Errors
-/// [`ServiceError`] where it cannot be reached.
+/// Returns a [`ServiceError`] if the camera cannot start.
 pub fn start(host: Host, inbox: Arc<Inbox>) -> Result<Reporter, ServiceError> {
     let past = Past::default();
     let focal_length = host.service.camera.field_of_view.map(|degrees| {
@@ -131,7 +132,7 @@ fn choose(
     let (Some(frame), Some((oldest, newest))) = (frame, kept) else {
         return Outcome::NotNow;
     };
-    // Where the frame had to make room already, or the source began anew, the nearest one is taken.
+    // If the frame is no longer kept, or the source was restarted, this takes the nearest frame that is kept.
     let stamp = frame.stamp.clamp(oldest, newest);
     match core.choose_shown(in_pixels(place, frame.size), Some(stamp), "", clock, out) {
         Ok(_) => Outcome::Done,
@@ -139,7 +140,7 @@ fn choose(
     }
 }
 
-/// A point on the right or lower border is in the last pixel.
+/// Converts normalised coordinates to pixels. A point on the right or lower border goes into the last pixel.
 fn in_pixels(place: Drawn, (width, height): (u32, u32)) -> Place {
     let (width, height) = (f64::from(width), f64::from(height));
     match place {
@@ -161,7 +162,7 @@ fn in_pixels(place: Drawn, (width, height): (u32, u32)) -> Place {
 }
 
 impl Reporter {
-    /// The sink to give to [`crate::worker::work`] in place of `sink`.
+    /// Returns the sink to pass to [`crate::worker::work`] instead of `sink`.
     pub fn with<S: Sink>(self, sink: S) -> Reported<S> {
         Reported {
             reporter: self,
@@ -169,7 +170,7 @@ impl Reporter {
         }
     }
 
-    /// Reaches the camera.
+    /// Returns the handle of the camera's service.
     pub fn handle(&self) -> &Handle {
         self.service.handle()
     }
@@ -192,7 +193,7 @@ impl Reporter {
             size: glance.size,
         };
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        // A frame that is answered again, because a target was chosen in it, was seen before.
+        // A second answer for the same frame, because a target was chosen in it, is no new frame.
         if past.back().is_none_or(|last| last.stamp != stamp) {
             if past.back().is_some_and(|last| last.stamp > stamp) {
                 past.clear();
@@ -237,7 +238,8 @@ impl Reporter {
     }
 }
 
-/// The direction of a point through a pinhole with square pixels and its axis in the middle of the image.
+/// Returns the direction to a point of the image, as a unit vector in the optical frame. The camera is a pinhole with square
+/// pixels and its axis in the middle of the image. `focal_length` is in pixels.
 fn direction((x, y): (f64, f64), size: (u32, u32), focal_length: f64) -> [f64; 3] {
     let right = (x - f64::from(size.0) / 2.0) / focal_length;
     let down = (y - f64::from(size.1) / 2.0) / focal_length;
@@ -268,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_frame_that_was_seen_is_the_newest_one_of_its_time() {
+    fn finds_the_frame_that_was_the_newest_one_at_a_time() {
         let past = Past::default();
         assert!(shown_at(&past, Duration::ZERO).is_none());
         let millis = Duration::from_millis;
@@ -290,14 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn a_point_on_the_border_lies_in_the_image() {
+    fn puts_a_point_on_the_border_into_the_image() {
         let place = in_pixels(Drawn::Point { x: 1.0, y: 0.5 }, (640, 480));
         assert_eq!(place, Place::Point(639.5, 240.0));
     }
 
     #[test]
-    fn the_field_of_view_gives_the_direction_of_the_border() {
-        // 90 degrees: the focal length is half of the width.
+    fn computes_the_direction_to_the_border_of_the_image() {
+        // At a field of view of 90 degrees, the focal length is half of the width.
         let [x, y, z] = direction((640.0, 240.0), (640, 480), 320.0);
         assert!((x - z).abs() < 1e-12 && y == 0.0);
     }

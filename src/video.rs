@@ -1,23 +1,23 @@
-//! Video of a topic or a bag: packets in, images out.
+//! Reads packets of video from messages of a topic or a bag, and makes images for the node.
 
 use ettrack_message::{CdrError, ImageMessage, Transport};
 use ettrack_video::{Packet, VideoError};
 
-/// Why there is no image of a message of video.
+/// Why a message of video gives no image.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoImage {
-    /// It is malformed.
+    /// The message is malformed.
     #[error(transparent)]
     Message(#[from] CdrError),
-    /// It is a whole image, which the node takes as it is.
+    /// The message is an image and not a packet of video.
     #[error("expected a packet of video, got a {}", .0.type_name())]
     Image(Transport),
-    /// It cannot be decoded.
+    /// The packet cannot be decoded.
     #[error(transparent)]
     Video(#[from] VideoError),
 }
 
-/// Does `work` on the packet in a message, with the frame that the message names.
+/// Calls `work` with the packet in a message and with the message's `frame_id`.
 pub(crate) fn with_packet<R>(
     transport: Transport,
     bytes: &[u8],
@@ -34,7 +34,7 @@ pub(crate) fn with_packet<R>(
     Ok(work(&packet, &told.header.frame_id)?)
 }
 
-/// An image as the node takes it.
+/// Returns a decoded picture as an image message for the node.
 pub(crate) fn image_of(
     stamp: i64,
     frame_id: &str,

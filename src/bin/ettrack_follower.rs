@@ -1,6 +1,6 @@
 //! `ros2 run ettrack ettrack_follower`: commands velocities that follow the tracked target.
 //!
-//! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start.
+//! Exit codes: 0 after SIGINT or SIGTERM; 1 if it cannot start.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! The ROS 2 node. `ettrack_node` starts it.
 //!
-//! Exit codes: 0 after SIGINT or SIGTERM; 1 where it cannot start or fails.
+//! Exit codes: 0 after SIGINT or SIGTERM; 1 if it cannot start or fails.
 
 use std::process::ExitCode;
 

@@ -1,25 +1,25 @@
-//! The control law: from the target's direction and size to a velocity.
+//! The control law. It computes a velocity from the target's direction and size.
 
 use ettrack_message::TrackedTarget;
 
 use super::Settings;
 
-/// Part of a size that is not corrected.
+/// Relative error of the size that is not corrected.
 const SIZE_DEAD_ZONE: f64 = 0.05;
 
-/// A velocity of the robot: x forward, z up, turning to the left positive (REP-103).
+/// A velocity of the robot. Its axes follow REP-103: x is forward, z is up, and a turn to the left is positive.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Velocity {
-    /// Forward, m/s.
+    /// Forward speed, m/s.
     pub forward: f64,
-    /// Up, m/s.
+    /// Upward speed, m/s.
     pub up: f64,
-    /// To the left, rad/s.
+    /// Turning rate to the left, rad/s.
     pub yaw: f64,
 }
 
 impl Velocity {
-    /// This velocity after it has changed towards `aim` for `seconds`, as fast as the settings allow.
+    /// Returns this velocity after a change towards `aim` for `seconds`, limited by the settings' accelerations.
     pub(super) fn towards(&self, aim: &Self, settings: &Settings, seconds: f64) -> Self {
         let step = |from: f64, to: f64, most: f64| from + (to - from).clamp(-most, most);
         let speed = settings.max_acceleration * seconds;
@@ -31,7 +31,7 @@ impl Velocity {
     }
 }
 
-/// The velocity for a target in the direction `bearing` (optical frame: x right, y down, z forward).
+/// Returns the velocity for a target in the direction `bearing` (optical frame: x right, y down, z forward).
 pub(super) fn wanted(settings: &Settings, target: &TrackedTarget, bearing: [f64; 3]) -> Velocity {
     let [x, y, z] = bearing;
     if !bearing.iter().all(|part| part.is_finite()) {
@@ -53,13 +53,13 @@ pub(super) fn wanted(settings: &Settings, target: &TrackedTarget, bearing: [f64;
     }
 }
 
-/// The part of `error` that lies outside the dead zone. It is continuous at the zone's edge.
+/// Returns the part of `error` that lies outside the dead zone. It is continuous at the zone's edge.
 fn beyond(error: f64, dead_zone: f64) -> f64 {
     error.signum() * (error.abs() - dead_zone).max(0.0)
 }
 
-/// Root of the part of the image that the target takes, by its offset from the middle in half images. `None` at the left
-/// and upper edge, where an offset says nothing of the image's size.
+/// Returns the square root of the target's part of the image's area. The image's size is computed from the target's centre and
+/// its offset from the middle. Returns `None` at the left and upper edge, because the size cannot be computed there.
 fn size(target: &TrackedTarget) -> Option<f64> {
     let area = target.bounding_box;
     let side = |center: f64, offset: f64| 2.0 * center / (offset + 1.0);

@@ -1,8 +1,9 @@
-//! An example of a consumer of the tracker's answers. It commands velocities that keep the target ahead and at its distance.
+//! An example of a program that uses the tracker's answers. It commands velocities that keep the target ahead and at a constant
+//! distance.
 //!
-//! The rule that matters is that there is no motion without a target. A target that is lost or was never chosen, an old
-//! answer, silence, answers of two cameras or without a bearing: all of them bring the velocity down to zero, at the same
-//! limited acceleration that any other change has. [`Follower`] knows no middleware and reads no clock but the one it is given.
+//! The most important rule is that the robot does not move without a target. The velocity goes to zero, at the limited
+//! acceleration of any other change, if the target is lost or was never chosen, an answer is old or has no bearing, no answers
+//! come, or answers come from two cameras. [`Follower`] uses no middleware and only the clock that it is given.
 
 mod law;
 mod place;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::parameters::{Change, ParameterError, ParameterSet as _, Value};
 use ettrack_message::{CameraInfo, PoseStamped, TargetState, TrackedTarget};
 
-/// What keeps the follower from moving.
+/// Why the follower does not follow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Idle {
     /// No answer has come for some time.
@@ -24,7 +25,7 @@ pub enum Idle {
         "no message on tracked_target; start the tracker, or remap tracked_target to its topic"
     )]
     Silence,
-    /// No target was chosen, or it is not seen.
+    /// No target was chosen, or the target is not seen.
     #[error("the target is {0}")]
     NoTarget(&'static str),
     /// The answer's stamp is too old, or in the future.
@@ -33,12 +34,12 @@ pub enum Idle {
          set use_sim_time alike for camera, tracker and follower, or look why the tracker is slow"
     )]
     Stale {
-        /// From the stamp to now.
+        /// Age of the stamp, milliseconds. Negative if the stamp is in the future.
         milliseconds: i64,
-        /// What is accepted.
+        /// Largest accepted age, milliseconds.
         most: i64,
     },
-    /// The camera is not calibrated.
+    /// The answer has no bearing, for example because the camera is not calibrated.
     #[error(
         "tracked_target has no bearing; give the tracker a camera_info that fits its images (`bearing` in its diagnostics \
          says what is wrong)"
@@ -51,12 +52,12 @@ pub enum Idle {
     TwoCameras(String, String),
 }
 
-/// The newest answer, evaluated.
+/// Result of the newest answer.
 #[derive(Debug, Clone)]
 struct Seen {
-    /// When it came, on the steady clock.
+    /// Time of arrival on the steady clock.
     at: Duration,
-    /// Where the target is, or why there is nothing to follow.
+    /// The velocity for this target, or the reason why the follower does not follow.
     wanted: Result<Velocity, Idle>,
 }
 
@@ -65,9 +66,9 @@ struct Seen {
 pub struct Follower {
     settings: Settings,
     seen: Option<Seen>,
-    /// The camera that answers come from, and when its last one came.
+    /// The camera of the answers, and the time of its last answer.
     camera: Option<(String, Duration)>,
-    /// When an answer of another camera came last, and what is to be said of it.
+    /// Time of the last answer of another camera, and the reason to report.
     mixed: Option<(Duration, Idle)>,
     velocity: Velocity,
     ticked: Option<Duration>,
@@ -75,7 +76,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower that stands still.
+    /// Creates a follower with a velocity of zero.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -88,7 +89,7 @@ impl Follower {
         }
     }
 
-    /// The settings in force.
+    /// Returns the present settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -96,7 +97,8 @@ impl Follower {
     /// Changes several settings, or none of them.
     ///
     /// # Errors
-    /// [`ParameterError`] for the first one that is refused, also where it is only read at the start.
+    /// Returns the [`ParameterError`] of the first refused setting. A change of a setting that is read only at the start is
+    /// refused, too.
     pub fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError> {
         let mut changed = self.settings.clone();
         for (name, value) in changes {
@@ -113,13 +115,13 @@ impl Follower {
         Ok(())
     }
 
-    /// The camera's calibration, for the distance of the target.
+    /// Takes the camera's calibration, which [`Follower::place`] needs.
     pub fn on_camera_info(&mut self, camera: CameraInfo) {
         self.calibration = Some(camera);
     }
 
-    /// Where the target is, by its bearing, its size in the image and its size in the world; `None` where one of these is
-    /// missing, or nothing is tracked.
+    /// Returns the position of the target, computed from its bearing, its size in the image and its size in the world. Returns
+    /// `None` if one of these or the calibration is missing, or if the target is not tracked.
     pub fn place(&self, target: &TrackedTarget) -> Option<PoseStamped> {
         place::place(
             target,
@@ -132,8 +134,8 @@ impl Follower {
         Duration::from_secs_f64(self.settings.silence)
     }
 
-    /// Takes an answer of the tracker. `steady` is its time of arrival on a clock that only runs forward; `now` is the time of the
-    /// clock that stamps the images, nanoseconds.
+    /// Takes an answer of the tracker. `steady` is its time of arrival on a clock that only runs forward. `now` is the time of
+    /// the clock that stamps the images, nanoseconds.
     pub fn on_target(&mut self, target: &TrackedTarget, now: i64, steady: Duration) {
         let wanted = self.judge(target, now, steady);
         self.seen = Some(Seen { at: steady, wanted });

@@ -1,22 +1,22 @@
-//! Where a target of known size is.
+//! Computes the position of a target of known size.
 
 use ettrack_message::{CameraInfo, Point, PoseStamped, TargetState, TrackedTarget};
 
-/// The place of a target whose side in the world is `meters`, in the frame of the camera, not turned. A pinhole: exact where
-/// the image is rectified or the lens bends little.
+/// Returns the position of a target in the frame of the camera, without rotation. `meters` is the side of the target in the
+/// world. The model is a pinhole, so the position is exact only if the image is rectified or the lens has little distortion.
 pub(super) fn place(
     target: &TrackedTarget,
     camera: &CameraInfo,
     meters: f64,
 ) -> Option<PoseStamped> {
     let [x, y, z] = target.bearing.filter(|_| {
-        // One that is lost is somewhere else.
+        // The box of a lost target does not show where the target is.
         target.state == TargetState::Tracking && meters > 0.0
     })?;
     let binned = |focal: f64, binning: u32| focal / f64::from(binning.max(1));
     let focal = binned(camera.k[0], camera.binning_x) * binned(camera.k[4], camera.binning_y);
     let area = target.bounding_box.size_x * target.bounding_box.size_y;
-    // A side of so many pixels at the focal length in pixels.
+    // The side in the world over the depth equals the side in pixels over the focal length in pixels.
     let depth = meters * (focal / area).sqrt();
     let far = depth / z;
     let position = Point {

@@ -3,7 +3,8 @@ use ettrack_message::{BoundingBox2D, Header, Stamp};
 
 const SECOND: i64 = 1_000_000_000;
 
-/// An answer at `seconds` for a target to the right by an angle, which takes `size` of an image of 640x480 pixels.
+/// Returns an answer at `seconds` for a target at the angle `right`, rad. Its sides are `size` times those of the image, which
+/// has 640x480 pixels.
 fn target(seconds: f64, right: f64, size: f64) -> TrackedTarget {
     TrackedTarget {
         header: Header {
@@ -33,7 +34,7 @@ fn settings() -> Settings {
     }
 }
 
-/// Runs for some seconds at 20 Hz from `from` on, with an answer at each tick where `answer` gives one.
+/// Runs the follower at 20 Hz for `seconds` from the time `from` on. Each tick gets the answer that `answer` returns, if any.
 fn run(
     follower: &mut Follower,
     from: f64,
@@ -146,7 +147,7 @@ fn stops_without_a_target() {
         assert_eq!(last, Velocity::default(), "{words}");
         let idle = idle.map(|idle| idle.to_string()).unwrap_or_default();
         assert!(idle.contains(words), "{idle}");
-        // Within the silence and the time that the limited acceleration takes.
+        // Stops within the silence plus the time that the limited acceleration takes.
         let stopped = velocities
             .iter()
             .position(|v| *v == Velocity::default())
@@ -199,7 +200,7 @@ fn stands_still_on_answers_with_nan_or_infinity() {
 }
 
 #[test]
-fn a_target_of_known_size_has_a_place() {
+fn computes_the_position_of_a_target_of_known_size() {
     let mut follower = Follower::new(Settings {
         target_meters: 2.0,
         ..settings()
@@ -220,7 +221,7 @@ fn a_target_of_known_size_has_a_place() {
     assert!((place.position.x - depth * 0.3_f64.tan()).abs() < 1e-9);
     assert_eq!((place.position.y, place.orientation[3]), (0.0, 1.0));
     assert_eq!(place.header, seen.header);
-    // Every other row and column of the sensor.
+    // The image has every other row and column of the sensor.
     (camera.binning_x, camera.binning_y) = (2, 2);
     follower.on_camera_info(camera);
     let binned = follower.place(&seen).unwrap();
@@ -248,7 +249,7 @@ fn a_target_of_known_size_has_a_place() {
 }
 
 #[test]
-fn settings_change_while_it_works_all_or_none() {
+fn changes_all_settings_or_none_while_it_runs() {
     let mut follower = moving();
     follower
         .set(&[
@@ -271,6 +272,6 @@ fn settings_change_while_it_works_all_or_none() {
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(follower.settings(), &before);
     }
-    // As it is, it may be set.
+    // Setting the present value is accepted.
     follower.set(&[("stamped", Value::Bool(true))]).unwrap();
 }

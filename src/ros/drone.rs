@@ -1,4 +1,4 @@
-//! The drone's camera, where `mavlink` asks for one.
+//! Starts the drone's camera if the parameter `mavlink` names connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::mavlink::{Host, start};
 use crate::parameters::Parameters;
 use crate::worker::Sink;
 
-/// Rate of a gimbal for each unit of the target's angle, 1/s.
+/// Rate of a gimbal for each unit of the angle between the target and the middle of the image, 1/s.
 const GAIN: f64 = 1.5;
 
-/// A camera that is to be reached.
+/// A camera that is ready to start.
 pub struct Drone {
     service: ServiceOptions,
     log: Arc<Log>,
 }
 
 impl Drone {
-    /// The camera that the parameters ask for.
+    /// Returns the camera that the parameters describe, or `None` if they name no connection.
     pub fn of(parameters: &Parameters, log: &Arc<Log>) -> Result<Option<Self>, NodeError> {
         let wrong = |error: &dyn std::error::Error| NodeError::Drone(ettrack::error_chain(error));
         let connections = parameters
@@ -65,7 +65,8 @@ impl Drone {
         }))
     }
 
-    /// Reaches it while the node works. Where it cannot be reached, the log says so and the node works without.
+    /// Starts the camera and returns the sink to use instead of `sink`. If the camera cannot start, logs the reason and returns
+    /// `sink`, so that the node runs without the camera.
     pub fn report(self, inbox: &Arc<Inbox>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
         let places: Vec<_> = self
             .service

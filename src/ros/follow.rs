@@ -1,4 +1,5 @@
-//! The follower on a ROS 2 graph: `tracked_target` and `camera_info` in, `cmd_vel` and `target_pose` out.
+//! Runs the follower on a ROS 2 graph. It subscribes to `tracked_target` and `camera_info`, and publishes `cmd_vel` and
+//! `target_pose`.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,13 +30,13 @@ use ettrack_message::{
 
 /// The node's name, unless a remapping changes it.
 const NAME: &str = "follower";
-/// The most answers that wait between two spins. A tracker does not publish faster than that.
+/// Largest number of answers that wait between two spins. A tracker does not publish faster.
 const MOST_WAITING: usize = 16;
 
-/// Runs the follower until `stop` is set. Its last command is to stand still.
+/// Runs the follower until `stop` is set. Its last command is a velocity of zero.
 ///
 /// # Errors
-/// [`NodeError`], where it cannot start.
+/// Returns a [`NodeError`] if the follower cannot start.
 pub fn follow(stop: &AtomicBool) -> Result<(), NodeError> {
     let context = join()?;
     let mut node = r2r::Node::create(context, NAME, "").doing("cannot create the node")?;
@@ -93,7 +94,7 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
     let calibrated = Rc::clone(&follower);
     pool.spawner()
         .spawn_local(calibrations.for_each(move |bytes: Vec<u8>| {
-            // A message that is none changes nothing; the tracker says so.
+            // A malformed message changes nothing. The tracker reports it.
             if let Ok(camera) = CameraInfo::from_cdr(&bytes) {
                 calibrated.borrow_mut().on_camera_info(camera);
             }
@@ -143,7 +144,7 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
         let now = clock.started.elapsed();
         if now >= due {
             let mut follower = follower.borrow_mut();
-            // A missed tick is skipped.
+            // Skips missed ticks.
             due = (due + Duration::from_secs_f64(1.0 / follower.settings().rate)).max(now);
             let (velocity, idle) = follower.tick(now);
             commands.publish(velocity, &clock, log);
@@ -154,7 +155,7 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
     Ok(())
 }
 
-/// Answers for the parameters, at once.
+/// Owns the follower's parameters and answers immediately.
 #[derive(Clone)]
 struct Owner {
     follower: Rc<RefCell<Follower>>,
@@ -180,7 +181,7 @@ impl Holder for Owner {
             .iter()
             .filter_map(|(name, _)| Some(((*name).to_owned(), self.get(name)?)))
             .collect();
-        // Nobody depends on the notice.
+        // The event is information only, so an error is ignored.
         let _ = self
             .events
             .publish(&event(&self.name, self.clock.now(), set));
@@ -188,7 +189,7 @@ impl Holder for Owner {
     }
 }
 
-/// The publisher of either kind of command.
+/// Publisher of commands, with or without a stamp.
 struct Commands {
     publisher: PublisherUntyped,
     is_stamped: bool,

@@ -1,4 +1,4 @@
-//! Raw images in the memory of the middleware's own message.
+//! Raw images that stay in the memory of the middleware's message.
 
 use r2r::NativeMsg;
 use r2r::sensor_msgs::msg::Image as RosImage;
@@ -7,10 +7,10 @@ use ettrack_message::Transport;
 use ettrack_message::{Header, Image, Stamp, ToCdr};
 use ettrack_message::{HeldImage, ImageMessage};
 
-/// A `sensor_msgs/msg/Image` as rcl delivers it. r2r's messages as bytes would need one more copy of the pixels.
+/// A `sensor_msgs/msg/Image` as rcl delivers it. Messages as bytes from r2r would need one more copy of the pixels.
 struct NativeImage(NativeMsg<RosImage>);
 
-/// Takes an image over from the subscription.
+/// Takes ownership of an image from the subscription.
 pub fn keep(message: NativeMsg<RosImage>) -> ImageMessage {
     let is_loaned = message.is_loaned;
     let image = NativeImage(message);
@@ -25,8 +25,8 @@ pub fn keep(message: NativeMsg<RosImage>) -> ImageMessage {
     ImageMessage::Held(Box::new(image))
 }
 
-// SAFETY: the message is a C structure that this value alone refers to, and what frees it is a plain function that may
-// be called on any thread; a loaned message, for which neither holds, never leaves `keep`.
+// SAFETY: only this value refers to the message, which is a C structure, and the function that frees the message may be called
+// on any thread. A loaned message has neither property, but it never leaves `keep`.
 #[allow(unsafe_code)]
 unsafe impl Send for NativeImage {}
 
@@ -36,7 +36,7 @@ impl HeldImage for NativeImage {
         let data = if message.data.data.is_null() || is_elsewhere(&message.data) {
             &[]
         } else {
-            // SAFETY: a sequence of rosidl holds `size` bytes from `data` on, and nobody changes it while the
+            // SAFETY: a sequence of rosidl holds `size` bytes from `data` on, and no code changes it while the
             // message is borrowed.
             #[allow(unsafe_code)]
             unsafe {
@@ -61,18 +61,18 @@ impl HeldImage for NativeImage {
     }
 }
 
-/// Where a sequence of ROS 2 keeps its pointer, its size and its capacity.
+/// Bytes of a sequence's pointer, size and capacity in ROS 2.
 const PLAIN: usize = 3 * size_of::<usize>();
 
-/// Whether a sequence stands for memory of another device.
+/// Whether the data of a sequence is in the memory of another device.
 ///
-/// From Lyrical on, a sequence of numbers is longer by two flags, the first of which says so: the pointer then leads to an
-/// object and not to numbers. The middleware gives such sequences only to who asks for them, which r2r does not.
+/// From Lyrical on, a sequence of numbers has two more flags. If the first flag is set, the pointer leads to an object and not to
+/// numbers. The middleware delivers such sequences only to subscriptions that ask for them. r2r does not ask.
 fn is_elsewhere<T>(sequence: &T) -> bool {
     if size_of::<T>() <= PLAIN {
         return false;
     }
-    // SAFETY: the byte lies inside of the structure, which rosidl initialises as a whole.
+    // SAFETY: the byte lies inside the structure, and rosidl initialises the whole structure.
     #[allow(unsafe_code)]
     let flag = unsafe { std::ptr::from_ref(sequence).cast::<u8>().add(PLAIN).read() };
     flag != 0
@@ -89,7 +89,7 @@ mod tests {
     struct FromLyrical<'a>(&'a u8, usize, usize, bool, bool);
 
     #[test]
-    fn sequences_of_both_layouts_are_read_by_their_flag() {
+    fn reads_the_flag_in_sequences_of_both_layouts() {
         assert!(!is_elsewhere(&Until(&1, 9, 9)));
         assert!(!is_elsewhere(&FromLyrical(&1, 9, 9, false, true)));
         assert!(is_elsewhere(&FromLyrical(&1, 9, 9, true, false)));

@@ -15,7 +15,7 @@ const TOPIC: &str = "/rosout";
 /// The node's log. Both threads use it.
 pub struct Log {
     logger: String,
-    /// `None` where the client library publishes what is logged by itself (before Jazzy).
+    /// Publisher of `/rosout`. `None` before Jazzy, where the client library publishes log lines itself.
     rosout: Option<Mutex<Publisher<LogMessage>>>,
 }
 

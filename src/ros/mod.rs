@@ -92,10 +92,10 @@ pub enum NodeError {
     /// The page cannot be served.
     #[error("web_address: {0}")]
     Page(String),
-    /// The drone's camera cannot be had.
+    /// The drone's camera cannot start.
     #[error("mavlink: {0}")]
     Drone(String),
-    /// The thread that tracks ended by itself, which is a bug.
+    /// The tracking thread ended by itself, which is a bug.
     #[error("the tracking thread has ended unexpectedly")]
     WorkerEnded,
 }
@@ -248,7 +248,7 @@ fn follow_simulated_time(_: &mut r2r::Node) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// What the node does beside its topics.
+/// Optional parts of the node in addition to its topics.
 struct Extras {
     page: Option<Page>,
     drone: Option<Drone>,
@@ -300,10 +300,10 @@ fn offers(node: &r2r::Node, topic: &str) -> Vec<String> {
         .collect()
 }
 
-/// Packets of a video that may wait in the middleware.
+/// Largest number of video packets that wait in the middleware.
 const PACKETS: usize = 60;
 
-/// The transport of this name, where it is one of video.
+/// Returns the transport with this name if it is one of video.
 fn video_transport(name: &str) -> Option<Transport> {
     match name {
         "ffmpeg" => Some(Transport::Ffmpeg),
@@ -361,7 +361,7 @@ impl Inputs {
             if let Some(video) = video_transport(transport) {
                 ettrack_video::find_ffmpeg()?;
                 let topic = format!("{base}/{transport}");
-                // Each packet builds on the one before.
+                // Each packet depends on the one before, so none may be dropped.
                 let qos = qos.keep_last(depth.max(PACKETS));
                 let packets = node.subscribe_raw(&topic, video.type_name(), qos).doing(format!(
                 "cannot subscribe to {topic}: {} must be installed when the package is built",

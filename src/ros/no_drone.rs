@@ -1,4 +1,4 @@
-//! In place of the drone's camera in a build without the feature `mavlink`.
+//! Stands in for the drone's camera in a build without the feature `mavlink`.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::inbox::Inbox;
 use crate::parameters::Parameters;
 use crate::worker::Sink;
 
-/// There is none in this build.
+/// This build has no camera, so no value of this type exists.
 pub enum Drone {}
 
 impl Drone {
-    /// Refuses a camera that is asked for.
+    /// Refuses the parameter `mavlink`, because this build has no camera.
     pub fn of(parameters: &Parameters, _log: &Arc<Log>) -> Result<Option<Self>, NodeError> {
         if parameters.mavlink.is_empty() {
             return Ok(None);

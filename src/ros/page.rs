@@ -1,4 +1,4 @@
-//! The page for the browser, where `web_address` asks for one.
+//! Serves the page for the browser if the parameter `web_address` names an address.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page that the parameters ask for.
+    /// Returns the page that the parameters describe, or `None` if `web_address` is empty.
     pub fn of(
         parameters: &Parameters,
         topic: &str,

@@ -36,11 +36,11 @@ mod kind {
     pub const STRING: u8 = 4;
 }
 
-/// The defaults, changed by the parameter files and the command line, and whether simulated time is wanted. Unknown names give
-/// a warning.
+/// Returns the defaults with the values of the parameter files and of the command line, and whether simulated time is wanted.
+/// Logs a warning for each unknown name.
 ///
 /// # Errors
-/// Where a value is of the wrong type or out of range.
+/// If a value has the wrong type or is out of range.
 pub fn at_start<P: ParameterSet>(node: &r2r::Node, log: &Log) -> Result<(P, bool), NodeError> {
     let full_name = node
         .fully_qualified_name()
@@ -54,27 +54,27 @@ pub fn at_start<P: ParameterSet>(node: &r2r::Node, log: &Log) -> Result<(P, bool
     Ok((parameters, applied.use_sim_time))
 }
 
-/// Whose parameters they are.
+/// The owner of the parameters.
 pub trait Holder {
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     fn get(&self, name: &str) -> Option<Value>;
     /// Changes several parameters, or none of them.
     ///
     /// # Errors
-    /// That of the first one that is refused.
+    /// The error of the first refused parameter. Then no parameter has changed.
     fn set(&mut self, changes: &[(&str, Value)]) -> Result<(), ParameterError>;
 }
 
-/// Something that is asked of the holder.
+/// A question to the holder.
 type Question = Box<dyn FnOnce(&mut dyn Holder) + Send>;
 
-/// Brings questions to the holder, now or when its turn comes.
+/// Passes questions to the holder, which answers immediately or later.
 pub trait Desk: Clone + 'static {
-    /// Has the holder answer.
+    /// Passes a question to the holder.
     fn ask(&self, question: Question);
 }
 
-/// The tracker's, which are answered on the tracking thread.
+/// Passes questions on the tracker's parameters to the tracking thread.
 impl Desk for Arc<Inbox> {
     fn ask(&self, question: Question) {
         self.put_request(
@@ -99,7 +99,7 @@ impl Holder for Core<'_> {
     }
 }
 
-/// Offers the services for the parameters `P` of whom `desk` reaches.
+/// Offers the services for the parameters `P`. The holder behind `desk` answers.
 pub fn serve<P: ParameterSet + 'static>(
     node: &mut r2r::Node,
     spawner: &LocalSpawner,
@@ -331,7 +331,7 @@ fn result(outcome: Result<(), String>) -> SetParametersResult {
     }
 }
 
-/// The event that the parameters of `node` have these values since `now`, nanoseconds.
+/// Returns the event that the parameters of `node` have these values since `now`, nanoseconds.
 pub fn event(node: &str, now: i64, values: Vec<(String, Value)>) -> ParameterEvent {
     let parameter = |(name, value)| Parameter {
         name,

@@ -8,7 +8,7 @@ use nix::sys::signal::{SIGHUP, SIGINT, SIGTERM, SigSet};
 
 use super::NodeError;
 
-/// Runs a node until SIGINT, SIGTERM or SIGHUP sets its flag. Exit code 0 then; 1 where it cannot start or fails.
+/// Runs a node until SIGINT, SIGTERM or SIGHUP sets its flag. The exit code is then 0. It is 1 if the node cannot start or fails.
 pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
@@ -26,7 +26,7 @@ pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) 
     match run(&stop) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The node has said so itself where it could speak.
+            // If the node had a log, it has already logged the error there.
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }

@@ -23,12 +23,12 @@ pub struct Publishers {
     node_name: String,
     clock: Arc<RosClock>,
     log: Arc<Log>,
-    /// Seconds without images, for the thread that can ask the graph who publishes them.
+    /// Sends the seconds without images to the thread that can ask the graph for the publishers.
     silence: mpsc::Sender<f64>,
 }
 
 impl Publishers {
-    /// Creates them on `node`.
+    /// Creates the publishers on `node`.
     pub fn new(
         node: &mut r2r::Node,
         clock: Arc<RosClock>,

@@ -1,4 +1,4 @@
-//! `~/stop` and `~/enable`.
+//! The services `~/stop` and `~/enable`.
 
 use r2r::QosProfile;
 use r2r::std_srvs::srv::{SetBool, Trigger};

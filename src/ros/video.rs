@@ -1,4 +1,4 @@
-//! Images of a topic of video: decoded as they come, the newest one wins.
+//! Decodes the packets of a video topic as they come, and passes the images to the inbox.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,14 +13,14 @@ use crate::video::{image_of, with_packet};
 pub struct VideoInput {
     transport: Transport,
     decoder: VideoDecoder,
-    /// The frame that the newest message named.
+    /// The `frame_id` of the newest message.
     frame_id: Arc<Mutex<String>>,
-    /// Packets without an image that the node was not told of yet.
+    /// Number of packets without an image that are not reported to the node yet.
     undecoded: Arc<AtomicU64>,
 }
 
 impl VideoInput {
-    /// Images go into `inbox`.
+    /// Creates an input that puts its images into `inbox`.
     pub fn new(transport: Transport, inbox: Arc<Inbox>) -> Self {
         let frame_id = Arc::new(Mutex::new(String::new()));
         let named = Arc::clone(&frame_id);
@@ -36,7 +36,7 @@ impl VideoInput {
         }
     }
 
-    /// Takes a message. Its image comes later, or the node is told why not.
+    /// Takes a message. Its image comes later. If there will be none, reports the reason to the node.
     pub fn take(&mut self, inbox: &Inbox, bytes: &[u8]) {
         let (decoder, named) = (&mut self.decoder, &self.frame_id);
         let taken = with_packet(self.transport, bytes, |packet, frame_id| {

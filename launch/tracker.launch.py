@@ -88,7 +88,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "mavlink",
         default_value="",
-        description="Where a drone's camera speaks MAVLink: udpin:0.0.0.0:14550; empty: as the parameter file says.",
+        description="MAVLink connections of a drone's camera: udpin:0.0.0.0:14550; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
         "use_sim_time",

@@ -359,25 +359,26 @@ parameters! {
     /// Megabytes that the kept frames may take; while the tracker is busy, as many more may wait to be kept.
     history_megabytes: i64 = 128, Range::Between(1.0, 16384.0), Live;
 
-    /// What the target is called in the hypothesis of the detections.
+    /// Class name of the target in the hypothesis of the detections.
     class_id: String = "target", Range::Any, Live;
     /// Whether the image with the box is published on ~/overlay; it is drawn only while someone subscribes.
     publish_overlay: bool = true, Range::Any, Live;
-    /// Where a page for the browser is served, HOST:PORT; empty: nowhere. 127.0.0.1:8090 is for this machine only, 0.0.0.0:8090 for
-    /// its network, with a token that the log gives.
+    /// Address of the page for the browser, HOST:PORT; empty: no page. 127.0.0.1:8090 is for this machine only. 0.0.0.0:8090 is
+    /// for its network, with a token that the log shows.
     web_address: String = "", Range::Any, Start;
-    /// Where a drone's camera speaks MAVLink, such as udpin:0.0.0.0:14550, udpout:HOST:PORT, tcp:HOST:PORT or serial:DEVICE:SPEED, several with
-    /// spaces between; empty: nowhere. Ground stations can then draw the target.
+    /// MAVLink connections of the node as a drone's camera, separated by spaces: udpin:0.0.0.0:14550, udpout:HOST:PORT,
+    /// tcp:HOST:PORT or serial:DEVICE:SPEED; empty: no camera. Ground stations on them can draw the target.
     mavlink: String = "", Range::Any, Start;
-    /// System id of that camera: the vehicle's.
+    /// System id of the vehicle, which is also that of the camera.
     mavlink_system: i64 = 1, Range::Between(1.0, 255.0), Start;
-    /// Component id of that camera: 100 is the first camera, 101 the second one.
+    /// Component id of the camera: 100 for the first camera, 101 for the second one.
     mavlink_component: i64 = 100, Range::Between(1.0, 255.0), Start;
-    /// Seconds between an image's answer and the moment when the pilot sees it: a target is taken in the image that the pilot saw.
+    /// Seconds from the answer for an image until the pilot sees the image. A target is taken from the image that the pilot saw.
     mavlink_video_delay: f64 = 0.0, Range::Between(0.0, 10.0), Start;
-    /// Address of the video stream that ground stations are told of: rtsp://…, rtp://HOST:PORT, udp://HOST:PORT or tcp://HOST:PORT; empty: none.
+    /// Address of the video stream that is announced to ground stations: rtsp://…, rtp://HOST:PORT, udp://HOST:PORT or
+    /// tcp://HOST:PORT; empty: none.
     mavlink_video: String = "", Range::Any, Start;
-    /// Fastest rate about each axis at which a gimbal is turned towards the target, rad/s; 0: it is not. Needs camera_info.
+    /// Highest rate about each axis at which a gimbal turns towards the target, rad/s; 0: no gimbal is turned. Needs camera_info.
     mavlink_gimbal_rate: f64 = 0.0, Range::Between(0.0, 10.0), Start;
     /// Seconds between diagnostics.
     diagnostics_period: f64 = 1.0, Range::Between(0.1, 60.0), Live;

@@ -1,4 +1,4 @@
-"""Makes a model folder of an authors' checkpoint, or of the ONNX files that authors publish.
+"""Makes a model folder from an authors' checkpoint or from ONNX files that authors publish.
 
     python -m ettrack_training.convert --tracker et_track CHECKPOINT --output models/et_track
     python -m ettrack_training.convert --tracker nanotrack BACKBONE.onnx HEAD.onnx --output models/nanotrack
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _convert_published(options: argparse.Namespace) -> int:
-    """ONNX files become a folder as they are."""
+    """Makes a model folder from published ONNX files and returns the exit code."""
     if options.entry or options.inert_class:
         print(f"error: --tracker {options.tracker}: ONNX files have no --entry and no --inert-class", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Makes the model folders that the parity tests run: pseudo-random weights, then `convert` or, of ONNX files, `adopt`.
+"""Makes the model folders for the parity tests: pseudo-random weights, then `convert`, or `adopt` for ONNX files.
 
     python -m ettrack_training.parity_models OUTPUT [TRACKER ...]
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _make(name: str, temporary: Path, folder: Path) -> int:
-    """Makes one folder; gives the exit code."""
+    """Makes one folder and returns the exit code."""
     output = ["--output", str(folder), "--replace"]
     if name in parity_onnx.TRACKERS:
         files, options = parity_onnx.TRACKERS[name]

@@ -1,4 +1,4 @@
-"""Model folders of ONNX files that others exported: small ones, made here in the layouts of several trackers."""
+"""Tests `adopt` with small ONNX files that are made here in the layouts of several trackers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def port(name: str, shape: list | None, kind: int = TensorProto.FLOAT) -> onnx.V
 def centre_head(
     path: Path, *, sizes: tuple = (64, 128), half: bool = False, logits: bool = False, extra: bool = False
 ) -> Path:
-    """One graph with the inputs and outputs of OSTrack: a score, a size and an offset map of a cell per 16 pixels."""
+    """Writes a graph with the inputs and outputs of OSTrack: maps of score, size and offset, one cell per 16 pixels."""
     random = np.random.RandomState(5)
     kind, dtype = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
     kernel = numpy_helper.from_array((random.standard_normal((4, 3, 16, 16)) * 0.05).astype(dtype), "kernel")
@@ -67,7 +67,7 @@ def manifest_of(folder: Path) -> dict:
 
 
 def outputs_of(folder: Path, template: np.ndarray, search: np.ndarray) -> dict[str, np.ndarray]:
-    """What the folder's graphs make of two images."""
+    """Returns the outputs of the folder's graphs for two images."""
     manifest = manifest_of(folder)
     feed = {"search": search}
     if "template" in manifest["files"]:
@@ -87,7 +87,7 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_backbone_and_a_head_become_a_template_and_a_track_graph(small: Path):
+def test_makes_template_and_track_graph_from_backbone_and_head(small: Path):
     output = small / "out"
     files = [str(small / name) for name in NANOTRACK]
     assert main([*files, "--search-size", "255", "--output", str(output)]) == 0
@@ -105,11 +105,11 @@ def test_a_backbone_and_a_head_become_a_template_and_a_track_graph(small: Path):
     logits, distances = head.run(None, {"input1": z, "input2": x})
     np.testing.assert_allclose(made["score"], logits[:, 1:] - logits[:, :1], atol=1e-5)
     np.testing.assert_allclose(made["boxes"], distances, rtol=1e-5)
-    # The backbone's weights are counted once: its kernel, and those of the head.
+    # The backbone's kernel is counted once, plus the weights of the head.
     assert manifest["cost"]["parameters"] == 8 * 3 * 256 + 2 * 16 + 4 * 16
 
 
-def test_a_template_and_a_track_graph_are_taken_as_they_are(small: Path):
+def test_keeps_a_template_graph_and_a_track_graph(small: Path):
     first, second = small / "first", small / "second"
     assert main([*(str(small / name) for name in NANOTRACK), "--search-size", "255", "--output", str(first)]) == 0
     assert main([str(first / "template.onnx"), str(first / "track.onnx"), "--output", str(second)]) == 0
@@ -120,7 +120,7 @@ def test_a_template_and_a_track_graph_are_taken_as_they_are(small: Path):
         np.testing.assert_allclose(outputs_of(second, *images)[name], values, rtol=1e-5)
 
 
-def test_one_graph_is_cut_where_the_template_stands_apart(tmp_path: Path):
+def test_divides_one_graph_into_template_and_track(tmp_path: Path):
     path = centre_head(tmp_path / "t.onnx", extra=True)
     random = np.random.default_rng(5)
     images = [random.standard_normal((1, 3, size, size)).astype(np.float32) for size in (64, 128)]
@@ -140,7 +140,7 @@ def test_one_graph_is_cut_where_the_template_stands_apart(tmp_path: Path):
             np.testing.assert_allclose(made[name], values, atol=1e-6)
 
 
-def test_free_sizes_are_fixed_and_half_precision_gets_single_inputs(tmp_path: Path):
+def test_fixes_free_sizes_and_gives_float16_graphs_float32_inputs(tmp_path: Path):
     free = centre_head(tmp_path / "free.onnx", sizes=("s", "t"), logits=True)
     output = tmp_path / "free"
     assert main([str(free), "--template-size", "64", "--output", str(output)]) == 2
@@ -155,7 +155,7 @@ def test_free_sizes_are_fixed_and_half_precision_gets_single_inputs(tmp_path: Pa
     assert not any(port.half for port in (*ports.inputs, *ports.outputs))
 
 
-def test_a_second_template_and_its_score_are_found(small: Path):
+def test_finds_a_second_template_and_its_score(small: Path):
     output = small / "out"
     options = ["--search-factor", "4.5", "--constant", "update_interval=15"]
     assert main([str(small / "mixformer.onnx"), *options, "--output", str(output)]) == 0
@@ -167,7 +167,7 @@ def test_a_second_template_and_its_score_are_found(small: Path):
     assert manifest["tracking"]["default"] == {"update_interval": 15, "update_above": 0.5, "score_decay": 1.0}
 
 
-def test_corners_become_centre_and_size(small: Path, tmp_path: Path):
+def test_converts_corners_to_centre_and_size(small: Path, tmp_path: Path):
     folders = [tmp_path / name for name in ("centre", "corners")]
     for folder, options in zip(folders, ([], ["--box-format", "xyxy"]), strict=True):
         assert main([str(small / "mixformer.onnx"), "--whole", *options, "--output", str(folder)]) == 0
@@ -179,7 +179,7 @@ def test_corners_become_centre_and_size(small: Path, tmp_path: Path):
     np.testing.assert_allclose(made, [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], atol=1e-6)
 
 
-def test_what_is_known_and_what_is_assumed_is_shown_and_nothing_written(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_shows_known_and_assumed_values_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture):
     picture, box = tmp_path / "frame.png", "40,30,40,40"
     cv2.imwrite(str(picture), np.random.RandomState(7).randint(0, 255, (120, 160, 3), np.uint8))
     path = centre_head(tmp_path / "t.onnx")
@@ -251,7 +251,7 @@ def without_offset(model: onnx.ModelProto) -> None:
         (None, ["--stride", "8"], ["a score map of 8 x 8 cells", "expected 16 at a stride of 8"]),
     ],
 )
-def test_a_graph_that_does_not_fit_is_refused_with_what_was_found(
+def test_refuses_a_graph_that_does_not_fit_and_names_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture, change: Callable | None, options: list[str], words: list[str]
 ):
     path = centre_head(tmp_path / "t.onnx")
@@ -264,7 +264,7 @@ def test_a_graph_that_does_not_fit_is_refused_with_what_was_found(
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.onnx"]
 
 
-def test_heads_and_backbones_that_do_not_belong_together_are_refused(small: Path, capsys: pytest.CaptureFixture):
+def test_refuses_a_head_that_does_not_fit_its_backbone(small: Path, capsys: pytest.CaptureFixture):
     output = ["--output", str(small / "out")]
     backbone, head = (str(small / name) for name in NANOTRACK)
     assert main([head, *output]) == 2
@@ -285,7 +285,9 @@ def test_heads_and_backbones_that_do_not_belong_together_are_refused(small: Path
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "no such file"), (b"PK no graph", "expected an ONNX model"), (b"", "found no nodes")]
 )
-def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture, content: bytes | None, words: str):
+def test_refuses_files_that_are_not_onnx_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture, content: bytes | None, words: str
+):
     path = tmp_path / "t.onnx"
     if content is not None:
         path.write_bytes(content)
@@ -293,7 +295,7 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture, 
     assert words in capsys.readouterr().err
 
 
-def test_an_existing_folder_stays(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_does_not_replace_an_existing_folder(tmp_path: Path, capsys: pytest.CaptureFixture):
     path = centre_head(tmp_path / "t.onnx")
     (tmp_path / "out").mkdir()
     assert main([str(path), "--output", str(tmp_path / "out")]) == 2
@@ -301,7 +303,7 @@ def test_an_existing_folder_stays(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_published_files_are_known_by_the_numbers_in_their_weights(small: Path, capsys: pytest.CaptureFixture):
+def test_recognises_published_files_by_their_number_of_parameters(small: Path, capsys: pytest.CaptureFixture):
     files = [str(small / name) for name in NANOTRACK]
     output = ["--output", str(small / "out")]
     assert convert(["--tracker", "nanotrack", *files[:1], *output]) == 2

@@ -1,1 +1,1 @@
-"""Model folders of ONNX files that others exported: `python -m ettrack_training.adopt`."""
+"""Makes model folders from ONNX files of other projects: `python -m ettrack_training.adopt`."""

@@ -1,12 +1,13 @@
-"""Makes a model folder of ONNX files that others exported.
+"""Makes a model folder from ONNX files of other projects.
 
     python -m ettrack_training.adopt tracker.onnx --output models/mine
     python -m ettrack_training.adopt backbone.onnx head.onnx --output models/mine --frame first.png --box 310,120,64,96
 
-Shows what it found in the graphs, what was stated and what it assumed. With --show it writes nothing. With a frame it
-looks for the target in the frame that its template is of: a small overlap means a wrong assumption.
+The command shows which values it read from the graphs, which the user stated and which it assumed. With --show it
+writes nothing. With a frame it cuts the template from the frame and searches for the target in the same frame. A small
+overlap means that an assumption is wrong.
 
-Exit codes: 0 done, 2 the files or the command line are not usable. Nothing is written then.
+Exit codes: 0 done, 2 the files or the command line cannot be used. In that case nothing is written.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from .graphs import AdoptError
 from .layouts import FAMILIES
 from .model import Adopted, Stated, adopt
 
-# Below this the model does not find the target in its own template's frame.
+# Smallest overlap at which the target counts as found in the frame of its template.
 _FOUND = 0.5
 
 
 def numbers(count: int):
-    """Parses so many numbers with commas between them."""
+    """Returns a parser of `count` numbers that are separated by commas."""
 
     def parse(text: str) -> list[float]:
         try:
@@ -50,7 +51,7 @@ def constant(text: str) -> tuple[str, float]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m ettrack_training.adopt",
         description=__doc__,
@@ -65,39 +66,53 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", type=Path, help="the model folder to write")
     made.add_argument("--show", action="store_true", help="write nothing")
     made.add_argument("--replace", action="store_true", help="replace an existing model")
-    made.add_argument("--family", choices=sorted(FAMILIES), help="who reads the outputs")
-    made.add_argument("--template-size", type=int, help="pixels a side, where the graph leaves it free")
-    made.add_argument("--search-size", type=int, help="pixels a side, where the graph leaves it free")
+    made.add_argument("--family", choices=sorted(FAMILIES), help="family of the model, which decodes the outputs")
+    made.add_argument("--template-size", type=int, help="side in pixels, if the graph does not fix it")
+    made.add_argument("--search-size", type=int, help="side in pixels, if the graph does not fix it")
     for role in ("template", "refreshed", "search"):
         made.add_argument(f"--{role}-input", metavar="NAME", help=f"the input that is the {role} image")
     for role in ("score", "boxes", "size", "offset"):
         made.add_argument(f"--{role}-output", metavar="NAME", help=f"the output that is the {role}")
     made.add_argument("--activation", choices=["sigmoid", "none"], help="scores are logits (sigmoid) or 0..1 (none)")
-    made.add_argument("--box-format", choices=["cxcywh", "xyxy"], default="cxcywh", help="of one box, as shares")
+    made.add_argument(
+        "--box-format",
+        choices=["cxcywh", "xyxy"],
+        default="cxcywh",
+        help="format of a single box, in parts of the image's sides",
+    )
     made.add_argument("--channels", choices=["rgb", "bgr"])
-    made.add_argument("--scale", type=float, help="pixel values are divided by it first")
-    made.add_argument("--mean", type=numbers(3), metavar="A,B,C", help="subtracted then, in the order of the channels")
-    made.add_argument("--std", type=numbers(3), metavar="A,B,C", help="divided by then")
-    made.add_argument("--template-factor", type=float, help="side of the template region in mean sides of the target")
-    made.add_argument("--search-factor", type=float, help="side of the search region in mean sides of the target")
+    made.add_argument("--scale", type=float, help="number by which pixel values are divided first")
+    made.add_argument(
+        "--mean",
+        type=numbers(3),
+        metavar="A,B,C",
+        help="numbers that are then subtracted, in the order of the channels",
+    )
+    made.add_argument("--std", type=numbers(3), metavar="A,B,C", help="numbers by which the result is divided")
+    made.add_argument(
+        "--template-factor", type=float, help="side of the template region, in multiples of the target's mean side"
+    )
+    made.add_argument(
+        "--search-factor", type=float, help="side of the search region, in multiples of the target's mean side"
+    )
     made.add_argument("--context", type=float, help="context around the target, see docs/model-folder.md")
     made.add_argument("--window", choices=["square", "box"], help="shape of the regions of anchor_free")
     made.add_argument("--exemplar-size", type=int, help="side of the template region in search pixels")
     made.add_argument("--stride", type=int, help="search pixels per cell of the score map")
     made.add_argument(
-        "--constant", type=constant, action="append", default=[], metavar="NAME=VALUE", help="of the loop"
+        "--constant", type=constant, action="append", default=[], metavar="NAME=VALUE", help="a constant of tracking"
     )
-    made.add_argument("--whole", action="store_true", help="do not cut the template's side off one graph")
+    made.add_argument("--whole", action="store_true", help="keep one graph: do not divide it into template and track")
     made.add_argument("--frame", type=Path, help="a picture to try the model on")
-    made.add_argument("--box", type=numbers(4), metavar="X,Y,W,H", help="the target in it, pixels")
+    made.add_argument("--box", type=numbers(4), metavar="X,Y,W,H", help="box of the target in that picture, pixels")
     made.add_argument("--description", default="adopted ONNX files")
-    made.add_argument("--source", help="where the files come from")
+    made.add_argument("--source", help="origin of the files")
     made.add_argument("--licence", default="not stated")
     return made
 
 
 def stated_by(options: argparse.Namespace) -> Stated:
-    """What the command line says of the model."""
+    """Returns what the command line states about the model."""
 
     def given(**values: object) -> dict:
         return {key: value for key, value in values.items() if value is not None}
@@ -124,7 +139,7 @@ def stated_by(options: argparse.Namespace) -> Stated:
 
 
 def show(adopted: Adopted) -> None:
-    """Prints what is known, and whence."""
+    """Prints all known values with their origins."""
     width = max(len(key) for key, _, _ in adopted.known)
     for key, value, source in adopted.known:
         print(f"{key:{width}}  {value}  ({source})", file=sys.stderr)
@@ -138,7 +153,7 @@ def show(adopted: Adopted) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     made = parser()
     options = made.parse_args(arguments)
     if options.show == (options.output is not None):
@@ -172,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
 def write(
     adopted: Adopted, output: Path, description: str, source: str | None, licence: str, replace: bool = False
 ) -> None:
-    """Writes the model folder, whole or not at all."""
+    """Writes the whole model folder, or nothing on an error."""
     files = ", ".join(file.path.name for file in adopted.sources)
     provenance = {
         "source": source or files,

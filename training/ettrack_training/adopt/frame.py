@@ -1,4 +1,4 @@
-"""What an adopted model says of one frame: does it find the target in the frame that its template is of?"""
+"""Tries an adopted model on one frame: does it find the target in the frame of its template?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found. `overlap` is that with the given box."""
+    """The found box and its score. `overlap` is its overlap with the given box."""
 
     box: Box
     score: float | None
@@ -26,8 +26,8 @@ class Answer:
 
 
 def look(adopted: Adopted, path: Path, box: Box) -> Answer:
-    """Cuts template and search region around `box` (x, y, width, height) as the runtime does, to a pixel, and runs the
-    graphs. Raises `AdoptError` where the picture cannot be read."""
+    """Runs the graphs on template and search region around `box` (x, y, width, height). The regions are those of the
+    runtime to within a pixel. Raises `AdoptError` if the picture cannot be read or the box lies outside it."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is None:
         raise AdoptError(f"{path}: expected a picture")
@@ -48,7 +48,7 @@ def look(adopted: Adopted, path: Path, box: Box) -> Answer:
         features = run(path, adopted.graphs["template"], {k: v for k, v in images.items() if k != SEARCH})
         images = {SEARCH: images[SEARCH], **features}
     found, score = _decode(sections, run(path, adopted.graphs["track"], images), size)
-    # From search pixels, measured from the region's centre, to the frame.
+    # Converts the box from search pixels around the region's centre to pixels of the frame.
     scale = (size / spans[1][0], size / spans[1][1])
     seen_width, seen_height = found[2] / scale[0], found[3] / scale[1]
     seen = (
@@ -61,7 +61,7 @@ def look(adopted: Adopted, path: Path, box: Box) -> Answer:
 
 
 def _spans(sections: Mapping[str, Any], width: float, height: float) -> list[tuple[float, float]]:
-    """Width and height of the template and search regions, pixels of the frame."""
+    """Returns width and height of the template region and of the search region, pixels of the frame."""
     template, search = sections["template"], sections["search"]
     if "factor" in template:
         side = (width * height) ** 0.5
@@ -79,7 +79,7 @@ def _spans(sections: Mapping[str, Any], width: float, height: float) -> list[tup
 def _cut(
     picture: np.ndarray, center: tuple[float, float], span: tuple[float, float], size: int, pixels: Mapping[str, Any]
 ) -> np.ndarray:
-    """A region as the network's input, [1, 3, size, size]."""
+    """Returns a region as an input of the network, [1, 3, size, size]."""
     scale = (size / span[0], size / span[1])
     matrix = np.array(
         [[scale[0], 0, size / 2 - center[0] * scale[0]], [0, scale[1], size / 2 - center[1] * scale[1]]], np.float64
@@ -92,7 +92,7 @@ def _cut(
 
 
 def _decode(sections: Mapping[str, Any], answer: Mapping[str, np.ndarray], size: int) -> tuple[Box, float | None]:
-    """Centre from the region's centre, width and height, in search pixels; the score."""
+    """Returns the box (centre relative to the region's centre, width, height) in search pixels, and the score."""
     outputs = sections["outputs"]
     score = None
     if "score" in outputs:
@@ -117,7 +117,7 @@ def _decode(sections: Mapping[str, Any], answer: Mapping[str, np.ndarray], size:
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
+    """Returns the intersection over union."""
     common = 1.0
     for axis in (0, 1):
         common *= max(0.0, min(a[axis] + a[axis + 2], b[axis] + b[axis + 2]) - max(a[axis], b[axis]))

@@ -1,4 +1,4 @@
-"""Reading ONNX files of others: what a graph takes and gives, and why it is refused."""
+"""Reads ONNX files of other projects: their inputs and outputs. Refuses files that cannot be used, with the reason."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FLOATS = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16"}
 
 
 class AdoptError(ValueError):
-    """A file or a graph that cannot be adopted; says what was expected and what came."""
+    """A file or a graph cannot be adopted. The message says what was expected and what was found."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a graph. Free axes have their name, or `?`, instead of a number."""
+    """An input or output of a graph. Axes without a fixed length have a name or `?` instead of a number."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -36,7 +36,7 @@ class Port:
 
 @dataclass
 class OnnxFile:
-    """A graph with the file that it came from."""
+    """A graph and its file."""
 
     path: Path
     sha256: str
@@ -46,12 +46,12 @@ class OnnxFile:
 
     @property
     def opset(self) -> int:
-        """The version of ONNX's own operators."""
+        """Version of ONNX's own operator set."""
         return next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def listed(ports: list[Port]) -> str:
-    """Names and shapes, for messages."""
+    """Returns names and shapes of ports for messages."""
     return "; ".join(map(str, ports)) or "none"
 
 
@@ -67,7 +67,7 @@ def read(path: Path) -> OnnxFile:
     try:
         model = onnx.load_from_string(data)
         no_graph = not model.graph.node
-    # protobuf reports a foreign file by whatever fails first inside it.
+    # protobuf has no single exception for a file that is not ONNX.
     except Exception as error:
         raise AdoptError(f"{path}: expected an ONNX model, cannot read it: {error}") from error
     if no_graph:
@@ -99,7 +99,7 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def run(path: Path, model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs by name. Raises `AdoptError` where the graph fails."""
+    """Runs a graph and returns all outputs by name. Raises `AdoptError` if the graph fails."""
     names = [output.name for output in model.graph.output]
     try:
         return dict(zip(names, session(model).run(names, dict(inputs)), strict=True))
@@ -120,7 +120,7 @@ def _port(path: Path, kind: str, value: onnx.ValueInfoProto) -> Port:
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """The weights and constants of a graph and of the graphs in its nodes."""
+    """Yields the weights and constants of a graph and of the graphs inside its nodes."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -162,7 +162,7 @@ def _refuse_unknown_operators(path: Path, model: onnx.ModelProto) -> None:
 
 
 def parameters(models: list[onnx.ModelProto]) -> int:
-    """Numbers in the weights of several graphs; a backbone that sees both images is counted once."""
+    """Returns the number of parameters of several graphs. A backbone for both images is counted once."""
     seen: dict[str, int] = {}
     for model in models:
         named = [(tensor.name, tensor) for tensor in model.graph.initializer]
@@ -171,14 +171,14 @@ def parameters(models: list[onnx.ModelProto]) -> int:
                 named += [(node.output[0], attribute.t) for attribute in node.attribute if attribute.HasField("t")]
         for name, tensor in named:
             size = int(np.prod(tensor.dims, dtype=np.int64))
-            # A single number is a constant of a formula.
+            # A single number is a constant of a formula and no parameter.
             if tensor.data_type in _FLOATS and size > 1:
                 seen[name.removeprefix("t/").removeprefix("b/")] = size
     return sum(seen.values())
 
 
 def macs(model: onnx.ModelProto) -> int:
-    """Multiply-accumulates of convolutions and matrix products, as far as shapes are known."""
+    """Returns the multiply-accumulates of convolutions and matrix products whose shapes are known."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes: dict[str, tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):

@@ -1,4 +1,4 @@
-"""What a tracker's graphs look like: which inputs are which images, which outputs say what, which family reads them."""
+"""Recognises the inputs and outputs of a tracker's graph, and the family that reads its outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN = {"channels": "bgr", "scale": 1.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 
 
 @dataclass(frozen=True)
 class FamilyDefaults:
-    """What the authors of a family's trackers mostly use, where the graph does not tell."""
+    """Usual values of a family's authors. They are used for values that the graph does not contain."""
 
     pixels: dict[str, Any]
     template: dict[str, Any]
@@ -39,7 +39,7 @@ FAMILIES: dict[str, FamilyDefaults] = {
     "centre_head": FamilyDefaults(IMAGENET, {"factor": 2.0}, {"factor": 4.0}),
     "single_box": FamilyDefaults(IMAGENET, {"factor": 2.0}, {"factor": 4.0}),
 }
-# Constants of a second template, where there is one: MixFormer's on LaSOT.
+# Constants for a second template: those of MixFormer on LaSOT.
 REFRESHED = {"update_interval": 200, "update_above": 0.5, "score_decay": 1.0}
 
 
@@ -62,7 +62,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which outputs are read, and as what."""
+    """The outputs that are read, by their roles, and those that are not read."""
 
     family: str
     score: Port | None = None
@@ -73,7 +73,7 @@ class Outputs:
 
 
 def is_image(port: Port) -> bool:
-    """Three planes of a square picture, as far as sizes are given."""
+    """Whether the port takes a square image of three channels. Sides without a fixed length count as equal."""
     if len(port.shape) != 4 or port.shape[1] not in (3, "?") and not isinstance(port.shape[1], str):
         return False
     rows, columns = port.shape[2:]
@@ -81,7 +81,8 @@ def is_image(port: Port) -> bool:
 
 
 def images_of(file: OnnxFile, stated: dict[str, str]) -> Images:
-    """The images of a graph that takes all of them. `stated` names some by hand: template, refreshed, search."""
+    """Returns the image inputs of a graph that takes all images. `stated` maps roles (template, refreshed, search) to
+    names that the user gave."""
     ports = {port.name: port for port in file.inputs}
     if strange := [port for port in file.inputs if not is_image(port)]:
         raise AdoptError(
@@ -127,7 +128,8 @@ def _pick(ports: list[Port], pattern: str, largest: bool) -> Port:
 
 
 def outputs_of(file: OnnxFile, ports: list[Port], family: str | None, stated: dict[str, str]) -> Outputs:
-    """Which of `ports`, with their shapes, a family reads. `stated` names some by hand: score, boxes, size, offset."""
+    """Returns the outputs among `ports` that a family reads. `stated` maps roles (score, boxes, size, offset) to names
+    that the user gave."""
     by_name = {port.name: port for port in ports}
     for role, name in stated.items():
         if name not in by_name:
@@ -149,7 +151,7 @@ def outputs_of(file: OnnxFile, ports: list[Port], family: str | None, stated: di
         "single_box": of_box,
     }
     if family is None:
-        # Centre heads often give the chosen box beside their maps, without the cosine window.
+        # Graphs with a centre head often also return the best box, chosen without the cosine window. Maps come first.
         family = next((name for name in ("centre_head", "nanotrack", "single_box") if choices[name]), None)
         if family == "nanotrack" and of_grid and of_grid["score"].shape[1] == 1:
             family = "anchor_free"

@@ -1,4 +1,4 @@
-"""From ONNX files to the graphs and the manifest of a model folder."""
+"""Makes the graphs and the manifest of a model folder from ONNX files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .layouts import FAMILIES, REFRESHED, Images, Outputs
 
 # Names in the written graphs.
 TEMPLATE, REFRESHED_TEMPLATE, SEARCH = "template", "refreshed_template", "search"
-# Largest accepted difference between the file and what was made of it, as a share of the largest value.
+# Largest accepted difference between outputs of the file and of the written graphs, as a part of the largest value.
 _TOLERANCE = 1e-4
 _STRIDES = (4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What the user says; `None` and empty where the graph or the usual values decide."""
+    """What the user states about the model. `None` or empty: the graph or the usual values decide."""
 
     family: str | None = None
     template_size: int | None = None
@@ -42,7 +42,7 @@ class Stated:
 
 @dataclass
 class Adopted:
-    """Graphs and manifest sections, and for each value where it comes from."""
+    """Graphs and manifest sections, and the origin of each value."""
 
     graphs: dict[str, onnx.ModelProto]
     sections: dict[str, Any]
@@ -58,7 +58,7 @@ class Adopted:
 
 @dataclass
 class _Whole:
-    """All files as one graph from images to outputs, and how the file itself answers."""
+    """All files as one graph from images to outputs, with the names of its images and outputs."""
 
     file: OnnxFile
     images: Images
@@ -70,7 +70,7 @@ class _Whole:
 
 
 def adopt(paths: list[Path], stated: Stated) -> Adopted:
-    """Reads files, recognises them and makes what a model folder holds. Raises `AdoptError`; writes nothing."""
+    """Reads and recognises files, and makes the contents of a model folder. Writes nothing. Raises `AdoptError`."""
     files = [read(path) for path in paths]
     if len(files) == 1:
         whole = _one_graph(files[0], stated)
@@ -82,7 +82,7 @@ def adopt(paths: list[Path], stated: Stated) -> Adopted:
 
 
 def noise(size: int, seed: int, half: bool = False) -> np.ndarray:
-    """A picture of bright and dark patches in 0..1, [1, 3, size, size]: the same on every machine."""
+    """Returns a picture of bright and dark patches in 0..1, [1, 3, size, size]. It is the same on every machine."""
     random = np.random.default_rng(seed)
     places = np.arange(size)
     image = sum(
@@ -92,7 +92,7 @@ def noise(size: int, seed: int, half: bool = False) -> np.ndarray:
 
 
 def _side(file: OnnxFile, port: Port, stated: int | None, option: str) -> int:
-    """Pixels a side of an image input."""
+    """Returns the side of an image input, pixels."""
     batch, _, rows, columns = port.shape
     if isinstance(batch, int) and batch != 1:
         raise AdoptError(f"{file.path}: input {port} takes {batch} images at once, expected 1")
@@ -138,7 +138,7 @@ def _two_graphs(first: OnnxFile, second: OnnxFile, stated: Stated) -> _Whole:
 
 
 def _backbone_and_head(backbone: OnnxFile, head: OnnxFile, stated: Stated) -> _Whole:
-    """One backbone for both images."""
+    """Joins a head with one backbone for both images."""
     if len(head.inputs) != 2 or len(backbone.outputs) != 1:
         raise AdoptError(
             f"expected a backbone with one output and a head with two inputs; {backbone.path} gives "
@@ -169,7 +169,7 @@ def _backbone_and_head(backbone: OnnxFile, head: OnnxFile, stated: Stated) -> _W
                 "pixels: files of two versions, or of another size?"
             )
     of_search = surgery.joined(backbone, head, (backbone.outputs[0].name, search.name))
-    # The same backbone once more for the template; weights are shared.
+    # A second copy of the backbone takes the template. Its weights are the same.
     again = onnx.compose.add_prefix(surgery.copy(backbone.model), "t/")
     again.ir_version = of_search.ir_version
     model = onnx.compose.merge_models(
@@ -196,13 +196,13 @@ def _features(backbone: OnnxFile, size: int) -> tuple[int, ...]:
 
 
 def _forget_outputs(model: onnx.ModelProto) -> None:
-    """Declared shapes of outputs are those of the declared input size."""
+    """Removes the declared shapes of outputs, because they belong to the declared image size."""
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
 
 
 def _template_and_track(before: OnnxFile, after: OnnxFile, stated: Stated) -> _Whole:
-    """A graph for the template and one for the search region, as those of a model folder."""
+    """Joins a graph for the template and one for the search region. A model folder has the same division."""
     image = next(port for port in after.inputs if layouts.is_image(port))
     wanted = [port for port in after.inputs if port is not image]
     given = {port.name: port for port in before.outputs}
@@ -242,12 +242,12 @@ def _template_and_track(before: OnnxFile, after: OnnxFile, stated: Stated) -> _W
 
 
 def _made(whole: _Whole, files: list[OnnxFile], stated: Stated) -> Adopted:
-    """Gives the graph the runtime's names and outputs, cuts it, checks it and describes it."""
+    """Gives the graph the names and outputs of the runtime, divides it, checks it and describes it."""
     file, model = whole.file, whole.model
     for role, name in whole.image_names.items():
         surgery.set_shape(model, name, (1, 3, whole.sizes[role], whole.sizes[role]))
     _forget_outputs(model)
-    # Joining graphs keeps the shapes that were declared for other sizes.
+    # Joined graphs still contain shapes that were declared for other image sizes.
     del model.graph.value_info[:]
     surgery.rename(model, {name: role for role, name in whole.image_names.items()})
     half = {role: port.half for role, port in zip((TEMPLATE, REFRESHED_TEMPLATE), whole.images.templates, strict=False)}
@@ -276,7 +276,7 @@ def _made(whole: _Whole, files: list[OnnxFile], stated: Stated) -> Adopted:
 def _refuse_deaf(
     whole: _Whole, outputs: Outputs, pictures: Mapping[str, np.ndarray], answer: Mapping[str, np.ndarray]
 ) -> None:
-    """Refuses outputs that are no numbers, or do not depend on what they should."""
+    """Refuses a graph whose outputs are not finite or do not depend on both images."""
     read_ports = [port for port in (outputs.score, outputs.boxes, outputs.size, outputs.offset) if port]
     for port in read_ports:
         if not np.isfinite(answer[whole.output_names[port.name]]).all():
@@ -298,7 +298,7 @@ def _refuse_deaf(
 def _activation(
     whole: _Whole, outputs: Outputs, answers: list[dict[str, np.ndarray]], stated: Stated
 ) -> tuple[str | None, str]:
-    """Whether scores are logits (`sigmoid`) or already 0..1 (`none`), and how that is known."""
+    """Returns whether scores are logits (`sigmoid`) or already in 0..1 (`none`), and the origin of this value."""
     if outputs.score is None:
         return None, ""
     if stated.activation:
@@ -331,7 +331,7 @@ def _shape_outputs(whole: _Whole, outputs: Outputs, activation: str | None, stat
         if role == "score" and len(port.shape) == 4 and port.shape[1] == 2:
             surgery.channel(model, source, 1, "score/target")
             if activation == "sigmoid":
-                # The softmax of two is the sigmoid of their difference.
+                # The softmax of two values is the sigmoid of their difference.
                 surgery.channel(model, source, 0, "score/background")
                 surgery.append(model, "Sub", ["score/target", "score/background"], role)
             else:
@@ -348,7 +348,7 @@ def _shape_outputs(whole: _Whole, outputs: Outputs, activation: str | None, stat
 
 
 def _cut(whole: _Whole, stated: Stated, half: bool) -> dict[str, onnx.ModelProto]:
-    """Template and track graph where the template's side stands apart, else the one graph."""
+    """Divides the graph into template and track graph. Returns one graph if it cannot be divided."""
     model = whole.model
     images = [role for role in whole.sizes if role != SEARCH]
     features = surgery.template_cut(model, images)
@@ -361,7 +361,7 @@ def _cut(whole: _Whole, stated: Stated, half: bool) -> dict[str, onnx.ModelProto
             "track": surgery.extracted(whole.file.path, model, [*features, SEARCH], results),
         }
     except AdoptError:
-        # Of a tensor whose shape ONNX cannot infer.
+        # ONNX cannot infer the shape of a tensor between the parts.
         return {"track": model}
     names = {name: f"template_feature_{number}" for number, name in enumerate(features)}
     for graph in graphs.values():
@@ -380,7 +380,8 @@ def _compare(
     activation: str | None,
     stated: Stated,
 ) -> dict[str, float]:
-    """Largest differences between the outputs of files and written graphs, as shares of the largest value."""
+    """Returns the largest differences between the outputs of the files and of the written graphs, as parts of the
+    largest value. Raises `AdoptError` if one is too large."""
     largest = dict.fromkeys(roles, 0.0)
     for images, answer in zip(pictures, answers, strict=True):
         single = {role: image.astype(np.float32) for role, image in images.items()}
@@ -412,7 +413,7 @@ def _compare(
 
 
 def _declare(model: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> None:
-    """Writes the shapes of outputs."""
+    """Declares the shapes of outputs."""
     del model.graph.output[:]
     model.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, list(value.shape)) for name, value in values.items()
@@ -422,7 +423,7 @@ def _declare(model: onnx.ModelProto, values: Mapping[str, np.ndarray]) -> None:
 def _sections(
     whole: _Whole, outputs: Outputs, features: list[str], activation: str | None, why: str, stated: Stated
 ) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
-    """Sections of model.yaml, and for each value where it comes from."""
+    """Returns the sections of model.yaml, and the origin of each value."""
     known: list[tuple[str, str, str]] = []
 
     def note(key: str, value: Any, source: str) -> Any:
@@ -484,10 +485,10 @@ def _sections(
 
 
 def _cells(whole: _Whole, outputs: Outputs, stated: Stated, note: Any) -> dict[str, int]:
-    """The stride, and the number of cells where the stride does not tell it."""
+    """Returns the stride, and the number of cells if it does not follow from the stride."""
     size = whole.sizes[SEARCH]
     if outputs.family == "single_box":
-        # Every manifest has one; this family has no map.
+        # Every manifest needs a stride, although this family has no map.
         return {"stride": stated.search.get("stride", 16)}
     side = outputs.score.shape[-1]
     stride = stated.search.get("stride") or min(_STRIDES, key=lambda stride: abs(stride - size / side))

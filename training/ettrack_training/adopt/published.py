@@ -1,4 +1,4 @@
-"""Trackers whose authors publish ONNX files: what is known of them beside the graphs."""
+"""Trackers whose authors publish ONNX files, with the values that the graphs do not contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .model import Adopted, Stated, adopt
 
 @dataclass(frozen=True)
 class Version:
-    """One set of weights: its title, and the constants that its authors chose for it."""
+    """One set of weights: its title and its authors' constants."""
 
     title: str
     constants: Mapping[str, float]
@@ -21,7 +21,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Published:
-    """A tracker. `versions` are known by the numbers in their weights."""
+    """A published tracker. `versions` maps the number of parameters to the version."""
 
     name: str
     files: int
@@ -64,7 +64,7 @@ PUBLISHED: dict[str, Published] = {
 
 
 def adopt_published(name: str, paths: list[Path]) -> tuple[Adopted, Version]:
-    """Adopts the published files. Raises `AdoptError` where they are others."""
+    """Adopts the published files. Raises `AdoptError` if the files are not the published ones."""
     tracker = PUBLISHED[name]
     if len(paths) != tracker.files:
         files = "backbone and head" if tracker.files == 2 else "one file"

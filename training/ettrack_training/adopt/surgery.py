@@ -1,4 +1,4 @@
-"""Changing ONNX graphs: names, sizes, types and outputs become those of the runtime. Weights stay as they are."""
+"""Changes names, sizes, types and outputs of ONNX graphs to those that the runtime reads. Weights do not change."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from onnx import TensorProto, compose, helper, numpy_helper, utils
 
 from .graphs import AdoptError, OnnxFile
 
-# More tensors between template and track graph are more than the runtime passes on.
+# Largest number of tensors that the runtime passes from the template graph to the track graph.
 MOST_FEATURES = 5
 
 
 def copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph of its own whose inputs are none of its weights, with a prefix on every name inside."""
+    """Returns a copy of a graph. Weights are not among its inputs, and all inner names have a prefix."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
     weights = {tensor.name for tensor in made.graph.initializer}
     taken = [value for value in made.graph.input if value.name not in weights]
     del made.graph.input[:]
     made.graph.input.extend(taken)
-    # Earlier shapes may be those of another size.
+    # The stored shapes may belong to another image size.
     del made.graph.value_info[:]
     return compose.add_prefix(made, "net/")
 
@@ -48,7 +48,7 @@ def set_shape(model: onnx.ModelProto, name: str, shape: Sequence[int]) -> None:
 
 
 def keep_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
-    """Drops all other outputs, and what only they needed. Shapes of outputs are forgotten."""
+    """Drops all other outputs, and nodes and weights that only they need. Forgets the shapes of outputs."""
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     wanted, kept = set(names), []
@@ -64,7 +64,7 @@ def keep_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
 
 
 def _inner_names(node: onnx.NodeProto) -> set[str]:
-    """Names that graphs inside the node take from outside."""
+    """Returns the names that graphs inside the node take from outside."""
     found: set[str] = set()
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
@@ -74,7 +74,7 @@ def _inner_names(node: onnx.NodeProto) -> set[str]:
 
 
 def single_precision(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """float32 at these float16 inputs and outputs; the graph computes in what it was saved in."""
+    """Changes these float16 inputs and outputs to float32. The graph still computes in float16."""
     graph = model.graph
     for name in inputs:
         rename(model, {name: f"{name}/half"})
@@ -93,24 +93,24 @@ def single_precision(model: onnx.ModelProto, inputs: Sequence[str], outputs: Seq
 
 
 def append(model: onnx.ModelProto, kind: str, inputs: Sequence[str], output: str, **attributes: object) -> None:
-    """One more node."""
+    """Appends a node."""
     model.graph.node.append(helper.make_node(kind, list(inputs), [output], **attributes))
 
 
 def constant(model: onnx.ModelProto, name: str, values: np.ndarray) -> str:
-    """One more constant; gives its name."""
+    """Adds a constant and returns its name."""
     model.graph.initializer.append(numpy_helper.from_array(values, name))
     return name
 
 
 def channel(model: onnx.ModelProto, source: str, index: int, output: str) -> None:
-    """One plane of a map, [1, 1, n, n]."""
+    """Appends a node that selects one channel of a map, [1, 1, n, n]."""
     place = constant(model, f"{output}/channel", np.array([index], np.int64))
     append(model, "Gather", [source, place], output, axis=1)
 
 
 def joined(backbone: OnnxFile, head: OnnxFile, link: tuple[str, str]) -> onnx.ModelProto:
-    """The head behind the backbone: output `link[0]` of the one is input `link[1]` of the other."""
+    """Joins backbone and head: output `link[0]` of the backbone becomes input `link[1]` of the head."""
     if backbone.opset != head.opset:
         raise AdoptError(f"{head.path}: operator set {head.opset}, expected {backbone.opset} as in {backbone.path}")
     first, second = (compose.add_prefix(copy(file.model), prefix) for file, prefix in ((backbone, "b/"), (head, "h/")))
@@ -119,7 +119,7 @@ def joined(backbone: OnnxFile, head: OnnxFile, link: tuple[str, str]) -> onnx.Mo
 
 
 def template_cut(model: onnx.ModelProto, images: Sequence[str]) -> list[str]:
-    """The tensors that depend on template images alone and that the rest of the graph takes: where it can be cut."""
+    """Returns the tensors between the part that depends only on template images and the rest. They divide the graph."""
     of_template, of_search = set(images), {value.name for value in model.graph.input} - set(images)
     found: list[str] = []
     for node in model.graph.node:
@@ -129,12 +129,11 @@ def template_cut(model: onnx.ModelProto, images: Sequence[str]) -> list[str]:
             found += [name for name in node.input if name in of_template and name not in found]
         elif taken & of_template:
             of_template |= set(node.output)
-    # An image itself is no result, and a result at the end of the graph has no rest behind it.
     return found
 
 
 def extracted(path: Path, model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-    """The part of a graph between these tensors."""
+    """Returns the part of a graph between these tensors."""
     inferred = onnx.shape_inference.infer_shapes(model)
     known = {value.name for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)}
     if missing := [name for name in (*inputs, *outputs) if name not in known]:

@@ -1,4 +1,4 @@
-"""One ONNX graph: what it computes, how it is written, how it is checked."""
+"""Writes an ONNX graph and checks it against the network."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ExportError(Exception):
     """An exported graph does not compute what the network computes."""
 
 
-# A graph may be so many times less exact than the network that it is made of: it adds in another order. With the
-# trackers' pseudo-random weights it is 0.3 to 6 times; a wrong weight makes thousands.
+# Largest ratio between the rounding errors of a graph and of its network. It differs from 1 because a graph adds in
+# another order. With the trackers' pseudo-random weights it is 0.3 to 6. A wrong weight gives thousands.
 ROUNDING = 30.0
-# And so many steps of float32 at the output's largest magnitude, for outputs that the network happens to round well.
+# Accepted error in steps of float32 at the output's largest magnitude, if the network's own rounding is very small.
 STEPS = 16
 
 
@@ -34,15 +34,15 @@ STEPS = 16
 class Graph:
     """A graph to be exported.
 
-    `module` is what is written, made for speed: a module to be traced, or a graph laid out by hand
-    (see `builder`). `reference` computes the same the plain way and judges it. Both take the inputs
-    in the order of `inputs` and return the tensors named by `outputs` (one tensor or a tuple).
-    `axes` names symbolic axes of inputs and outputs; `variants` are further inputs to check with,
-    other sizes of these axes in particular.
+    `module` is the fast form that is written: a module to be traced, or a graph built by hand (see `builder`).
+    `reference` computes the same in a plain way, to check `module`. Both take the inputs in the order of `inputs` and
+    return the tensors named by `outputs` (one tensor or a tuple). `axes` names symbolic axes of inputs and outputs.
+    `variants` are further inputs for the check, in particular with other sizes of these axes.
 
-    `choices` names values inside the graph by which it decides between things of almost equal value. Rounding may
-    decide otherwise in the reference, and everything behind differs then. So the reference takes them after the
-    inputs, decides likewise, and raises ValueError for a choice that rounding does not excuse.
+    `choices` names values inside the graph that record choices, such as the largest of several numbers. If two numbers
+    are almost equal, rounding may lead to another choice in the reference, and then all later values differ. So the
+    reference takes these choices as further inputs and follows them. It raises ValueError for a choice that rounding
+    does not explain.
     """
 
     module: nn.Module | onnx.ModelProto
@@ -60,8 +60,8 @@ def export_graph(graph: Graph) -> bytes:
         return graph.module.SerializeToString()
     buffer = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
-        # The tracing exporter is chosen: it takes a tenth of the time of its successor, needs
-        # no further package and writes exactly the operators that the modules ask for.
+        # Uses the tracing exporter. It takes a tenth of the time of its successor, needs no further package and
+        # writes exactly the operators that the modules use.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
@@ -81,11 +81,11 @@ def export_graph(graph: Graph) -> bytes:
 
 
 def verify_graph(graph: Graph, model: bytes, name: str) -> dict[str, float]:
-    """Runs `model` and the reference on the same inputs; the largest difference per output.
+    """Runs `model` and the reference on the same inputs. Returns the largest difference for each output.
 
-    Both are held against the reference in double precision. The model may differ from it by `ROUNDING` times what
-    the reference in single precision does, so that weights of any scale are judged by their own rounding. Raises
-    `ExportError` where it differs by more.
+    Model and reference in single precision are compared with the reference in double precision. The error of the model
+    may be `ROUNDING` times that of the reference, so the limit fits weights of any scale. Raises `ExportError` if the
+    error of the model is larger.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -109,7 +109,7 @@ def verify_graph(graph: Graph, model: bytes, name: str) -> dict[str, float]:
 
 
 def showing(model: bytes, values: Sequence[str]) -> bytes:
-    """The model with `values` among its outputs."""
+    """Returns the model with `values` as further outputs."""
     if not values:
         return model
     shown = onnx.load_from_string(model)
@@ -128,7 +128,7 @@ def _difference(graph: str, output: str, actual: np.ndarray, single: np.ndarray,
     rounding = float(np.abs(single - double).max())
     step = float(np.finfo(np.float32).eps * np.abs(double).max())
     allowed = ROUNDING * rounding + STEPS * step
-    # Written so that NaN fails.
+    # This form of the comparison also fails for NaN.
     if not difference <= allowed:
         raise ExportError(
             f"{graph}: output {output} differs from the network by {difference:.3g}, at most {allowed:.3g} is allowed "

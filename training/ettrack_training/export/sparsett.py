@@ -42,7 +42,8 @@ from .fold import array, conv_bn, pointwise
 
 
 def window_order(side: int, shifted: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Rows of the windows' tokens (``side^2`` stands for padding), the way back, and the padded side."""
+    """Returns the row of each token in the order of windows (``side^2`` stands for padding), the inverse order, and the
+    padded side."""
     padded = -(-side // WINDOW) * WINDOW
     row, col = np.divmod(np.arange(padded * padded), padded)
     cell = np.where((row < side) & (col < side), row * side + col, side * side).reshape(padded, padded)
@@ -191,7 +192,8 @@ def template_graph(net: SparseTT) -> onnx.ModelProto:
 
 
 def kept_keys(track: onnx.ModelProto) -> tuple[str, ...]:
-    """The values of the track graph that hold the kept keys' numbers, ``[1, heads, n, keep]``, a layer each."""
+    """Returns the names of the values in the track graph that contain the indices of the kept keys, one for each layer,
+    ``[1, heads, n, keep]``."""
     return tuple(node.output[1] for node in track.graph.node if node.op_type == "TopK")
 
 

@@ -1,4 +1,4 @@
-//! Bytes from a wire, as packets and as a stream: what they wish for is a place in the picture.
+//! Fuzzes the MAVLink camera with arbitrary bytes, as packets and as a stream. Every chosen target must lie in the picture.
 #![no_main]
 
 use std::time::Duration;
@@ -67,7 +67,7 @@ fuzz_target!(|pieces: Vec<Vec<u8>>| {
             };
             camera.answered(ticket, Outcome::Done, now, &mut actions);
         }
-        // Each message is answered by a few at most.
+        // The camera sends at most a few messages for each received message.
         assert!(actions.messages.len() <= 4 * received.len() + 200);
         actions = Actions::default();
     }

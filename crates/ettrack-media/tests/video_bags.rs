@@ -1,4 +1,4 @@
-//! Video in bags: packets of H.264 become frames with their stamps.
+//! Tests that packets of H.264 in bags become frames with their stamps.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::path::Path;
@@ -14,7 +14,7 @@ fn stamp(number: usize) -> Stamp {
     Stamp::from_nanoseconds(1_000_000_000 + number as i64 * 33_000_000)
 }
 
-/// Frames of even grey that gets brighter, with a key frame every fifth; `None` where there is no encoder.
+/// Returns grey frames that get brighter, coded as H.264. Every fifth is a key frame. `None` if there is no encoder.
 fn packets() -> Option<Vec<Vec<u8>>> {
     let coded = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "lavfi", "-i"])
@@ -46,7 +46,7 @@ fn header(number: usize) -> Header {
     }
 }
 
-/// Writes packets from the number `first` on.
+/// Writes a bag of packets. The first packet has the number `first`.
 fn write<M: ToCdr>(path: &Path, topic: &str, first: usize, messages: impl Iterator<Item = M>) {
     let mut bag = BagWriter::create(path).unwrap();
     let topic = bag.add_topic(topic, M::TYPE).unwrap();
@@ -57,7 +57,7 @@ fn write<M: ToCdr>(path: &Path, topic: &str, first: usize, messages: impl Iterat
     bag.finish().unwrap();
 }
 
-/// Stamp and grey of each frame, and the errors in between.
+/// Returns stamp and grey of each frame, and the errors.
 fn read(path: &Path, topic: Option<&str>) -> (Vec<(i64, u8)>, Vec<String>) {
     let mut frames = source::open(path.to_str().unwrap(), topic).unwrap();
     let mut image = ImageBuffer::empty();
@@ -75,7 +75,7 @@ fn read(path: &Path, topic: Option<&str>) -> (Vec<(i64, u8)>, Vec<String>) {
 }
 
 #[test]
-fn both_kinds_of_packets_are_decoded_with_their_stamps() {
+fn decodes_both_kinds_of_packets_with_their_stamps() {
     let Some(packets) = packets() else {
         return;
     };
@@ -104,7 +104,7 @@ fn both_kinds_of_packets_are_decoded_with_their_stamps() {
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     write(&one, "/camera/image_raw/ffmpeg", 0, as_ffmpeg.clone());
     write(&other, "/camera/video", 0, as_foxglove);
-    // The topic below the images is found by their name, as for compressed ones.
+    // The name of the raw images also finds the topic of video, as it finds that of compressed images.
     for (path, topic) in [(&one, Some("/camera/image_raw")), (&other, None)] {
         let (seen, errors) = read(path, topic);
         assert_eq!(errors, [""; 0]);
@@ -115,7 +115,7 @@ fn both_kinds_of_packets_are_decoded_with_their_stamps() {
         assert_eq!(stamps, expected);
         assert!(seen.windows(2).all(|two| two[0].1 < two[1].1), "{seen:?}");
     }
-    // One that begins between two key frames.
+    // A bag that begins between two key frames.
     let late = folder.path().join("late");
     write(&late, "/camera/image_raw/ffmpeg", 3, as_ffmpeg);
     let (seen, errors) = read(&late, None);

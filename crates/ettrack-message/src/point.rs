@@ -1,15 +1,15 @@
-//! `geometry_msgs`: points and poses.
+//! Points and poses of `geometry_msgs`.
 
 use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, ToCdr};
 
 /// `geometry_msgs/msg/Point`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Point {
-    /// Along x; in an image its column.
+    /// Coordinate along x. In an image, the column in pixels.
     pub x: f64,
-    /// Along y; in an image its row.
+    /// Coordinate along y. In an image, the row in pixels.
     pub y: f64,
-    /// Along z; in an image of no meaning.
+    /// Coordinate along z. It has no meaning in an image.
     pub z: f64,
 }
 
@@ -36,7 +36,7 @@ impl ToCdr for Point {
 /// `geometry_msgs/msg/PointStamped`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PointStamped {
-    /// For a point in an image the image's header.
+    /// Header of the point. For a point in an image, the image's header.
     pub header: Header,
     /// The point.
     pub point: Point,
@@ -65,11 +65,11 @@ impl ToCdr for PointStamped {
 /// `geometry_msgs/msg/PoseStamped`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PoseStamped {
-    /// When, and in which frame.
+    /// Time and frame of the pose.
     pub header: Header,
-    /// Where, metres.
+    /// Position, metres.
     pub position: Point,
-    /// How it is turned: quaternion x, y, z, w.
+    /// Orientation: quaternion x, y, z, w.
     pub orientation: [f64; 4],
 }
 

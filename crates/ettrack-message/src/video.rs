@@ -1,11 +1,11 @@
-//! Packets of coded video.
+//! Messages that contain a packet of coded video.
 
 use super::{CdrError, CdrReader, CdrWriter, FromCdr, Header, Message, Stamp, ToCdr};
 
-/// The flag of a packet that needs no other one, as libav has it.
+/// Flag of a key frame in libav.
 const KEY: u8 = 1;
 
-/// `ffmpeg_image_transport_msgs/msg/FFMPEGPacket`: what image_transport's plugin `ffmpeg` sends.
+/// `ffmpeg_image_transport_msgs/msg/FFMPEGPacket`, which the plugin `ffmpeg` of image_transport sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FfmpegPacket<'a> {
     /// Stamp and optical frame.
@@ -14,11 +14,11 @@ pub struct FfmpegPacket<'a> {
     pub width: i32,
     /// Rows.
     pub height: i32,
-    /// The codec, then pixel formats after semicolons: `h264;yuv420p;bgr8;bgr8`, or the codec or encoder alone.
+    /// Codec and pixel formats, separated by semicolons (`h264;yuv420p;bgr8;bgr8`), or only the codec or encoder.
     pub encoding: &'a str,
-    /// The sender's count of images.
+    /// Number of the image, as counted by the sender.
     pub pts: u64,
-    /// 1 in a key frame.
+    /// Flags. 1 for a key frame.
     pub flags: u8,
     /// Byte order of the sender.
     pub is_bigendian: bool,
@@ -61,7 +61,7 @@ impl ToCdr for FfmpegPacket<'_> {
 /// `foxglove_msgs/msg/CompressedVideo`: one coded picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompressedVideo<'a> {
-    /// Stamp and optical frame; the message has them as fields of its own.
+    /// Stamp and optical frame. The message has a field for each instead of a header.
     pub header: Header,
     /// The packet.
     pub data: &'a [u8],
@@ -94,16 +94,16 @@ impl ToCdr for CompressedVideo<'_> {
     }
 }
 
-/// What both kinds of packets tell.
+/// The fields that both kinds of packets have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoPacket<'a> {
     /// Stamp and optical frame.
     pub header: Header,
     /// Name of the codec, or of its encoder.
     pub codec: &'a str,
-    /// The sender's count of images, where it counts them.
+    /// Number of the image, if the sender counts images.
     pub number: Option<u64>,
-    /// Whether the sender says that it is a key frame.
+    /// Whether the sender marks the packet as a key frame.
     pub is_key: bool,
     /// The packet.
     pub data: &'a [u8],

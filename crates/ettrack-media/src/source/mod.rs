@@ -52,7 +52,7 @@ pub enum BadFrame {
     /// The pixel data do not match the size or encoding.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// No picture comes of a packet of video.
+    /// A packet of video gives no picture.
     #[error(transparent)]
     Video(#[from] VideoError),
 }
@@ -150,7 +150,7 @@ pub trait FrameSource {
     fn frame_rate(&self) -> Option<f64> {
         None
     }
-    /// Whether frames come as they happen, and wait for nobody: the newest one is given.
+    /// Whether the source is live. A live source does not wait for its reader and always returns the newest frame.
     fn is_live(&self) -> bool {
         false
     }
@@ -158,11 +158,11 @@ pub trait FrameSource {
     fn files(&self) -> &[PathBuf] {
         &[]
     }
-    /// What could not be read so far, such as the missing end of a cut bag. Broken frames are not listed.
+    /// Returns the parts that could not be read so far, such as the missing end of a cut bag. Broken frames are not listed.
     fn damage(&self) -> &[String] {
         &[]
     }
-    /// Frames that were damaged so far and came in part or not at all, without an error of their own.
+    /// Returns the number of frames so far that are damaged or missing and for which there was no error.
     fn damaged_frames(&self) -> u64 {
         0
     }

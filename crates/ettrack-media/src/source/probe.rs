@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What is known of a file.
+/// Result of probing a file.
 #[derive(Debug, PartialEq)]
 pub(super) enum Probe {
     /// `ffprobe` is missing or cannot read the file.
@@ -19,19 +19,19 @@ pub(super) enum Probe {
 /// A video stream.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stream {
-    /// Its number in the file.
+    /// Index of the stream in the file.
     pub index: u64,
-    /// What it is, for messages.
+    /// Description of the stream for messages.
     pub description: String,
-    /// How many streams of moving pictures the file has.
+    /// Number of video streams in the file, without attached pictures and thumbnails.
     pub of: usize,
     /// Number of frames, if the file's header has it.
     pub frames: Option<u64>,
-    /// Frames a second, if the file's header has them.
+    /// Frames per second, if the file's header has them.
     pub rate: Option<f64>,
 }
 
-/// Asks `ffprobe`. `url` must not be a pipe: what is read of it is gone.
+/// Probes a file with `ffprobe`. `url` must not be a pipe, because bytes read from a pipe are lost.
 pub(super) fn probe(url: &OsStr) -> Probe {
     const ENTRIES: &str = "stream=index,codec_type,codec_name,width,height,nb_frames,avg_frame_rate:\
                            stream_disposition=default,attached_pic,timed_thumbnails,still_image";
@@ -49,8 +49,8 @@ pub(super) fn probe(url: &OsStr) -> Probe {
     }
 }
 
-/// The stream that a player shows: no attached picture or thumbnails; the one that is marked as default; the largest;
-/// the first.
+/// Chooses the stream that a player shows. Attached pictures and thumbnails are left out. A default stream comes before others,
+/// then a stream of several frames before one of a single frame, then a larger one before smaller ones, then the first one.
 fn choose(answer: &Value) -> Probe {
     let streams = match answer["streams"].as_array() {
         Some(streams) if !streams.is_empty() => streams,
@@ -70,7 +70,7 @@ fn choose(answer: &Value) -> Probe {
         let side = |name: &str| stream[name].as_u64().unwrap_or(0);
         side("width") * side("height")
     };
-    // Of equal ones `max_by_key` takes the last.
+    // `max_by_key` takes the last of several equal streams.
     let chosen = moving.iter().rev().max_by_key(|stream| {
         let several = count(&stream["nb_frames"]) != Some(1);
         (is(stream, "default"), several, area(stream))

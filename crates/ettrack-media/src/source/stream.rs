@@ -1,4 +1,4 @@
-//! What comes from the network or through a pipe.
+//! Recognises sources from the network or from a pipe.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ const NETWORK: [&str; 9] = [
     "rtsp", "rtsps", "rtmp", "udp", "tcp", "srt", "rtp", "http", "https",
 ];
 
-/// Names of files that are recorded, wherever they lie.
+/// Extensions of recorded files in HTTP addresses. Other addresses are live streams.
 const FILES: [&str; 8] = [
     ".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg",
 ];
@@ -16,16 +16,16 @@ const FILES: [&str; 8] = [
 /// The name of standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// Whether frames come as they happen or wait to be read.
+/// Whether a stream is live or recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The newest frame is given.
+    /// The reader gets the newest frame.
     Live,
-    /// Every frame is given once.
+    /// The reader gets every frame once.
     Recorded,
 }
 
-/// What `source` is, if it is an address, `-` or a named pipe. A pipe is never looked into: what is read of it is gone.
+/// Returns the kind of `source` if it is an address, `-` or a named pipe. Does not read from a pipe, because read bytes are lost.
 pub(super) fn kind_of(source: &str) -> Option<Kind> {
     if source == STANDARD_INPUT {
         return Some(Kind::Recorded);
@@ -47,8 +47,8 @@ pub(super) fn kind_of(source: &str) -> Option<Kind> {
     (is_pipe || is_standard_input(source)).then_some(Kind::Recorded)
 }
 
-/// The file that `source` reads where it names standard input and a file is given to that (`< clip.mp4`): a file can be
-/// looked into and read from any place.
+/// Returns the file behind standard input (`< clip.mp4`) if `source` names standard input. Unlike a pipe, a file can be probed
+/// and read from any position.
 pub(super) fn file_behind(source: &str) -> Option<PathBuf> {
     if source != STANDARD_INPUT && !is_standard_input(source) {
         return None;
@@ -57,12 +57,12 @@ pub(super) fn file_behind(source: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Whether the path is one of the names of standard input, which a child process has only where it inherits it.
+/// Whether the path is one of the names of standard input. A child process can open them only if it inherits standard input.
 fn is_standard_input(source: &str) -> bool {
     ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].contains(&source)
 }
 
-/// How ffmpeg is told of a recorded stream.
+/// Returns the name of a recorded stream for ffmpeg.
 pub(super) fn ffmpeg_name(source: &str) -> String {
     if source == STANDARD_INPUT || is_standard_input(source) {
         "pipe:0".into()
@@ -73,7 +73,7 @@ pub(super) fn ffmpeg_name(source: &str) -> String {
     }
 }
 
-/// An address without the user's name and password, for messages.
+/// Returns an address without user name and password, for messages.
 pub fn without_password(source: &str) -> String {
     let Some((protocol, rest)) = source.split_once("://") else {
         return source.to_owned();

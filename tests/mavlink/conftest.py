@@ -1,4 +1,4 @@
-"""A rendered flight that all tests share."""
+"""Fixtures: rendered flights that all tests share."""
 
 import random
 import shutil
@@ -14,20 +14,20 @@ SIZE = 320, 240
 
 @pytest.fixture(scope="session")
 def flight(tmp_path_factory):
-    """Frames, true boxes and their size. Small and short: the picture's contents are no matter here."""
+    """Returns frames, true boxes and frame size. The flight is small and short, because only its motion matters."""
     folder = tmp_path_factory.mktemp("flight") / "flight"
     options = ["--frames", "100", "--width", str(SIZE[0]), "--height", str(SIZE[1])]
     subprocess.run([COMMAND, "simulate", "--output", folder, *options], check=True, stderr=subprocess.DEVNULL)
     rows = (folder / "groundtruth_rect.txt").read_text().split()
     boxes = [[float(number) for number in row.split(",")] for row in rows]
-    # Pixels count from 1 there.
+    # The file counts pixels from 1.
     truth = [(x - 1, y - 1, width, height) for x, y, width, height in boxes]
     return Flight(folder / "img", truth, SIZE)
 
 
 @pytest.fixture(scope="session")
 def vanishing(flight, tmp_path_factory):
-    """The same, but after 40 frames there is only noise."""
+    """Returns the same flight with only noise after 40 frames."""
     folder = tmp_path_factory.mktemp("vanishing")
     noise = random.Random(1)
     names = sorted(flight.frames.iterdir())

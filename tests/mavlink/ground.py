@@ -1,4 +1,4 @@
-"""A ground station of the tests, written with pymavlink; a camera to talk to; and a link that loses packets."""
+"""Helpers of the tests: a ground station on pymavlink, a camera process, and a link that loses packets."""
 
 import collections
 import contextlib
@@ -27,7 +27,7 @@ TRACKING_STATUS = mavlink.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS
 
 
 class Camera:
-    """`ettrack mavlink` as a process."""
+    """A process that runs `ettrack mavlink`."""
 
     def __init__(self, source, *arguments, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen(
@@ -46,13 +46,13 @@ class Camera:
             self.lines.append(line if isinstance(line, str) else line.decode(errors="replace"))
 
     def wait_until_ready(self):
-        """Its first line says where it is reached."""
+        """Waits for the first line, which names the connections."""
         line = self.process.stdout.readline()
         assert line, "".join(self.lines)
         return self
 
     def cpu(self):
-        """Seconds of processor time: of the threads that speak MAVLink, and of the thread that tracks."""
+        """Returns the processor time of the MAVLink threads and of the tracking thread, seconds."""
         spoken = tracked = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             name = (task / "comm").read_text().strip()
@@ -89,7 +89,7 @@ def free_port():
 
 
 class Station:
-    """Sends to a port and collects what comes back. `send` may be replaced by another way to the camera."""
+    """Sends packets to a UDP port and collects the answers. `send` may be replaced to use another connection."""
 
     def __init__(self, port, system=255, component=190, here=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -105,7 +105,7 @@ class Station:
         self.log = []
 
     def write(self, data):
-        """pymavlink writes whole messages here."""
+        """Sends a message. pymavlink calls this with each whole message."""
         with contextlib.suppress(ConnectionRefusedError):
             self.socket.sendto(bytes(data), self.there)
 
@@ -121,7 +121,7 @@ class Station:
         return data
 
     def poll(self, seconds=0.0):
-        """Takes what comes within this time."""
+        """Collects the messages that come within this time."""
         data = self._receive(seconds)
         for message in self.mav.parse_buffer(data) or [] if data else []:
             message.at = time.monotonic()
@@ -129,7 +129,7 @@ class Station:
             self.log.append(message)
 
     def wait(self, wanted, seconds=5.0):
-        """The next message that `wanted` (a name or a function) accepts; None where none comes."""
+        """Returns the next message that `wanted` (a name or a function) accepts, or None if none comes in time."""
         accepts = wanted if callable(wanted) else lambda message: message.get_type() == wanted
         until = time.monotonic() + seconds
         while True:
@@ -143,7 +143,7 @@ class Station:
             self.poll(left)
 
     def collect(self, wanted, seconds):
-        """All messages of a type that come within this time."""
+        """Returns all messages of a type that come within this time."""
         found, until = [], time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if message := self.wait(wanted, left):
@@ -158,7 +158,7 @@ class Station:
         self.mav.command_long_send(*to, command, confirmation, *parameters)
 
     def ask(self, command, *parameters, to=CAMERA, seconds=5.0):
-        """The result of a command; None where nobody answers."""
+        """Sends a command and returns its result, or None if no answer comes."""
         self.send(command, *parameters, to=to)
         ack = self.wait(lambda message: message.get_type() == "COMMAND_ACK" and message.command == command, seconds)
         if ack is None:
@@ -168,7 +168,7 @@ class Station:
         return ack.result
 
     def insist(self, command, *parameters, tries=20, seconds=0.4):
-        """Asks until somebody answers, as ground stations do on bad links."""
+        """Repeats a command until an answer comes, as ground stations do on bad links."""
         for _ in range(tries):
             if (result := self.ask(command, *parameters, seconds=seconds)) is not None:
                 return result
@@ -179,7 +179,7 @@ class Station:
         return (ask or self.ask)(mavlink.MAV_CMD_SET_MESSAGE_INTERVAL, TRACKING_STATUS, interval)
 
     def draw(self, box, size, ask=None):
-        """Draws a box in pixels into a picture of this size, again while the camera has seen no frame yet."""
+        """Draws a box in pixels in a picture of this size. Tries again until the camera has a frame."""
         until = time.monotonic() + 5
         while True:
             result = (ask or self.ask)(mavlink.MAV_CMD_CAMERA_TRACK_RECTANGLE, *normalized(box, size))
@@ -189,7 +189,7 @@ class Station:
 
 
 class Wire(Station):
-    """A station on a file descriptor: one end of a serial line, or of a TCP connection."""
+    """A ground station on a file descriptor: one end of a serial line or of a TCP connection."""
 
     def __init__(self, descriptor, system=255, component=190):
         self.descriptor = descriptor
@@ -205,7 +205,7 @@ class Wire(Station):
                 return b""
         try:
             return os.read(self.descriptor, 65536)
-        except OSError:  # The other end of a terminal is gone.
+        except OSError:  # The other end of the terminal was closed.
             time.sleep(0.01)
             return b""
 
@@ -216,7 +216,7 @@ def normalized(box, size):
 
 
 def status_box(status, size):
-    """The box of a status, in pixels."""
+    """Returns the box of a status, in pixels."""
     left, top = status.rec_top_x * size[0], status.rec_top_y * size[1]
     return left, top, status.rec_bottom_x * size[0] - left, status.rec_bottom_y * size[1] - top
 
@@ -229,7 +229,7 @@ def overlap(a, b):
 
 
 def overlaps(statuses, truth, size):
-    """Each status against the true boxes of the frames that may have been shown, which only go forward."""
+    """Returns the best overlap of each status with the true boxes. The matched frames only go forward."""
     at, found = 0, []
     for status in statuses:
         box = status_box(status, size)
@@ -241,7 +241,7 @@ def overlaps(statuses, truth, size):
 
 
 class LossyLink:
-    """Between a station and a camera: loses, doubles and delays packets in both directions."""
+    """A link between station and camera that loses, doubles and delays packets in both directions."""
 
     def __init__(self, port, lost=0.2, doubled=0.05, delayed=0.2, seed=1):
         self.random = random.Random(seed)
@@ -273,7 +273,7 @@ class LossyLink:
             self.gone += 1
             return
         for _ in range(1 + (self.random.random() < doubled)):
-            # What is delayed comes after what was sent later.
+            # A delayed packet arrives after packets that were sent later.
             wait = self.random.uniform(0.01, 0.08) if self.random.random() < delayed else 0
             heapq.heappush(self.late, (time.monotonic() + wait, self.count, self.random.random(), data, to_camera))
 

@@ -1,4 +1,4 @@
-"""The drone's camera, used by a ground station that others wrote. `-s` shows the figures."""
+"""Tests the drone's camera with a ground station on pymavlink. `-s` shows the measured figures."""
 
 import contextlib
 import math
@@ -49,7 +49,7 @@ def has_state(state):
 
 @contextlib.contextmanager
 def connected(source, *arguments):
-    """A camera that waits for packets, and a station that it has heard."""
+    """Starts a camera that listens on UDP, and a station that the camera knows."""
     port = free_port()
     with camera(source, "--connect", f"udpin:127.0.0.1:{port}", *arguments) as running:
         station = Station(port)
@@ -57,14 +57,14 @@ def connected(source, *arguments):
         until = time.monotonic() + 10
         while time.monotonic() < until:
             assert station.ask(mavlink.MAV_CMD_REQUEST_MESSAGE, 259) == ACCEPTED
-            # A camera that has seen a frame knows its size.
+            # The camera knows the size of its frames only after the first frame.
             if station.wait("CAMERA_INFORMATION").resolution_h:
                 break
         yield running, station
 
 
-def test_a_ground_station_finds_the_camera_message_by_message(flight):
-    # The order and the commands of QGroundControl: docs/drones.md names the places in its source.
+def test_answers_the_discovery_of_a_ground_station(flight):
+    # These are the commands of QGroundControl in its order. docs/drones.md names the places in its source.
     with connected(flight.frames, "--video-uri", "rtp://127.0.0.1:5600", "--hfov", "60") as (_, station):
         heartbeat = station.wait("HEARTBEAT")
         assert heartbeat.type == mavlink.MAV_TYPE_CAMERA and heartbeat.autopilot == mavlink.MAV_AUTOPILOT_INVALID
@@ -100,7 +100,7 @@ def test_a_ground_station_finds_the_camera_message_by_message(flight):
         storage = both_ways("STORAGE_INFORMATION", 261, mavlink.MAV_CMD_REQUEST_STORAGE_INFORMATION, 0, 1)
         assert storage.status == mavlink.STORAGE_STATUS_NOT_SUPPORTED
         both_ways("CAMERA_CAPTURE_STATUS", 262, mavlink.MAV_CMD_REQUEST_CAMERA_CAPTURE_STATUS, 1)
-        # Where the target is on the earth is not known, and neither are commands of other components.
+        # The camera does not know the target's position on the earth or the commands of other components.
         for command in (mavlink.MAV_CMD_REQUEST_MESSAGE, mavlink.MAV_CMD_SET_MESSAGE_INTERVAL):
             assert station.ask(command, 276, 1e5) == UNSUPPORTED
         assert station.ask(mavlink.MAV_CMD_COMPONENT_ARM_DISARM, 1) == UNSUPPORTED
@@ -109,7 +109,7 @@ def test_a_ground_station_finds_the_camera_message_by_message(flight):
         assert len(beats) in (3, 4)
 
 
-def test_a_drawn_box_is_followed_until_it_is_stopped(flight):
+def test_follows_a_drawn_box_until_the_stop(flight):
     with connected(flight.frames) as (running, station):
         assert station.rate(30) == ACCEPTED
         assert station.wait(STATUS).tracking_status == IDLE
@@ -136,19 +136,19 @@ def test_a_drawn_box_is_followed_until_it_is_stopped(flight):
         say(f"processor time: {1e3 * spoken:.1f} ms speaking ({100 * share:.2f} %), {1e3 * tracked:.0f} ms tracking")
         say(f"overlap: mean {statistics.mean(found):.2f}, lowest {min(found):.2f}, up to frame {last}")
         assert statistics.mean(found) > 0.6 and min(found) > 0.3 and last > 5
-        # The machine may be busy: the frames of a recorded source then come more slowly, and the statuses do not.
+        # On a busy machine the frames of a recorded source come more slowly, but the statuses do not.
         assert rate > 20
         assert share < 0.03
         assert station.ask(STOP_TRACKING) == ACCEPTED
         stopped = station.wait(has_state(IDLE))
         assert stopped and math.isnan(stopped.rec_top_x) and stopped.tracking_mode == mavlink.CAMERA_TRACKING_MODE_NONE
-        # As QGroundControl does after a stop.
+        # QGroundControl does this after a stop.
         assert station.rate(None) == ACCEPTED
         station.collect(STATUS, 0.1)
         assert station.collect(STATUS, 0.5) == []
 
 
-def test_a_point_is_enough_and_who_asks_for_no_rate_hears_of_its_target(flight):
+def test_follows_a_point_and_sends_statuses_without_a_requested_rate(flight):
     with connected(flight.frames) as (_, station):
         x, y, width, height = flight.truth[0]
         middle = (x + width / 2) / flight.size[0], (y + height / 2) / flight.size[1]
@@ -159,7 +159,7 @@ def test_a_point_is_enough_and_who_asks_for_no_rate_hears_of_its_target(flight):
         assert abs(statuses[0].point_x - (statuses[0].rec_top_x + statuses[0].rec_bottom_x) / 2) < 1e-5
 
 
-def test_a_target_that_is_not_seen_is_an_error_without_a_place(vanishing):
+def test_reports_an_error_without_position_for_a_lost_target(vanishing):
     with connected(vanishing.frames) as (_, station):
         assert station.rate(30) == ACCEPTED
         assert station.draw(vanishing.truth[0], vanishing.size) == ACCEPTED
@@ -172,12 +172,12 @@ def test_a_target_that_is_not_seen_is_an_error_without_a_place(vanishing):
         )
 
 
-def test_a_source_that_stalls_is_said_and_nothing_can_be_chosen_in_it(flight, tmp_path):
+def test_reports_a_stalled_source_and_refuses_targets_in_it(flight, tmp_path):
     for name in sorted(flight.frames.iterdir())[:10]:
         shutil.copy(name, tmp_path)
     with connected(tmp_path) as (running, station):
         assert station.rate(10) == ACCEPTED
-        # A recorded source that waits for a target is no stalled one.
+        # A recorded source that waits for a target does not count as stalled.
         assert not station.wait(has_state(ERROR), 1.3)
         assert station.wait("HEARTBEAT").system_status == mavlink.MAV_STATE_ACTIVE
         assert station.draw(flight.truth[0], flight.size) == ACCEPTED
@@ -193,7 +193,7 @@ def test_a_source_that_stalls_is_said_and_nothing_can_be_chosen_in_it(flight, tm
     assert any("stalled" in line for line in running.lines)
 
 
-def test_a_link_that_loses_and_reorders_leads_to_the_same_target(flight):
+def test_takes_the_same_target_over_a_link_that_loses_and_reorders(flight):
     port = free_port()
     with camera(flight.frames, "--connect", f"udpin:127.0.0.1:{port}") as running, LossyLink(port) as link:
         station = Station(link.port)
@@ -201,17 +201,17 @@ def test_a_link_that_loses_and_reorders_leads_to_the_same_target(flight):
         assert station.rate(30, station.insist) == ACCEPTED
         assert station.draw(flight.truth[0], flight.size, station.insist) == ACCEPTED
         statuses = station.collect(has_state(ACTIVE), 2.0)
-        # Late statuses go backwards in time by some frames.
+        # Late statuses belong to earlier frames.
         good = [max(overlap(status_box(status, flight.size), box) for box in flight.truth) > 0.5 for status in statuses]
         say(f"{link.gone} of {link.count} packets lost; {len(statuses)} statuses in 2 s, {sum(good)} on the target")
         assert len(statuses) > 20 and sum(good) > 0.9 * len(good)
         assert station.insist(STOP_TRACKING) == ACCEPTED
         assert station.wait(has_state(IDLE), 3)
-    # However often it was sent: the target was chosen once.
+    # The target was chosen only once, however often the command was sent.
     assert sum("target chosen" in line for line in running.lines) == 1
 
 
-def test_a_command_that_comes_again_or_late_does_not_change_the_target(flight):
+def test_keeps_the_target_after_repeated_or_late_commands(flight):
     with connected(flight.frames) as (running, station):
         assert station.rate(30) == ACCEPTED
         drawn = normalized(flight.truth[0], flight.size)
@@ -221,18 +221,18 @@ def test_a_command_that_comes_again_or_late_does_not_change_the_target(flight):
         station.write(packet)
         assert station.wait("COMMAND_ACK").result == ACCEPTED
         assert station.wait(has_state(ACTIVE))
-        # Its answer was lost: it is sent again, and answered again.
+        # The station repeats the command as if the answer was lost, and gets the answer again.
         assert station.ask(TRACK_RECTANGLE, *drawn) == ACCEPTED
         assert station.ask(STOP_TRACKING) == ACCEPTED
         assert station.wait(has_state(IDLE))
-        # The first packet took a longer way.
+        # The first packet arrives late.
         station.write(packet)
         assert station.wait("COMMAND_ACK").result == BUSY
         assert not station.wait(has_state(ACTIVE), 0.4)
     assert sum("target chosen" in line for line in running.lines) == 1
 
 
-def test_two_ground_stations_have_their_own_rates_and_answers(flight):
+def test_gives_two_ground_stations_their_own_rates_and_answers(flight):
     with connected(flight.frames) as (_, first):
         second = Station(first.there[1], system=254)
         assert second.rate(20) == ACCEPTED and first.rate(5) == ACCEPTED
@@ -246,19 +246,19 @@ def test_two_ground_stations_have_their_own_rates_and_answers(flight):
         for station in (first, second):
             acks = [message for message in station.log if message.get_type() == "COMMAND_ACK"]
             assert {message.target_system for message in acks} == {station.mav.srcSystem}
-        # One that wants no more does not silence the other.
+        # If one station stops its statuses, the other still gets its own.
         assert first.rate(None) == ACCEPTED
         first.collect(STATUS, 0.3)
         assert first.collect(STATUS, 0.6) == []
         assert second.collect(STATUS, 0.5)
-        # Another system's camera, and another component of this one.
+        # These commands are for another system's camera and for another component of this system.
         for other in ((2, 100), (1, 101)):
             assert second.ask(STOP_TRACKING, to=other, seconds=0.3) is None
         assert second.wait(has_state(ACTIVE), 1)
         assert second.ask(STOP_TRACKING, to=(0, 0)) == ACCEPTED, "zeros are for all"
 
 
-def test_a_camera_or_a_ground_station_that_restarts_is_found_again(flight):
+def test_works_again_after_a_restart_of_camera_or_ground_station(flight):
     here = free_port()
     arguments = flight.frames, "--connect", f"udpout:127.0.0.1:{here}"
     station = Station(free_port(), here=here)
@@ -267,7 +267,7 @@ def test_a_camera_or_a_ground_station_that_restarts_is_found_again(flight):
             assert station.wait("HEARTBEAT")
             assert station.draw(flight.truth[0], flight.size) == ACCEPTED
             assert station.wait(has_state(ACTIVE))
-            # A new station in the place of the old one.
+            # A new station with the address of the old one.
             there = station.there[1]
             station.socket.close()
             station = Station(there, here=here)
@@ -276,7 +276,7 @@ def test_a_camera_or_a_ground_station_that_restarts_is_found_again(flight):
             assert station.wait(STATUS).tracking_status == ACTIVE
 
 
-def test_bad_commands_are_refused_and_the_tracker_goes_on(flight):
+def test_refuses_bad_commands_and_goes_on_tracking(flight):
     with connected(flight.frames) as (running, station):
         assert station.rate(30) == ACCEPTED
         for command, parameters, result in (
@@ -299,12 +299,12 @@ def test_bad_commands_are_refused_and_the_tracker_goes_on(flight):
             (mavlink.MAV_CMD_REQUEST_MESSAGE, (269,), UNSUPPORTED),
         ):
             assert station.ask(command, *parameters) == result, (command, parameters)
-        # Points of the border and of the horizon, where there is little to hold on to.
+        # Points on the border and on the horizon, where the picture has little contrast.
         for point in ((0.0, 0.0), (1.0, 1.0), (0.5, 0.0), (0.0, 0.5)):
             time.sleep(0.12)
             assert station.ask(TRACK_POINT, *point, 0.01) in (ACCEPTED, DENIED), point
         assert station.ask(STOP_TRACKING) == ACCEPTED
-        # Garbage, and the beginnings of messages.
+        # Random bytes and beginnings of messages.
         for garbage in (b"", b"\xfd", b"\xfd\xff\x00", bytes(range(256)) * 20, b"\xfe" * 300, os.urandom(2000)):
             station.write(garbage)
         time.sleep(0.12)
@@ -316,7 +316,7 @@ def test_bad_commands_are_refused_and_the_tracker_goes_on(flight):
     assert any(line.strip() and "refused" in line for line in running.lines)
 
 
-def test_a_thousand_commands_a_second_do_not_stop_the_tracker(flight):
+def test_goes_on_tracking_under_a_thousand_commands_per_second(flight):
     with connected(flight.frames) as (_, station):
         assert station.rate(30) == ACCEPTED
         assert station.draw(flight.truth[0], flight.size) == ACCEPTED
@@ -336,7 +336,7 @@ def test_a_thousand_commands_a_second_do_not_stop_the_tracker(flight):
         assert station.ask(STOP_TRACKING) == ACCEPTED
 
 
-def test_with_a_key_only_signed_messages_count(flight, tmp_path):
+def test_accepts_only_signed_messages_if_there_is_a_key(flight, tmp_path):
     key = bytes(range(32))
     (tmp_path / "key").write_text(key.hex())
     port = free_port()
@@ -352,7 +352,7 @@ def test_with_a_key_only_signed_messages_count(flight, tmp_path):
         assert status and status.get_msgbuf()[2] & mavlink.MAVLINK_IFLAG_SIGNED
 
 
-def test_a_serial_port_may_vanish_and_come_back(flight, tmp_path):
+def test_opens_a_serial_port_again_after_a_loss(flight, tmp_path):
     port = tmp_path / "ttyDRONE"
 
     def plug():
@@ -380,7 +380,7 @@ def test_a_serial_port_may_vanish_and_come_back(flight, tmp_path):
     os.close(there)
 
 
-def test_a_server_may_come_late_and_go(flight):
+def test_connects_to_a_server_that_comes_late_or_restarts(flight):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with camera(flight.frames, "--connect", f"tcp:127.0.0.1:{port}"):
@@ -394,7 +394,7 @@ def test_a_server_may_come_late_and_go(flight):
                     assert station.ask(mavlink.MAV_CMD_REQUEST_MESSAGE, 259) == ACCEPTED
 
 
-def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target(flight):
+def test_turns_a_gimbal_only_with_control_and_stops_it_without_a_target(flight):
     with connected(flight.frames, "--hfov", "60", "--gimbal", "0.5") as (_, station):
         autopilot = Station(station.there[1], system=1, component=1)
 
@@ -413,7 +413,7 @@ def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target
         turned = autopilot.collect("GIMBAL_MANAGER_SET_PITCHYAW", 0.5)
         assert turned and all(math.isnan(one.pitch) and math.isnan(one.yaw) for one in turned)
         status = station.wait(has_state(ACTIVE))
-        # Near the middle the sign may change from frame to frame.
+        # Near the middle, the sign may change from frame to frame.
         for beside, rate in (
             (status.point_x - 0.5, turned[-1].yaw_rate),
             (0.5 - status.point_y, turned[-1].pitch_rate),
@@ -423,7 +423,7 @@ def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target
         assert station.ask(STOP_TRACKING) == ACCEPTED
         stopped = autopilot.collect("GIMBAL_MANAGER_SET_PITCHYAW", 1.5)
         assert stopped and (stopped[-1].pitch_rate, stopped[-1].yaw_rate) == (0, 0)
-        # Nothing that moves the vehicle was ever sent.
+        # The camera never sent a message that moves the vehicle.
         kinds = {message.get_type() for message in autopilot.log}
         assert kinds <= {"HEARTBEAT", "COMMAND_LONG", "GIMBAL_MANAGER_SET_PITCHYAW"}
 
@@ -438,7 +438,7 @@ def test_a_gimbal_is_turned_only_under_control_and_stands_still_without_a_target
         (["--connect", "serial:/dev/ttyAMA0:12345"], "expected the speed"),
     ],
 )
-def test_wrong_arguments_are_refused_before_anything_starts(flight, arguments, words):
+def test_refuses_wrong_arguments_before_the_start(flight, arguments, words):
     running = Camera(flight.frames, *arguments)
     assert running.process.wait(timeout=30) == 2
     running.end()

@@ -1,4 +1,4 @@
-"""Targets chosen by a point: with the image's stamp, and as viewers send it where somebody clicks."""
+"""Tests targets that are chosen by a point: with the stamp of an image, or by a click in a viewer."""
 
 import math
 
@@ -8,12 +8,12 @@ from harness import stamp_of
 
 
 def middle(bench, index):
-    """The middle of the target in picture `index`."""
+    """Returns the middle of the target in picture `index`."""
     x, y, width, height = bench.scene.box(index)
     return Point(x=x + width / 2, y=y + height / 2)
 
 
-def test_a_stamped_point_chooses_the_target_in_its_image(start):
+def test_chooses_a_target_by_a_stamped_point_in_its_image(start):
     _, bench = start()
     points = bench.node.create_publisher(PointStamped, "initial_point", 1)
     bench.wait(lambda: points.get_subscription_count() > 0)
@@ -27,7 +27,7 @@ def test_a_stamped_point_chooses_the_target_in_its_image(start):
     assert bench.overlap(bench.targets[-1]) > 0.3
 
 
-def test_a_click_chooses_the_target_in_the_newest_image(start):
+def test_chooses_a_target_by_a_click_in_the_newest_image(start):
     _, bench = start(remappings={"initial_pixel": "/camera/image_raw_mouse_left"})
     clicks = bench.node.create_publisher(Point, "/camera/image_raw_mouse_left", 1)
     bench.wait(lambda: clicks.get_subscription_count() > 0)

@@ -1,4 +1,4 @@
-"""Video as image_transport's plugins send it: packets of H.264, each with the stamp of its image."""
+"""Tests video in the messages of image_transport's plugins: packets of H.264, each with the stamp of its image."""
 
 import shutil
 import statistics
@@ -38,7 +38,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def packets(scene):
-    """The flight as packets, one a picture, a key frame every fifteenth."""
+    """Returns the flight as H.264, one packet per picture. Every fifteenth is a key frame."""
     line = [
         *(
             "ffmpeg",
@@ -67,7 +67,7 @@ def packets(scene):
 
 
 class Sender:
-    """Publishes packets in place of pictures."""
+    """Publishes packets instead of pictures."""
 
     def __init__(self, bench, packets, kind):
         self.bench, self.packets, self.kind = bench, packets, kind
@@ -110,10 +110,10 @@ def begin(stack, scene, packets, kind, **parameters):
 
 
 @pytest.mark.parametrize("kind", ["ffmpeg", "foxglove"])
-def test_a_target_is_tracked_in_video_at_real_rate(stack, scene, packets, kind):
+def test_tracks_a_target_in_video_at_real_rate(stack, scene, packets, kind):
     _, bench, sender = begin(stack, scene, packets, kind)
     bench.film(lambda: len(bench.targets) > 3, publish=sender.publish)
-    # The flight begins anew with its truth.
+    # The flight starts again at its first picture, so that pictures and true boxes agree.
     bench.index += -bench.index % len(packets)
     bench.targets.clear()
     bench.arrivals.clear()
@@ -133,9 +133,9 @@ def test_a_target_is_tracked_in_video_at_real_rate(stack, scene, packets, kind):
     assert all(target.header.frame_id == "camera_optical" for target in bench.targets)
 
 
-def test_a_lost_packet_and_a_late_start_wait_for_a_key_frame_and_say_so(stack, scene, packets):
+def test_waits_for_a_key_frame_after_a_lost_packet_or_a_late_start_and_reports_it(stack, scene, packets):
     _, bench, sender = begin(stack, scene, packets, "ffmpeg")
-    # Joined between two key frames.
+    # The stream begins between two key frames.
     bench.index = 3
     for _ in range(5):
         sender.publish()
@@ -143,7 +143,7 @@ def test_a_lost_packet_and_a_late_start_wait_for_a_key_frame_and_say_so(stack, s
     assert not bench.targets
     bench.film(lambda: bench.targets, publish=sender.publish)
     assert min(bench.index_of[key] for key in bench.arrivals) >= GROUP
-    # One is lost on its way.
+    # One packet is lost.
     bench.index += 2 * GROUP - bench.index % GROUP + 4
     lost = bench.index
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_a_lost_packet_and_a_late_start_wait_for_a_key_frame_and_say_so(stack, s
     bench.film(lambda: bench.status()["last bad message"] == "", publish=sender.publish)
 
 
-def test_bad_packets_end_nothing(stack, scene, packets):
+def test_goes_on_after_bad_packets(stack, scene, packets):
     node, bench, sender = begin(stack, scene, packets, "ffmpeg")
     now = bench.node.get_clock().now
 
@@ -172,7 +172,7 @@ def test_bad_packets_end_nothing(stack, scene, packets):
     ):
         send(**changes)
         bench.wait(lambda: words in bench.status()["last bad message"])  # noqa: B023, waited for at once
-    # A key frame of nonsense.
+    # A key frame with invalid content.
     send(data=array("B", b"\0\0\0\1\x67" + bytes(range(1, 200)) + b"\0\0\0\1\x65" + bytes(range(1, 250))))
     bench.index = 0
     bench.film(lambda: bench.targets, publish=sender.publish)

@@ -81,35 +81,35 @@ pub struct Descriptor {
     pub default: Value,
 }
 
-/// Why a parameter was refused; the old value stays.
+/// Why a parameter was refused. The old value stays.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ParameterError {
-    /// No parameter of that name.
+    /// There is no parameter with this name.
     #[error("there is no parameter {name:?}; known: {known}")]
     Unknown {
-        /// What came.
+        /// The unknown name.
         name: String,
-        /// All names.
+        /// All known names.
         known: String,
     },
-    /// A value of another type.
+    /// The value has another type.
     #[error("{name} is {got}, expected {expected}")]
     Type {
         /// The parameter.
         name: &'static str,
-        /// What came.
+        /// The refused value.
         got: String,
-        /// The type.
+        /// The expected type.
         expected: &'static str,
     },
-    /// A value out of range.
+    /// The value is out of range.
     #[error("{name} is {got}, expected {expected}")]
     Range {
         /// The parameter.
         name: &'static str,
-        /// What came.
+        /// The refused value.
         got: String,
-        /// The range.
+        /// The accepted range.
         expected: String,
     },
     /// A parameter that is only read when the node starts.
@@ -121,7 +121,7 @@ pub enum ParameterError {
     /// Refused by the tracker.
     #[error("{0}")]
     Tracker(String),
-    /// A parameter file that is none.
+    /// A parameter file is not valid.
     #[error("parameter file: {0}")]
     File(String),
 }
@@ -314,7 +314,8 @@ pub(crate) use parameters;
 parameters! {
     /// The tracker node's parameters.
     Parameters;
-    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share folder of ettrack.
+    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share
+    /// folder of ettrack.
     model_path: String = "models/ettrack-nano", Range::Any, Model;
     /// Which of the model's sets of constants to use.
     constants: String = "default", Range::Any, Model;
@@ -327,23 +328,27 @@ parameters! {
     /// 2 is for fast targets and cameras, or few frames a second.
     search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
 
-    /// How images arrive: raw (sensor_msgs/Image), compressed (sensor_msgs/CompressedImage, topic + /compressed), or as video: ffmpeg
-    /// (ffmpeg_image_transport_msgs/FFMPEGPacket, topic + /ffmpeg) or foxglove (foxglove_msgs/CompressedVideo, topic + /foxglove).
+    /// How images arrive: raw (sensor_msgs/Image), compressed (sensor_msgs/CompressedImage, topic + /compressed), or as video:
+    /// ffmpeg (ffmpeg_image_transport_msgs/FFMPEGPacket, topic + /ffmpeg) or foxglove (foxglove_msgs/CompressedVideo, topic +
+    /// /foxglove).
     image_transport: String = "raw", Range::OneOf(&["raw", "compressed", "ffmpeg", "foxglove"]), Start;
     /// Reliability of the image subscription; best_effort receives from every publisher.
     image_reliability: String = "best_effort", Range::OneOf(&["best_effort", "reliable"]), Start;
-    /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped detections.
+    /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped
+    /// detections.
     image_queue_depth: i64 = 5, Range::Between(1.0, 100.0), Start;
     /// Seconds without an image before a warning; 0: never.
     no_image_timeout: f64 = 3.0, Range::Between(0.0, 3600.0), Live;
-    /// Bits that images of 16 bits use, mono16 and 16UC1; thermal cameras use 10, 12 or 14. 0: black and white follow slowly what the images hold.
+    /// Bits that images of 16 bits use, mono16 and 16UC1; thermal cameras use 10, 12 or 14. 0: black and white follow slowly what
+    /// the images hold.
     mono16_bits: i64 = 0, Range::NoneOr(0.0, 8.0, 16.0), Live;
     /// Whether the images are rectified: directions then follow the projection P of camera_info instead of K and D.
     image_rectified: bool = false, Range::Any, Live;
 
     /// Whether a target that is no longer seen is called LOST; false is the authors' loop.
     lost_detection: bool = true, Range::Any, Live;
-    /// Evidence of one frame, the confidence before it is smoothed, below which it counts as without the target; -1: as the model says.
+    /// Evidence of one frame, the confidence before it is smoothed, below which it counts as without the target; -1: as the model
+    /// says.
     confidence_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
     /// Evidence of one frame above which a lost target may be back; -1: as the model says.
     recovery_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;

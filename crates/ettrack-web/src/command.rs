@@ -1,4 +1,4 @@
-//! What a viewer asks for: read from what came over the network, bounded and checked before anybody acts on it.
+//! Reads the requests of viewers from the network. Limits and checks them before they are carried out.
 
 use ettrack::geometry::BoundingBox;
 use serde::Deserialize;
@@ -6,99 +6,99 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::setting::Value;
 
-/// The largest number accepted as a coordinate or side, pixels: no picture is larger than 16384 pixels, and a box may
-/// reach out of it.
+/// Largest accepted coordinate or side, pixels. No picture is larger than 16384 pixels, but a box may reach out of the
+/// picture.
 const FARTHEST: f64 = 1e6;
 
-/// The most settings changed at once.
+/// Largest number of settings in one request.
 const MOST_SETTINGS: usize = 64;
 
-/// Where the target is in a frame.
+/// Position of the target in a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Place {
-    /// In this box, pixels of the frame; (0, 0) is the upper-left corner of the upper-left pixel.
+    /// A box, pixels of the frame. (0, 0) is the upper-left corner of the upper-left pixel.
     Box(BoundingBox),
-    /// Around this point, pixels of the frame; a first box is grown around it.
+    /// A point on the target, pixels of the frame. A first box is grown around it.
     Point(f64, f64),
 }
 
-/// What is asked of whoever tracks.
+/// A viewer's command to the tracker or the source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Follow this target from now on.
     Choose {
-        /// Where it is.
+        /// Position of the target.
         place: Place,
-        /// The stamp of the frame that was shown, nanoseconds; `None` for the newest frame.
+        /// Stamp of the frame that was shown, nanoseconds. `None` for the newest frame.
         stamp: Option<i64>,
     },
-    /// Give the target up.
+    /// Stop following the target.
     Stop,
     /// Go back to the last good place of the target, or to the target before it.
     Undo,
-    /// Hold a recorded source.
+    /// Pause a recorded source.
     Pause,
-    /// Let it go on.
+    /// Continue a paused source.
     Resume,
-    /// Show one more frame of it.
+    /// Show one more frame of the source, then pause.
     Step,
-    /// Begin it anew.
+    /// Restart the source from its beginning.
     Restart,
     /// Change settings, all or none.
     Set(Vec<(String, Value)>),
 }
 
-/// A command on its way to whoever tracks, with the way back. Dropped without an answer, it counts as refused.
+/// A command with the channel for its answer. If it is dropped without an answer, it counts as refused.
 #[derive(Debug)]
 pub struct Order {
-    /// What is asked.
+    /// The command.
     pub command: Command,
     pub(crate) answer: oneshot::Sender<Result<String, String>>,
-    /// Gives the place in the queue back.
+    /// Place in the queue. Dropping it frees the place.
     pub(crate) _place: OwnedSemaphorePermit,
 }
 
 impl Order {
-    /// Says what was done, or why not. Never waits.
+    /// Sends the result to the viewer: what was done, or why not. Never waits.
     pub fn answer(self, outcome: Result<String, String>) {
-        // Who asked may have gone.
+        // Fails if the viewer has disconnected. Then nobody needs the answer.
         let _ = self.answer.send(outcome);
     }
 }
 
-/// Why a request is none.
+/// Why a request is not valid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
-    /// Not the JSON that was expected.
+    /// The body is not the expected JSON.
     #[error("expected {expected}: {reason}")]
     Json {
-        /// What the body should be.
+        /// Expected body.
         expected: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the body.
         reason: String,
     },
-    /// A box or a point: one, and not both.
+    /// The request has no box or point, or both.
     #[error("expected either \"box\": [x, y, width, height] or \"point\": [x, y], got {0}")]
     Place(&'static str),
-    /// A number that is no coordinate.
+    /// A number cannot be a coordinate.
     #[error("{name} is {got}, expected {expected}")]
     Number {
-        /// Which one.
+        /// Name of the number.
         name: &'static str,
-        /// What came.
+        /// The number.
         got: f64,
-        /// What it may be.
+        /// The accepted numbers.
         expected: &'static str,
     },
-    /// A stamp that is none.
+    /// The stamp is not valid.
     #[error(
         "stamp is {got:?}, expected the nanoseconds of a frame's \"stamp\" as text, such as \"1764412345000000000\""
     )]
     Stamp {
-        /// What came, cut.
+        /// The beginning of the text.
         got: String,
     },
-    /// Too many settings at once, or none.
+    /// The request has too many settings, or none.
     #[error("got {0} settings, expected 1 to {MOST_SETTINGS}")]
     Settings(usize),
 }
@@ -112,10 +112,10 @@ struct TargetBody {
     stamp: Option<String>,
 }
 
-/// The target in the body of `POST /target`.
+/// Reads the target from the body of `POST /target`.
 ///
 /// # Errors
-/// [`RequestError`] for anything but a finite box of positive size or a finite point, with the stamp of a frame or none.
+/// Returns a [`RequestError`] unless the body is a finite box of positive size or a finite point, with or without a stamp.
 pub fn read_target(body: &[u8]) -> Result<Command, RequestError> {
     let json = |error: serde_json::Error| RequestError::Json {
         expected: "{\"box\": [x, y, width, height], \"stamp\": \"…\"} or {\"point\": [x, y], \"stamp\": \"…\"}",
@@ -160,7 +160,7 @@ fn side(name: &'static str, got: f64) -> Result<f64, RequestError> {
     })
 }
 
-/// Nanoseconds as text: JavaScript's numbers do not hold them.
+/// Reads nanoseconds from text. They are sent as text because JavaScript's numbers cannot hold them.
 fn read_stamp(text: &str) -> Result<i64, RequestError> {
     text.parse()
         .ok()
@@ -170,11 +170,11 @@ fn read_stamp(text: &str) -> Result<i64, RequestError> {
         })
 }
 
-/// The settings in the body of `PATCH /settings`: an object of names and values. Whether there are such settings, and take
-/// such values, who has them says.
+/// Reads the settings from the body of `PATCH /settings`: an object of names and values. The owner of the settings checks
+/// whether they exist and accept these values.
 ///
 /// # Errors
-/// [`RequestError`] for anything but an object of 1 to 64 booleans, finite numbers and texts.
+/// Returns a [`RequestError`] unless the body is an object of 1 to 64 booleans, finite numbers and texts.
 pub fn read_settings(body: &[u8]) -> Result<Command, RequestError> {
     let json = |error: serde_json::Error| RequestError::Json {
         expected: "an object such as {\"search_scale\": 2.0}",
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boxes_and_points_are_read() {
+    fn reads_boxes_and_points() {
         assert_eq!(
             read_target(br#"{"box": [1, 2.5, 30, 40], "stamp": "1764412345000000001"}"#),
             Ok(Command::Choose {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_is_refused_with_what_is_wrong() {
+    fn refuses_a_target_that_is_not_valid_and_names_the_reason() {
         for (body, words) in [
             (r#"{}"#, "got neither"),
             (r#"{"box": [1,2,3,4], "point": [1,2]}"#, "got both"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_as_they_are_written() {
+    fn reads_settings_with_their_types() {
         assert_eq!(
             read_settings(br#"{"b": true, "f": 2.0, "i": 3, "t": "x"}"#),
             Ok(Command::Set(vec![

@@ -1,4 +1,4 @@
-//! The server: one thread, one socket, all viewers.
+//! The server. One thread and one socket serve all viewers.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
@@ -20,27 +20,27 @@ use crate::session::Session;
 /// Connections at once; more wait in the system's queue until one ends.
 const CONNECTIONS: usize = 128;
 
-/// How long a connection may take to say what it wants.
+/// Longest time that a connection may take to send its request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the page cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Not an address.
+    /// The text is not an address.
     #[error(
         "{got:?} is no address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090"
     )]
     Address {
-        /// What came.
+        /// The text.
         got: String,
     },
-    /// Another program listens there.
+    /// Another program listens on this address.
     #[error("{address} is taken by another program; choose another port, or 0 for any free one")]
     Busy {
         /// The address.
         address: SocketAddr,
     },
-    /// No address of this machine.
+    /// The address is not one of this machine.
     #[error(
         "{address} is not an address of this machine; expected one of them, 127.0.0.1, or 0.0.0.0 for all"
     )]
@@ -48,7 +48,7 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
     },
-    /// The system refused.
+    /// The system refused to listen on the address.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
@@ -56,21 +56,21 @@ pub enum ServeError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// No thread, no runtime, or no randomness.
+    /// A thread, the runtime or random numbers are not available.
     #[error("cannot start the server")]
     Start(#[from] std::io::Error),
 }
 
-/// How the page is served.
+/// Settings of the server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// `HOST:PORT`.
     pub address: String,
-    /// The token; where there is none, one is made for any address but loopback's.
+    /// The token. If there is none, the server makes one, except for a loopback address.
     pub token: Option<Token>,
 }
 
-/// A running server. It ends when this is dropped.
+/// A running server. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -84,7 +84,7 @@ impl Server {
     /// Begins to serve `session`.
     ///
     /// # Errors
-    /// [`ServeError`] where the address cannot be listened on.
+    /// Returns a [`ServeError`] if the server cannot listen on the address.
     pub fn start(session: Arc<Session>, options: &ServerOptions) -> Result<Self, ServeError> {
         let listener = listen(&options.address)?;
         let address = listener.local_addr()?;
@@ -133,7 +133,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

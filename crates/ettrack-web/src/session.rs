@@ -1,7 +1,7 @@
-//! What viewers and the thread that tracks share.
+//! State that viewers and the tracking thread share.
 //!
-//! The thread that tracks is in charge: it publishes what it knows and asks whether anybody wants a picture, and it never
-//! waits. Viewers take the newest that is there. What viewers ask for travels to it as an [`Order`].
+//! The tracking thread publishes its answers, asks whether a viewer wants a picture, and never waits. Viewers take the newest
+//! answer. Viewers' commands go to the tracking thread as [`Order`]s.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,69 +16,69 @@ use crate::recording::{Recording, RecordingError, StartRecorder};
 use crate::setting::Setting;
 use crate::update::{Sight, State, Update};
 
-/// Orders that may wait for the thread that tracks.
+/// Largest number of orders that wait for the tracking thread.
 const ORDERS: usize = 32;
 
-/// Rows that are kept for download; at 30 frames a second, two hours.
+/// Number of rows that are kept for download: two hours at 30 frames per second.
 const ROWS: usize = 216_000;
 
-/// Messages that are kept for the page.
+/// Number of messages that are kept for the page.
 const MESSAGES: usize = 50;
 
 /// The longest message, bytes.
 const LONGEST_MESSAGE: usize = 2000;
 
-/// Why an order was not taken or not done.
+/// Why an order was not accepted or not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// Too many wait.
+    /// Too many orders wait.
     #[error("{ORDERS} requests wait already; try again")]
     Busy,
-    /// Whoever tracks has ended, or dropped the order.
+    /// The tracking thread has ended or has dropped the order.
     #[error("the tracker has ended")]
     Gone,
-    /// Refused, with the reason.
+    /// The order was refused, with the reason.
     #[error("{0}")]
     Refused(String),
 }
 
-/// How a source is played.
+/// State of the playback of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Playback {
-    /// Frames come as they happen; nobody can hold them.
+    /// A live source, which cannot be paused.
     #[default]
     Live,
-    /// A recorded source runs.
+    /// A recorded source is playing.
     Playing,
-    /// A recorded source is held.
+    /// A recorded source is paused.
     Paused,
-    /// A source is at its end.
+    /// A source has ended.
     Ended,
 }
 
-/// What does not change while a session lasts.
+/// Values that do not change during a session.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct About {
-    /// What is tracked in: a file, a camera, a topic.
+    /// Name of the source: a file, a camera or a topic.
     pub title: String,
-    /// The command that shows the same, to which `--set NAME=VALUE` is added for each changed setting; empty where it is not
-    /// the command line that runs.
+    /// Command that shows the same page, without changed settings: the page adds `--set NAME=VALUE` for each. Empty outside
+    /// the command line.
     pub command_line: String,
     /// The node's name, under which parameters stand in a parameter file.
     pub node: String,
-    /// Software and version.
+    /// Name and version of the software.
     pub software: String,
 }
 
-/// A line for people.
+/// A message for viewers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// Grows by one with each.
+    /// Number of the message. It grows by one with each message.
     pub number: u64,
-    /// `info`, `warn` or `error`.
+    /// Level: `info`, `warn` or `error`.
     pub level: &'static str,
-    /// The words.
+    /// Text of the message.
     pub text: String,
 }
 
@@ -115,7 +115,7 @@ pub struct Snapshot {
     pub update: Update,
     /// The newest messages, oldest first.
     pub messages: Vec<Message>,
-    /// Browsers and other viewers that are connected.
+    /// Number of connected viewers, such as browsers.
     pub viewers: usize,
     /// `off`, `on` or `ready`; `None` where nothing can be recorded.
     pub recording: Option<&'static str>,
@@ -136,14 +136,14 @@ struct Inner {
     recording: Option<Recording>,
 }
 
-/// Where a picture waits to be encoded: one place, and the newest wins.
+/// Slot for the picture that waits to be encoded. The newest picture replaces an older one.
 #[derive(Default)]
 struct Desk {
     waiting: Mutex<Option<Shown>>,
     changed: Condvar,
 }
 
-/// Shared by the thread that tracks, the thread that encodes and all viewers.
+/// State that is shared by the tracking thread, the encoding thread and all viewers.
 pub struct Session {
     about: About,
     deliver: Box<dyn Fn(Order) + Send + Sync>,
@@ -194,7 +194,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session. `deliver` takes orders to the thread that tracks; it must not wait.
+    /// Creates a session. `deliver` passes orders to the tracking thread. It must not wait.
     pub fn new(about: About, deliver: impl Fn(Order) + Send + Sync + 'static) -> Self {
         Self {
             about,
@@ -222,7 +222,7 @@ impl Session {
         self
     }
 
-    /// A panic elsewhere leaves every field whole, so a poisoned lock is as good as any.
+    /// Locks the state, also after a panic of another thread, because a panic leaves every field valid.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,7 +231,7 @@ impl Session {
         self.notices.send_modify(|number| *number += 1);
     }
 
-    // What the thread that tracks says. None of it waits for anybody.
+    // Functions for the tracking thread. None of them waits for a viewer.
 
     /// An answered frame. One with the stamp of the last one replaces its row.
     pub fn publish(&self, update: Update, kept: Option<(i64, i64)>) {
@@ -245,7 +245,7 @@ impl Session {
         };
         let mut inner = self.inner();
         inner.kept = kept;
-        // A source that began anew begins a new list.
+        // A restarted source begins a new list.
         if inner.rows.back().is_some_and(|last| last.stamp > row.stamp) {
             inner.rows.clear();
         }
@@ -344,12 +344,12 @@ impl Session {
         self.notice();
     }
 
-    // What viewers ask.
+    // Functions for viewers.
 
-    /// Has something done, and gives what was done.
+    /// Sends a command to the tracking thread and returns what was done.
     ///
     /// # Errors
-    /// [`OrderError`] where it was not.
+    /// Returns an [`OrderError`] if the command was not carried out.
     pub async fn order(&self, command: Command) -> Result<String, OrderError> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
@@ -441,7 +441,7 @@ impl Session {
         Counted::new(&self.viewers)
     }
 
-    // The recording.
+    // Functions for the recording.
 
     /// Begins to record the annotated video; a recording that was made before is dropped.
     ///
@@ -486,7 +486,7 @@ impl Session {
         }
     }
 
-    // The thread that encodes.
+    // Functions for the encoding thread.
 
     /// Encodes pictures until [`Session::close`]: the work of a thread of its own.
     pub fn encode(&self) {

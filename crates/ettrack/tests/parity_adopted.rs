@@ -1,5 +1,5 @@
-//! The loops of NanoTrack and MixFormerV2 against their authors' own code, on small ONNX trackers with pseudo-random weights
-//! that `ettrack_training.adopt` made model folders of: the boxes of thirty frames.
+//! Compares the tracking loops of NanoTrack and MixFormerV2 with their authors' code: the boxes of thirty frames. The trackers
+//! are small ONNX files with pseudo-random weights. `ettrack_training.adopt` made model folders from them.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ fn goldens(name: &str) -> Npz {
     ettrack_testing::parity::goldens(&data(&format!("{name}.npz")))
 }
 
-/// Tracks the recorded frames with the model `small_{name}`. Boxes within `gate` pixels, scores within a thousandth.
+/// Tracks the recorded frames with the model `small_{name}`. Boxes must agree within `gate` pixels, scores within 0.001.
 fn follows_as_the_authors_do(name: &str, gate: f64) {
     let model_name = format!("small_{name}");
     let Some(folder) = model(&model_name) else {
@@ -63,7 +63,7 @@ fn nanotrack_follows_as_the_authors_do() {
     follows_as_the_authors_do("nanotrack", 0.01);
 }
 
-/// With a second template every five frames, and frames between them whose score is too low.
+/// The second template is refreshed every five frames. Some frames have too low a score.
 #[test]
 fn mixformer_follows_and_refreshes_its_template_as_the_authors_do() {
     follows_as_the_authors_do("mixformer", 0.01);

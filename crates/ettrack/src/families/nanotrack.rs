@@ -1,8 +1,8 @@
-//! The loop of NanoTrack (HonglinChu/SiamTrackers), which is that of SiamBAN in pysot: a grid of scores, each with the
-//! distances to the box's four sides.
+//! The tracking loop of NanoTrack (HonglinChu/SiamTrackers), which is that of SiamBAN in pysot. The network returns a grid of
+//! scores, each with the distances to the box's four sides.
 //!
-//! It differs from that of `anchor_free` in what the authors' code does: the centre of a new target lies half a pixel
-//! further up and left, search regions are rounded once, and the learning rate enters once.
+//! It differs from the loop of `anchor_free` in details of the authors' code: the centre of a new target lies half a pixel
+//! further up and left, search regions are rounded once, and the learning rate is applied once.
 
 use super::choice::{Choice, LEARNING_RATE, PENALTY_K, WINDOW_INFLUENCE, hann};
 use super::siamese::{self, Parameters};
@@ -53,7 +53,7 @@ impl super::Family for Family {
         Some(map_side(manifest, search_size))
     }
 
-    /// The distances are those to the left, upper, right and lower side, search pixels.
+    /// Distances to the left, upper, right and lower side, search pixels.
     fn outputs<'m>(
         &self,
         manifest: &'m Manifest,
@@ -83,7 +83,7 @@ impl super::Family for Family {
     }
 }
 
-/// As the manifest says, or half to even, as the authors' scripts round.
+/// Returns the cells per side from the manifest, or else side over stride, rounded half to even as in the authors' scripts.
 fn map_side(manifest: &Manifest, search_size: usize) -> usize {
     let search = &manifest.search;
     let usual = || (search_size as f64 / search.stride as f64).round_ties_even() as usize;
@@ -94,15 +94,15 @@ fn map_side(manifest: &Manifest, search_size: usize) -> usize {
 #[derive(Debug)]
 struct NanoTrack {
     parameters: Parameters,
-    /// Search pixels a side.
+    /// Side of the search region, search pixels.
     size: f64,
-    /// Cells a side.
+    /// Number of cells per side of the score map.
     side: usize,
     /// Cosine window, row-major.
     cosine: Vec<f64>,
-    /// Scores of the last look, 0..=1.
+    /// Scores of the last search, 0..=1.
     scores: Vec<f32>,
-    /// Frame size, pixels.
+    /// Width and height of the frame, pixels.
     image: (f64, f64),
     pose: Pose,
 }
@@ -120,7 +120,7 @@ impl NanoTrack {
         }
     }
 
-    /// The square of `side` pixels around the target. The corner is rounded half up, as the authors round it.
+    /// Returns the square of `side` pixels around the target. Its corner is rounded half up, as in the authors' code.
     fn window(&self, side: f64) -> SearchWindow {
         let side = side.round_ties_even() as u32;
         let half = (f64::from(side) + 1.0) / 2.0;
@@ -129,7 +129,7 @@ impl NanoTrack {
         SearchWindow::from_corner((corner(x), corner(y)), side)
     }
 
-    /// Corners of a cell's box in search pixels, from the region's centre.
+    /// Returns the corners of a cell's box in search pixels, relative to the region's centre.
     fn corners(&self, distances: &[f32], cell: usize) -> [f64; 4] {
         let cells = self.side * self.side;
         let (first, step) = self.map_place();
@@ -209,7 +209,7 @@ impl Loop for NanoTrack {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         let (x, y) = target.center();
-        // pysot's centre of pixel indices. Later centres are those of boxes.
+        // pysot takes the centre of the pixel indices here, and the centre of the box in later frames.
         self.pose = Pose {
             center: (x - 0.5, y - 0.5),
             width: target.width,
@@ -267,7 +267,8 @@ impl Loop for NanoTrack {
         self.side
     }
 
-    /// Half a cell left of and above the middle where there is an even number of cells, as in the authors' code.
+    /// Returns the place of the map. With an even number of cells, it lies half a cell left of and above the middle, as in the
+    /// authors' code.
     fn map_place(&self) -> (f64, f64) {
         let stride = self.parameters.stride;
         (-((self.side / 2) as f64) * stride, stride)
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_begin_where_the_authors_begin_them() {
+    fn rounds_regions_as_the_authors_do() {
         // Context side sqrt(75 x 65) = 69.82 pixels. Centre (119.5, 94.5).
         let mut state = new_loop(16);
         let template = state.initialize((320, 240), BoundingBox::new(100.0, 80.0, 40.0, 30.0));
@@ -320,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_measured_from_the_regions_centre_and_its_size_enters_once() {
-        // Of 16 cells the ninth lies at the centre, of 15 the eighth.
+    fn measures_a_box_from_the_regions_centre_and_applies_its_size_once() {
+        // The ninth of 16 cells lies at the centre, and the eighth of 15 cells.
         for (side, middle) in [(16, 8), (15, 7)] {
             let cells = side * side;
             let mut state = new_loop(side);
@@ -343,7 +344,7 @@ mod tests {
             let step = 16.0 / scale;
             assert!((x - (119.5 - step)).abs() < 1e-4 && (y - (94.5 + step)).abs() < 1e-4);
             assert!((candidate.pose.width - 40.0).abs() < 1e-4);
-            // As large as before: no penalty, the rate is score times constant.
+            // The size has not changed, so there is no penalty, and the rate is the score times the constant.
             let score = 1.0 / (1.0 + (-9.0_f64).exp());
             assert!((candidate.rate - 0.348 * score).abs() < 1e-4);
             let mut wider = candidate;
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_stay_in_the_image_and_are_not_smaller_than_ten_pixels() {
+    fn keeps_boxes_in_the_image_and_at_least_ten_pixels_large() {
         let mut state = new_loop(16);
         state.initialize((320, 240), BoundingBox::new(300.0, 220.0, 12.0, 12.0));
         let search = state.search(1.0);
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_without_a_number_give_no_candidate() {
+    fn returns_no_candidate_for_nan_scores_or_boxes_without_area() {
         let mut state = new_loop(16);
         state.initialize((320, 240), BoundingBox::new(100.0, 80.0, 40.0, 30.0));
         let search = state.search(1.0);

@@ -1,8 +1,8 @@
-//! The loop of trackers whose network gives one box instead of a score map: HiT (Kang et al., ICCV 2023), MixFormerV2 (Cui
+//! The tracking loop for networks that return one box instead of a score map: HiT (Kang et al., ICCV 2023), MixFormerV2 (Cui
 //! et al., NeurIPS 2023) and others on STARK's evaluation code.
 //!
-//! With a second template image it is refreshed by MixFormer's rule: of every `update_interval` frames the one with the best
-//! score above `update_above` gives it; without such a frame it is the first template again.
+//! MixFormer's rule refreshes a second template image: it is taken from the frame with the best score above `update_above` of
+//! every `update_interval` frames. If no score is above `update_above`, the second template is the first template again.
 
 use super::pytracking::{self, Factors};
 use super::{
@@ -29,7 +29,7 @@ static KEYS: [Key; 5] = [
     Key::needed("outputs.boxes"),
 ];
 
-/// What a refreshed template needs.
+/// Outputs and inputs that a refreshed template needs.
 const REFRESHED: Condition = Condition {
     words: "`template.refreshed_input` and `outputs.score`",
     holds: |manifest| {
@@ -79,7 +79,7 @@ impl super::Family for Family {
         None
     }
 
-    /// Centre, width and height as shares of the search region, and the score where there is one.
+    /// Centre, width and height of the box as parts of the search region's side, and the score if there is one.
     fn outputs<'m>(
         &self,
         manifest: &'m Manifest,
@@ -156,7 +156,7 @@ impl Family {
     }
 }
 
-/// When the second template is taken.
+/// State of the rule that refreshes the second template.
 #[derive(Debug, Clone, Copy)]
 struct Refresh {
     interval: u64,
@@ -164,7 +164,7 @@ struct Refresh {
     decay: f64,
     /// Frames since the target was chosen.
     frames: u64,
-    /// The best score since the last refreshment; -1 for none.
+    /// Best score since the last refresh. -1 if there is none.
     best: f64,
 }
 
@@ -172,15 +172,15 @@ struct Refresh {
 #[derive(Debug, Clone, Copy)]
 struct SingleBox {
     factors: Factors,
-    /// Whether the score comes as a logit; `None` without a score.
+    /// Whether the score is a logit. `None` without a score.
     sigmoid: Option<bool>,
     refresh: Option<Refresh>,
-    /// Search pixels a side.
+    /// Side of the search region, search pixels.
     size: f64,
-    /// Frame size, pixels.
+    /// Width and height of the frame, pixels.
     image: (f64, f64),
     pose: Pose,
-    /// The score of the box that was followed in this frame.
+    /// Score of the box that was followed in this frame.
     followed: Option<f32>,
 }
 
@@ -199,10 +199,10 @@ impl SingleBox {
                 activate(&[raw], sigmoid, &mut score);
                 score[0]
             }
-            // No evidence for or against.
+            // Without a score there is no evidence for or against the target.
             _ => 0.5,
         };
-        // One box agrees with itself. Without a score map there is no more to be said.
+        // A single box always agrees with itself, and there is no score map for other evidence.
         let evidence = Evidence {
             score,
             agreement: 1.0,
@@ -241,7 +241,7 @@ impl Loop for SingleBox {
         SearchRegion::even(window, self.size / f64::from(window.side))
     }
 
-    /// A window to prefer is not there: the network gives one box.
+    /// Decodes the network's box. The cosine window has no effect, because there is only one box.
     fn decode(&mut self, network: &Network, region: &SearchRegion, _: bool) -> Option<Candidate> {
         let [x, y, width, height] = *network.output(0) else {
             return None;
@@ -266,7 +266,7 @@ impl Loop for SingleBox {
         self.pose = pose;
     }
 
-    /// MixFormer's rule. A frame in which the target is lost gives no template.
+    /// Applies MixFormer's rule. No template is taken from a frame in which the target is lost.
     fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
         let score = self.followed.take();
         let view = pytracking::window(&self.pose, self.factors.template).into();
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    /// A frame whose box has this score as a logit: whether a picture is kept, and whether one is shown.
+    /// Handles a frame whose box has this score as a logit. Returns whether the picture is kept and whether one is shown.
     fn frame(state: &mut SingleBox, logit: f32, reported: TrackState) -> (bool, bool) {
         let region = state.search(1.0);
         let candidate = state
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_the_region_become_a_box_in_the_image() {
+    fn converts_parts_of_the_region_to_a_box_in_the_image() {
         let state = new_loop(None);
         let region = state.search(1.0);
         assert_eq!(region.view.enclosing().side, 180);
@@ -349,7 +349,7 @@ mod tests {
             .decode_box([0.5, 0.25, 0.5, 0.1], Some(0.0), &region)
             .expect("a candidate");
         let found = candidate.pose.bounding_box();
-        // Half of 180 pixels wide; a quarter of them further up.
+        // The box is half of 180 pixels wide and lies a quarter of 180 pixels further up.
         for (ours, expected) in [
             (found.x, 75.0),
             (found.y, 66.0),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_frame_of_an_interval_gives_the_second_template() {
+    fn takes_the_second_template_from_the_best_frame_of_an_interval() {
         let refresh = Refresh {
             interval: 4,
             above: 0.5,
@@ -376,12 +376,12 @@ mod tests {
         };
         let mut state = new_loop(Some(refresh));
         let mut next = |logit| frame(&mut state, logit, TrackState::Tracking);
-        // Better than none, worse than that, better; the fourth frame shows what was kept.
+        // The first score is kept, the second is worse, the third is better. The fourth frame shows the kept picture.
         assert_eq!(next(1.0), (true, false));
         assert_eq!(next(0.5), (false, false));
         assert_eq!(next(2.0), (true, false));
         assert_eq!(next(-3.0), (false, true));
-        // The next interval begins without a best score; what is not above a half is not kept.
+        // The next interval begins without a best score. Scores that are not above 0.5 are not kept.
         assert_eq!(next(-0.1), (false, false));
         assert_eq!(next(0.1), (true, false));
         assert_eq!(next(0.0), (false, false));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_best_score_fades_and_a_lost_target_gives_no_template() {
+    fn decays_the_best_score_and_takes_no_template_of_a_lost_target() {
         let refresh = Refresh {
             interval: 100,
             above: 0.5,
@@ -400,10 +400,10 @@ mod tests {
         let mut state = new_loop(Some(refresh));
         assert_eq!(frame(&mut state, 2.0, TrackState::Lost), (false, false));
         assert_eq!(frame(&mut state, 2.0, TrackState::Tracking), (true, false));
-        // 0.881 fades to 0.793 and 0.713, which 0.731 is above.
+        // 0.881 decays to 0.793 and 0.713, and 0.731 is above 0.713.
         assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (false, false));
         assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (true, false));
-        // A frame in which nothing was followed.
+        // In this frame no box was followed.
         assert!(
             state
                 .template_update(&track(TrackState::Tracking))

@@ -176,7 +176,7 @@ fn rejects_a_late_choice_that_was_sent_before_a_stop() {
     let late = bench.send_as(6, numbers::CAMERA_TRACK_RECTANGLE, DRAWN);
     assert_eq!(late, Some(MavResult::MAV_RESULT_TEMPORARILY_REJECTED));
     // After a longer time the command does not count as late, because another ground station may use the same address.
-    bench.wait(1500);
+    bench.wait(2500);
     bench.see(TargetState::Idle);
     assert_eq!(
         bench.send_as(6, numbers::CAMERA_TRACK_RECTANGLE, DRAWN),

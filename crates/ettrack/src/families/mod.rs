@@ -220,6 +220,13 @@ pub fn check(family: &dyn Family, manifest: &Manifest) -> Result<(), Refusal> {
             return Err(missing(key.name, family));
         }
     }
+    let sizes = manifest.search.sizes.len();
+    if let Some(cells) = manifest.search.cells
+        && sizes != 1
+    {
+        let got = format!("{cells} with {sizes} search sizes");
+        return Err(Refusal::new("search.cells", got, "one search size"));
+    }
     for size in &manifest.search.sizes {
         if family
             .map_side(manifest, *size)

@@ -472,10 +472,10 @@ impl Manifest {
         )?;
         if let Some(cells) = search.cells {
             ensure(
-                (2..=512).contains(&cells) && search.sizes.len() == 1,
+                (2..=512).contains(&cells),
                 "search.cells",
-                format!("{cells} with {} search sizes", search.sizes.len()),
-                "2..=512 with one search size",
+                cells.to_string(),
+                "2..=512",
             )?;
         }
         ensure(

@@ -52,7 +52,7 @@ demo: build onnxruntime ## Simulate a flight, track its target, measure the accu
 	@echo "Accuracy, plots and sample frames:    $(OUT)/demo/evaluation/report.html"
 
 build: ## Compile the command line (target/release/ettrack).
-	$(CARGO) build --release --bin ettrack
+	$(CARGO) build --release --workspace --bin ettrack
 
 # maturin and cargo find out themselves what is new.
 wheel: $(MATURIN) ## Build the Python package (target/wheels/ettrack-*.whl).
@@ -117,7 +117,7 @@ test-ros: onnxruntime ## Build the ROS 2 package with colcon and test the node o
 	$(PYTHON) scripts/ros2/test.py $(ROS_TEST_OPTIONS)
 
 parity: onnxruntime parity-models ## Hold networks and tracking loops against the authors' implementations.
-	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release -p ettrack --test parity --test parity_family --test parity_adopted -- --nocapture
+	ETTRACK_PARITY_MODELS=$(abspath $(PARITY_MODELS)) $(CARGO) test --release --workspace --test parity --test parity_family --test parity_adopted -- --nocapture
 
 test-arm: ## Run the tests that need no network on 64-bit ARM, under user-mode emulation; says what is missing for it.
 	@CARGO=$(CARGO) scripts/test_arm.sh

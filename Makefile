@@ -31,7 +31,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-arm parity parity-models fuzz fuzz-check \
+.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-arm parity parity-models fuzz fuzz-check \
 	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
@@ -102,6 +102,15 @@ $(MAVLINK_TEST)/.installed: tests/mavlink/requirements.txt
 
 test-training: $(WORKSHOP) ## Run the tests of the Python workshop.
 	$(WORKSHOP_RUN) -m pytest -q training/tests
+
+# Apart from `make test`, because the toolkit brings half a gigabyte of packages and compiles for a minute when it first runs.
+test-vot: build onnxruntime target/vot/.installed ## Run VOT's official toolkit with our tracker and hold its numbers against ours.
+	target/vot/bin/python tests/vot/run.py $(ETTRACK) $(OUT)/vot
+
+target/vot/.installed: tests/vot/requirements.txt
+	$(PYTHON) -m venv target/vot
+	target/vot/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r tests/vot/requirements.txt
+	touch $@
 
 # In an empty environment and outside the repository, so that only what the wheel brings and asks for is found.
 test-wheel: wheel build ## Install the Python package into an empty environment and run its tests.

@@ -1,6 +1,6 @@
 //! The arguments of `eval` and `sequences` that choose a benchmark and its runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -35,7 +35,8 @@ pub struct DatasetArgs {
     #[arg(long, value_name = "NAME")]
     sequence: Vec<String>,
     /// The starts of each sequence. ope: one-pass evaluation, from the first frame. tre: temporal robustness, from 20 frames
-    /// of it. sre: spatial robustness, from 12 boxes beside the first one. A run is named NAME@START.
+    /// of it. sre: spatial robustness, from 12 boxes beside the first one. multistart: VOT's experiment, forward and backward
+    /// from each anchor (anchor.value). A run is named NAME@START.
     #[arg(long, value_name = "NAME", default_value_t = Evaluation::OnePass)]
     pub evaluation: Evaluation,
     /// Part of the benchmark: got10k has val and test, lasot test and all.
@@ -55,6 +56,11 @@ enum SubsetArg {
 }
 
 impl DatasetArgs {
+    /// The benchmark's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The runs that were asked for, in natural order of their sequences' names.
     pub fn entries(&self) -> anyhow::Result<Vec<SequenceEntry>> {
         let options = DatasetOptions {

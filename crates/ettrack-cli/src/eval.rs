@@ -1,5 +1,7 @@
 //! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -9,14 +11,17 @@ use ettrack::Tracker;
 use ettrack::error_chain;
 use ettrack::model::ModelFolder;
 use ettrack_eval::archive::write_archive;
-use ettrack_eval::dataset::{self, Evaluation, Sequence, SequenceEntry};
+use ettrack_eval::dataset::{self, Dataset, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
 use ettrack_eval::report::{Report, write_report};
 use ettrack_eval::results::{
-    ResultFolder, SequenceResult, TextLayout, find_boxes, find_seconds, write_layout,
+    ResultFolder, SequenceResult, TextLayout, find_boxes, find_folder, find_seconds, write_layout,
 };
-use ettrack_eval::runner::{Outcome, Progress, run};
-use ettrack_eval::score::{SequenceScore, Summary, TrackerScore, score_sequence};
+use ettrack_eval::runner::{Outcome, Progress, collect, run};
+use ettrack_eval::score::{
+    Common, SequenceScore, Speed, Summary, TrackerScore, by_attribute, common, score_sequence,
+};
+use ettrack_eval::shard::Shard;
 use ettrack_files::write_file;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -62,6 +67,17 @@ pub struct EvalArgs {
     /// Name in tables and plots; the model's name if not given.
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
+    /// Run only part I of N, for one of several machines or processes with the same OUTPUT. Parts have about as many
+    /// frames each. No report is written: --merge writes it when all parts are done.
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["boxes", "merge", "compare"])]
+    shard: Option<Shard>,
+    /// Run nothing: collect the results that all parts left in OUTPUT. Missing ones and those of another model or other
+    /// settings are named, and nothing is written.
+    #[arg(long, conflicts_with_all = ["boxes", "fresh"])]
+    merge: bool,
+    /// Print the content of summary.json instead of a table.
+    #[arg(long)]
+    json: bool,
     /// Run finished sequences again.
     #[arg(long)]
     fresh: bool,
@@ -140,10 +156,25 @@ impl EvalArgs {
             .iter()
             .map(|argument| Compared::parse(argument))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(shard) = self.shard {
+            return self.run_shard(shard, entries);
+        }
         let boxes = match &self.boxes {
             Some(folder) => self.read_boxes(folder, &entries)?,
             None => self.run_model(&entries)?,
         };
+        if self.merge && !boxes.failed.is_empty() {
+            for (name, reason) in &boxes.failed {
+                eprintln!("error: {name}: {reason}");
+            }
+            bail!(
+                "{} of {} {} have no result of this run in {}; nothing is written",
+                boxes.failed.len(),
+                entries.len(),
+                self.dataset.evaluation.unit(),
+                self.output.display()
+            );
+        }
         self.finish(&protocol, boxes, &compared)
     }
 
@@ -154,16 +185,22 @@ impl EvalArgs {
                 folder.display()
             )));
         }
+        let folder = &inner_folder(
+            folder,
+            self.dataset.dataset,
+            entries.iter().map(|e| &e.name),
+        )?;
         let mut tracked = Vec::new();
         let mut failed = Vec::new();
         for entry in entries {
             let read = || -> anyhow::Result<Tracked> {
                 let sequence = entry.load()?;
-                let boxes = find_boxes(folder, self.dataset.dataset, &entry.name)?
+                let first = Some(&sequence.first_box);
+                let boxes = find_boxes(folder, self.dataset.dataset, &entry.name, first)?
                     .with_context(|| format!("no boxes of it in {}", folder.display()))?;
                 let result = SequenceResult {
                     boxes,
-                    seconds: find_seconds(folder, &entry.name)?,
+                    seconds: find_seconds(folder, self.dataset.dataset, &entry.name)?,
                     ..SequenceResult::default()
                 };
                 Ok(Tracked { sequence, result })
@@ -183,6 +220,26 @@ impl EvalArgs {
         })
     }
 
+    fn run_shard(&self, shard: Shard, entries: Vec<SequenceEntry>) -> anyhow::Result<()> {
+        let all = entries.len();
+        let part = shard.of(entries);
+        let unit = self.dataset.evaluation.unit();
+        eprintln!("shard {shard}: {} of {all} {unit}", part.len());
+        let boxes = self.run_model(&part)?;
+        for (name, reason) in &boxes.failed {
+            eprintln!("error: {name}: {reason}");
+        }
+        let failed = boxes.failed.len();
+        if failed > 0 {
+            bail!(
+                "shard {shard}: {failed} of {} {unit} have no result",
+                part.len()
+            );
+        }
+        eprintln!("shard {shard} is done; --merge writes the report when all are");
+        Ok(())
+    }
+
     fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
         let path = self.model.as_deref().unwrap_or(Path::new("."));
         let model = ettrack_models::open(path)
@@ -192,6 +249,16 @@ impl EvalArgs {
         let settings = settings(&model, &self.tracker, self.lost);
         let fingerprint = fingerprint(&settings);
         let results = ResultFolder::new(&self.output, self.dataset.dataset);
+        if self.merge {
+            let (tracked, failed) = split(collect(entries, &results, &fingerprint));
+            let label = model.manifest.name.clone();
+            return Ok(Boxes {
+                tracked,
+                failed,
+                label,
+                settings,
+            });
+        }
         if self.fresh {
             entries
                 .iter()
@@ -290,31 +357,53 @@ impl EvalArgs {
             scores,
         )];
         for other in compared {
-            trackers.push(self.compared(other, protocol, &tracked));
+            trackers.push(self.compared(other, protocol, &tracked)?);
         }
-        let summary = Summary::new(
-            self.dataset.dataset,
-            self.dataset.evaluation,
-            &trackers[0],
-            settings.clone(),
-            &failed,
-        );
-        let path = self.output.join("summary.json");
-        write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
+        let common = common(&trackers, protocol, self.dataset.evaluation);
+        if let Some(common) = &common {
+            eprintln!("{}", common.note);
+        }
+        let evaluation = self.dataset.evaluation;
+        let rows = trackers[0].rows(evaluation);
+        let attributes = by_attribute(&rows, &self.attributes()?);
+        let summary = Summary {
+            attributes,
+            ..Summary::new(
+                self.dataset.dataset,
+                evaluation,
+                &trackers[0],
+                settings.clone(),
+                &failed,
+            )
+        };
+        let text = serde_json::to_string_pretty(&summary)? + "\n";
+        write_file(&self.output.join("summary.json"), &text)?;
+        let speed = Speed::of(&trackers[0], evaluation);
+        let path = self.output.join("speed.json");
+        write_file(&path, serde_json::to_string_pretty(&speed)? + "\n")?;
         let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
         let report = Report {
             dataset: self.dataset.dataset,
             protocol,
             evaluation: self.dataset.evaluation,
             trackers: &trackers,
+            common: common.as_ref(),
             sequences: &sequences,
             failed: &failed,
+            attributes: &summary.attributes,
             settings: &settings,
             samples: !self.no_samples,
         };
         let page = self.output.join("report.html");
         write_report(&page, &report)?;
-        print_table(&trackers, self.dataset.evaluation)?;
+        if self.json {
+            let mut out = stdout();
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+        } else {
+            print_table(&trackers, common.as_ref(), evaluation)?;
+            print_benchmark_figures(&summary)?;
+        }
         eprintln!("report: {}", page.display());
         if !failed.is_empty() {
             bail!(
@@ -327,15 +416,43 @@ impl EvalArgs {
         Ok(())
     }
 
-    fn compared(&self, other: &Compared, protocol: &Protocol, tracked: &[Tracked]) -> TrackerScore {
+    /// The attributes of the benchmark's sequences, where there are files of them.
+    fn attributes(&self) -> anyhow::Result<BTreeMap<String, Vec<&'static str>>> {
+        let Some(attributes) = &self.dataset.dataset.attributes else {
+            return Ok(BTreeMap::new());
+        };
+        let mut found = BTreeMap::new();
+        for entry in self.dataset.entries()? {
+            let name = self.dataset.evaluation.sequence_of(&entry.name).to_owned();
+            match attributes.of(self.dataset.root(), &entry) {
+                Ok(Some(names)) => {
+                    found.insert(name, names);
+                }
+                Ok(None) => {}
+                // The attributes are beside the point of the run.
+                Err(error) => tracing::warn!("{name}: {}", error_chain(&error)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn compared(
+        &self,
+        other: &Compared,
+        protocol: &Protocol,
+        tracked: &[Tracked],
+    ) -> anyhow::Result<TrackerScore> {
         let Compared { label, folder } = other;
+        let names = tracked.iter().map(|one| &one.sequence.name);
+        let folder = &inner_folder(folder, self.dataset.dataset, names)?;
         let mut scores = Vec::new();
         for one in tracked {
             let score = || -> anyhow::Result<SequenceScore> {
                 let name = &one.sequence.name;
-                let boxes = find_boxes(folder, self.dataset.dataset, name)?
+                let first = Some(&one.sequence.first_box);
+                let boxes = find_boxes(folder, self.dataset.dataset, name, first)?
                     .with_context(|| format!("no boxes of it in {}", folder.display()))?;
-                let seconds = find_seconds(folder, name)?;
+                let seconds = find_seconds(folder, self.dataset.dataset, name)?;
                 let size = || image_size(&one.sequence);
                 let (sequence, confidence) = (&one.sequence, Vec::new());
                 Ok(score_sequence(
@@ -352,8 +469,33 @@ impl EvalArgs {
                 ),
             }
         }
-        TrackerScore::new(label.clone(), protocol, self.dataset.evaluation, scores)
+        let evaluation = self.dataset.evaluation;
+        Ok(TrackerScore::new(
+            label.clone(),
+            protocol,
+            evaluation,
+            scores,
+        ))
     }
+}
+
+/// The folder of results that `folder` is or holds; `folder` itself where there are none.
+pub(crate) fn inner_folder<'a>(
+    folder: &Path,
+    dataset: &Dataset,
+    names: impl Iterator<Item = &'a String>,
+) -> anyhow::Result<PathBuf> {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let found = find_folder(folder, dataset, &names).map_err(|error| BadInput::of(&error))?;
+    Ok(found.map_or_else(
+        || folder.to_owned(),
+        |found| {
+            if found != folder {
+                eprintln!("results are read from {}", found.display());
+            }
+            found
+        },
+    ))
 }
 
 /// What the boxes of a model depend on beside the frames.
@@ -409,14 +551,23 @@ fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
     (tracked, failed)
 }
 
-fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Result<()> {
-    use std::io::Write;
+fn print_table(
+    trackers: &[TrackerScore],
+    common: Option<&Common>,
+    evaluation: Evaluation,
+) -> anyhow::Result<()> {
     let mut out = stdout();
     let rows = trackers[0].rows(evaluation);
     let width = rows
         .iter()
         .map(|(name, _)| name.chars().count())
         .chain(trackers.iter().map(|tracker| tracker.label.chars().count()))
+        .chain(
+            common
+                .iter()
+                .flat_map(|common| &common.trackers)
+                .map(|one| one.label.chars().count()),
+        )
         .chain([8])
         .max()
         .unwrap_or(8);
@@ -455,13 +606,52 @@ fn print_table(trackers: &[TrackerScore], evaluation: Evaluation) -> anyhow::Res
         let scores = one.scores.as_ref();
         writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
     }
-    for tracker in trackers {
+    // Means over different sequences are no comparison.
+    let compared = match common {
+        Some(common) => &common.trackers[..],
+        None => &trackers[1..],
+    };
+    for tracker in trackers[..1].iter().chain(compared) {
         let frames = tracker.sequences.iter().map(|one| one.frames).sum();
         let scores = tracker.total.as_ref().map(|(scores, _)| scores);
         writeln!(
             out,
             "{}",
             row(&tracker.label, frames, scores, tracker.fps())
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// What only some benchmarks have.
+fn print_benchmark_figures(summary: &Summary) -> anyhow::Result<()> {
+    let mut out = stdout();
+    if let Some(vot) = &summary.vot {
+        write!(out, "VOT's toolkit: accuracy {:.3}", vot.accuracy)?;
+        match vot.robustness {
+            Some(robustness) => writeln!(out, ", robustness {robustness:.3}")?,
+            None => writeln!(out)?,
+        }
+    }
+    if let Some(long) = &summary.long_term {
+        writeln!(
+            out,
+            "long-term: precision {:.3}, recall {:.3}, F {:.3}",
+            long.precision, long.recall, long.f_score
+        )?;
+    }
+    let width = summary
+        .attributes
+        .keys()
+        .map(String::len)
+        .max()
+        .unwrap_or(0);
+    for (name, row) in &summary.attributes {
+        writeln!(
+            out,
+            "{name:width$}  {:4} sequences  success_auc {:.3}  precision_20 {:.3}",
+            row.sequences, row.scores.success_auc, row.scores.precision_20
         )?;
     }
     out.flush()?;

@@ -21,6 +21,8 @@ mod suite;
 mod tap;
 mod track;
 mod tracker_args;
+mod trax;
+mod vot_workspace;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,8 @@ enum Command {
     Sequences(sequences::SequencesArgs),
     Simulate(simulate::SimulateArgs),
     Tap(tap::TapArgs),
+    Trax(Box<trax::TraxArgs>),
+    VotWorkspace(Box<vot_workspace::VotWorkspaceArgs>),
     Presence(Box<presence::PresenceArgs>),
 }
 
@@ -71,6 +75,8 @@ impl Command {
             Self::Serve(args) => args.run(),
             Self::Mavlink(args) => args.run(),
             Self::Tap(args) => args.run(),
+            Self::Trax(args) => args.run(),
+            Self::VotWorkspace(args) => args.run(),
             Self::Replay(args) => args.run(),
             Self::Eval(args) => args.run(),
             Self::Suite(args) => args.run(),

@@ -8,14 +8,15 @@ use ettrack_eval::recording::{Truth, score_recording};
 
 use crate::console::{BadInput, stdout};
 
-/// Measure the accuracy of a recorded node: the answers in the bag ANSWERS against the truth for the images of another bag.
+/// Measure the accuracy of a recorded node: the answers in ANSWERS against the truth for the images of another bag.
 ///
 /// Answers and images are matched by their stamps. Images count from the one in which the target was chosen. An image
 /// without an answer is scored by the answer before it, because a follower would have used that one. Prints the number of
 /// images, the number of answers, and the measures of one-pass evaluation.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it.
+    /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it, or a file with one box per image
+    /// of the played bag, as `ettrack track` writes it.
     answers: PathBuf,
     /// The bag that was played.
     #[arg(long, value_name = "BAG")]
@@ -27,7 +28,7 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
     truth: Option<PathBuf>,
     /// Topic of images, for a bag with several.
-    #[arg(long, value_name = "TOPIC", requires = "truth")]
+    #[arg(long, value_name = "TOPIC")]
     image_topic: Option<String>,
     /// Topic of the answers.
     #[arg(long, value_name = "TOPIC", default_value = "/tracked_target")]
@@ -41,7 +42,10 @@ impl ScoreArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
         let truth = match (self.truth_topic, self.truth) {
-            (Some(topic), _) => Truth::Topic(topic),
+            (Some(topic), _) => Truth::Topic {
+                topic,
+                image_topic: self.image_topic,
+            },
             (None, Some(path)) => Truth::File {
                 path,
                 image_topic: self.image_topic,

@@ -18,7 +18,7 @@ use ettrack_eval::suite::{self, Benchmark, Judgement, Targets};
 use ettrack_files::write_file;
 
 use crate::console::{BadInput, stdout};
-use crate::eval::{Bars, fingerprint, image_size, label_of, settings};
+use crate::eval::{Bars, fingerprint, image_size, inner_folder, label_of, settings};
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Judge a tracker on a suite of benchmark folders: one table of means over targets, each with its interval.
@@ -213,7 +213,21 @@ impl SuiteArgs {
             let results = match source {
                 Source::Model(model) => self.track(model, benchmark, evaluation, &runs)?,
                 Source::Recorded(folder) => {
-                    recorded(&folder.join(evaluation.name()), benchmark, &runs)
+                    // The results of one pass may also lie in the folder itself.
+                    let inner = folder.join(evaluation.name());
+                    let is_there = inner.is_dir() || evaluation != Evaluation::OnePass;
+                    let base = if is_there {
+                        inner
+                    } else {
+                        folder.to_path_buf()
+                    };
+                    let names = runs.iter().map(|entry| &entry.name);
+                    let base = if base.is_dir() {
+                        inner_folder(&base, benchmark.dataset, names)?
+                    } else {
+                        base
+                    };
+                    recorded(&base, benchmark, &runs)
                 }
             };
             figures.add(benchmark, evaluation, results);
@@ -311,7 +325,8 @@ fn compared(argument: &str) -> anyhow::Result<(String, PathBuf)> {
 fn recorded(folder: &Path, benchmark: &Benchmark, runs: &[SequenceEntry]) -> Vec<Tracked> {
     let read = |entry: &SequenceEntry| -> anyhow::Result<(Sequence, SequenceResult)> {
         let sequence = entry.load()?;
-        let boxes = find_boxes(folder, benchmark.dataset, &entry.name)?
+        let first = Some(&sequence.first_box);
+        let boxes = find_boxes(folder, benchmark.dataset, &entry.name, first)?
             .with_context(|| format!("no boxes of it in {}", folder.display()))?;
         Ok((
             sequence,

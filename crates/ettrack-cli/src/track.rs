@@ -12,7 +12,7 @@ use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
-use ettrack_media::source::{self, FrameInfo, FrameSource};
+use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
 use ettrack_media::video::{VideoError, VideoWriter};
 use ettrack_node::Levels;
 
@@ -26,14 +26,15 @@ use crate::tracker_args::{Lost, TrackerArgs};
 
 /// Track one target and print its box in every frame.
 ///
-/// SOURCE is a folder of pictures (in natural order), a video file or a camera such as /dev/video0 (both through
-/// ffmpeg), or a ROS 2 bag (folder or file; sqlite3 or mcap). Ctrl-C ends the run and keeps what was tracked.
+/// SOURCE is a folder of pictures (in the order of the numbers in their names), a video file or a camera such as /dev/video0
+/// or 0 (both through ffmpeg), a pipe or - (read once, whole), or a ROS 2 bag (folder or file; sqlite3 or mcap). Ctrl-C ends
+/// the run and keeps what was tracked.
 ///
 /// A frame that cannot be read is reported and counted, and the target counts as lost in it. Frames that change
 /// their size end the run with an error.
 #[derive(Debug, Args)]
 pub struct TrackArgs {
-    /// Folder of pictures, video, camera (/dev/videoN) or bag.
+    /// Folder of pictures, video, camera (/dev/videoN, a link to it, or N), pipe, or bag.
     source: String,
     /// The target in the first frame: upper-left corner and size in pixels.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
@@ -198,6 +199,8 @@ struct Summary {
     frames: u64,
     lost: u64,
     unreadable: u64,
+    /// Frames of a video that were damaged and came in part or not at all.
+    damaged: u64,
     /// Frames of a camera that were dropped because the tracker was busy.
     overtaken: u64,
     updates: u32,
@@ -301,7 +304,15 @@ impl TrackArgs {
                     let repeated = video.as_mut().map_or(Ok(()), |video| video.repeat(&track));
                     repeated.map_err(Into::into)
                 }
-                Err(error) => Err(error.into()),
+                // The source ended: there is no row of this frame.
+                Err(error) => {
+                    failure = Some(if matches!(error, SourceError::SizeChanged { .. }) {
+                        BadInput::of(&error).into()
+                    } else {
+                        error.into()
+                    });
+                    break;
+                }
             };
             let row = self.format.track_to_write(&tracker, &track);
             failure = outcome
@@ -315,6 +326,7 @@ impl TrackArgs {
             bar.set_position(summary.frames);
         }
         bar.finish_and_clear();
+        summary.damaged = source.damaged_frames();
         let rows = rows.finish();
         let video = video.map_or(Ok(()), |video| video.writer.finish());
         summary.say();
@@ -430,6 +442,7 @@ impl Summary {
             frames,
             lost,
             unreadable,
+            damaged,
             overtaken,
             updates,
             time,
@@ -437,6 +450,9 @@ impl Summary {
         let mut line = format!("{frames} frames, lost in {lost}");
         if *unreadable > 0 {
             line.push_str(&format!(" ({unreadable} of them could not be read)"));
+        }
+        if *damaged > 0 {
+            line.push_str(&format!(", {damaged} damaged in the video"));
         }
         if *overtaken > 0 {
             line.push_str(&format!(", {overtaken} more overtaken"));

@@ -2,7 +2,7 @@
 //!
 //! [`dataset`] finds and reads sequences, [`runner`] runs a tracker over them and resumes interrupted runs, [`metrics`] and
 //! [`score`] compare boxes with the truth, [`results`] and [`archive`] write the files that other tools and benchmark
-//! servers read, [`report`] writes a page with plots. [`suite`] judges several folders at once, [`interval`] says how sure a mean is. [`recording`] scores the answers in a bag, [`presence`] the state LOST.
+//! servers read, [`report`] writes a page with plots. [`shard`] parts a long run. [`suite`] judges several folders at once, [`interval`] says how sure a mean is. [`region`] reads VOT's regions, [`vot_measures`] has its accuracy and robustness. [`recording`] scores the answers in a bag, [`presence`] the state LOST.
 //!
 //! ```
 //! use ettrack::geometry::BoundingBox;
@@ -35,11 +35,14 @@ pub mod interval;
 pub mod metrics;
 pub mod presence;
 pub mod recording;
+pub mod region;
 pub mod report;
 pub mod results;
 pub mod runner;
 pub mod score;
+pub mod shard;
 pub mod suite;
+pub mod vot_measures;
 
 // The example of the page on data sets must compile and run.
 #[cfg(doctest)]

@@ -89,6 +89,10 @@ pub struct Protocol {
     pub clip_to_image: bool,
     /// Whether the result is taken over all frames instead of as a mean over sequences (GOT-10k).
     pub pool_frames: bool,
+    /// Whether accuracy and robustness of VOT's toolkit are reported, too.
+    pub vot: bool,
+    /// Whether VOT's long-term precision, recall and F are reported, too.
+    pub long_term: bool,
 }
 
 impl Protocol {
@@ -102,6 +106,8 @@ impl Protocol {
         refuse_short: false,
         clip_to_image: false,
         pool_frames: false,
+        vot: false,
+        long_term: false,
     };
 }
 
@@ -397,6 +403,7 @@ mod tests {
             first_box: bb(0.0, 0.0, 1.0, 1.0),
             truth: Some(truth),
             visible: None,
+            length: 0,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dataset::text::{parse_boxes, to_box};
+use super::dataset::text::{parse_results, to_box};
 use super::dataset::{DatasetError, SIMULATED, Sequence};
 use super::metrics::{MetricError, Scores, frame_errors};
 use ettrack::geometry::BoundingBox;
@@ -19,7 +19,12 @@ use ettrack_message::{
 pub enum Truth {
     /// A topic of `vision_msgs/msg/Detection2DArray` with the images' stamps. The first element is the target; an empty
     /// array means that the target is not visible.
-    Topic(String),
+    Topic {
+        /// The topic.
+        topic: String,
+        /// The topic of the images, for answers that are rows; `None` if the bag has only one.
+        image_topic: Option<String>,
+    },
     /// A text file with one line `x,y,width,height` per image of the bag. (0, 0) is the upper-left corner of the upper-left
     /// pixel. `NaN` or a box without area means that the target is not visible.
     File {
@@ -115,8 +120,8 @@ pub enum RecordingError {
     Metric(#[from] MetricError),
 }
 
-/// Scores the answers on the topic `answer_topic` of the bag `answers` with the true boxes of the images in the bag
-/// `played`.
+/// Scores the answers on the topic `answer_topic` of the bag `answers`, or the rows in the file `answers` that `ettrack track`
+/// wrote, with the true boxes of the images in the bag `played`.
 ///
 /// # Errors
 /// [`RecordingError`] if a bag or the truth cannot be read, or answers and truth have no image in common.
@@ -126,6 +131,9 @@ pub fn score_recording(
     played: &Path,
     truth: &Truth,
 ) -> Result<RecordingScore, RecordingError> {
+    if !Bag::looks_like_one(answers) && answers.is_file() {
+        return score_rows(answers, played, truth);
+    }
     let truth = read_truth(played, truth)?;
     let mut given = BTreeMap::new();
     read(answers, answer_topic, TrackedTarget::TYPE, |bytes| {
@@ -144,6 +152,56 @@ pub fn score_recording(
         answers: given.len(),
         images: truth.len(),
     })?
+}
+
+/// Scores the rows that `ettrack track` wrote of the bag `played`, one per image.
+fn score_rows(
+    answers: &Path,
+    played: &Path,
+    truth: &Truth,
+) -> Result<RecordingScore, RecordingError> {
+    let wanted = match truth {
+        Truth::File { image_topic, .. } | Truth::Topic { image_topic, .. } => {
+            image_topic.as_deref()
+        }
+    };
+    let (topic, stamps) = read_stamps(played, wanted)?;
+    let rows = parse_results(answers)?.rows;
+    if rows.len() > stamps.len() {
+        return Err(RecordingError::Length {
+            path: answers.to_owned(),
+            got: rows.len(),
+            topic,
+            expected: stamps.len(),
+        });
+    }
+    let truth = read_truth(played, truth)?;
+    let to_answer = |[x, y, width, height]: [f64; 4]| {
+        (BoundingBox::new(x, y, width, height), TargetState::Tracking)
+    };
+    let given: Answers = stamps
+        .into_iter()
+        .zip(rows.into_iter().map(to_answer))
+        .collect();
+    score_answers(&given, &truth).ok_or_else(|| RecordingError::NothingInCommon {
+        topic: answers.display().to_string(),
+        answers: given.len(),
+        images: truth.len(),
+    })?
+}
+
+/// The topic of the images of a bag, and their stamps in order.
+fn read_stamps(
+    played: &Path,
+    wanted: Option<&str>,
+) -> Result<(String, Vec<Stamp>), RecordingError> {
+    let (topic, transport) = image_topic(&Bag::open(played)?, played, wanted)?;
+    let mut stamps = Vec::new();
+    read(played, &topic, transport.type_name(), |bytes| {
+        stamps.push(transport.header(bytes)?.stamp);
+        Ok(())
+    })?;
+    Ok((topic, stamps))
 }
 
 type Answers = BTreeMap<Stamp, (BoundingBox, TargetState)>;
@@ -176,6 +234,7 @@ fn score_answers(
         first_box: boxes.first().copied()?,
         truth: Some(images.iter().map(|(_, given)| **given).collect()),
         visible: None,
+        length: images.len(),
     };
     Some(
         frame_errors(&SIMULATED.protocol, &boxes, &sequence, None)
@@ -192,7 +251,7 @@ fn score_answers(
 fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError> {
     let mut boxes = Vec::new();
     let topic = match truth {
-        Truth::Topic(topic) => {
+        Truth::Topic { topic, .. } => {
             read(played, topic, Detection2DArray::TYPE, |bytes| {
                 let array = Detection2DArray::from_cdr(bytes)?;
                 let target = array.detections.first().map(|found| found.bbox.into());
@@ -205,13 +264,8 @@ fn read_truth(played: &Path, truth: &Truth) -> Result<TrueBoxes, RecordingError>
             path,
             image_topic: wanted,
         } => {
-            let (topic, transport) = image_topic(&Bag::open(played)?, played, wanted.as_deref())?;
-            let mut stamps = Vec::new();
-            read(played, &topic, transport.type_name(), |bytes| {
-                stamps.push(transport.header(bytes)?.stamp);
-                Ok(())
-            })?;
-            let rows = parse_boxes(path)?;
+            let (topic, stamps) = read_stamps(played, wanted.as_deref())?;
+            let rows = parse_results(path)?.rows;
             if rows.len() != stamps.len() {
                 return Err(RecordingError::Length {
                     path: path.clone(),

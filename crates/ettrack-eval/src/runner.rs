@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{DatasetError, Sequence, SequenceEntry};
-use super::results::{ResultFolder, SequenceResult};
+use super::results::{PictureHash, Pictures, ResultFolder, SequenceResult, hex};
 use ettrack::frame::{FrameError, ImageBuffer};
 use ettrack::tracker::{SingleObjectTracker, TrackError, TrackState};
 use ettrack_files::OutputError;
@@ -49,6 +49,14 @@ pub enum RunError {
     /// The tracker of a worker thread cannot be made.
     #[error("cannot make a tracker for a worker thread")]
     Maker(#[source] MakerError),
+    /// There is no result to collect.
+    #[error("no result; run its shard again")]
+    NoResult,
+    /// There is a result, but not of this run.
+    #[error(
+        "its result is of another model, other settings or other pictures; run its shard again with those of the others"
+    )]
+    OtherRun,
     /// Results cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -139,6 +147,36 @@ pub fn run(
         .collect()
 }
 
+/// The results that earlier runs left, without running anything. What is missing or from another model or other settings is
+/// an error of that sequence.
+pub fn collect(
+    entries: &[SequenceEntry],
+    results: &ResultFolder,
+    fingerprint: &str,
+) -> Vec<Outcome> {
+    let one = |entry: &SequenceEntry| {
+        let (sequence, result) = match entry.load() {
+            Ok(sequence) => {
+                let fingerprint = sequence_fingerprint(fingerprint, &sequence);
+                let result = results.finished(&entry.name, &fingerprint, &sequence.frames);
+                let missing = || match results.is_marked(&entry.name) {
+                    true => RunError::OtherRun,
+                    false => RunError::NoResult,
+                };
+                (Some(sequence), result.ok_or_else(missing))
+            }
+            Err(error) => (None, Err(error.into())),
+        };
+        Outcome {
+            name: entry.name.clone(),
+            sequence,
+            resumed: result.is_ok(),
+            result,
+        }
+    };
+    entries.iter().map(one).collect()
+}
+
 fn one(
     entry: &SequenceEntry,
     tracker: &mut Option<Box<dyn SingleObjectTracker>>,
@@ -158,7 +196,11 @@ fn one(
         Err(error) => return failed(None, error.into()),
     };
     let fingerprint = sequence_fingerprint(fingerprint, &sequence);
-    if let Some(result) = results.finished(&entry.name, &fingerprint) {
+    let claim = match results.claim(&entry.name) {
+        Ok(claim) => claim,
+        Err(error) => return failed(Some(sequence), error.into()),
+    };
+    if let Some(result) = results.finished(&entry.name, &fingerprint, &sequence.frames) {
         return Outcome {
             name: entry.name.clone(),
             sequence: Some(sequence),
@@ -177,11 +219,22 @@ fn one(
             Err(error) => return failed(Some(sequence), RunError::Maker(error)),
         },
     };
-    let result =
-        track(tracker.as_mut(), &sequence, &|| progress(Progress::Frame)).and_then(|result| {
-            results.write(&entry.name, &fingerprint, &result)?;
-            Ok(result)
-        });
+    // Before the pictures are read: a change while they are read is then noticed by the next run.
+    let files = Pictures::state_of_files(&sequence.frames).unwrap_or_default();
+    let mut hash = PictureHash::default();
+    let step = |content: &[u8]| {
+        hash.add(content);
+        progress(Progress::Frame);
+    };
+    let result = track_each(tracker.as_mut(), &sequence, step).and_then(|result| {
+        let content = hash.finish();
+        let pictures = Pictures { content, files };
+        results.write(&entry.name, &fingerprint, &pictures, &result)?;
+        // As a later run reads it, so that both give the same figures to the last digit.
+        let written = results.finished(&entry.name, &fingerprint, &sequence.frames);
+        Ok(written.unwrap_or(result))
+    });
+    drop(claim);
     Outcome {
         name: entry.name.clone(),
         sequence: Some(sequence),
@@ -190,7 +243,7 @@ fn one(
     }
 }
 
-/// Hash of everything that a result depends on: model and settings, frames, first box.
+/// Hash of everything that a result depends on beside the content of the pictures: model and settings, names, first box.
 fn sequence_fingerprint(fingerprint: &str, sequence: &Sequence) -> String {
     let mut hash = Sha256::new();
     hash.update(fingerprint);
@@ -205,11 +258,6 @@ fn sequence_fingerprint(fingerprint: &str, sequence: &Sequence) -> String {
     hex(&hash.finalize())
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Tracks one sequence: the tracker gets the first box and no other. The times do not include reading images.
 ///
 /// # Errors
@@ -218,6 +266,15 @@ pub fn track(
     tracker: &mut dyn SingleObjectTracker,
     sequence: &Sequence,
     after_frame: &dyn Fn(),
+) -> Result<SequenceResult, RunError> {
+    track_each(tracker, sequence, |_| after_frame())
+}
+
+/// As [`track`]; `after_frame` gets the bytes of the picture's file.
+fn track_each(
+    tracker: &mut dyn SingleObjectTracker,
+    sequence: &Sequence,
+    mut after_frame: impl FnMut(&[u8]),
 ) -> Result<SequenceResult, RunError> {
     let mut source = FolderSource::from_files(sequence.frames.clone());
     let mut image = ImageBuffer::empty();
@@ -247,7 +304,7 @@ pub fn track(
         result.confidence.push(confidence);
         result.states.push(state);
         result.seconds.push(taken.as_secs_f64());
-        after_frame();
+        after_frame(source.last_bytes());
     }
     Ok(result)
 }
@@ -368,6 +425,21 @@ mod tests {
         .unwrap();
         let (_, updates) = run_all(root.path(), &results, "model 2", 1);
         assert_eq!(updates, 2);
+
+        // With another picture of the same name, even of the same size and time, too.
+        let picture = root.path().join("A/img/0002.png");
+        let time = std::fs::metadata(&picture).unwrap().modified().unwrap();
+        std::fs::copy(root.path().join("A/img/0003.png"), &picture).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&picture)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        let (_, updates) = run_all(root.path(), &results, "model 2", 1);
+        assert_eq!(updates, 2);
+        let (_, updates) = run_all(root.path(), &results, "model 2", 1);
+        assert_eq!(updates, 0);
     }
 
     #[test]

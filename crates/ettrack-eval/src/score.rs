@@ -1,12 +1,13 @@
 //! Scores the boxes of a tracker on a data set, and makes `summary.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dataset::{Dataset, Evaluation, Sequence};
 use super::metrics::{
     Curves, FrameErrors, MetricError, Protocol, Scores, frame_errors, mean, total,
 };
 use super::results::frames_per_second;
+use super::vot_measures::{self, LongTermFigures, VotFigures, VotRun};
 use ettrack::geometry::BoundingBox;
 
 /// The score of one tracker on one sequence or run.
@@ -16,6 +17,8 @@ pub struct SequenceScore {
     pub name: String,
     /// Number of frames.
     pub frames: usize,
+    /// Number of frames of the whole sequence, of which a run may have a part.
+    pub sequence_frames: usize,
     /// The tracker's boxes, 0-based, one per frame.
     pub boxes: Vec<BoundingBox>,
     /// Confidence per frame, 0..=1; empty if unknown.
@@ -24,6 +27,8 @@ pub struct SequenceScore {
     pub fps: Option<f64>,
     /// Measures, and the errors per frame they come from; `None` if the truth is not published.
     pub scored: Option<(Scores, FrameErrors)>,
+    /// Overlaps of VOT's toolkit, where the protocol asks for them.
+    pub vot: Option<VotRun>,
 }
 
 /// Scores one sequence. `image_size` is called only if the protocol clips boxes at the image's border.
@@ -38,26 +43,31 @@ pub fn score_sequence(
     seconds: &[f64],
     image_size: impl FnOnce() -> Option<(f64, f64)>,
 ) -> Result<SequenceScore, MetricError> {
-    let scored = match &sequence.truth {
-        None => None,
-        Some(_) => {
-            let size = if protocol.clip_to_image {
+    let (scored, vot) = match &sequence.truth {
+        None => (None, None),
+        Some(truth) => {
+            let pixels = protocol.vot || protocol.long_term;
+            let size = if protocol.clip_to_image || pixels {
                 image_size()
             } else {
                 None
             };
             let errors = frame_errors(protocol, &boxes, sequence, size)?;
-            Some((Scores::of(&errors), errors))
+            let size = size.filter(|_| pixels);
+            let vot = size.map(|size| VotRun::new(&boxes, truth, size));
+            (Some((Scores::of(&errors), errors)), vot)
         }
     };
     let fps = frames_per_second(seconds);
     Ok(SequenceScore {
         name: sequence.name.clone(),
         frames: sequence.frames.len(),
+        sequence_frames: sequence.length,
         boxes,
         confidence,
         fps: (fps > 0.0).then_some(fps),
         scored,
+        vot,
     })
 }
 
@@ -96,6 +106,43 @@ impl TrackerScore {
         mean_speed(&self.sequences)
     }
 
+    /// Long-term precision, recall and F of VOT's toolkit; `None` where the protocol has none of them, or the confidence is not
+    /// known.
+    pub fn long_term(&self, protocol: &Protocol) -> Option<LongTermFigures> {
+        let runs = self.sequences.iter();
+        let runs = runs.filter_map(|one| Some((one.vot.as_ref()?, one.confidence.as_slice())));
+        let runs: Vec<_> = runs.filter(|_| protocol.long_term).collect();
+        vot_measures::long_term(&runs)
+    }
+
+    /// Accuracy and robustness of VOT's toolkit; `None` where the protocol has none of them, or for other robustness
+    /// evaluations.
+    pub fn vot(&self, evaluation: Evaluation) -> Option<VotFigures> {
+        match evaluation {
+            Evaluation::OnePass => {
+                let runs: Vec<_> = self
+                    .sequences
+                    .iter()
+                    .filter_map(|one| one.vot.as_ref())
+                    .collect();
+                vot_measures::one_pass(&runs)
+            }
+            Evaluation::MultiStart => {
+                let sequences: Vec<_> = by_sequence(&self.sequences, evaluation)
+                    .map(|(_, runs)| {
+                        let length = runs.first().map_or(0, |run| run.sequence_frames);
+                        (
+                            length,
+                            runs.iter().filter_map(|one| one.vot.as_ref()).collect(),
+                        )
+                    })
+                    .collect();
+                vot_measures::multi_start(&sequences)
+            }
+            Evaluation::Temporal | Evaluation::Spatial => None,
+        }
+    }
+
     /// A row for each sequence in the order of the data set, over all frames of its runs.
     pub fn rows(&self, evaluation: Evaluation) -> Vec<(String, SummaryRow)> {
         by_sequence(&self.sequences, evaluation)
@@ -106,6 +153,76 @@ impl TrackerScore {
     /// The score of the sequence or run of this name.
     pub fn sequence(&self, name: &str) -> Option<&SequenceScore> {
         self.sequences.iter().find(|one| one.name == name)
+    }
+}
+
+/// Trackers with results of different sequences, over those that all have results of.
+#[derive(Debug, Clone)]
+pub struct Common {
+    /// The trackers in their order, each with the common sequences only; the first one's label says so.
+    pub trackers: Vec<TrackerScore>,
+    /// What was left out, in words for the user.
+    pub note: String,
+}
+
+/// What several trackers have in common. `None` where they have results of the same sequences, or there is only one.
+pub fn common(
+    trackers: &[TrackerScore],
+    protocol: &Protocol,
+    evaluation: Evaluation,
+) -> Option<Common> {
+    let scored = |tracker: &TrackerScore| -> BTreeSet<String> {
+        let scored = tracker.sequences.iter().filter(|one| one.scored.is_some());
+        scored.map(|one| one.name.clone()).collect()
+    };
+    let (first, others) = trackers.split_first()?;
+    let all = scored(first);
+    let mut shared = all.clone();
+    let mut lacking = Vec::new();
+    for other in others {
+        let theirs = scored(other);
+        let missing: Vec<_> = all.difference(&theirs).map(String::as_str).collect();
+        if !missing.is_empty() {
+            lacking.push(format!("{} has none of {}", other.label, some_of(&missing)));
+        }
+        shared = shared.intersection(&theirs).cloned().collect();
+    }
+    if lacking.is_empty() {
+        return None;
+    }
+    let units = evaluation.unit();
+    let over = |tracker: &TrackerScore| {
+        let kept = tracker
+            .sequences
+            .iter()
+            .filter(|one| shared.contains(&one.name));
+        TrackerScore::new(
+            tracker.label.clone(),
+            protocol,
+            evaluation,
+            kept.cloned().collect(),
+        )
+    };
+    let mut trackers: Vec<_> = trackers.iter().map(over).collect();
+    trackers[0].label = format!("{}, {} common {units}", trackers[0].label, shared.len());
+    Some(Common {
+        trackers,
+        note: format!(
+            "compared over the {} of {} {units} that all trackers have results of: {}",
+            shared.len(),
+            all.len(),
+            lacking.join("; ")
+        ),
+    })
+}
+
+/// The first names of a list, and how many more there are.
+fn some_of(names: &[&str]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -137,9 +254,9 @@ pub struct SummaryRow {
     /// The measures.
     #[serde(flatten)]
     pub scores: Option<Scores>,
-    /// Updates per second of tracker time, without reading images. It does not measure the speed if several jobs ran at the
-    /// same time or the machine was busy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Updates per second of tracker time, without reading images. Not in `summary.json`, which is the same for the same boxes:
+    /// [`Speed`] has it.
+    #[serde(skip)]
     pub fps: Option<f64>,
     /// Number of frames, including the first.
     pub frames: usize,
@@ -152,6 +269,62 @@ impl SummaryRow {
             scores: pooled(runs).map(|errors| Scores::of(&errors)),
             fps: mean_speed(runs),
             frames: runs.iter().map(|one| one.frames).sum(),
+        }
+    }
+}
+
+/// The mean over the sequences with an attribute.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct AttributeRow {
+    /// How many those are.
+    pub sequences: usize,
+    /// The measures.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// Rows by attribute, from the rows by sequence and the attributes of each sequence.
+pub fn by_attribute(
+    rows: &[(String, SummaryRow)],
+    attributes: &BTreeMap<String, Vec<&'static str>>,
+) -> BTreeMap<String, AttributeRow> {
+    let mut groups: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
+    for (name, row) in rows {
+        for attribute in attributes.get(name).into_iter().flatten() {
+            groups.entry(attribute).or_default().extend(row.scores);
+        }
+    }
+    let row = |(name, scores): (&str, Vec<Scores>)| {
+        let mean = Scores::mean(&scores)?;
+        let row = AttributeRow {
+            sequences: scores.len(),
+            scores: mean,
+        };
+        Some((name.to_owned(), row))
+    };
+    groups.into_iter().filter_map(row).collect()
+}
+
+/// The content of `speed.json`: updates per second of tracker time, without reading images. It does not measure the speed if
+/// several jobs ran at the same time or the machine was busy.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Speed {
+    /// Mean over the sequences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f64>,
+    /// By sequence.
+    pub sequences: BTreeMap<String, f64>,
+}
+
+impl Speed {
+    /// The speed of a tracker; sequences of unknown speed are left out.
+    pub fn of(score: &TrackerScore, evaluation: Evaluation) -> Self {
+        let rows = score.rows(evaluation).into_iter();
+        Self {
+            mean: score.fps(),
+            sequences: rows
+                .filter_map(|(name, row)| Some((name, row.fps?)))
+                .collect(),
         }
     }
 }
@@ -171,6 +344,15 @@ pub struct Summary {
     pub settings: serde_json::Value,
     /// Over all sequences.
     pub mean: SummaryRow,
+    /// Accuracy and robustness of VOT's toolkit, on its data sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vot: Option<VotFigures>,
+    /// Long-term precision, recall and F of VOT's toolkit, on its long-term data sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_term: Option<LongTermFigures>,
+    /// By attribute of the benchmark: the mean over the sequences that have it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, AttributeRow>,
     /// Rows by sequence, over all frames of its runs.
     pub sequences: BTreeMap<String, SummaryRow>,
     /// Sequences without a result, and the reasons.
@@ -197,6 +379,11 @@ impl Summary {
                 fps: score.fps(),
                 frames: score.sequences.iter().map(|one| one.frames).sum(),
             },
+            vot: score
+                .vot(evaluation)
+                .filter(|_| !dataset.protocol.long_term),
+            long_term: score.long_term(&dataset.protocol),
+            attributes: BTreeMap::new(),
             sequences: score.rows(evaluation).into_iter().collect(),
             failed: failed.iter().cloned().collect(),
         }
@@ -217,6 +404,7 @@ mod tests {
             first_box: target,
             truth: Some(vec![Some(target); 2]),
             visible: None,
+            length: 0,
         };
         let protocol = Protocol::OTB;
         let one = score_sequence(
@@ -254,16 +442,75 @@ mod tests {
             "sr_50",
             "sr_75",
             "ao",
-            "fps",
         ] {
             assert!(value["mean"][key].is_number(), "{key}");
             assert!(value["sequences"]["a"][key].is_number(), "{key}");
             assert!(value["sequences"]["b"][key].is_null(), "{key}");
         }
         assert_eq!(value["mean"]["sr_50"], 1.0);
-        assert_eq!(value["mean"]["fps"], 100.0);
+        assert!(
+            value["mean"]["fps"].is_null(),
+            "the same boxes give the same summary"
+        );
+        let speed = Speed::of(&score, Evaluation::OnePass);
+        assert_eq!((speed.mean, speed.sequences["a"]), (Some(100.0), 100.0));
         assert_eq!(value["failed"]["c"], "broken");
-        assert_eq!(serde_json::from_value::<Summary>(value).unwrap(), summary);
+        let read: Summary = serde_json::from_value(value).unwrap();
+        assert_eq!(
+            serde_json::to_value(&read).unwrap(),
+            serde_json::to_value(&summary).unwrap()
+        );
+    }
+
+    #[test]
+    fn trackers_with_other_sequences_are_compared_over_the_common_ones() {
+        let target = BoundingBox::new(0.0, 0.0, 10.0, 10.0);
+        let far = BoundingBox::new(900.0, 0.0, 10.0, 10.0);
+        let protocol = Protocol::OTB;
+        let tracker = |label: &str, answers: &[(&str, BoundingBox)]| {
+            let scores = answers.iter().map(|(name, answer)| {
+                let sequence = Sequence {
+                    name: (*name).to_owned(),
+                    frames: vec!["1.jpg".into(); 4],
+                    first_box: target,
+                    truth: Some(vec![Some(target); 4]),
+                    visible: None,
+                    length: 0,
+                };
+                score_sequence(&protocol, &sequence, vec![*answer; 4], vec![], &[], || None)
+                    .unwrap()
+            });
+            TrackerScore::new(
+                label.to_owned(),
+                &protocol,
+                Evaluation::OnePass,
+                scores.collect(),
+            )
+        };
+        // Ours is good on "b" alone, where the other has no result.
+        let ours = tracker("ours", &[("a", far), ("b", target), ("c", far)]);
+        let theirs = tracker("theirs", &[("a", target), ("c", far)]);
+        let found = common(
+            &[ours.clone(), theirs.clone()],
+            &protocol,
+            Evaluation::OnePass,
+        );
+        let found = found.expect("they differ");
+        let sr_50 = |index: usize| {
+            found.trackers[index]
+                .total
+                .as_ref()
+                .map(|(scores, _)| scores.sr_50)
+        };
+        assert_eq!((sr_50(0), sr_50(1)), (Some(0.25), Some(0.625)));
+        assert_eq!(found.trackers[0].label, "ours, 2 common sequences");
+        assert!(
+            found.note.contains("2 of 3 sequences") && found.note.contains("theirs has none of b"),
+            "{}",
+            found.note
+        );
+        assert!(common(&[theirs.clone(), theirs], &protocol, Evaluation::OnePass).is_none());
+        assert!(common(&[ours], &protocol, Evaluation::OnePass).is_none());
     }
 
     #[test]
@@ -277,6 +524,7 @@ mod tests {
                 first_box: target,
                 truth: Some(vec![Some(target); frames]),
                 visible: None,
+                length: 0,
             };
             score_sequence(
                 &protocol,

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use ettrack::geometry::BoundingBox;
 use ettrack_eval::dataset::{
-    self, DATASETS, Dataset, DatasetError, DatasetOptions, NfsRate, Sequence, SequenceEntry, Subset,
+    self, DATASETS, Dataset, DatasetError, DatasetOptions, Evaluation, NfsRate, Sequence,
+    SequenceEntry, Subset,
 };
 
 fn write(path: &Path, text: &str) {
@@ -314,6 +315,117 @@ fn reads_the_visibility_of_simulated_sequences() {
     let one = sequences[0].as_ref().unwrap();
     assert_eq!(one.visible, Some(vec![true, false, true]));
     assert_eq!(one.first_box, bb(1.0, 1.0, 5.0, 5.0));
+}
+
+#[test]
+fn reads_the_benchmarks_seen_from_drones() {
+    let boxes = "11,21,5,6\n12,21,5,6\n";
+    let target = |first_pixel: f64| bb(11.0 - first_pixel, 21.0 - first_pixel, 5.0, 6.0);
+    for (name, truth, pictures, first_pixel) in [
+        ("dtb70", "Car2/groundtruth_rect.txt", "Car2/img", 1.0),
+        ("uavtrack112", "anno/Car2.txt", "data_seq/Car2", 1.0),
+        ("uavtrack112_l", "anno_l/Car2.txt", "data_seq/Car2", 1.0),
+        (
+            "visdrone_sot",
+            "annotations/Car2.txt",
+            "sequences/Car2",
+            0.0,
+        ),
+        // The split's own folder is found in the root.
+        (
+            "visdrone_sot",
+            "test-dev/annotations/Car2.txt",
+            "test-dev/sequences/Car2",
+            0.0,
+        ),
+        (
+            "uav20l",
+            "anno/UAV20L/Car2.txt",
+            "data_seq/UAV123/Car2",
+            1.0,
+        ),
+        (
+            "uav20l",
+            "UAV123/anno/UAV20L/Car2.txt",
+            "UAV123/data_seq/UAV123/Car2",
+            1.0,
+        ),
+        ("tnl2k", "Car2/groundtruth.txt", "Car2/imgs", 0.0),
+        ("avist", "anno/Car2.txt", "sequences/Car2", 0.0),
+        ("lasot_ext", "atv/Car2/groundtruth.txt", "atv/Car2/img", 1.0),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        images(&root.path().join(pictures), 5, 1..=2);
+        write(&root.path().join(truth), boxes);
+        let sequences = load(name, root.path());
+        assert_eq!(names(&sequences), ["Car2"], "{name}");
+        assert_eq!(
+            sequences[0].as_ref().unwrap().first_box,
+            target(first_pixel),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn reads_where_the_target_of_avist_is_hidden() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    images(&root.join("sequences/storm"), 4, 1..=3);
+    write(
+        &root.join("anno/storm.txt"),
+        "1 2 30 40\n1 2 30 40\n1 2 30 40\n",
+    );
+    write(
+        &root.join("full_occlusion/storm_full_occlusion.txt"),
+        "0,1,0",
+    );
+    write(&root.join("out_of_view/storm_out_of_view.txt"), "0,0,1");
+    let sequences = load("avist", root);
+    let storm = sequences[0].as_ref().unwrap();
+    assert_eq!(storm.visible, Some(vec![true, false, false]));
+}
+
+#[test]
+fn reads_vots_absences_masks_and_anchors() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&root.join("list.txt"), "\u{feff}gone\r\n");
+    images(&root.join("gone/color"), 8, 1..=4);
+    write(
+        &root.join("gone/groundtruth.txt"),
+        "m4,6,2,2,0,4\nnan,nan,nan,nan\n0\n5,6,7,8\n",
+    );
+    let sequences = load("vot_lt", root);
+    let gone = sequences[0].as_ref().unwrap();
+    let truth = gone.truth.as_ref().unwrap();
+    assert_eq!(truth[0], Some(bb(4.0, 6.0, 2.0, 2.0)));
+    assert_eq!((truth[1], truth[2]), (None, None));
+    let runs = || {
+        let entries = list("vot_lt", root, DatasetOptions::default(), &[]).unwrap();
+        let runs = entries
+            .into_iter()
+            .flat_map(|entry| Evaluation::MultiStart.runs(entry));
+        runs.collect::<Vec<_>>()
+    };
+    let error = runs()[0].load().unwrap_err().to_string();
+    assert!(error.contains("anchor.value"), "{error}");
+    write(&root.join("gone/anchor.value"), "1\n0\n0\n-1\n");
+    let loaded: Vec<_> = runs().iter().map(|run| run.load().unwrap()).collect();
+    assert_eq!(
+        (loaded[0].name.as_str(), loaded[1].name.as_str()),
+        ("gone@00000000", "gone@00000003")
+    );
+    let backward = &loaded[1];
+    assert_eq!(
+        (backward.first_box, backward.length),
+        (bb(5.0, 6.0, 7.0, 8.0), 4)
+    );
+    assert!(
+        backward.frames[0].ends_with("00000004.jpg")
+            && backward.frames[3].ends_with("00000001.jpg")
+    );
+    assert_eq!(backward.truth.as_ref().unwrap()[3], truth[0]);
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn all_frames(dataset: &Dataset, data: &Value) -> Vec<FrameErrors> {
                 truth: Some(truth.into_iter().map(Some).collect()),
                 visible: (dataset.name == "got10k")
                     .then(|| cover.map(|cover| cover.as_i64() != Some(0)).collect()),
+                length: 0,
             };
             let guess = boxes(&one["guess"]);
             frame_errors(&dataset.protocol, &guess, &sequence, Some(size)).unwrap()

@@ -188,3 +188,139 @@ fn presence_records_the_features_behind_the_confidence_of_each_frame() {
         rows[1..].iter().map(|row| row[of("score")]).collect();
     assert!(scores.len() > 10, "{scores:?}");
 }
+
+#[test]
+fn shards_give_the_summary_of_a_single_run_byte_for_byte_and_holes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("otb");
+    for (name, count) in [
+        ("Couple", 6),
+        ("Deer", 4),
+        ("Skiing", 5),
+        ("Trans", 3),
+        ("Walking", 7),
+    ] {
+        sequence(&root, name, count);
+    }
+    let model = model();
+    let run = |output: &str, arguments: &[&str]| {
+        let output = folder.path().join(output);
+        let first = [
+            "eval",
+            "--dataset=otb100",
+            "--root",
+            root.to_str().unwrap(),
+            "--no-samples",
+        ];
+        let paths = ["--model", &model, "--output", output.to_str().unwrap()];
+        ettrack(&[&first[..], &paths, arguments].concat())
+    };
+    let summary = |output: &str| fs::read(folder.path().join(output).join("summary.json")).unwrap();
+    let (table, _) = expect(&run("single", &["--json"]), 0);
+    assert_eq!(table.as_bytes(), summary("single"));
+
+    for shard in ["1/4", "2/4", "4/4"] {
+        let (table, errors) = expect(&run("shards", &["--shard", shard]), 0);
+        assert!(
+            table.is_empty() && errors.contains(&format!("shard {shard} is done")),
+            "{errors}"
+        );
+    }
+    let (_, errors) = expect(&run("shards", &["--merge"]), 1);
+    assert!(
+        errors.contains("no result; run its shard again") && errors.contains("nothing is written"),
+        "{errors}"
+    );
+    assert!(!folder.path().join("shards/summary.json").exists());
+
+    // The last part by another model's settings.
+    expect(
+        &run("shards", &["--shard=3/4", "--set=window_influence=0.1"]),
+        0,
+    );
+    let (_, errors) = expect(&run("shards", &["--merge"]), 1);
+    assert!(errors.contains("another model, other settings"), "{errors}");
+
+    // Two writers of the same part, at the same time.
+    let again = || run("shards", &["--shard=3/4"]);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(again);
+        expect(&again(), 0);
+        expect(&other.join().unwrap(), 0);
+    });
+    expect(&run("shards", &["--merge"]), 0);
+    assert_eq!(text(&summary("shards")), text(&summary("single")));
+    let (_, errors) = expect(&run("shards", &["--shard=5/4"]), 2);
+    assert!(errors.contains("expected I/N"), "{errors}");
+}
+
+/// Runs what is submitted at once, as `sbatch` would on one machine.
+const SBATCH: &str = r#"#!/bin/bash
+for word in "$@"; do
+    case $word in --array=*) range=${word#--array=} ;; --wrap=*) wrap=${word#--wrap=} ;; esac
+done
+if [ -n "$range" ]; then
+    for index in $(seq "${range%-*}" "${range#*-}"); do SLURM_ARRAY_TASK_ID=$index bash -c "$wrap" >&2; done
+else
+    bash -c "$wrap" >&2
+fi
+echo 7
+"#;
+
+/// Takes the place of GNU parallel: one command after the other.
+const PARALLEL: &str = r#"#!/bin/bash
+while read -r index; do bash -c "${1//\{\}/$index}" || exit 1; done
+"#;
+
+#[test]
+fn the_scripts_for_clusters_give_the_summary_of_a_single_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("otb with a blank");
+    for (name, count) in [("Couple", 4), ("Deer", 3), ("Skiing", 5)] {
+        sequence(&root, name, count);
+    }
+    let programs = folder.path().join("bin");
+    fs::create_dir(&programs).unwrap();
+    for (name, text) in [("sbatch", SBATCH), ("parallel", PARALLEL)] {
+        fs::write(programs.join(name), text).unwrap();
+        fs::set_permissions(programs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let model = model();
+    let options = |output: &str| {
+        let output = folder.path().join(output).display().to_string();
+        let root = root.display().to_string();
+        [
+            "--dataset=otb100",
+            "--root",
+            &root,
+            "--model",
+            &model,
+            "--no-samples",
+            "--output",
+            &output,
+        ]
+        .map(str::to_owned)
+    };
+    let summary =
+        |output: &str| fs::read_to_string(folder.path().join(output).join("summary.json")).unwrap();
+    let single = Command::new(env!("CARGO_BIN_EXE_ettrack"))
+        .arg("eval")
+        .args(options("single"))
+        .output();
+    expect(&single.unwrap(), 0);
+    for script in ["slurm.sh", "parallel.sh"] {
+        let output = Command::new(ettrack_testing::repository("scripts/cluster").join(script))
+            .arg("4")
+            .args(options(script))
+            .env("ETTRACK", env!("CARGO_BIN_EXE_ettrack"))
+            .env(
+                "PATH",
+                format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()),
+            )
+            .output()
+            .unwrap();
+        expect(&output, 0);
+        assert_eq!(summary(script), summary("single"), "{script}");
+    }
+}

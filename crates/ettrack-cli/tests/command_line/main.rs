@@ -3,10 +3,12 @@
 
 mod errors;
 mod evaluation;
+mod inputs;
 mod replay;
 mod simulate;
 mod suite;
 mod track;
+mod trax;
 
 use ettrack::geometry::BoundingBox;
 use ettrack_bag::{Bag, BagWriter};

@@ -2,6 +2,7 @@
 //! `<sequence>/cover.label` (0: the target is not visible … 8: all of it is). <http://got-10k.aitestunion.com>
 
 use super::layout::{folders, load_boxes_and_visibility, load_first_box, names_in};
+use super::registry::ResultNames;
 use super::text::{parse_boxes, parse_flags};
 use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
 use crate::archive::ServerArchive;
@@ -29,8 +30,12 @@ pub static GOT10K: Dataset = Dataset {
         decimals: 4,
         times: Some(|name| format!("{name}/{name}_time.txt")),
     }),
-    result_names: &[],
+    result_names: ResultNames {
+        nested: true,
+        ..ResultNames::PLAIN
+    },
     has_disappearances: false,
+    attributes: None,
 };
 
 fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {

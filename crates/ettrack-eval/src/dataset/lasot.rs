@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::attributes::Attributes;
 use super::layout::{folders, load_boxes_and_visibility, names_in};
+use super::registry::ResultNames;
 use super::text::parse_flags;
 use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
 use crate::metrics::Protocol;
@@ -27,8 +29,42 @@ pub static LASOT: Dataset = Dataset {
         ..Protocol::OTB
     },
     archive: None,
-    result_names: &[],
+    result_names: ResultNames::PLAIN,
     has_disappearances: false,
+    attributes: Some(ATTRIBUTES),
+};
+
+const ATTRIBUTES: Attributes = Attributes {
+    names: &[
+        "illumination variation",
+        "partial occlusion",
+        "deformation",
+        "motion blur",
+        "camera motion",
+        "rotation",
+        "background clutter",
+        "viewpoint change",
+        "scale variation",
+        "full occlusion",
+        "fast motion",
+        "out of view",
+        "low resolution",
+        "aspect ratio change",
+    ],
+    files: &[
+        |name| format!("annos/att/{name}.txt"),
+        |name| format!("att/{name}.txt"),
+    ],
+};
+
+/// LaSOT's extension: fifteen further classes, all for testing.
+pub static LASOT_EXT: Dataset = Dataset {
+    name: "lasot_ext",
+    aliases: &["lasot-ext", "lasot_extension_subset"],
+    help: "LaSOT's extension of 150 sequences",
+    subsets: &[Subset::Usual],
+    list: find,
+    ..LASOT
 };
 
 /// The published test split. Each line has a class and the numbers of its four sequences.
@@ -51,6 +87,24 @@ fn test_split(root: &Path) -> Result<HashSet<String>, DatasetError> {
 
 fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
     let root = search.root;
+    let mut entries = find(search)?;
+    // A sequence that is given by name may come from the training split.
+    if search.options.subset != Subset::All && !search.by_name && !entries.is_empty() {
+        let split = test_split(root)?;
+        let found = entries.len();
+        entries.retain(|entry| split.contains(&entry.name));
+        if entries.is_empty() {
+            return Err(search.layout_error(format!(
+                "sequences of the test split; none of the {found} found is one (all of them with subset \"all\")"
+            )));
+        }
+    }
+    Ok(entries)
+}
+
+/// All sequences below the root.
+fn find(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let root = search.root;
     let mut entries = Vec::new();
     let mut look = |folder: &Path, name: String| {
         let truth = folder.join("groundtruth.txt");
@@ -67,17 +121,6 @@ fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
         }
         for name in folders(&folder)? {
             look(&folder.join(&name), name);
-        }
-    }
-    // A sequence that is given by name may come from the training split.
-    if search.options.subset != Subset::All && !search.by_name && !entries.is_empty() {
-        let split = test_split(root)?;
-        let found = entries.len();
-        entries.retain(|entry| split.contains(&entry.name));
-        if entries.is_empty() {
-            return Err(search.layout_error(format!(
-                "sequences of the test split; none of the {found} found is one (all of them with subset \"all\")"
-            )));
         }
     }
     Ok(entries)

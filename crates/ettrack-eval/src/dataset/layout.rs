@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::start::Start;
-use super::text::{parse_boxes, to_box};
+use super::text::{lines, parse_boxes, parse_regions, read_text, to_box};
 use super::{DatasetError, Search, Sequence, SequenceEntry};
 use ettrack_media::source::{FolderSource, FrameSource};
 
@@ -88,11 +88,10 @@ pub fn text_files(folder: &Path) -> Result<Vec<String>, DatasetError> {
 /// The names in a list file, one per line.
 ///
 /// # Errors
-/// [`DatasetError::Io`]
+/// [`DatasetError`] if the list cannot be read.
 pub fn names_in(list: &Path) -> Result<Vec<String>, DatasetError> {
-    let text = std::fs::read_to_string(list).map_err(DatasetError::io(list))?;
-    Ok(text
-        .lines()
+    let text = read_text(list)?;
+    Ok(lines(&text)
         .map(str::trim)
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
@@ -152,11 +151,21 @@ impl SequenceEntry {
             .ok_or_else(|| DatasetError::NoFirstBox(self.truth.clone()))?;
         Ok(Sequence {
             name: self.name.clone(),
+            length: frames.len(),
             frames,
             first_box,
             truth: Some(truth),
             visible,
         })
+    }
+
+    /// The name of the sequence without that of a start.
+    pub(super) fn file_name(&self) -> String {
+        self.truth
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     pub(super) fn lengths(&self, frames: usize, rows: usize) -> DatasetError {
@@ -185,14 +194,29 @@ pub fn load_boxes_and_visibility(
     entry: &SequenceEntry,
     visible: Option<Vec<bool>>,
 ) -> Result<Sequence, DatasetError> {
-    let rows = parse_boxes(&entry.truth)?;
+    load_rows(entry, &parse_boxes(&entry.truth)?, visible)
+}
+
+/// As [`load_boxes`], for truth files with VOT's regions, of which the bounding rectangles are taken.
+///
+/// # Errors
+/// As [`load_boxes`].
+pub fn load_regions(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
+    load_rows(entry, &parse_regions(&entry.truth)?, None)
+}
+
+fn load_rows(
+    entry: &SequenceEntry,
+    rows: &[[f64; 4]],
+    visible: Option<Vec<bool>>,
+) -> Result<Sequence, DatasetError> {
     let frames = entry.frames.list()?;
     if let Some(visible) = &visible
         && visible.len() != rows.len()
     {
         return Err(entry.lengths(visible.len(), rows.len()));
     }
-    entry.assemble(frames, &rows, visible)
+    entry.assemble(frames, rows, visible)
 }
 
 /// Reads a sequence whose truth file has only the first row, because the rest is not published. More rows are ignored.
@@ -205,9 +229,11 @@ pub fn load_first_box(entry: &SequenceEntry) -> Result<Sequence, DatasetError> {
         .first()
         .and_then(|row| to_box(*row, entry.dataset.first_pixel))
         .ok_or_else(|| DatasetError::NoFirstBox(entry.truth.clone()))?;
+    let frames = entry.frames.list()?;
     Ok(Sequence {
         name: entry.name.clone(),
-        frames: entry.frames.list()?,
+        length: frames.len(),
+        frames,
         first_box,
         truth: None,
         visible: None,

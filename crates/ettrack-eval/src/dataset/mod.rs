@@ -4,6 +4,9 @@
 //! how to add one. Boxes are 0-based everywhere in the program, whatever the files count from
 //! ([`Dataset::first_pixel`]).
 
+mod aerial;
+mod attributes;
+mod avist;
 mod got10k;
 mod lasot;
 pub mod layout;
@@ -13,6 +16,7 @@ mod registry;
 mod simulated;
 mod start;
 pub(crate) mod text;
+mod tnl2k;
 mod trackingnet;
 mod uav123;
 mod vot;
@@ -25,12 +29,13 @@ use ettrack_files::natural_order;
 use ettrack_media::source::SourceError;
 use ettrack_picture::PictureError;
 
+pub use attributes::Attributes;
 pub use layout::FrameFiles;
 pub use otb::OTB100;
-pub use registry::{DATASETS, Dataset, Search};
+pub use registry::{DATASETS, Dataset, ResultNames, Search};
 pub use simulated::SIMULATED;
 pub use start::Evaluation;
-pub use text::{parse_boxes, parse_flags, read_numbers};
+pub use text::{ResultRows, parse_boxes, parse_flags, parse_regions, parse_results, read_numbers};
 
 /// Why a data set or one of its sequences cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,14 @@ pub enum DatasetError {
         /// The first of the names that exist.
         present: String,
     },
+    /// Result files of several trackers lie below the folder.
+    #[error("{}: expected one tracker's result files, found several: {}", folder.display(), found.join(", "))]
+    SeveralResults {
+        /// The folder.
+        folder: PathBuf,
+        /// The folders with results.
+        found: Vec<String>,
+    },
     /// A line of a truth or result file is malformed.
     #[error("{path}:{line}: expected {expected}, got {got:?}")]
     Text {
@@ -139,6 +152,11 @@ pub enum DatasetError {
         "{0}: the first row is not a box to start with; expected finite x, y and positive width, height"
     )]
     NoFirstBox(PathBuf),
+    /// VOT's multi-start experiment on a sequence without anchors, or with one where the target has no box.
+    #[error(
+        "{0}: expected a file anchor.value beside its truth, with a number per frame, and a box at each anchor"
+    )]
+    NoAnchors(String),
     /// A robustness evaluation of a sequence without published truth.
     #[error("{0}: its truth is not published; expected one-pass evaluation")]
     NoTruth(String),
@@ -234,6 +252,8 @@ pub struct Sequence {
     pub truth: Option<Vec<Option<BoundingBox>>>,
     /// Whether the target is visible, one entry per frame; `None` if the data set does not say it.
     pub visible: Option<Vec<bool>>,
+    /// Number of frames of the whole sequence, of which a run of a robustness evaluation may have a part.
+    pub length: usize,
 }
 
 impl SequenceEntry {

@@ -3,6 +3,7 @@
 //! `sequences/<sequence>/*.jpg` with `anno/nfs_<sequence>.txt` (x, y, width, height). <https://ci2cv.net/nfs/>
 
 use super::layout::{folders, text_files};
+use super::registry::ResultNames;
 use super::text::{parse_boxes, parse_track_corners};
 use super::{Dataset, DatasetError, NfsRate, Search, Sequence, SequenceEntry, Subset};
 use crate::metrics::Protocol;
@@ -20,8 +21,12 @@ pub static NFS: Dataset = Dataset {
     load,
     protocol: Protocol::OTB,
     archive: None,
-    result_names: &[|name| format!("nfs_{name}")],
+    result_names: ResultNames {
+        pytracking: |name| format!("nfs_{name}"),
+        ..ResultNames::PLAIN
+    },
     has_disappearances: false,
+    attributes: None,
 };
 
 /// Rows of the truth file per frame of the 30 Hz version.

@@ -4,7 +4,9 @@
 
 use std::ops::RangeInclusive;
 
+use super::attributes::Attributes;
 use super::layout::{folders, text_files};
+use super::registry::ResultNames;
 use super::text::parse_boxes;
 use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
 use crate::metrics::Protocol;
@@ -21,9 +23,35 @@ pub static OTB100: Dataset = Dataset {
     load,
     protocol: Protocol::OTB,
     archive: None,
-    // pytracking writes an underscore in the names of second targets.
-    result_names: &[|name| name.replace('-', "_")],
+    // Jogging-1 is Jogging_1 for pytracking and Jogging.1 for the got10k toolkit, which does not count the empty file of Human4.
+    result_names: ResultNames {
+        pytracking: |name| name.replace('-', "_"),
+        got10k: |name| match name {
+            "Human4-2" => "Human4".to_owned(),
+            _ => name.replace('-', "."),
+        },
+        ..ResultNames::PLAIN
+    },
     has_disappearances: false,
+    attributes: Some(Attributes {
+        names: &[
+            "illumination variation",
+            "out-of-plane rotation",
+            "scale variation",
+            "occlusion",
+            "deformation",
+            "motion blur",
+            "fast motion",
+            "in-plane rotation",
+            "out of view",
+            "background clutter",
+            "low resolution",
+        ],
+        files: &[
+            |name| format!("anno/att/{name}.txt"),
+            |name| format!("att/{name}.txt"),
+        ],
+    }),
 };
 
 const TRUTH: &str = "groundtruth_rect";

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use super::attributes::Attributes;
 use super::{DatasetError, DatasetOptions, Sequence, SequenceEntry, Subset};
-use super::{got10k, lasot, nfs, otb, simulated, trackingnet, uav123, vot};
+use super::{aerial, avist, got10k, lasot, nfs, otb, simulated, tnl2k, trackingnet, uav123, vot};
 use crate::archive::ServerArchive;
 use crate::metrics::Protocol;
 
@@ -13,11 +14,20 @@ pub static DATASETS: &[&Dataset] = &[
     &otb::OTB100,
     &uav123::UAV123,
     &uav123::UAV123_10FPS,
+    &uav123::UAV20L,
+    &aerial::DTB70,
+    &aerial::UAVTRACK112,
+    &aerial::UAVTRACK112_L,
+    &aerial::VISDRONE_SOT,
     &nfs::NFS,
     &lasot::LASOT,
+    &lasot::LASOT_EXT,
+    &tnl2k::TNL2K,
+    &avist::AVIST,
     &trackingnet::TRACKINGNET,
     &got10k::GOT10K,
     &vot::VOT,
+    &vot::VOT_LT,
     &simulated::SIMULATED,
 ];
 
@@ -45,10 +55,38 @@ pub struct Dataset {
     pub protocol: Protocol,
     /// The archive that the benchmark's server takes, if the truth of a part is not published.
     pub archive: Option<ServerArchive>,
-    /// Further names under which other trackers' result files of a sequence are found, beside the sequence's own name.
-    pub result_names: &'static [fn(&str) -> String],
+    /// How other tools name the result files of a sequence.
+    pub result_names: ResultNames,
     /// Whether targets disappear in the sequences often enough to measure the state LOST without editing frames.
     pub has_disappearances: bool,
+    /// Where the benchmark says what is hard in a sequence; `None` if it does not.
+    pub attributes: Option<Attributes>,
+}
+
+/// How other tools name the result files of a sequence, from the sequence's name here.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultNames {
+    /// pysot's name.
+    pub pysot: fn(&str) -> String,
+    /// pytracking's name, which OSTrack and its relatives use too.
+    pub pytracking: fn(&str) -> String,
+    /// The got10k toolkit's name.
+    pub got10k: fn(&str) -> String,
+    /// Whether pysot and the got10k toolkit keep a folder for each sequence: `NAME/NAME_001.txt`.
+    pub nested: bool,
+    /// Folder around these, where a benchmark has several experiments.
+    pub experiment: Option<&'static str>,
+}
+
+impl ResultNames {
+    /// The sequence's own name everywhere, a file for each sequence.
+    pub const PLAIN: Self = Self {
+        pysot: str::to_owned,
+        pytracking: str::to_owned,
+        got10k: str::to_owned,
+        nested: false,
+        experiment: None,
+    };
 }
 
 /// What [`Dataset::list`] searches for.

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layout::{folders, load_boxes_and_visibility};
+use super::registry::ResultNames;
 use super::text::read_numbers;
 use super::{Dataset, DatasetError, Search, Sequence, SequenceEntry, Subset};
 use crate::metrics::Protocol;
@@ -24,8 +25,9 @@ pub static SIMULATED: Dataset = Dataset {
         ..Protocol::OTB
     },
     archive: None,
-    result_names: &[],
+    result_names: ResultNames::PLAIN,
     has_disappearances: true,
+    attributes: None,
 };
 
 fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {

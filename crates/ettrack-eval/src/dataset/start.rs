@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{DatasetError, Sequence, SequenceEntry, image_size};
+use super::{DatasetError, Sequence, SequenceEntry, image_size, read_numbers};
 use ettrack::geometry::BoundingBox;
 
 /// How often and from which starts a sequence is run.
@@ -19,7 +19,13 @@ pub enum Evaluation {
     /// Spatial robustness evaluation: 12 times, from a first box that is shifted by a tenth of its size, enlarged by a tenth
     /// at one corner, or scaled by one or two tenths.
     Spatial,
+    /// VOT's multi-start experiment: from each anchor of a sequence forward to its end or backward to its start. The anchors
+    /// are in the file `anchor.value` beside the truth: a row per frame, more than 0 for forward, less for backward.
+    MultiStart,
 }
+
+/// File with VOT's anchors.
+const ANCHORS: &str = "anchor.value";
 
 /// Number of starts along a sequence.
 const PARTS: usize = 20;
@@ -53,6 +59,10 @@ pub(super) enum Start {
     Part(usize),
     /// The first true box with these changes along x and y.
     Beside([Change; 2]),
+    /// The true box of this frame, and whether the run goes backward.
+    Anchor(usize, bool),
+    /// The sequence has no anchors to start from.
+    NoAnchor,
 }
 
 /// A change of a box along one axis.
@@ -120,9 +130,30 @@ fn parts(truth: &[Option<BoundingBox>]) -> [usize; PARTS] {
     })
 }
 
+/// VOT's anchors of a sequence: frame, and whether the run goes backward; forward ones first. None if there is no file of
+/// them or it cannot be read.
+fn anchors(entry: &SequenceEntry) -> Vec<(usize, bool)> {
+    let numbers = read_numbers(&entry.truth.with_file_name(ANCHORS)).unwrap_or_default();
+    let frames = |wanted: fn(f64) -> bool, backward| {
+        let found = numbers
+            .iter()
+            .enumerate()
+            .filter(move |(_, number)| wanted(**number));
+        found.map(move |(frame, _)| (frame, backward))
+    };
+    frames(|number| number > 0.0, false)
+        .chain(frames(|number| number < 0.0, true))
+        .collect()
+}
+
 impl Evaluation {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::OnePass, Self::Temporal, Self::Spatial];
+    pub const ALL: [Self; 4] = [
+        Self::OnePass,
+        Self::Temporal,
+        Self::Spatial,
+        Self::MultiStart,
+    ];
 
     /// The usual abbreviation.
     pub fn name(self) -> &'static str {
@@ -130,6 +161,7 @@ impl Evaluation {
             Self::OnePass => "ope",
             Self::Temporal => "tre",
             Self::Spatial => "sre",
+            Self::MultiStart => "multistart",
         }
     }
 
@@ -139,6 +171,7 @@ impl Evaluation {
             Self::OnePass => "One-pass evaluation",
             Self::Temporal => "Temporal robustness evaluation",
             Self::Spatial => "Spatial robustness evaluation",
+            Self::MultiStart => "Multi-start experiment",
         }
     }
 
@@ -146,7 +179,7 @@ impl Evaluation {
     pub fn unit(self) -> &'static str {
         match self {
             Self::OnePass => "sequences",
-            Self::Temporal | Self::Spatial => "runs",
+            Self::Temporal | Self::Spatial | Self::MultiStart => "runs",
         }
     }
 
@@ -166,6 +199,16 @@ impl Evaluation {
                 .into_iter()
                 .map(|(name, changes)| run(name, Start::Beside(changes)))
                 .collect(),
+            Self::MultiStart => {
+                let starts = anchors(&entry);
+                if starts.is_empty() {
+                    return vec![run("none", Start::NoAnchor)];
+                }
+                let one = |(frame, backward): (usize, bool)| {
+                    run(&format!("{frame:08}"), Start::Anchor(frame, backward))
+                };
+                starts.into_iter().map(one).collect()
+            }
         }
     }
 
@@ -173,7 +216,9 @@ impl Evaluation {
     pub fn sequence_of(self, run: &str) -> &str {
         match self {
             Self::OnePass => run,
-            Self::Temporal | Self::Spatial => run.rsplit_once('@').map_or(run, |(name, _)| name),
+            Self::Temporal | Self::Spatial | Self::MultiStart => {
+                run.rsplit_once('@').map_or(run, |(name, _)| name)
+            }
         }
     }
 }
@@ -205,6 +250,9 @@ impl Start {
     /// [`DatasetError::NoTruth`] if the truth is not published and the start is not the first box; [`DatasetError::Picture`]
     /// if the first image, whose size is needed to cut a changed box, cannot be read.
     pub(super) fn apply(self, sequence: Sequence) -> Result<Sequence, DatasetError> {
+        if self == Self::NoAnchor {
+            return Err(DatasetError::NoAnchors(sequence.name));
+        }
         let Some(truth) = &sequence.truth else {
             return match self {
                 Self::First => Ok(sequence),
@@ -220,6 +268,26 @@ impl Start {
                     ..sequence
                 })
             }
+            Self::NoAnchor => Err(DatasetError::NoAnchors(sequence.name)),
+            Self::Anchor(frame, backward) => {
+                let no_box = || DatasetError::NoAnchors(sequence.name.clone());
+                let first_box = truth.get(frame).copied().flatten().ok_or_else(no_box)?;
+                let frames = sequence.frames.len();
+                let order: Vec<usize> = match backward {
+                    false => (frame..frames).collect(),
+                    true => (0..=frame.min(frames.saturating_sub(1))).rev().collect(),
+                };
+                let pick = |index: &usize| sequence.frames[*index].clone();
+                let visible = sequence.visible.as_ref();
+                Ok(Sequence {
+                    first_box,
+                    frames: order.iter().map(pick).collect(),
+                    truth: Some(order.iter().map(|index| truth[*index]).collect()),
+                    visible: visible.map(|visible| order.iter().map(|i| visible[*i]).collect()),
+                    name: sequence.name,
+                    length: sequence.length,
+                })
+            }
             Self::Part(part) => {
                 let start = parts(truth)[part];
                 let first_box = truth.get(start).copied().flatten();
@@ -229,6 +297,7 @@ impl Start {
                     truth: Some(truth[start..].to_vec()),
                     visible: sequence.visible.map(|visible| visible[start..].to_vec()),
                     name: sequence.name,
+                    length: sequence.length,
                 })
             }
         }
@@ -263,6 +332,7 @@ mod tests {
                     .collect(),
             ),
             visible: Some((0..frames).map(|k| k % 10 != 5).collect()),
+            length: frames,
         }
     }
 

@@ -2,6 +2,7 @@
 //! <https://tracking-net.org>
 
 use super::layout::{load_first_box, text_files};
+use super::registry::ResultNames;
 use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
 use crate::archive::ServerArchive;
 use crate::metrics::Protocol;
@@ -22,8 +23,9 @@ pub static TRACKINGNET: Dataset = Dataset {
         decimals: 2,
         times: None,
     }),
-    result_names: &[],
+    result_names: ResultNames::PLAIN,
     has_disappearances: false,
+    attributes: None,
 };
 
 fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {

@@ -1,7 +1,9 @@
 //! UAV123: `anno/UAV123/<sequence>.txt` and `data_seq/UAV123/<folder>/*.jpg`. Several sequences may be parts of one folder.
 //! At 10 frames a second both folders are called `UAV123_10fps`. <https://cemse.kaust.edu.sa/ivul/uav123>
 
+use super::attributes::Attributes;
 use super::layout::{load_boxes, text_files};
+use super::registry::ResultNames;
 use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
 use crate::metrics::Protocol;
 
@@ -20,9 +22,64 @@ pub static UAV123: Dataset = Dataset {
         ..Protocol::OTB
     },
     archive: None,
-    result_names: &[],
+    result_names: ResultNames {
+        pytracking: |name| format!("uav_{name}"),
+        ..ResultNames::PLAIN
+    },
     has_disappearances: false,
+    attributes: Some(ATTRIBUTES),
 };
+
+const ATTRIBUTES: Attributes = Attributes {
+    names: &[
+        "scale variation",
+        "aspect ratio change",
+        "low resolution",
+        "fast motion",
+        "full occlusion",
+        "partial occlusion",
+        "out of view",
+        "background clutter",
+        "illumination variation",
+        "viewpoint change",
+        "camera motion",
+        "similar object",
+    ],
+    files: &[
+        |name| format!("anno/UAV123/att/{name}.txt"),
+        |name| format!("UAV123/anno/UAV123/att/{name}.txt"),
+    ],
+};
+
+/// The twenty long sequences of UAV123's authors. Their pictures are those of UAV123, whole folders.
+pub static UAV20L: Dataset = Dataset {
+    name: "uav20l",
+    aliases: &[],
+    help: "UAV20L, twenty long sequences of UAV123's pictures",
+    expected: "anno/UAV20L/<sequence>.txt and data_seq/UAV123/<sequence>/*.jpg",
+    list: list_long,
+    attributes: Some(Attributes {
+        files: &[|name| format!("anno/UAV20L/att/{name}.txt")],
+        ..ATTRIBUTES
+    }),
+    ..UAV123
+};
+
+fn list_long(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {
+    let bases = [search.root.to_owned(), search.root.join("UAV123")];
+    let Some(base) = bases.iter().find(|base| base.join("anno/UAV20L").is_dir()) else {
+        return Ok(Vec::new());
+    };
+    let truths = base.join("anno/UAV20L");
+    let images = base.join("data_seq/UAV123");
+    let names = text_files(&truths)?.into_iter();
+    Ok(names
+        .map(|name| {
+            let truth = truths.join(format!("{name}.txt"));
+            SequenceEntry::new(search, name.clone(), images.join(name), truth)
+        })
+        .collect())
+}
 
 /// UAV123 at 10 frames a second.
 pub static UAV123_10FPS: Dataset = Dataset {
@@ -31,6 +88,13 @@ pub static UAV123_10FPS: Dataset = Dataset {
     help: "UAV123 at 10 frames a second",
     expected: "anno/UAV123_10fps/<sequence>.txt and data_seq/UAV123_10fps/<sequence>/*.jpg",
     list: |search| list(search, "UAV123_10fps", 3),
+    attributes: Some(Attributes {
+        files: &[
+            |name| format!("anno/UAV123_10fps/att/{name}.txt"),
+            |name| format!("anno/UAV123/att/{name}.txt"),
+        ],
+        ..ATTRIBUTES
+    }),
     ..UAV123
 };
 

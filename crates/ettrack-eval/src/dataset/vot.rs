@@ -1,7 +1,8 @@
 //! VOT's short-term sequences: `list.txt`, `<sequence>/color/*.jpg` (older years: `<sequence>/*.jpg`) and
 //! `<sequence>/groundtruth.txt` with rectangles or polygons. <https://www.votchallenge.net>
 
-use super::layout::{folders, load_boxes, names_in};
+use super::layout::{folders, load_regions, names_in};
+use super::registry::ResultNames;
 use super::{Dataset, DatasetError, Search, SequenceEntry, Subset};
 use crate::metrics::Protocol;
 
@@ -14,11 +15,33 @@ pub static VOT: Dataset = Dataset {
     first_pixel: 0.0,
     subsets: &[Subset::Usual],
     list,
-    load: load_boxes,
-    protocol: Protocol::OTB,
+    load: load_regions,
+    protocol: Protocol {
+        vot: true,
+        ..Protocol::OTB
+    },
     archive: None,
-    result_names: &[],
+    result_names: ResultNames {
+        nested: true,
+        experiment: Some("unsupervised"),
+        ..ResultNames::PLAIN
+    },
     has_disappearances: false,
+    attributes: None,
+};
+
+/// VOT's long-term sequences, in which the target is absent for a time.
+pub static VOT_LT: Dataset = Dataset {
+    name: "vot_lt",
+    aliases: &["vot-lt"],
+    help: "VOT's long-term sequences; long-term precision, recall and F are reported, too",
+    protocol: Protocol {
+        exclude_absent: true,
+        long_term: true,
+        ..Protocol::OTB
+    },
+    has_disappearances: true,
+    ..VOT
 };
 
 fn list(search: &Search<'_>) -> Result<Vec<SequenceEntry>, DatasetError> {

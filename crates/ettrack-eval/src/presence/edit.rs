@@ -312,6 +312,7 @@ mod tests {
             first_box: target,
             truth: Some(vec![Some(target); frames]),
             visible: None,
+            length: 0,
         }
     }
 

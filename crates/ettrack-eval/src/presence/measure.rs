@@ -245,6 +245,7 @@ mod tests {
             truth: Some(vec![Some(target); 12]),
             // Not visible in frames 3..=6.
             visible: Some((0..12).map(|frame| !(3..7).contains(&frame)).collect()),
+            length: 12,
         };
         let edited = EditedSequence::new(&sequence, Edit::None, &[]).unwrap();
         let mut answers = Answers::default();

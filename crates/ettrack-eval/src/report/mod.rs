@@ -5,6 +5,7 @@
 mod plot;
 mod samples;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use super::metrics::{
     Curves, DISTANCE_STEPS, OVERLAP_STEPS, Protocol, Scores, distance_threshold,
     normalized_threshold, overlap, overlap_threshold,
 };
-use super::score::{SequenceScore, TrackerScore};
+use super::score::{AttributeRow, Common, SequenceScore, TrackerScore};
 use ettrack_files::{OutputError, write_file};
 use ettrack_picture::{Color, WHITE};
 
@@ -46,10 +47,14 @@ pub struct Report<'a> {
     pub evaluation: Evaluation,
     /// The evaluated tracker first, then those it is compared with. At least one.
     pub trackers: &'a [TrackerScore],
+    /// The trackers over their common sequences, where they have results of different ones: for plots and means.
+    pub common: Option<&'a Common>,
     /// Sequences with frames and truth, for sample frames and plots over time.
     pub sequences: &'a [Sequence],
     /// Sequences without a result, and the reasons.
     pub failed: &'a [(String, String)],
+    /// The evaluated tracker's means by attribute of the benchmark.
+    pub attributes: &'a BTreeMap<String, AttributeRow>,
     /// Model and options that gave the boxes, shown at the end.
     pub settings: &'a serde_json::Value,
     /// Whether sample frames are put in.
@@ -73,7 +78,7 @@ pub fn write_report(path: &Path, report: &Report<'_>) -> Result<(), OutputError>
 #[template(path = "report.html")]
 struct Page<'a> {
     style: &'static str,
-    script: &'static str,
+    scripts: [&'static str; 2],
     title: String,
     subtitle: String,
     /// `Sequences` or `Runs`.
@@ -87,7 +92,11 @@ struct Page<'a> {
     /// Empty if the truth is not published.
     plots: Vec<Plot>,
     labels: Vec<&'a str>,
+    /// What a comparison leaves out.
+    note: Option<&'a str>,
     compared: Vec<ComparedRow<'a>>,
+    /// Attribute, number of sequences, measures.
+    attributes: Vec<(&'a str, usize, Measures)>,
     sequences: Vec<SequenceRow<'a>>,
     total: Option<SequenceRow<'a>>,
     /// Tracker and colour of its boxes.
@@ -188,7 +197,10 @@ impl<'a> Report<'a> {
         let units = self.evaluation.unit();
         let page = Page {
             style: include_str!("../../templates/style.css"),
-            script: include_str!("../../templates/sort.js"),
+            scripts: [
+                include_str!("../../templates/sort.js"),
+                include_str!("../../templates/tools.js"),
+            ],
             title: format!("{} on {}", main.label, self.dataset),
             subtitle: format!(
                 "{}, {} {units}, {frames} frames",
@@ -203,7 +215,13 @@ impl<'a> Report<'a> {
             cards: self.cards(),
             plots: self.plots(),
             labels: self.trackers.iter().map(|one| one.label.as_str()).collect(),
+            note: self.common.map(|common| common.note.as_str()),
             compared: self.compared(),
+            attributes: self
+                .attributes
+                .iter()
+                .map(|(name, row)| (name.as_str(), row.sequences, Measures::of(&row.scores)))
+                .collect(),
             sequences: main.sequences.iter().map(|one| self.row(one)).collect(),
             total: self.total(frames),
             legend: self.legend(),
@@ -291,7 +309,7 @@ impl<'a> Report<'a> {
         score: fn(&Scores) -> f64,
     ) -> Plot {
         let series: Vec<_> = self
-            .trackers
+            .comparable()
             .iter()
             .enumerate()
             .filter_map(|(index, tracker)| {
@@ -308,8 +326,13 @@ impl<'a> Report<'a> {
         Plot::new(axes, &series)
     }
 
+    /// The trackers whose means may be held against each other.
+    fn comparable(&self) -> &'a [TrackerScore] {
+        self.common.map_or(self.trackers, |common| &common.trackers)
+    }
+
     fn compared(&self) -> Vec<ComparedRow<'a>> {
-        let trackers = self.trackers.iter().enumerate();
+        let trackers = self.comparable().iter().enumerate();
         trackers
             .filter_map(|(index, tracker)| {
                 let (scores, _) = tracker.total.as_ref()?;
@@ -341,8 +364,9 @@ impl<'a> Report<'a> {
         let main = &self.trackers[0];
         let (scores, _) = main.total.as_ref()?;
         let fps = main.fps().map(|fps| format!("{fps:.0}"));
+        // A mean over other sequences does not belong into this row.
         let others = self.trackers[1..].iter().map(|tracker| {
-            let (scores, _) = tracker.total.as_ref()?;
+            let (scores, _) = tracker.total.as_ref().filter(|_| self.common.is_none())?;
             Some(three(scores.success_auc))
         });
         Some(SequenceRow {
@@ -499,6 +523,7 @@ mod tests {
             first_box: target,
             truth: Some(vec![Some(target); 2]),
             visible: None,
+            length: 0,
         };
         let score = || {
             let boxes = vec![target; 2];
@@ -522,8 +547,16 @@ mod tests {
             protocol: &Protocol::OTB,
             evaluation: Evaluation::OnePass,
             trackers: &trackers,
+            common: None,
             sequences: std::slice::from_ref(&sequence),
             failed: &[(EVIL.to_owned(), EVIL.to_owned())],
+            attributes: &BTreeMap::from([(
+                EVIL.to_owned(),
+                AttributeRow {
+                    sequences: 1,
+                    scores: score().scored.unwrap().0,
+                },
+            )]),
             settings: &serde_json::json!({ "label": EVIL }),
             samples: true,
         };

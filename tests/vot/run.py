@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 from trax import TraxException
 from trax.client import Client
 from trax.image import BufferImage, FileImage, MemoryImage
@@ -78,11 +79,11 @@ def write_sequence(folder: Path, seed: int, absent: range = range(0)) -> None:
     pictures, corners = frames_of(seed)
     (folder / "color").mkdir(parents=True)
     rows = []
-    for index, (picture, (x, y)) in enumerate(zip(pictures, corners)):
+    for index, (picture, (x, y)) in enumerate(zip(pictures, corners, strict=True)):
         if index in absent:
             picture = picture.copy()
             picture[y : y + SIDE, x : x + SIDE] = 90
-            rows.append("0" if False else "nan,nan,nan,nan")
+            rows.append("nan,nan,nan,nan")
         else:
             rows.append(f"{x},{y},{SIDE},{SIDE}")
         cv2.imwrite(str(folder / "color" / f"{index + 1:08d}.jpg"), picture)
@@ -122,13 +123,14 @@ def toolkit(folder: Path) -> dict:
     return json.loads(found[0].read_text())
 
 
-def measures(report: dict, experiment: str, analysis: str) -> list:
-    """What an analysis gave for the tracker over all sequences."""
-    for result in report["results"]:
-        if result["experiment"] == experiment and result["analysis"] == analysis:
-            return result["data"]
-    found = [(result["experiment"], result["analysis"]) for result in report["results"]]
-    raise AssertionError(f"no {experiment}/{analysis} in {found}")
+def measures(report: dict, experiment: str, stack: str, analysis: str) -> list:
+    """What an analysis gave for the only tracker over all sequences."""
+    analyses = yaml.safe_load(stack)["experiments"][experiment]["analyses"]
+    # The report lists a grid for each analysis, in the order of the stack, with a row for each tracker.
+    grids = report["results"][experiment]["results"]
+    assert len(grids) == len(analyses), f"{len(grids)} of {len(analyses)} analyses of {experiment}"
+    names = [entry["name"] for entry in analyses]
+    return grids[names.index(analysis)][0]
 
 
 def ours(ettrack: Path, folder: Path, evaluation: str) -> dict:
@@ -193,7 +195,7 @@ def protocol(ettrack: Path, folder: Path) -> None:
     assert session.process.wait(10) == 0
     for region in ("polygon", "mask"):
         session = Session(ettrack, f"--region={region}")
-        for (theirs, _), (bounds, _) in zip(session.run(by_path, rectangle), expected):
+        for (theirs, _), (bounds, _) in zip(session.run(by_path, rectangle), expected, strict=True):
             assert np.abs(np.array(theirs) - bounds).max() <= 1.01, (region, theirs, bounds)
         session.client.quit()
 
@@ -228,19 +230,19 @@ def main() -> None:
         print(json.dumps(report, indent=1)[:6000])
     one_pass = ours(ettrack, short, "ope")
     starts = ours(ettrack, short, "multistart")
-    close("accuracy, one pass", measures(report, "unsupervised", "accuracy")[0], one_pass["accuracy"])
-    accuracy, robustness = measures(report, "baseline", "ar")[:2]
+    close("accuracy, one pass", measures(report, "unsupervised", SHORT_TERM, "accuracy")[0], one_pass["accuracy"])
+    accuracy, robustness = measures(report, "baseline", SHORT_TERM, "ar")[:2]
     close("accuracy, multi-start", accuracy, starts["accuracy"])
     close("robustness, multi-start", robustness, starts["robustness"])
-    eao = measures(report, "baseline", "eao")[0]
-    realtime = measures(report, "realtime", "ar")[:2]
+    eao = measures(report, "baseline", SHORT_TERM, "eao")[0]
+    realtime = measures(report, "realtime", SHORT_TERM, "ar")[:2]
     print(f"EAO {eao:.3f}; real-time accuracy {realtime[0]:.3f}, robustness {realtime[1]:.3f}")
     assert 0 < eao <= 1 and all(0 <= number <= 1 for number in realtime)
 
     long = out / "long-term"
     workspace(ettrack, long, LONG_TERM, {"gone": range(20, 30)}, socket=True)
     report = toolkit(long)
-    precision, recall, f_score = measures(report, "longterm", "average_tpr")[:3]
+    precision, recall, f_score = measures(report, "longterm", LONG_TERM, "average_tpr")[:3]
     print(f"long-term through a socket: {precision}, {recall}, {f_score}")
     print(f"VOT's toolkit and ettrack agree ({time.monotonic() - start:.0f} s)")
 

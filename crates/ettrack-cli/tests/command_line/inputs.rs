@@ -93,23 +93,14 @@ fn the_stream_that_a_player_shows_is_read_and_said() {
 #[test]
 fn a_stream_that_changes_its_size_ends_the_run_at_that_frame() {
     let folder = tempfile::tempdir().unwrap();
-    let clip = path(&folder, "clip.ts");
+    // Its decoder holds no frame back: that of MPEG-2 loses the last one before the change.
+    let clip = path(&folder, "clip.mjpeg");
     let mut stream = Vec::new();
     // The third has the same number of pixels as the first.
     for (index, size) in ["320x240", "160x120", "240x320"].iter().enumerate() {
-        let part = path(&folder, &format!("{index}.ts"));
+        let part = path(&folder, &format!("{index}.mjpeg"));
         let source = format!("testsrc=s={size}:r=20:d=1");
-        let arguments = [
-            "-f",
-            "lavfi",
-            "-i",
-            &source,
-            "-c:v",
-            "mpeg2video",
-            "-bf",
-            "0",
-            &part,
-        ];
+        let arguments = ["-f", "lavfi", "-i", &source, "-c:v", "mjpeg", &part];
         let Some(()) = ffmpeg(&arguments) else { return };
         stream.push(fs::read(&part).unwrap());
     }
@@ -204,13 +195,17 @@ fn damaged_frames_of_a_video_are_counted() {
         .collect();
     assert_eq!(starts.len(), 20);
     for index in [5, 9] {
-        let middle = (starts[index] + starts[index + 1]) / 2;
-        bytes[middle..middle + 40].copy_from_slice(&[0xff, 0xc0].repeat(20));
+        // Bits per sample, in the header of the frame: no decoder knows 99.
+        let header = bytes[starts[index]..]
+            .windows(2)
+            .position(|window| window == [0xff, 0xc0])
+            .unwrap();
+        bytes[starts[index] + header + 4] = 99;
     }
     fs::write(&clip, bytes).unwrap();
     let (table, errors) = expect(&track(Path::new(&clip), &[]), 0);
     assert!(errors.contains("2 damaged in the video"), "{errors}");
-    assert!(rows(&table).len() >= 18, "{table}");
+    assert_eq!(rows(&table).len(), 18, "{table}");
 }
 
 #[test]
@@ -255,13 +250,15 @@ fn pictures_are_read_in_the_order_of_the_numbers_in_their_names() {
     );
 }
 
-/// A folder with a program `ffmpeg` that writes down its arguments and gives three black pictures.
+/// A folder with a program `ffmpeg` that writes down its arguments and gives twenty black pictures a second.
 fn false_ffmpeg(folder: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let program = folder.join("ffmpeg");
     let script = "#!/bin/sh\n[ \"$1\" = -version ] && { echo ffmpeg version 5.1.9; exit 0; }\n\
                   echo \"$@\" >> \"$0.arguments\"\n\
-                  for i in 1 2 3; do printf 'P6\\n96 72\\n255\\n'; head -c 20736 /dev/zero; done\n";
+                  for i in $(seq 100); do\n\
+                  { printf 'P6\\n96 72\\n255\\n'; head -c 20736 /dev/zero; } || exit\n\
+                  sleep 0.05\ndone\n";
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     program.with_extension("arguments")
@@ -425,6 +422,27 @@ fn score_and_boxes_read_what_track_writes() {
         let output = ["--format", format, "--output", file.to_str().unwrap()];
         expect(&ettrack(&[&arguments[..], &output].concat()), 0);
         let auc = eval(&["--boxes", boxes.to_str().unwrap()], "scored");
+        // CSV has the boxes as they are, others are cut at the image as the authors cut them. The same numbers, counted from 1:
+        let expected = if format == "csv" {
+            let plain = results(&format!("plain-{}", boxes.file_name().unwrap().display()));
+            fs::create_dir(&plain).unwrap();
+            let text: String = rows(&fs::read_to_string(&file).unwrap())
+                .iter()
+                .map(|row| {
+                    let n: Vec<f64> = row
+                        .split(',')
+                        .skip(1)
+                        .take(4)
+                        .map(|n| n.parse().unwrap())
+                        .collect();
+                    format!("{},{},{},{}\n", n[0] + 1.0, n[1] + 1.0, n[2], n[3])
+                })
+                .collect();
+            fs::write(plain.join("Couple.txt"), text).unwrap();
+            eval(&["--boxes", plain.to_str().unwrap()], "plain")
+        } else {
+            expected
+        };
         assert!((auc - expected).abs() < 1e-3, "{format}: {auc} {expected}");
     }
 

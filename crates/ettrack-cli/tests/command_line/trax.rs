@@ -188,7 +188,7 @@ fn a_workspace_lists_models_and_keeps_what_is_there() {
         list.contains("[mine]\ncommand = mine\n") && list.contains("--search-scale=2"),
         "{list}"
     );
-    let (_, errors) = expect(&write(&["--stack=vot2018/longterm"]), 2);
+    let (_, errors) = expect(&write(&["--stack=vot2018/longterm", "--search-scale=2"]), 2);
     assert!(errors.contains("has a stack already"), "{errors}");
     let (_, errors) = expect(
         &ettrack(&["vot-workspace", dir.to_str().unwrap(), "--model=none"]),

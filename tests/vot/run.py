@@ -8,6 +8,7 @@ ETTRACK is the program, FOLDER is where the workspaces are made. Exits with 1 an
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -152,7 +153,9 @@ class Session:
         self.process = subprocess.Popen(
             [ettrack, "trax", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
-        self.client = Client(stream=(self.process.stdin.fileno(), self.process.stdout.fileno()))
+        streams = (self.process.stdin.fileno(), self.process.stdout.fileno())
+        # Without a log the client of vot-trax 4.0.2 ends with a TypeError.
+        self.client = Client(stream=streams, log=os.devnull)
 
     def run(self, images: list, region) -> list[tuple]:
         answers = [self.client.initialize({"color": images[0]}, [(region, {})], {})[0]]

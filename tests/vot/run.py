@@ -159,7 +159,7 @@ class Session:
 
     def run(self, images: list, region) -> list[tuple]:
         answers = [self.client.initialize({"color": images[0]}, [(region, {})], {})[0]]
-        answers += [self.client.frame({"color": image})[0] for image in images[1:]]
+        answers += [self.client.frame({"color": image}, objects=[])[0] for image in images[1:]]
         return [(tuple(answer[0][0].bounds()), answer[0][1].get("confidence")) for answer in answers]
 
 

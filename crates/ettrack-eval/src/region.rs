@@ -49,6 +49,10 @@ impl Region {
     }
 
     fn read(text: &str) -> Option<Self> {
+        // The files of VOT write a mask as `m…`. The TraX library writes `mask:…` and ends it with a comma.
+        if let Some(mask) = text.strip_prefix("mask:") {
+            return Mask::read(mask.strip_suffix(',').unwrap_or(mask)).map(Self::Mask);
+        }
         if let Some(mask) = text.strip_prefix('m') {
             return Mask::read(mask).map(Self::Mask);
         }
@@ -210,6 +214,14 @@ mod tests {
     fn a_rectangle_as_a_mask_has_its_bounds() {
         let mask = Mask::of_rectangle([9.6, 20.4, 5.0, 3.0]);
         assert_eq!(Region::Mask(mask).to_string(), "m10,20,5,3,0,15");
+        for text in [
+            "m10,20,5,3,0,15",
+            "mask:10,20,5,3,0,15",
+            "mask:10,20,5,3,0,15,",
+        ] {
+            let bounds = Region::parse(text).unwrap().bounds();
+            assert_eq!(bounds, Some([10.0, 20.0, 5.0, 3.0]), "{text}");
+        }
         let point = Mask::of_rectangle([1.0, 1.0, 0.1, 0.1]);
         assert_eq!(point.bounds(), Some([1.0, 1.0, 1.0, 1.0]));
     }

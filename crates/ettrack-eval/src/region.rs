@@ -63,7 +63,7 @@ impl Region {
         match numbers[..] {
             [special] => (special.fract() == 0.0).then_some(Self::Special(special as i64)),
             [x, y, width, height] => Some(Self::Rectangle([x, y, width, height])),
-            _ if numbers.len() >= 6 && numbers.len() % 2 == 0 => {
+            _ if numbers.len() >= 6 && numbers.len().is_multiple_of(2) => {
                 let corners = numbers.chunks_exact(2).map(|corner| (corner[0], corner[1]));
                 Some(Self::Polygon(corners.collect()))
             }

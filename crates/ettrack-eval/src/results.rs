@@ -52,7 +52,7 @@ pub fn frames_per_second(seconds: &[f64]) -> f64 {
 }
 
 /// The layouts of result files of other tools. How each names a sequence, and whether it keeps a folder for each, depends on
-/// the benchmark: [`ResultNames`](super::dataset::ResultNames).
+/// the benchmark: [`ResultNames`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextLayout {
     /// pysot: `NAME.txt` with commas; on GOT-10k `NAME/NAME_001.txt` and `NAME/NAME_time.txt`, on VOT the same below

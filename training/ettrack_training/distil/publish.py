@@ -22,7 +22,10 @@ from ..train.state import CheckpointFile, config_of, trained_weights
 
 # What a manifest's sections hold (model/lost.rs and families/ in crates/ettrack/src).
 SECTIONS = ("tracking", "lost")
-CONSTANTS = ("window_influence", "penalty_k", "learning_rate", "kept_shape")
+CONSTANTS = (
+    *("window_influence", "penalty_k", "learning_rate", "kept_shape"),
+    *("update_interval", "update_above", "score_decay"),
+)
 LOST = (
     *(
         "enabled",

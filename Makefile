@@ -178,9 +178,10 @@ fuzz-check: ## Compile the fuzz targets.
 	@if command -v c++ >/dev/null; then $(CARGO) check --manifest-path fuzz/Cargo.toml --locked; \
 	else echo "the fuzz targets were not compiled: there is no C++ compiler"; fi
 
-# Cargo keeps the unpacked packages of an earlier run by name and version alone, and would build against those.
+# Cargo keeps what an earlier run unpacked and compiled of a package by name and version alone, and would build against that.
 package: ## Package every published crate as for crates.io and build it from the package.
-	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/ettrack*-[0-9]* target/package/tmp-*
+	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/ettrack*-[0-9]* \
+		target/package/tmp-* target/debug/.fingerprint/ettrack*
 	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing --exclude ettrack-python
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
 	else echo "cargo deny was not run: it is not installed; make workspace checks licences and double versions," \

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use ettrack::frame::{Encoding, ImageBuffer};
+use ettrack_video::VideoError;
 
 use super::decoder_log::{self, DecoderLog, Sizes};
 use super::probe::{Probe, Stream, probe};
@@ -16,18 +17,13 @@ use super::{FrameInfo, FrameSource, SourceError};
 /// # Errors
 /// [`SourceError::NoFfmpeg`] if it is not in PATH, [`SourceError::Ffmpeg`] if it cannot be started.
 pub fn find_ffmpeg() -> Result<String, SourceError> {
-    let output = Command::new("ffmpeg")
-        .arg("-version")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(start_error)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    // "ffmpeg version 5.1.6-0+deb12u1 Copyright (c) …"
-    Ok(text
-        .split_whitespace()
-        .nth(2)
-        .unwrap_or("unknown")
-        .to_owned())
+    ettrack_video::find_ffmpeg().map_err(|error| match error {
+        VideoError::NoFfmpeg => SourceError::NoFfmpeg,
+        other => SourceError::Ffmpeg {
+            name: "ffmpeg".into(),
+            reason: ettrack::error_chain(&other),
+        },
+    })
 }
 
 fn start_error(error: std::io::Error) -> SourceError {

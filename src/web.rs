@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ettrack::crop::{Cropper, Padding, SearchWindow};
+use ettrack::error_chain;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackState};
@@ -299,7 +300,7 @@ fn set(
         changes.push((name.as_str(), value));
     }
     core.set_parameters(&changes, out)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error_chain(&error))?;
     Ok(format!(
         "set {}",
         settings

@@ -10,6 +10,7 @@ pub use shown::{Glance, Place};
 
 use std::time::Duration;
 
+use ettrack::error_chain;
 use ettrack::frame::ImageBuffer;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackError, TrackState};
@@ -166,7 +167,7 @@ impl NodeCore {
         model: ModelInfo,
         clock: &dyn Clock,
     ) -> Result<Self, ParameterError> {
-        let refused = |error: TrackError| ParameterError::Tracker(error.to_string());
+        let refused = |error: TrackError| ParameterError::Tracker(error_chain(&error));
         tracker
             .configure(&parameters.tracker_settings())
             .map_err(refused)?;

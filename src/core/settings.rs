@@ -4,6 +4,7 @@ use super::{Clock, NodeCore, Output, Place, Request};
 use crate::log::Level;
 use crate::parameters::{Change, ParameterError, ParameterSet, Value, descriptors};
 use crate::{ModelInfo, NodeTracker};
+use ettrack::error_chain;
 use ettrack::tracker::TrackState;
 
 impl NodeCore {
@@ -40,7 +41,7 @@ impl NodeCore {
                 if settings != self.parameters.tracker_settings() {
                     self.tracker
                         .configure(&settings)
-                        .map_err(|error| ParameterError::Tracker(error.to_string()))?;
+                        .map_err(|error| ParameterError::Tracker(error_chain(&error)))?;
                 }
                 self.history.resize(changed.history_bounds());
             }

@@ -3,6 +3,7 @@
 use super::{Clock, NodeCore, Output, Place, Request, Seen, Target};
 use crate::history::{Bounds, Found, History};
 use crate::log::Level;
+use ettrack::error_chain;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::text::number;
@@ -122,7 +123,11 @@ impl NodeCore {
             },
         };
         if let Err(error) = self.tracker.initialize(frame, bounding_box) {
-            self.refuse(format!("target refused: {error}"), clock, out);
+            self.refuse(
+                format!("target refused: {}", error_chain(&error)),
+                clock,
+                out,
+            );
             return false;
         }
         let id = if request.id.is_empty() {
@@ -188,10 +193,8 @@ impl NodeCore {
                 // The tracker failed on this frame, so the target counts as not seen.
                 (target.last.state, target.last.confidence) = (TrackState::Lost, 0.0);
                 self.statistics.tracking_errors += 1;
-                if let Some(line) = self
-                    .error_log
-                    .pass(clock.steady(), || format!("tracking failed: {error}"))
-                {
+                let line = || format!("tracking failed: {}", error_chain(&error));
+                if let Some(line) = self.error_log.pass(clock.steady(), line) {
                     out.push(Output::Log(Level::Error, line));
                 }
             }
@@ -277,7 +280,7 @@ impl NodeCore {
                     let done = work(self, &header, &frame);
                     Ok((done, (header, (frame.width(), frame.height()))))
                 }
-                Err(reason) => Err(reason.to_string()),
+                Err(reason) => Err(error_chain(&reason)),
             },
         };
         self.history = history;

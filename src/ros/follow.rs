@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ettrack::error_chain;
 use futures::executor::LocalPool;
 use futures::future;
 use futures::stream::StreamExt;
@@ -18,7 +19,7 @@ use r2r::{Publisher, PublisherUntyped, QosProfile};
 
 use super::log::Log;
 use super::parameters::{Desk, Holder, event};
-use super::{Doing, NodeError, RosClock, follow_simulated_time, join, parameters};
+use super::{Doing, Ended, NodeError, RosClock, follow_simulated_time, join, parameters};
 use crate::follow::{Follower, Idle, Settings, Velocity};
 use crate::log::Limiter;
 use crate::parameters::{ParameterError, ParameterSet as _, Value};
@@ -36,16 +37,14 @@ const MOST_WAITING: usize = 16;
 /// Runs the follower until `stop` is set. Its last command is a velocity of zero.
 ///
 /// # Errors
-/// Returns a [`NodeError`] if the follower cannot start.
-pub fn follow(stop: &AtomicBool) -> Result<(), NodeError> {
+/// [`NodeError`] if the follower cannot join the ROS 2 graph, where its log is. Later failures are logged and give
+/// [`Ended::Failed`].
+pub fn follow(stop: &AtomicBool) -> Result<Ended, NodeError> {
     let context = join()?;
     let mut node = r2r::Node::create(context, NAME, "").doing("cannot create the node")?;
     let log = Arc::new(Log::new(&mut node)?);
     let outcome = run(&mut node, &log, stop);
-    if let Err(error) = &outcome {
-        log.say(Level::Error, &error.to_string());
-    }
-    outcome
+    Ok(Ended::logged(outcome, &log))
 }
 
 fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeError> {
@@ -130,7 +129,10 @@ fn run(node: &mut r2r::Node, log: &Log, stop: &AtomicBool) -> Result<(), NodeErr
                     if let Some(pose) = follower.place(&target)
                         && let Err(error) = poses.publish_raw(&pose.to_cdr())
                     {
-                        log.say(Level::Error, &format!("cannot publish: {error}"));
+                        log.say(
+                            Level::Error,
+                            &format!("cannot publish: {}", error_chain(&error)),
+                        );
                     }
                 }
                 Err(error) => {
@@ -228,7 +230,10 @@ impl Commands {
             twist.to_cdr()
         };
         if let Err(error) = self.publisher.publish_raw(&bytes) {
-            log.say(Level::Error, &format!("cannot publish: {error}"));
+            log.say(
+                Level::Error,
+                &format!("cannot publish: {}", error_chain(&error)),
+            );
         }
     }
 }

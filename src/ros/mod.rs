@@ -33,6 +33,7 @@ use futures::stream::{Stream, StreamExt};
 use futures::task::{LocalSpawnExt, SpawnError};
 use r2r::QosProfile;
 
+use ettrack::error_chain;
 use ettrack::tracker::TrackError;
 use ettrack_message::Transport;
 use ettrack_message::{
@@ -40,7 +41,7 @@ use ettrack_message::{
 };
 
 pub use self::follow::follow;
-pub use self::process::run_until_signal;
+pub use self::process::{Ended, run_until_signal};
 
 use self::drone::Drone;
 use self::log::Log;
@@ -64,30 +65,31 @@ const SPIN: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// A call of ROS 2 failed.
-    #[error("{what}: {error}")]
+    #[error("{what}")]
     Ros {
         /// What the node tried to do.
         what: String,
         /// ROS 2's answer.
+        #[source]
         error: r2r::Error,
     },
     /// ROS 2 refused the arguments, or a file that they name.
     #[error("cannot join ROS 2: {0}")]
     Arguments(String),
     /// A parameter of the file or the command line.
-    #[error("parameter {0}")]
+    #[error("a parameter was refused")]
     Parameter(#[from] ParameterError),
     /// The model cannot be used.
-    #[error("model_path: {0}")]
+    #[error("model_path")]
     Model(#[from] TrackError),
     /// A thread could not be started.
-    #[error("no thread for tracking: {0}")]
-    Thread(std::io::Error),
+    #[error("no thread for tracking")]
+    Thread(#[source] std::io::Error),
     /// A task could not be started.
-    #[error("the executor is closed: {0}")]
+    #[error("the executor is closed")]
     Executor(#[from] SpawnError),
     /// Video cannot be decoded.
-    #[error("image_transport: {0}")]
+    #[error("image_transport")]
     Video(#[from] ettrack_video::VideoError),
     /// The page cannot be served.
     #[error("web_address: {0}")]
@@ -135,16 +137,14 @@ impl Clock for RosClock {
 /// Runs the node until `stop` is set. Arguments of the process between `--ros-args` and `--` are ROS 2's.
 ///
 /// # Errors
-/// [`NodeError`] if the node cannot start, or if its tracking thread ends by itself.
-pub fn run(stop: &AtomicBool) -> Result<(), NodeError> {
+/// [`NodeError`] if the node cannot join the ROS 2 graph, where its log is. Later failures are logged and give
+/// [`Ended::Failed`].
+pub fn run(stop: &AtomicBool) -> Result<Ended, NodeError> {
     let context = join()?;
     let mut node = r2r::Node::create(context, NODE_NAME, "").doing("cannot create the node")?;
     let log = Arc::new(Log::new(&mut node)?);
     let outcome = run_node(&mut node, &log, stop);
-    if let Err(error) = &outcome {
-        log.say(Level::Error, &error.to_string());
-    }
-    outcome
+    Ok(Ended::logged(outcome, &log))
 }
 
 /// Creates the ROS 2 context. r2r panics if ROS 2 refuses the arguments, for example a damaged parameter file; the panic
@@ -262,7 +262,7 @@ fn start_worker(
     extras: Extras,
 ) -> Result<JoinHandle<()>, NodeError> {
     let loader: Loader = Arc::new(|parameters: &Parameters| {
-        let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
+        let (tracker, model) = open_tracker(parameters).map_err(|error| error_chain(&error))?;
         Ok((Box::new(tracker) as _, model))
     });
     std::thread::Builder::new()

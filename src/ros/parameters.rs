@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ettrack::error_chain;
 use futures::executor::LocalSpawner;
 use futures::future;
 use futures::stream::StreamExt;
@@ -321,7 +322,7 @@ fn set_all(
             return Err(ParameterError::StartOnly { name }.to_string());
         }
     }
-    holder.set(&changes).map_err(|error| error.to_string())
+    holder.set(&changes).map_err(|error| error_chain(&error))
 }
 
 fn result(outcome: Result<(), String>) -> SetParametersResult {

@@ -6,10 +6,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SIGHUP, SIGINT, SIGTERM, SigSet};
 
+use ettrack::error_chain;
+
 use super::NodeError;
+use super::log::Log;
+use crate::Level;
+
+/// How a node that had a log ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to end.
+    Asked,
+    /// It failed. The log says why.
+    Failed,
+}
+
+impl Ended {
+    /// Writes a failure to the log, with its causes.
+    pub(super) fn logged(outcome: Result<(), NodeError>, log: &Log) -> Self {
+        match outcome {
+            Ok(()) => Self::Asked,
+            Err(error) => {
+                log.say(Level::Error, &error_chain(&error));
+                Self::Failed
+            }
+        }
+    }
+}
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP sets its flag. The exit code is then 0. It is 1 if the node cannot start or fails.
-pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) -> ExitCode {
+///
+/// A failure is told once: by the node's log where it has one, on standard error where it has none yet.
+pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<Ended, NodeError>) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     // r2r does not handle signals. Without this handler a signal would kill the process.
@@ -24,10 +52,10 @@ pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<(), NodeError>) 
         return ExitCode::FAILURE;
     }
     match run(&stop) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Asked) => ExitCode::SUCCESS,
+        Ok(Ended::Failed) => ExitCode::FAILURE,
         Err(error) => {
-            // If the node had a log, it has already logged the error there.
-            eprintln!("error: {error}");
+            eprintln!("error: {}", error_chain(&error));
             ExitCode::FAILURE
         }
     }

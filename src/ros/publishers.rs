@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use ettrack::error_chain;
 use r2r::rcl_interfaces::msg::ParameterEvent;
 use r2r::{Publisher, PublisherUntyped, QosProfile};
 
@@ -62,8 +63,8 @@ impl Publishers {
 
     fn publish(&self, publisher: &PublisherUntyped, message: &impl ToCdr) {
         if let Err(error) = publisher.publish_raw(&message.to_cdr()) {
-            self.log
-                .say(Level::Error, &format!("cannot publish: {error}"));
+            let line = format!("cannot publish: {}", error_chain(&error));
+            self.log.say(Level::Error, &line);
         }
     }
 }

@@ -169,6 +169,12 @@ def test_a_start_that_cannot_be_is_said_and_ends_with_code_1(arguments, words):
     assert words in node.text()
 
 
+def test_a_failure_is_printed_once():
+    node = Node("-p", "search_scale:=9.0", wait=False)
+    assert node.process.wait(PATIENCE) == 1, node.text()
+    assert node.text().count("search_scale is 9.0") == 1, node.text()
+
+
 def test_a_faulty_parameter_file_is_named(tmp_path):
     faulty = tmp_path / "faulty.yaml"
     faulty.write_text("tracker:\n  ros__parameters:\n    search_scale: [1, two]\n")

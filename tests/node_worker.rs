@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
+use ettrack::tracker::{SingleObjectTracker, Track, TrackError, TrackState};
 use ettrack_message::{Detection2D, DiagnosticStatus, Stamp, TargetState, ToCdr};
 use ettrack_message::{ImageMessage, Transport};
 use ettrack_node::inbox::{Inbox, Request, Topic};
@@ -31,12 +31,8 @@ impl<W: FnMut()> SingleObjectTracker for Still<W> {
 
     fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
         (self.each_frame)();
-        Ok(Track {
-            bounding_box: self.target.ok_or(TrackError::NotInitialized)?,
-            confidence: 0.5,
-            state: TrackState::Tracking,
-            timings: StageTimings::default(),
-        })
+        let target = self.target.ok_or(TrackError::NotInitialized)?;
+        Ok(Track::new(target, 0.5, TrackState::Tracking))
     }
 }
 

@@ -7,7 +7,7 @@ use ettrack::error_chain;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::text::number;
-use ettrack::tracker::{StageTimings, Track, TrackState};
+use ettrack::tracker::{Track, TrackState};
 use ettrack_message::{Header, Stamp};
 
 /// The longest id of a target, bytes. The id is part of every answer, so it is limited.
@@ -138,15 +138,9 @@ impl NodeCore {
         self.last_id.clone_from(&id);
         self.choices += 1;
         self.chosen = Some((stamp, bounding_box));
-        let last = Track {
-            bounding_box,
-            confidence: 1.0,
-            state: TrackState::Tracking,
-            timings: StageTimings::default(),
-        };
         self.target = Some(Target {
             id,
-            last,
+            last: Track::chosen(bounding_box),
             stamp,
             image: (frame.width(), frame.height()),
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{SingleObjectTracker, StageTimings, Track, TrackError, TrackState};
+use ettrack::tracker::{SingleObjectTracker, Track, TrackError, TrackState};
 use ettrack_message::*;
 use ettrack_node::parameters::Parameters;
 use ettrack_node::{Clock, Level, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings};
@@ -61,15 +61,10 @@ impl SingleObjectTracker for TestTracker {
         }
         target.x += 1.0;
         let lost = pixel >= 200;
-        Ok(Track {
-            bounding_box: *target,
-            confidence: if lost { 0.1 } else { 0.9 },
-            state: if lost {
-                TrackState::Lost
-            } else {
-                TrackState::Tracking
-            },
-            timings: StageTimings::default(),
+        Ok(if lost {
+            Track::new(*target, 0.1, TrackState::Lost)
+        } else {
+            Track::new(*target, 0.9, TrackState::Tracking)
         })
     }
 }

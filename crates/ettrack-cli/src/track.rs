@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use ettrack::error_chain;
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{StageTimings, Track, TrackState, Tracker};
+use ettrack::tracker::{Track, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
 use ettrack_media::video::{VideoError, VideoWriter};
@@ -112,16 +112,14 @@ impl Format {
 
     /// Layouts of evaluation toolkits hold boxes as the tracker's authors write them; the csv layout holds them as they are.
     fn track_to_write(self, tracker: &Tracker, track: &Track) -> Track {
-        let bounding_box = match self {
-            Self::Csv => track.bounding_box,
+        let mut written = *track;
+        match self {
+            Self::Csv => {}
             Self::Pysot | Self::Pytracking | Self::Got10k => {
-                tracker.as_authors_write(track.bounding_box)
+                written.bounding_box = tracker.as_authors_write(track.bounding_box);
             }
-        };
-        Track {
-            bounding_box,
-            ..*track
         }
+        written
     }
 
     fn row(self, out: &mut impl Write, frame: u64, track: &Track) -> std::io::Result<()> {
@@ -249,12 +247,7 @@ impl TrackArgs {
 
         let mut rows = Rows::open(self.output.as_deref())?;
         let mut video = self.open_video(source.as_ref(), &frame)?;
-        let mut track = Track {
-            bounding_box: self.roi,
-            confidence: 1.0,
-            state: TrackState::Tracking,
-            timings: StageTimings::default(),
-        };
+        let mut track = Track::chosen(self.roi);
         if let Some(video) = &mut video {
             video.push(&frame, &track)?;
         }

@@ -316,7 +316,7 @@ mod tests {
     use ettrack::error_chain;
     use ettrack::frame::Frame;
     use ettrack::geometry::BoundingBox;
-    use ettrack::tracker::{StageTimings, Track};
+    use ettrack::tracker::Track;
     use std::path::Path;
 
     /// A tracker whose box moves by one pixel per frame. It counts its updates.
@@ -334,12 +334,7 @@ mod tests {
         fn update(&mut self, _: &Frame<'_>) -> Result<Track, TrackError> {
             self.updates.fetch_add(1, Ordering::Relaxed);
             self.at.x += 1.0;
-            Ok(Track {
-                bounding_box: self.at,
-                confidence: 0.5,
-                state: TrackState::Tracking,
-                timings: StageTimings::default(),
-            })
+            Ok(Track::new(self.at, 0.5, TrackState::Tracking))
         }
     }
 

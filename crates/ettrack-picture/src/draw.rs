@@ -142,7 +142,6 @@ pub fn draw_label(picture: &mut RgbImage, x: i64, y: i64, text: &str, plate: Col
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ettrack::tracker::StageTimings;
 
     fn count(picture: &RgbImage, color: Color) -> usize {
         picture.pixels().filter(|pixel| pixel.0 == color).count()
@@ -188,12 +187,11 @@ mod tests {
     #[test]
     fn draws_a_lost_track_dashed_with_a_label() {
         let mut picture = RgbImage::new(200, 100);
-        let mut track = Track {
-            bounding_box: BoundingBox::new(20.0, 30.0, 50.0, 40.0),
-            confidence: 0.42,
-            state: TrackState::Lost,
-            timings: StageTimings::default(),
-        };
+        let mut track = Track::new(
+            BoundingBox::new(20.0, 30.0, 50.0, 40.0),
+            0.42,
+            TrackState::Lost,
+        );
         draw_track(&mut picture, &track);
         let lost = count(&picture, ORANGE);
         assert!(lost > 0);

@@ -1,10 +1,9 @@
 //! The annotated video that viewers of the page record.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{StageTimings, Track, TrackState};
+use ettrack::tracker::{Track, TrackState};
 use ettrack_media::source::find_ffmpeg;
 use ettrack_media::video::VideoWriter;
 use ettrack_web::{Recorded, Recorder, Shown, StartRecorder, State};
@@ -44,19 +43,12 @@ impl Recorder for Annotated {
         let mut picture = RgbImage::from_raw(rgb.width, rgb.height, rgb.data.clone())
             .ok_or("a picture has too few pixels")?;
         if let Some([x, y, width, height]) = shown.update.bounding_box {
-            let track = Track {
-                bounding_box: BoundingBox::new(x, y, width, height),
-                confidence: shown.update.confidence,
-                state: match shown.update.state {
-                    State::Lost => TrackState::Lost,
-                    State::Idle | State::Tracking => TrackState::Tracking,
-                },
-                timings: StageTimings {
-                    crop: Duration::ZERO,
-                    network: Duration::ZERO,
-                    decode: Duration::ZERO,
-                },
+            let state = match shown.update.state {
+                State::Lost => TrackState::Lost,
+                State::Idle | State::Tracking => TrackState::Tracking,
             };
+            let bounding_box = BoundingBox::new(x, y, width, height);
+            let track = Track::new(bounding_box, shown.update.confidence, state);
             ettrack_picture::draw_track(&mut picture, &track);
         }
         self.writer

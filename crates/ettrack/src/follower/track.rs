@@ -16,6 +16,7 @@ pub enum TrackState {
 
 /// Time spent on one frame, stage by stage, over all its searches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StageTimings {
     /// Cutting, resizing and normalising the search region.
     pub crop: Duration,
@@ -27,6 +28,7 @@ pub struct StageTimings {
 
 /// What a tracker reports of one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Track {
     /// Where the target is, pixels of the frame; it may reach out of the frame.
     pub bounding_box: BoundingBox,
@@ -36,4 +38,21 @@ pub struct Track {
     pub state: TrackState,
     /// How long each stage took.
     pub timings: StageTimings,
+}
+
+impl Track {
+    /// A track whose stages took no time.
+    pub fn new(bounding_box: BoundingBox, confidence: f32, state: TrackState) -> Self {
+        Self {
+            bounding_box,
+            confidence,
+            state,
+            timings: StageTimings::default(),
+        }
+    }
+
+    /// The track of the frame in which the target was chosen: the chosen box, with full confidence.
+    pub fn chosen(bounding_box: BoundingBox) -> Self {
+        Self::new(bounding_box, 1.0, TrackState::Tracking)
+    }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use ettrack::error_chain;
 use ettrack::geometry::BoundingBox;
 use ettrack_mavlink::wire::{Address, Key};
 use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, ServiceOptions, Stream};
@@ -24,7 +25,6 @@ use ettrack_web::Playback;
 
 use crate::console::{self, BadInput};
 use crate::interrupt;
-use crate::play::feed::Feed;
 use crate::play::player::SourcePlayer;
 use crate::play::{PlayArgs, SystemClock, Terminal, close_at_signal, loader};
 use crate::roi::parse_roi;
@@ -138,9 +138,10 @@ impl MavlinkArgs {
             .collect();
         let video = match &self.stream {
             None => None,
-            Some(address) => Some(LiveStream::start(address, rate).map_err(|error| {
-                BadInput(format!("--stream: {:#}", anyhow::Error::from(error)))
-            })?),
+            Some(address) => Some(
+                LiveStream::start(address, rate)
+                    .map_err(|error| BadInput(format!("--stream: {}", error_chain(&error))))?,
+            ),
         };
         let (held, chosen) = (Arc::clone(&player), Arc::clone(&player));
         let host = Host {
@@ -149,7 +150,7 @@ impl MavlinkArgs {
             chosen: Box::new(move || chosen.chosen()),
         };
         let reporter = start(host, Arc::clone(&inbox))
-            .map_err(|error| BadInput(format!("--connect: {:#}", anyhow::Error::from(error))))?;
+            .map_err(|error| BadInput(format!("--connect: {}", error_chain(&error))))?;
         let handle = reporter.handle().clone();
         let mut out = console::stdout();
         writeln!(
@@ -161,21 +162,10 @@ impl MavlinkArgs {
         )?;
         out.flush()?;
 
-        let feed = Feed {
-            source,
-            name: self.play.source.clone(),
-            topic: self.play.image_topic.clone(),
-            rate: self.play.rate,
-            reconnect: self.play.reconnect,
-            inbox: Arc::clone(&inbox),
-            player: Arc::clone(&player),
-            // Important messages go to the terminal anyway.
-            say: Box::new(|_, text| tracing::debug!("{text}")),
-        };
-        std::thread::Builder::new()
-            .name("source".into())
-            .spawn(move || feed.run())
-            .context("no thread for the source")?;
+        // Important messages go to the terminal anyway.
+        let say = Box::new(|_: _, text: &str| tracing::debug!("{text}"));
+        self.play
+            .start_feed(source, &inbox, Arc::clone(&player), say)?;
         close_at_signal(&inbox)?;
         let sink = Video::new(Terminal, video, player);
         work(core, &inbox, &clock, &loader(), &mut reporter.with(sink));
@@ -188,9 +178,8 @@ impl MavlinkArgs {
             .connect
             .iter()
             .map(|text| {
-                text.parse::<Connection>().map_err(|error| {
-                    BadInput(format!("--connect: {:#}", anyhow::Error::from(error)))
-                })
+                text.parse::<Connection>()
+                    .map_err(|error| BadInput(format!("--connect: {}", error_chain(&error))))
             })
             .collect::<Result<Vec<_>, _>>()?;
         if self.gimbal.is_some() && self.hfov.is_none() && self.calibration.is_none() {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use ettrack::error_chain;
 use ettrack::geometry::BoundingBox;
 use ettrack_media::source::{self, without_password};
 use ettrack_node::inbox::Inbox;
@@ -19,7 +20,6 @@ use ettrack_web::{About, Server, ServerOptions, Token};
 
 use crate::console::{self, BadInput};
 use crate::interrupt;
-use crate::play::feed::Feed;
 use crate::play::player::SourcePlayer;
 use crate::play::{PlayArgs, SystemClock, Terminal, close_at_signal, loader};
 use crate::roi::parse_roi;
@@ -85,25 +85,13 @@ impl ServeArgs {
             token: self.token()?,
         };
         let server = Server::start(Arc::clone(&session), &options)
-            .map_err(|error| BadInput(format!("--address: {:#}", anyhow::Error::from(error))))?;
+            .map_err(|error| BadInput(format!("--address: {}", error_chain(&error))))?;
         let mut out = console::stdout();
         writeln!(out, "{}", server.greeting())?;
         out.flush()?;
 
-        let feed = Feed {
-            source,
-            name: self.play.source.clone(),
-            topic: self.play.image_topic.clone(),
-            rate: self.play.rate,
-            reconnect: self.play.reconnect,
-            inbox: Arc::clone(&inbox),
-            player,
-            say: Box::new(move |level, text| session.say(level, text)),
-        };
-        std::thread::Builder::new()
-            .name("source".into())
-            .spawn(move || feed.run())
-            .context("no thread for the source")?;
+        let say = Box::new(move |level, text: &str| session.say(level, text));
+        self.play.start_feed(source, &inbox, player, say)?;
         close_at_signal(&inbox)?;
         work(core, &inbox, &clock, &loader(), &mut watched);
         drop(server);

@@ -26,28 +26,28 @@ pub fn now() -> i64 {
 pub type Say = Box<dyn Fn(&'static str, &str) + Send>;
 
 /// The source, and the receivers of its frames and messages.
-pub struct Feed {
+pub(super) struct Feed {
     /// The open source.
-    pub source: Box<dyn FrameSource + Send>,
+    pub(super) source: Box<dyn FrameSource + Send>,
     /// Name of the source, to open it again.
-    pub name: String,
+    pub(super) name: String,
     /// Topic of the images, for a bag with several topics.
-    pub topic: Option<String>,
+    pub(super) topic: Option<String>,
     /// Frames per second that the user asked for.
-    pub rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// Whether a live source is opened again after it ends or stalls.
-    pub reconnect: bool,
+    pub(super) reconnect: bool,
     /// Inbox of the node, which gets the frames.
-    pub inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     /// Player that decides when a frame is read.
-    pub player: Arc<SourcePlayer>,
+    pub(super) player: Arc<SourcePlayer>,
     /// Shows a message to the user.
-    pub say: Say,
+    pub(super) say: Say,
 }
 
 impl Feed {
     /// Reads frames until a signal comes.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         let is_live = self.source.is_live();
         let mut pause = BACK_OFF.0;
         let mut clock = Pace::new(self.rate.or(self.source.frame_rate()));

@@ -9,11 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use ettrack::error_chain;
+use ettrack_media::source::FrameSource;
 use ettrack_node::inbox::Inbox;
 use ettrack_node::parameters::{ParameterSet as _, Parameters, Value};
 use ettrack_node::worker::{Loader, Sink};
 use ettrack_node::{Clock, Level, Output, open_tracker};
 
+use self::feed::Feed;
+use self::player::SourcePlayer;
 use crate::console::BadInput;
 use crate::interrupt;
 
@@ -81,9 +85,34 @@ impl PlayArgs {
             })?;
             parameters
                 .set(name, &read_value(value))
-                .map_err(|error| BadInput(format!("--set {pair}: {error}")))?;
+                .map_err(|error| BadInput(format!("--set {pair}: {}", error_chain(&error))))?;
         }
         Ok(parameters)
+    }
+
+    /// Starts the thread that reads the opened source until a signal comes.
+    pub fn start_feed(
+        &self,
+        source: Box<dyn FrameSource + Send>,
+        inbox: &Arc<Inbox>,
+        player: Arc<SourcePlayer>,
+        say: feed::Say,
+    ) -> anyhow::Result<()> {
+        let feed = Feed {
+            source,
+            name: self.source.clone(),
+            topic: self.image_topic.clone(),
+            rate: self.rate,
+            reconnect: self.reconnect,
+            inbox: Arc::clone(inbox),
+            player,
+            say,
+        };
+        std::thread::Builder::new()
+            .name("source".into())
+            .spawn(move || feed.run())
+            .context("no thread for the source")?;
+        Ok(())
     }
 }
 
@@ -134,7 +163,7 @@ impl Sink for Terminal {
 /// Returns a function that opens the tracker named by the parameters.
 pub fn loader() -> Loader {
     Arc::new(|parameters: &Parameters| {
-        let (tracker, model) = open_tracker(parameters).map_err(|error| error.to_string())?;
+        let (tracker, model) = open_tracker(parameters).map_err(|error| error_chain(&error))?;
         Ok((Box::new(tracker) as _, model))
     })
 }

@@ -19,6 +19,12 @@ fn ffmpeg(arguments: &[&str]) -> Option<()> {
     Some(())
 }
 
+/// Writes Motion JPEG of ffmpeg's test pattern with this size, rate and duration. Returns `None` where there is no ffmpeg.
+fn motion_jpeg(pattern: &str, clip: &str) -> Option<()> {
+    let source = format!("testsrc={pattern}");
+    ffmpeg(&["-f", "lavfi", "-i", &source, "-c:v", "mjpeg", clip])
+}
+
 fn path(folder: &tempfile::TempDir, name: &str) -> String {
     folder.path().join(name).display().to_string()
 }
@@ -99,9 +105,9 @@ fn a_stream_that_changes_its_size_ends_the_run_at_that_frame() {
     // The third has the same number of pixels as the first.
     for (index, size) in ["320x240", "160x120", "240x320"].iter().enumerate() {
         let part = path(&folder, &format!("{index}.mjpeg"));
-        let source = format!("testsrc=s={size}:r=20:d=1");
-        let arguments = ["-f", "lavfi", "-i", &source, "-c:v", "mjpeg", &part];
-        let Some(()) = ffmpeg(&arguments) else { return };
+        let Some(()) = motion_jpeg(&format!("s={size}:r=20:d=1"), &part) else {
+            return;
+        };
         stream.push(fs::read(&part).unwrap());
     }
     for (second, other) in [(1, "160x120"), (2, "240x320")] {
@@ -117,18 +123,9 @@ fn a_stream_that_changes_its_size_ends_the_run_at_that_frame() {
 fn pipes_are_read_whole() {
     let folder = tempfile::tempdir().unwrap();
     let clip = path(&folder, "clip.mjpeg");
-    let made = ffmpeg(&[
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc=s=96x72:r=10:d=4",
-        "-c:v",
-        "mjpeg",
-        &clip,
-    ]);
-    if made.is_none() {
+    let Some(()) = motion_jpeg("s=96x72:r=10:d=4", &clip) else {
         return;
-    }
+    };
     let (from_file, _) = expect(&track(Path::new(&clip), &[]), 0);
     assert_eq!(rows(&from_file).len(), 40);
     let model = model();
@@ -175,18 +172,9 @@ fn pipes_are_read_whole() {
 fn damaged_frames_of_a_video_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let clip = path(&folder, "clip.mjpeg");
-    let made = ffmpeg(&[
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc=s=96x72:r=10:d=2",
-        "-c:v",
-        "mjpeg",
-        &clip,
-    ]);
-    if made.is_none() {
+    let Some(()) = motion_jpeg("s=96x72:r=10:d=2", &clip) else {
         return;
-    }
+    };
     let mut bytes = fs::read(&clip).unwrap();
     let starts: Vec<usize> = bytes
         .windows(3)

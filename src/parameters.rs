@@ -385,6 +385,9 @@ parameters! {
     mavlink_video: String = "", Range::Any, Start;
     /// Highest rate about each axis at which a gimbal turns towards the target, rad/s; 0: no gimbal is turned. Needs camera_info.
     mavlink_gimbal_rate: f64 = 0.0, Range::Between(0.0, 10.0), Start;
+    /// File with 64 hexadecimal digits, the key that signs MAVLink messages. Messages without its signature are ignored; empty:
+    /// messages are not signed.
+    mavlink_signing_key: String = "", Range::Any, Start;
     /// Seconds between diagnostics.
     diagnostics_period: f64 = 1.0, Range::Between(0.1, 60.0), Live;
 }

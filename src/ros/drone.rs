@@ -1,10 +1,11 @@
 //! Starts the drone's camera if the parameter `mavlink` names connections.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ettrack_mavlink::wire::Address;
-use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, ServiceOptions, Stream};
+use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, Key, ServiceOptions, Stream};
 
 use super::NodeError;
 use super::log::Log;
@@ -39,6 +40,10 @@ impl Drone {
             "" => None,
             address => Some(Stream::at(address).map_err(|error| wrong(&error))?),
         };
+        let key = match parameters.mavlink_signing_key.as_str() {
+            "" => None,
+            path => Some(Key::read(Path::new(path)).map_err(|error| wrong(&error))?),
+        };
         let number = |value: i64| u8::try_from(value).unwrap_or(1);
         let gimbal = GimbalOptions {
             device: 0,
@@ -59,7 +64,7 @@ impl Drone {
             service: ServiceOptions {
                 camera,
                 connections,
-                key: None,
+                key,
             },
             log: Arc::clone(log),
         }))

@@ -29,7 +29,7 @@ def numbered(flight, tmp_path_factory):
     """Returns a folder with the flight's frames, each with its number painted in its upper-left corner."""
     folder = tmp_path_factory.mktemp("numbered")
     width, height = flight.size
-    pictures = ["-framerate", str(RATE), "-pattern_type", "glob", "-i", f"{flight.frames}/*"]
+    pictures = ["-framerate", str(RATE), "-i", f"{flight.frames}/%04d.jpg"]
     raw = subprocess.run(
         ["ffmpeg", "-nostdin", "-loglevel", "error", *pictures, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
         check=True,

@@ -4,16 +4,15 @@ mod calibration;
 mod video;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::Args;
 use ettrack::error_chain;
 use ettrack::geometry::BoundingBox;
-use ettrack_mavlink::wire::{Address, Key};
-use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, ServiceOptions, Stream};
+use ettrack_mavlink::wire::Address;
+use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, Key, ServiceOptions, Stream};
 use ettrack_media::live::LiveStream;
 use ettrack_media::source;
 use ettrack_node::inbox::Inbox;
@@ -196,7 +195,13 @@ impl MavlinkArgs {
         if let (Some(stream), true) = (&mut stream, self.stream.is_some()) {
             stream.rate = rate as f32;
         }
-        let key = self.signing_key.as_deref().map(read_key).transpose()?;
+        let key = match &self.signing_key {
+            None => None,
+            Some(path) => Some(
+                Key::read(path)
+                    .map_err(|error| BadInput(format!("--signing-key: {}", error_chain(&error))))?,
+            ),
+        };
         Ok(ServiceOptions {
             camera: CameraOptions {
                 address: Address {
@@ -217,47 +222,5 @@ impl MavlinkArgs {
             connections,
             key,
         })
-    }
-}
-
-/// Reads the key from a file. The key is not an argument, because every user of the machine can read arguments.
-fn read_key(path: &Path) -> anyhow::Result<Key> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| BadInput(format!("--signing-key {}", path.display())))?;
-    let key = bytes_of(text.trim()).ok_or_else(|| {
-        BadInput(format!(
-            "--signing-key {}: expected 64 hexadecimal digits",
-            path.display()
-        ))
-    })?;
-    Ok(Key::new(key, 0))
-}
-
-fn bytes_of(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| 16 * byte + digit))
-        .collect();
-    (digits.len() == 64)
-        .then(|| bytes.try_into().ok())
-        .flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accepts_only_keys_of_64_hexadecimal_digits() {
-        let text = "00ff".repeat(16);
-        let key = bytes_of(&text).unwrap();
-        assert_eq!((key[0], key[1], key[31]), (0, 255, 255));
-        for wrong in ["", "00", &text[1..], &"g".repeat(64), &"0".repeat(66)] {
-            assert_eq!(bytes_of(wrong), None, "{wrong}");
-        }
     }
 }

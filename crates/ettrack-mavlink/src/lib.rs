@@ -11,6 +11,7 @@ mod connection;
 mod counts;
 mod gimbal;
 mod information;
+mod key;
 mod rates;
 mod serial;
 mod service;
@@ -23,6 +24,7 @@ pub use connection::{Connection, ConnectionError};
 pub use counts::Counts;
 pub use gimbal::GimbalOptions;
 pub use information::{Stream, StreamError};
+pub use key::{Key, KeyError};
 pub use service::{Handle, Service, ServiceError, ServiceOptions};
 
 /// Numbers of messages and commands in the dialect `common`.

@@ -15,8 +15,9 @@ use crate::camera::{Actions, Camera, CameraOptions, Observation, Outcome, Route,
 use crate::command::Wish;
 use crate::connection::Connection;
 use crate::counts::Counts;
+use crate::key::Key;
 use crate::serial;
-use crate::wire::{Encoder, Key, Outgoing, StreamReader, read_packet};
+use crate::wire::{Encoder, Outgoing, StreamReader, read_packet};
 
 /// Interval at which waiting threads check whether the service was closed.
 const WATCH: Duration = Duration::from_millis(100);

@@ -7,11 +7,11 @@ use mavlink::dialects::common::{COMMAND_ACK_DATA, MavMessage, MavResult};
 use mavlink::error::ParserError;
 use mavlink::{
     MAVLinkMessageRaw, MAVLinkV2MessageRaw, MavHeader, MavlinkReader, MavlinkVersion, MessageData,
-    SigningConfig, SigningData,
 };
 
 use crate::command::Command;
 use crate::counts::Counts;
+use crate::key::Key;
 use crate::numbers;
 
 /// Incompatibility flag of a signed message.
@@ -109,24 +109,6 @@ impl MessageData for Ack {
                 component: known.target_component,
             },
         })
-    }
-}
-
-/// Key that signs outgoing messages. Incoming messages must be signed with it, too.
-pub struct Key(SigningData);
-
-impl Key {
-    /// Creates a key from 32 bytes for the link with this number.
-    pub fn new(key: [u8; 32], link: u8) -> Self {
-        Self(SigningData::from_config(SigningConfig::new(
-            key, link, true, false,
-        )))
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Key")
     }
 }
 

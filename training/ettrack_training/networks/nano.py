@@ -51,9 +51,9 @@ NANO = ETTrackConfig(
 # half boxes wide and high. Template and search window have the same scale.
 NANO_BOX = replace(NANO, box_context=0.6)
 
-# `distil.slim` makes it from NANO_BOX. It takes seven tenths of the time: its search windows have the same scale but
+# `distil.slim` makes it from NANO_BOX. It takes seven tenths of the time. Its search windows have the same scale but
 # are less than four boxes wide, and each exemplar layer has one exemplar, because the weights of its four hardly
-# changed.
+# differed between images.
 NANO_FAST = replace(NANO_BOX, search_sizes=(224,), exemplars=1)
 
 # Takes nine tenths of the time of NANO_FAST. The first stage, where maps are largest, has one block less and no gate,

@@ -56,13 +56,13 @@ def test_a_backbone_of_random_weights_does_not_stand_still(
 ) -> None:
     words = ["--device", "cpu", "--teacher", str(tmp_path / "teacher")]
     message = refused(capsys, RECIPES / f"{recipe}.yaml", tmp_path, *words)
-    assert f"the backbone of the recipe {recipe} stands still: expected --backbone or --start FILE" in message
+    assert f"the recipe {recipe} does not train its backbone at first: expected --backbone or --start FILE" in message
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
     message = refused(capsys, RECIPES / "smoke.yaml", tmp_path, "--device", "cpu")
-    assert "is there already: --resume" in message
+    assert "exists already: give --resume" in message
     damaged = refused(capsys, RECIPES / "smoke.yaml", tmp_path, "--device", "cpu", "--resume")
     assert "checkpoint.pt: expected a checkpoint" in damaged

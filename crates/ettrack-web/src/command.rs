@@ -74,7 +74,7 @@ pub enum RequestError {
     Json {
         /// Expected body.
         expected: &'static str,
-        /// What is wrong with the body.
+        /// The error in the body.
         reason: String,
     },
     /// The request has neither a box nor a point, or it has both.

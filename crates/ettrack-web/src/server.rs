@@ -166,7 +166,7 @@ impl Server {
             },
         );
         format!(
-            "the page is at {url}\nWhoever has this address can steer the tracker. For a phone's camera:\n{code}"
+            "the page is at {url}\nAnyone with this address can control the tracker. For a phone's camera:\n{code}"
         )
     }
 }

@@ -227,7 +227,7 @@ fn a_viewer_gets_the_newest_answer_and_a_picture_when_it_asks() {
     let (session, _) = session();
     let server = start(&session, None);
     let address = server.address();
-    assert!(!session.wants_picture(1), "nobody looks");
+    assert!(!session.wants_picture(1), "there is no viewer");
     session.publish(update(1), None);
     let url = format!("ws://{address}/results");
     let (mut socket, _) = tungstenite::client(url, connect(address)).unwrap();

@@ -193,7 +193,7 @@ def test_reads_further_named_classes_as_empty_objects(tmp_path, monkeypatch, cap
     arguments = ["--tracker", "smat", str(path), "--output", str(tmp_path / "smat")]
     assert main(arguments) == 2
     assert (
-        "if some_lab.Notes is a class, --inert-class some_lab.Notes reads it as an empty shell"
+        "if some_lab.Notes is a class, --inert-class some_lab.Notes reads it as an empty class"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "smat").exists()

@@ -138,7 +138,7 @@ def _unfold(fast: nn.Module, network: nn.Module) -> None:
             getattr(module, first).load_state_dict(other.reduce.state_dict())
             getattr(module, second).load_state_dict(other.expand.state_dict())
         elif isinstance(other, FixedExemplarLayer):
-            # Its gate comes by itself.
+            # The gate is a module of its own in `modules`, handled above.
             for conv, kernels, norm in (("depthwise", "V_dw", "dw_bn"), ("pointwise", "V_pw", "pw_bn")):
                 getattr(module, kernels).copy_(getattr(other, conv).weight.view(1, -1))
                 getattr(module, norm).bias.copy_(getattr(other, conv).bias)

@@ -1,8 +1,8 @@
 # Builds the nodes and ettrack with cargo, in release mode, after this package's own messages.
 #
-# r2r generates its bindings from what AMENT_PREFIX_PATH shows as installed. The messages of this very package are
-# not installed yet when it does, so a small prefix in the build folder shows them: headers, libraries, and
-# their entry in the index. Sets ETTRACK_NODE and ETTRACK_COMMAND_LINE.
+# r2r generates its bindings from the packages in AMENT_PREFIX_PATH. This package's own messages are not installed yet
+# at that time, so a small prefix in the build folder contains them: headers, libraries, and the entry in the index.
+# Sets ETTRACK_NODE and ETTRACK_COMMAND_LINE.
 
 find_program(CARGO cargo HINTS "$ENV{HOME}/.cargo/bin" REQUIRED)
 execute_process(COMMAND "${CARGO}" --version OUTPUT_VARIABLE cargo_version OUTPUT_STRIP_TRAILING_WHITESPACE)
@@ -22,7 +22,7 @@ foreach(library ${message_libraries})
   list(APPEND message_files "$<TARGET_FILE:${library}>")
 endforeach()
 
-# Packages of video that the node reads where they are installed.
+# Message packages for video. The node uses them if they are installed.
 set(video_packages)
 foreach(package ffmpeg_image_transport_msgs foxglove_msgs)
   find_package(${package} QUIET)
@@ -33,8 +33,8 @@ foreach(package ffmpeg_image_transport_msgs foxglove_msgs)
   endif()
 endforeach()
 
-# Packages that bindings are made for; r2r does not follow dependencies by itself. It notices a new list but not a
-# changed message, so the list ends with the checksum of ours, which is the name of no package.
+# Packages for which bindings are made. r2r does not add dependencies itself. It notices a changed list but not a changed
+# message, so the list ends with the checksum of this package's message, which is not the name of a package.
 file(SHA256 "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg" message_checksum)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/msg/TrackedTarget.msg")
 set(binding_packages
@@ -42,13 +42,13 @@ set(binding_packages
   std_srvs type_description_interfaces vision_msgs ${video_packages} ${PROJECT_NAME} ${message_checksum}
 )
 
-# A folder that cargo has built other things of this repository in saves compiling the dependencies twice.
+# Use the folder in which cargo builds this repository, to avoid compiling the dependencies twice.
 set(ETTRACK_CARGO_TARGET "${CMAKE_CURRENT_BINARY_DIR}/cargo" CACHE PATH "where cargo builds")
 set(cargo_target "${ETTRACK_CARGO_TARGET}")
-# A script, because a custom command would take the list's semicolons for separators of its own.
+# This is a script, because a custom command would treat the list's semicolons as separators.
 configure_file(cmake/cargo_node.sh.in "${CMAKE_CURRENT_BINARY_DIR}/cargo_node.sh" @ONLY)
 
-# cargo knows best what is out of date, so it is asked at every build.
+# cargo runs at every build, because it finds out itself what is out of date.
 add_custom_target(${PROJECT_NAME}_cargo ALL
   COMMAND sh "${CMAKE_CURRENT_BINARY_DIR}/cargo_node.sh" ${message_files}
   WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"

@@ -1,5 +1,5 @@
-# The ONNX Runtime library that the node finds beside itself, from the Python package of that name. With
-# -DETTRACK_ONNXRUNTIME=FILE that library is taken; with -DETTRACK_ONNXRUNTIME=system none is installed.
+# Installs the ONNX Runtime library beside the node, from the Python package `onnxruntime`. With
+# -DETTRACK_ONNXRUNTIME=FILE that file is installed, with -DETTRACK_ONNXRUNTIME=system none.
 
 set(ETTRACK_ONNXRUNTIME "" CACHE STRING "libonnxruntime.so to install, or 'system' for none; empty: fetched")
 if(ETTRACK_ONNXRUNTIME STREQUAL "")

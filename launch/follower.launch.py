@@ -18,15 +18,13 @@ ARGUMENTS = [
         default_value=DEFAULT_PARAMETERS,
         description="Parameter file; the default one lists all parameters.",
     ),
+    DeclareLaunchArgument("target_topic", default_value="tracked_target", description="The answers of one tracker."),
     DeclareLaunchArgument(
-        "target_topic", default_value="tracked_target", description="The tracker's answers, one tracker's alone."
+        "camera_info_topic", default_value="camera_info", description="Calibration, for the position of the target."
     ),
+    DeclareLaunchArgument("cmd_vel_topic", default_value="cmd_vel", description="Topic of the velocities."),
     DeclareLaunchArgument(
-        "camera_info_topic", default_value="camera_info", description="Calibration, for the place of the target."
-    ),
-    DeclareLaunchArgument("cmd_vel_topic", default_value="cmd_vel", description="Where the velocities go."),
-    DeclareLaunchArgument(
-        "pose_topic", default_value="target_pose", description="Where the place of a target of known size goes."
+        "pose_topic", default_value="target_pose", description="Topic of the position of a target of known size."
     ),
     DeclareLaunchArgument(
         "use_sim_time",
@@ -38,7 +36,7 @@ ARGUMENTS = [
 
 
 def start(context):
-    """Makes the node."""
+    """Returns the node."""
 
     def given(name):
         return LaunchConfiguration(name).perform(context)
@@ -64,5 +62,5 @@ def start(context):
 
 
 def generate_launch_description():
-    """What `ros2 launch` runs."""
+    """Returns the description for `ros2 launch`."""
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

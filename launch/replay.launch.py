@@ -1,8 +1,8 @@
-"""Plays a bag through the node, records its answers, and judges them where the truth is given.
+"""Plays a bag through the node, records its answers, and evaluates them if the truth is given.
 
 ros2 launch ettrack replay.launch.py bag:=flight initial_roi:=310,120,64,96 image_topic:=/camera/image_raw
 
-Without a race against the player, and without ROS 2, `ettrack replay` does the same frame by frame.
+`ettrack replay` does the same without ROS 2, frame by frame, so that no frame is dropped.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from launch.substitutions import LaunchConfiguration
 
 from launch import LaunchDescription
 
-# Seconds in which publishers and subscribers find each other, and in which the last answers arrive.
+# Time for publishers and subscribers to find each other, and for the last answers to arrive, seconds.
 SETTLE = 2.0
 
 ARGUMENTS = [
@@ -35,14 +35,14 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "initial_roi",
         default_value="",
-        description="The target in the first image, x,y,width,height in whole pixels; empty: the bag chooses it "
+        description="The target in the first image, x,y,width,height in whole pixels; empty: it comes from the bag "
         "on roi_topic.",
     ),
-    DeclareLaunchArgument("rate", default_value="1.0", description="Speed of playing."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the playback, 1.0: real time."),
     DeclareLaunchArgument(
-        "output", default_value="tracked", description="The bag to write: a folder that is not there yet."
+        "output", default_value="tracked", description="The bag to write: a folder that does not exist yet."
     ),
-    DeclareLaunchArgument("image_topic", default_value="image", description="Images of the bag."),
+    DeclareLaunchArgument("image_topic", default_value="image", description="Topic of the images in the bag."),
     DeclareLaunchArgument("roi_topic", default_value="initial_roi", description="Topic that chooses the target."),
     DeclareLaunchArgument(
         "truth_topic",
@@ -60,24 +60,24 @@ ARGUMENTS = [
 
 
 def start(context):
-    """Makes the processes and says what follows what."""
+    """Returns the processes and the order in which they run. Raises ValueError for wrong arguments."""
 
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
     if Path(given("output")).exists():
-        # The recorder would not begin, and what lies there be taken for its answers.
+        # The recorder would not start, and the old bag would be taken for its answers.
         raise ValueError(f"output:={given('output')} exists; expected the name of a new bag")
     for name in ("bag", "truth"):
         if given(name) and not Path(given(name)).exists():
-            raise ValueError(f"{name}:={given(name)} is not there")
+            raise ValueError(f"{name}:={given(name)} does not exist")
     share = Path(get_package_share_directory("ettrack"))
     passed_on = ("image_topic", "roi_topic", "params_file", "model_path", "search_scale", "image_transport")
     tracker = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(share / "launch" / "tracker.launch.py")),
         launch_arguments=[
             *((name, given(name)) for name in passed_on if given(name)),
-            # The first images of a player come in one burst; none of them is to be lost.
+            # A player sends its first images in one burst, and none of them may be lost.
             ("image_queue_depth", "100"),
         ],
     )
@@ -105,24 +105,27 @@ def start(context):
                 actions=[EmitEvent(event=SignalProcess(signal_number=SIGINT, process_matcher=matches_action(record)))],
             ),
         ),
-        # By distribution that ends it with 0, with the signal's number as the code, or by the signal.
+        # Its exit code then depends on the distribution: 0, the signal's number, or ended by the signal.
         after(record, *judge(given), good=(0, SIGINT, -SIGINT)),
-        # Without the node there is nothing to record; what waits for it would wait for ever.
+        # Without the node there is nothing to record, and the other processes would wait for ever.
         RegisterEventHandler(OnProcessExit(on_exit=end_with_the_node)),
     ]
 
 
 def played(given):
-    """The topics that are the node's input. What else the bag holds may be the answers of a node that ran when it was
-    recorded, which are none of this one's."""
+    """Returns the topics to play: the node's inputs. Other topics may be answers of a node that ran during the
+    recording, and must not be mixed with this node's answers."""
     image = in_bag(given("image_topic"))
     topics = [image, f"{image}/compressed", image[: image.rfind("/") + 1] + "camera_info"]
     return topics if given("initial_roi") else [*topics, in_bag(given("roi_topic")), "/initial_detection"]
 
 
 def choose_and_play(initial_roi, roi_topic, play):
-    """The region first: it waits in the node for the first image. One that the bag holds is often its first message, so
-    the bag waits until the node, which opens its model first, listens."""
+    """Returns the actions that choose the target and play the bag.
+
+    A given region is sent first and waits in the node for the first image. A region in the bag is often its first
+    message, so the bag is played when the node, which opens its model first, has its subscriptions.
+    """
     if not initial_roi:
         return [when_the_node_listens(play)]
     try:
@@ -140,7 +143,7 @@ def choose_and_play(initial_roi, roi_topic, play):
 
 
 def judge(given):
-    """The evaluation where there is a truth, then the end."""
+    """Returns the actions after the recording: the evaluation if the truth is given, then the end."""
     end = EmitEvent(event=Shutdown(reason="the bag was played"))
     written = LogInfo(msg=f"the node's answers are in {given('output')}")
     if not (given("truth") or given("truth_topic")):
@@ -152,17 +155,17 @@ def judge(given):
     )
     command = str(Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack")
     score = ExecuteProcess(cmd=[command, "score", given("output"), "--bag", given("bag"), *truth], output="screen")
-    # A moment for the last lines to be read by whoever started this.
+    # Wait before the end, so that the last lines can be read.
     return [written, score, after(score, TimerAction(period=SETTLE, actions=[end]))]
 
 
 def in_bag(topic):
-    """A topic's full name, as it is recorded."""
+    """Returns a topic's full name, as in the bag."""
     return "/" + topic.lstrip("/")
 
 
 def after(process, *actions, good=(0,)):
-    """Runs actions when a process has ended with a `good` exit code; any other ends the launch, which fails."""
+    """Runs actions when a process has ended with a `good` exit code. With any other code the launch fails."""
 
     def ended(event, context):
         if context.is_shutdown:
@@ -175,7 +178,7 @@ def after(process, *actions, good=(0,)):
 
 
 def when_the_node_listens(action):
-    """Runs an action once the node has said that it waits for images."""
+    """Runs an action when the node has logged that it waits for images."""
     waiting = [action]
 
     def heard(event):
@@ -185,11 +188,11 @@ def when_the_node_listens(action):
 
 
 def end_with_the_node(event, context):
-    """Ends the launch, which fails, if what ended is the node and nobody ended it."""
+    """Makes the launch fail if the node ended before the shutdown."""
     if Path(event.cmd[0]).name == "ettrack_node" and not context.is_shutdown:
         raise RuntimeError(f"the node ended with exit code {event.returncode}")
 
 
 def generate_launch_description():
-    """What `ros2 launch` runs."""
+    """Returns the description for `ros2 launch`."""
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

@@ -11,11 +11,11 @@ from launch import LaunchDescription
 
 CONFIGURATION = Path(get_package_share_directory("ettrack")) / "config"
 DEFAULT_PARAMETERS = str(CONFIGURATION / "tracker.yaml")
-# Settings of Fast DDS, and the variables that name them: until version 2, from 3 on.
+# Settings of Fast DDS, and the variables that name this file: for versions up to 2, and from 3 on.
 LARGE_IMAGES = CONFIGURATION / "fastdds_large_images.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
-# Empty means: as the parameter file says.
+# An empty value means the value of the parameter file.
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of node and topics."),
     DeclareLaunchArgument("node_name", default_value="tracker", description="Name of the node."),
@@ -47,7 +47,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "pixel_topic",
         default_value="initial_pixel",
-        description="The same without a stamp, geometry_msgs/Point, as rqt_image_view sends where somebody clicks.",
+        description="The same without a stamp, geometry_msgs/Point, as rqt_image_view sends for a mouse click.",
     ),
     DeclareLaunchArgument(
         "model_path", default_value="", description="Model folder; empty: as the parameter file says."
@@ -55,7 +55,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "search_scale",
         default_value="",
-        description="Side of the widest search against the authors', 1 to 8; empty: as the parameter file says.",
+        description="Side of the widest search relative to the authors', 1 to 8; empty: as the parameter file says.",
     ),
     DeclareLaunchArgument(
         "image_transport",
@@ -72,7 +72,7 @@ ARGUMENTS = [
         "large_images",
         default_value="false",
         choices=["true", "false"],
-        description="Whether Fast DDS is set up for raw images above some 300 KB; start the camera with it, too.",
+        description="Whether Fast DDS is set up for raw images above about 300 KB; start the camera with it, too.",
     ),
     DeclareLaunchArgument(
         "web",
@@ -83,7 +83,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "web_address",
         default_value="0.0.0.0:8090",
-        description="With web:=true, where the page is served; 127.0.0.1:8090 is for this machine only.",
+        description="With web:=true, address of the page; 127.0.0.1:8090 is for this machine only.",
     ),
     DeclareLaunchArgument(
         "mavlink",
@@ -106,7 +106,8 @@ ARGUMENTS = [
 
 
 def start(context):
-    """Makes the node, with only those parameters over the file that were given."""
+    """Returns the node. Only the given arguments replace values of the parameter file. Raises ValueError for wrong
+    ones."""
 
     def given(name):
         return LaunchConfiguration(name).perform(context)
@@ -116,7 +117,7 @@ def start(context):
         parameters["use_sim_time"] = given("use_sim_time") == "true"
     if given("web") == "true":
         parameters["web_address"] = given("web_address")
-        # A finger takes seconds: the frame that was shown must still be there.
+        # Drawing a box takes seconds, and the frame that was shown must still be kept.
         parameters["history_frames"] = 150
         parameters["history_megabytes"] = 512
     over_the_file = {
@@ -135,7 +136,7 @@ def start(context):
     environment = {}
     if given("large_images") == "true":
         if not LARGE_IMAGES.is_file():
-            raise ValueError(f"large_images:=true, but {LARGE_IMAGES} is no file: install the package again")
+            raise ValueError(f"large_images:=true, but {LARGE_IMAGES} does not exist: install the package again")
         environment = dict.fromkeys(PROFILE_VARIABLES, str(LARGE_IMAGES))
     topics = {
         "image": given("image_topic"),
@@ -160,10 +161,10 @@ def start(context):
 
 
 def beside(topic, name):
-    """The topic `name` in the namespace of `topic`: that of camera_info by convention."""
+    """Returns the topic `name` in the namespace of `topic`, where camera_info is by convention."""
     return topic[: topic.rfind("/") + 1] + name
 
 
 def generate_launch_description():
-    """What `ros2 launch` runs."""
+    """Returns the description for `ros2 launch`."""
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the documentation as a site in out/book and checks its links. Needs mdbook (cargo install mdbook).
 #
-# Pages link to files outside of docs/, so the book's source is a copy of the repository's text files.
+# Pages link to files outside docs/, so the book's source is a copy of the repository's text files.
 set -eu
 cd "$(dirname "$0")/.."
 source=out/book-src
@@ -12,7 +12,7 @@ git ls-files '*.md' '*.yaml' '*.yml' '*.toml' '*.py' '*.sh' '*.rs' '*.msg' '*.sv
     mkdir -p "$source/$(dirname "$file")"
     cp "$file" "$source/$file"
 done
-# From links of a page in docs/ to links of a page at the top.
+# Changes links of a page in docs/ to links of a page in the top folder.
 sed -e 's#](\([a-z]\)#](docs/\1#' -e 's#](\.\./#](#' docs/SUMMARY.md > "$source/SUMMARY.md"
 rm "$source/docs/SUMMARY.md"
 "${MDBOOK:-mdbook}" build

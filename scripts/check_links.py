@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the links between the repository's Markdown files: each file exists, and so does each heading it names.
+"""Checks the links between the repository's Markdown files: the files and headings of all links must exist.
 
-Links to other hosts are not followed. With a folder as argument, the links between its HTML pages are checked too.
-Exit code 0 when all links lead somewhere, 1 otherwise.
+Links to other hosts are not checked. With a folder as argument, the links between its HTML pages are checked, too.
+The exit code is 0 if all links are right, else 1.
 """
 
 import html.parser
@@ -18,7 +18,7 @@ HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*\s*$", re.MULTILINE)
 
 
 def anchors(text):
-    """The names that a Markdown page's headings have as link targets."""
+    """Returns the link targets of a Markdown page's headings."""
     found = set()
     for heading in HEADING.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()

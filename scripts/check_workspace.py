@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Checks the shape of the workspace and prints what it finds.
+"""Checks the structure of the workspace and prints the results. These rules must hold:
 
-- Dependencies between the crates of the workspace point one way: no circle.
-- A program that depends on the core crate alone compiles few packages and needs no C compiler.
-- The node's build has neither bags nor command line nor report in it.
-- Every package has a licence that the project may be used with.
-- No package is there in two versions, but for those listed below with the reason.
+- Dependencies between the crates of the workspace have no circle.
+- A program that depends only on the core crate compiles few packages and needs no C compiler.
+- The node's build contains no bags, no command line and no report.
+- Every package has a licence that is compatible with the project.
+- No package is used in two versions, except those listed below with a reason.
 
-Only the Python standard library and cargo are used. Exit code 0 when all holds, 1 otherwise.
+Needs only the Python standard library and cargo. The exit code is 0 if all rules hold, else 1.
 """
 
 import json
@@ -22,7 +22,7 @@ LICENCES = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "IJG", "ISC", "MIT", "MPL-2.0",
     "Unicode-3.0", "Unlicense", "Zlib", "LLVM-exception",
 }  # fmt: skip
-# Package: why two versions of it are there.
+# Package: reason why two versions of it are used.
 SEVERAL_VERSIONS = {
     "base64": "axum's WebSockets use the version before",
     "block-buffer": "axum's WebSockets hash with sha1, which is built on the version before",
@@ -40,7 +40,7 @@ def cargo(*arguments):
 
 
 def tree(package, *arguments):
-    """Names and versions of what a build of `package` compiles, itself included."""
+    """Returns names and versions of the packages that a build of `package` compiles, including itself."""
     lines = cargo(
         "tree", "--locked", "-p", package, "-e", "normal,build", "--prefix", "none", "--format", "{p}", *arguments
     )
@@ -48,7 +48,8 @@ def tree(package, *arguments):
 
 
 def layers(members):
-    """Workspace crates in groups: each depends on groups before it only. Raises ValueError for a circle."""
+    """Returns the workspace's crates in groups, each of which depends only on earlier groups. Raises ValueError for a
+    circle."""
     left = {
         name: {dependency["name"] for dependency in package["dependencies"] if dependency["kind"] is None}
         & set(members)
@@ -66,7 +67,7 @@ def layers(members):
 
 
 def is_allowed(expression):
-    """Whether one of the alternatives of an SPDX expression holds allowed licences only."""
+    """Returns whether one of the alternatives of an SPDX expression contains only allowed licences."""
     alternatives = re.split(r"\s+OR\s+|/", expression.replace("(", " ").replace(")", " "))
     return any(
         all(licence in LICENCES for licence in re.split(r"\s+AND\s+|\s+WITH\s+", alternative.strip()))

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Puts the ONNX Runtime library into a folder of this project, .ettrack/onnxruntime.
 
-The library is taken out of the Python package `onnxruntime`, which pip downloads but does not
-install: no root, no virtual environment, nothing outside the folder changes. With --provider
-openvino it is taken out of `onnxruntime-openvino`, together with OpenVINO, and replaces the library
-that is there. Only the Python standard library is used. Exit code 0 when the library is there, 1
-with one message otherwise.
+The library comes from the Python package `onnxruntime`, which pip downloads but does not install. It needs no root and
+no virtual environment, and changes nothing outside the folder. With --provider openvino the library comes from
+`onnxruntime-openvino`, together with OpenVINO, and replaces an installed library. Needs only the Python standard
+library. The exit code is 0 if the library is installed, else 1 with one message.
 """
 
 import argparse
@@ -19,10 +18,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-# 1.23 is the oldest whose Python package holds the library as a file of its own.
+# 1.23 is the oldest version whose Python package contains the library as a separate file.
 REQUIREMENTS = {"cpu": "onnxruntime>=1.23", "openvino": "onnxruntime-openvino>=1.23"}
 LIBRARY = "onnxruntime/capi/libonnxruntime.*"
-# What a provider needs beside the library: its plug-in, and OpenVINO without its plug-ins for other processors.
+# Further files of a provider: its plug-in, and OpenVINO without its plug-ins for other processors.
 BESIDE = {
     "cpu": (),
     "openvino": (
@@ -44,7 +43,7 @@ BY_HAND = (
 
 
 class Unavailable(Exception):
-    """The library cannot be had; the text says why and what to do."""
+    """The library cannot be installed. The text gives the reason and a remedy."""
 
 
 def main():
@@ -64,14 +63,14 @@ def main():
 
 
 def present(folder, provider="cpu"):
-    """The library that lies in the folder already and has the provider, if any. Every library has `cpu`."""
+    """Returns the library in the folder if it has the provider, else None. Every library has `cpu`."""
     if provider != "cpu" and not any(folder.glob(f"libonnxruntime_providers_{provider}.*")):
         return None
     return next(iter(sorted(folder.glob("libonnxruntime.*"))), None)
 
 
 def install(folder, provider="cpu"):
-    """Downloads the package and extracts library and licences; the library's path."""
+    """Downloads the package and extracts library and licences. Returns the library's path. Raises Unavailable."""
     with tempfile.TemporaryDirectory() as temporary:
         wheel = download(Path(temporary), REQUIREMENTS[provider])
         with zipfile.ZipFile(wheel) as package:
@@ -81,12 +80,12 @@ def install(folder, provider="cpu"):
             folder.mkdir(parents=True, exist_ok=True)
             beside = [name for kind in BESIDE[provider] for name in fnmatch.filter(package.namelist(), kind)]
             licences = [name for name in LICENCES if name in package.namelist()]
-            # A library of another version would be found too.
+            # A library of another version would also be found.
             new = Path(names[0]).name
             for old in folder.glob("libonnxruntime.*"):
                 if old.name != new:
                     old.unlink()
-            # The library comes last: what is cut off before it is done again.
+            # The library is written last, so that an interrupted installation is repeated.
             for name in [*licences, *beside, names[0]]:
                 target = folder / Path(name).name
                 part = target.with_name(f".{target.name}.part")
@@ -97,7 +96,7 @@ def install(folder, provider="cpu"):
 
 
 def download(folder, requirement):
-    """The wheel, downloaded by this Python's pip, else by that of a temporary environment."""
+    """Downloads the wheel by this Python's pip, else by that of a temporary environment. Raises Unavailable."""
     if reason := no_wheel(platform.system(), platform.machine(), platform.libc_ver()):
         raise Unavailable(f"{reason}; set ORT_DYLIB_PATH to a library of 1.17 or newer that was built for it")
     problems = []
@@ -105,8 +104,8 @@ def download(folder, requirement):
         try:
             command = [python(), "-m", "pip", "--disable-pip-version-check", "download"]
             command += ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-            # The library does not depend on the Python version; where there is no wheel for
-            # this one, a wheel for another serves as well.
+            # The library does not depend on the Python version. If there is no wheel for this version, a wheel for
+            # another can be used.
             for choice in ([], wheel_of_another_python()):
                 result = run([*command, *choice, requirement])
                 wheel = next(iter(folder.glob("onnxruntime*.whl")), None)
@@ -120,7 +119,7 @@ def download(folder, requirement):
 
 
 def environment(folder):
-    """The Python of a temporary environment, for systems whose Python comes without pip."""
+    """Makes a temporary environment, for systems whose Python has no pip. Returns its Python."""
     path = folder / "environment"
     result = run([sys.executable, "-m", "venv", str(path)])
     if result.returncode != 0:
@@ -129,7 +128,7 @@ def environment(folder):
 
 
 def no_wheel(system, machine, libc):
-    """Why there is no package for such a system; nothing where there may be one."""
+    """Returns the reason why there is no package for a system, or None if there may be one."""
     if system == "Linux" and machine.startswith(("armv6", "armv7")):
         return f"there is no package for 32-bit ARM ({machine}); a 64-bit system on the same board has one"
     if system == "Linux" and libc[0] != "glibc":
@@ -140,12 +139,12 @@ def no_wheel(system, machine, libc):
 
 
 def glibc(libc):
-    """Major and minor version."""
+    """Returns the major and minor version of glibc."""
     return tuple(int(part) for part in libc[1].split(".")[:2])
 
 
 def platform_tags(system, machine, libc, mac=""):
-    """The tags of wheels that run here, best first."""
+    """Returns the platform tags of wheels that run on a system, best first."""
     if system == "Darwin":
         # A wheel for an older system runs on a newer one.
         newest = int(mac.split(".")[0] or 11)
@@ -165,7 +164,7 @@ def run(command):
 
 def last_line(result):
     lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-    # Without a network pip ends by saying that there is no such package.
+    # Without a network, pip's last line says that there is no such package.
     if any("connection broken" in line or "Failed to establish" in line for line in lines):
         return "no connection to the package index"
     return lines[-1].strip() if lines else f"exit code {result.returncode}"

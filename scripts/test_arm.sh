@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Builds for 64-bit ARM and runs, under user-mode emulation, the tests that need no network: frames, crops with NEON,
-# messages, the parts of the tracker. Where the target, the cross compiler or the emulator is missing, says which and ends well.
+# Builds for 64-bit ARM and runs the tests that need no ONNX Runtime under user-mode emulation: frames, crops with NEON,
+# messages, the parts of the tracker. If the target, the cross compiler or the emulator is missing, the script prints which
+# one and ends with exit code 0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=aarch64-unknown-linux-gnu
 compiler=${ARM_CC:-aarch64-linux-gnu-gcc}
 emulator=${ARM_EMULATOR:-$(command -v qemu-aarch64 || command -v qemu-aarch64-static || true)}
-# Where the libraries of the target lie; Debian's cross packages put them there.
+# Folder of the target's libraries. This is the folder of Debian's cross packages.
 sysroot=${ARM_SYSROOT:-/usr/aarch64-linux-gnu}
 
 missing=()
@@ -15,7 +16,7 @@ missing=()
 command -v "$compiler" >/dev/null || missing+=("a cross compiler (apt install gcc-aarch64-linux-gnu)")
 [ -n "$emulator" ] || missing+=("an emulator (apt install qemu-user)")
 if [ ${#missing[@]} -gt 0 ]; then
-    printf 'the tests on 64-bit ARM were not run, there is not: %s\n' "${missing[@]}"
+    printf 'the tests on 64-bit ARM were not run, missing: %s\n' "${missing[@]}"
     exit 0
 fi
 

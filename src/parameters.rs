@@ -314,8 +314,8 @@ pub(crate) use parameters;
 parameters! {
     /// The tracker node's parameters.
     Parameters;
-    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in the share
-    /// folder of ettrack.
+    /// Folder of the model, or its model.yaml: a path, or package://PACKAGE/PATH. A relative path is also looked up in
+    /// the share folder of ettrack.
     model_path: String = "models/ettrack-nano", Range::Any, Model;
     /// Which of the model's sets of constants to use.
     constants: String = "default", Range::Any, Model;
@@ -328,38 +328,38 @@ parameters! {
     /// 2 is for fast targets and cameras, or few frames a second.
     search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
 
-    /// How images arrive: raw (sensor_msgs/Image), compressed (sensor_msgs/CompressedImage, topic + /compressed), or as video:
-    /// ffmpeg (ffmpeg_image_transport_msgs/FFMPEGPacket, topic + /ffmpeg) or foxglove (foxglove_msgs/CompressedVideo, topic +
-    /// /foxglove).
+    /// How images arrive: raw (sensor_msgs/Image), compressed (sensor_msgs/CompressedImage, topic + /compressed), or as
+    /// video: ffmpeg (ffmpeg_image_transport_msgs/FFMPEGPacket, topic + /ffmpeg) or foxglove
+    /// (foxglove_msgs/CompressedVideo, topic + /foxglove).
     image_transport: String = "raw", Range::OneOf(&["raw", "compressed", "ffmpeg", "foxglove"]), Start;
     /// Reliability of the image subscription; best_effort receives from every publisher.
     image_reliability: String = "best_effort", Range::OneOf(&["best_effort", "reliable"]), Start;
-    /// Depth of the image subscription. The newest image is tracked in any case; a few keep what comes in a burst for stamped
-    /// detections.
+    /// Depth of the image subscription. The newest image is always tracked. A larger depth keeps images that come in a burst,
+    /// for stamped detections.
     image_queue_depth: i64 = 5, Range::Between(1.0, 100.0), Start;
     /// Seconds without an image before a warning; 0: never.
     no_image_timeout: f64 = 3.0, Range::Between(0.0, 3600.0), Live;
-    /// Bits that images of 16 bits use, mono16 and 16UC1; thermal cameras use 10, 12 or 14. 0: black and white follow slowly what
-    /// the images hold.
+    /// Bits that images of 16 bits use, mono16 and 16UC1; thermal cameras use 10, 12 or 14. 0: the levels of black and
+    /// white adapt slowly to the images.
     mono16_bits: i64 = 0, Range::NoneOr(0.0, 8.0, 16.0), Live;
-    /// Whether the images are rectified: directions then follow the projection P of camera_info instead of K and D.
+    /// Whether the images are rectified; directions are then computed from P of camera_info instead of K and D.
     image_rectified: bool = false, Range::Any, Live;
 
-    /// Whether a target that is no longer seen is called LOST; false is the authors' loop.
+    /// Whether a target that is no longer seen is reported as LOST; false: exactly the authors' loop.
     lost_detection: bool = true, Range::Any, Live;
-    /// Evidence of one frame, the confidence before it is smoothed, below which it counts as without the target; -1: as the model
+    /// A frame counts as without the target if its evidence, the confidence before smoothing, is below this; -1: as the model
     /// says.
     confidence_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
-    /// Evidence of one frame above which a lost target may be back; -1: as the model says.
+    /// Evidence of one frame above which a lost target may be found; -1: as the model says.
     recovery_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
-    /// Frames in a row without the target that make it lost; 0: as the model says.
+    /// Frames in a row without the target after which it is lost; 0: as the model says.
     lost_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
-    /// Frames in a row with the target that bring it back; 0: as the model says.
+    /// Frames in a row with the target after which it is found; 0: as the model says.
     found_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
-    /// The widest search for a lost target against the usual one; 0: as the model says.
+    /// Side of the widest search for a lost target relative to the usual one; 0: as the model says.
     widest_search: f64 = 0.0, Range::NoneOr(0.0, 1.0, 8.0), Live;
 
-    /// Frames kept so that a stamped detection finds its frame.
+    /// Number of frames that are kept, so that a stamped detection finds its frame.
     history_frames: i64 = 30, Range::Between(1.0, 1000.0), Live;
     /// Megabytes that the kept frames may take; while the tracker is busy, as many more may wait to be kept.
     history_megabytes: i64 = 128, Range::Between(1.0, 16384.0), Live;
@@ -368,8 +368,8 @@ parameters! {
     class_id: String = "target", Range::Any, Live;
     /// Whether the image with the box is published on ~/overlay; it is drawn only while someone subscribes.
     publish_overlay: bool = true, Range::Any, Live;
-    /// Address of the page for the browser, HOST:PORT; empty: no page. 127.0.0.1:8090 is for this machine only. 0.0.0.0:8090 is
-    /// for its network, with a token that the log shows.
+    /// Address of the page for the browser, HOST:PORT; empty: no page. 127.0.0.1:8090 is for this machine only.
+    /// 0.0.0.0:8090 is for its network, with a token that the log shows.
     web_address: String = "", Range::Any, Start;
     /// MAVLink connections of the node as a drone's camera, separated by spaces: udpin:0.0.0.0:14550, udpout:HOST:PORT,
     /// tcp:HOST:PORT or serial:DEVICE:SPEED; empty: no camera. Ground stations on them can draw the target.
@@ -378,12 +378,14 @@ parameters! {
     mavlink_system: i64 = 1, Range::Between(1.0, 255.0), Start;
     /// Component id of the camera: 100 for the first camera, 101 for the second one.
     mavlink_component: i64 = 100, Range::Between(1.0, 255.0), Start;
-    /// Seconds from the answer for an image until the pilot sees the image. A target is taken from the image that the pilot saw.
+    /// Seconds from the answer for an image until the pilot sees the image. A target is taken from the image that the
+    /// pilot saw.
     mavlink_video_delay: f64 = 0.0, Range::Between(0.0, 10.0), Start;
     /// Address of the video stream that is announced to ground stations: rtsp://…, rtp://HOST:PORT, udp://HOST:PORT or
     /// tcp://HOST:PORT; empty: none.
     mavlink_video: String = "", Range::Any, Start;
-    /// Highest rate about each axis at which a gimbal turns towards the target, rad/s; 0: no gimbal is turned. Needs camera_info.
+    /// Highest rate about each axis at which a gimbal turns towards the target, rad/s; 0: no gimbal is turned. Needs
+    /// camera_info.
     mavlink_gimbal_rate: f64 = 0.0, Range::Between(0.0, 10.0), Start;
     /// File with 64 hexadecimal digits, the key that signs MAVLink messages. Messages without its signature are ignored; empty:
     /// messages are not signed.

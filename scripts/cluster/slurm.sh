@@ -3,16 +3,17 @@
 #
 #   scripts/cluster/slurm.sh 4 --dataset lasot --root /data/LaSOT --model models/et_track --output /shared/out/lasot
 #
-# The first argument is the number of parts, the others are those of `ettrack eval`. The output folder must be seen by all
-# machines. Parts that died are finished by the same command: what is done is not run again. SBATCH_OPTIONS are added to
-# both jobs (for instance "--time=4:00:00 --cpus-per-task=1"); ETTRACK names the program.
+# The first argument is the number of parts, the others are those of `ettrack eval`. All machines must have access to the
+# output folder. To finish parts that failed, give the same command again. Finished sequences are not run again.
+# SBATCH_OPTIONS are added to both jobs (for example "--time=4:00:00 --cpus-per-task=1"). ETTRACK is the path of the
+# program.
 set -euo pipefail
 
 parts=${1:?expected the number of parts, then the options of ettrack eval}
 shift
 ettrack=${ETTRACK:-ettrack}
 
-# The words as a shell reads them, because sbatch takes one string.
+# The arguments are quoted, because sbatch takes one string.
 printf -v evaluate '%q ' "$ettrack" eval "$@"
 
 # shellcheck disable=SC2086 # several options in one variable

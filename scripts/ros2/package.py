@@ -1,4 +1,4 @@
-"""Builds this repository's ROS 2 package with colcon, and the message packages that the wheels lack."""
+"""Builds this repository's ROS 2 package with colcon, and the message packages that the wheels do not contain."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 from prefix import Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
-# Field lists by package, from which this project reads and writes messages.
+# Message definitions by package, with which this project reads and writes messages.
 DEFINITIONS = ROOT / "crates" / "ettrack-message" / "src" / "definitions"
-# Commands without which the package cannot be built, and what they are installed by on Debian and Ubuntu.
+# Commands that are needed to build the package, and how to install them on Debian and Ubuntu.
 TOOLS = {
     "cargo": "rustup (https://rustup.rs)",
     "c++": "apt install g++",
@@ -53,8 +53,8 @@ ament_package()
 
 
 def build(folder, environment):
-    """Builds into folder/install and returns the environment with it sourced. Raises Unavailable, or CalledProcessError
-    where the build itself fails."""
+    """Builds into folder/install and returns the environment in which it is sourced. Raises Unavailable if a command is
+    missing, and CalledProcessError if the build fails."""
     missing = [f"{tool} ({cure})" for tool, cure in TOOLS.items() if not shutil.which(tool, path=environment["PATH"])]
     if missing:
         raise Unavailable(f"building the package needs {', '.join(missing)}")
@@ -86,19 +86,19 @@ def build(folder, environment):
 
 
 def packages():
-    """The message packages whose field lists lie here."""
+    """Returns the names of the message packages whose definitions are in this repository."""
     return sorted(path.name for path in DEFINITIONS.iterdir() if path.is_dir())
 
 
 def found(package, environment):
-    """Whether an ament prefix holds a package."""
+    """Returns whether an ament prefix of the environment contains a package."""
     prefixes = environment.get("AMENT_PREFIX_PATH", "").split(":")
     return any((Path(prefix) / "share" / package / "package.xml").is_file() for prefix in prefixes if prefix)
 
 
 def write_message_package(name, folder):
-    """Writes the sources of a message package. Files that are there as they should be are not touched, so that nothing
-    is built again."""
+    """Writes the sources of a message package. Files with the right content are not written again, so that nothing is
+    built again."""
     messages = sorted((DEFINITIONS / name).glob("*.msg"))
     files = {f"msg/{path.name}": path.read_text() for path in messages}
     files["package.xml"] = PACKAGE_XML.format(name=name)
@@ -112,13 +112,13 @@ def write_message_package(name, folder):
 
 
 def onnxruntime():
-    """The ONNX Runtime library of this repository, if it was fetched."""
+    """Returns the ONNX Runtime library of ORT_DYLIB_PATH or of this repository, if there is one."""
     given = os.environ.get("ORT_DYLIB_PATH")
     return given or next(iter(sorted((ROOT / ".ettrack" / "onnxruntime").glob("libonnxruntime.so*"))), None)
 
 
 def sourced(install, environment):
-    """The environment with the packages of an install folder sourced. Raises CalledProcessError."""
+    """Returns the environment after the packages of an install folder were sourced. Raises CalledProcessError."""
     line = ["bash", "-c", 'source "$0" && env -0', str(install / "local_setup.bash")]
     done = subprocess.run(line, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return dict(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)

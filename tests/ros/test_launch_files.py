@@ -71,7 +71,7 @@ def test_a_replay_plays_the_nodes_input_and_nothing_else(replay):
 def test_a_replay_refuses_what_exists_and_what_does_not(replay, tmp_path):
     with pytest.raises(ValueError, match="expected the name of a new bag"):
         start(replay, bag=str(tmp_path), output=str(tmp_path))
-    with pytest.raises(ValueError, match="bag:=/nowhere is not there"):
+    with pytest.raises(ValueError, match="bag:=/nowhere does not exist"):
         start(replay, bag="/nowhere", output=str(tmp_path / "new"))
 
 
@@ -90,7 +90,7 @@ def test_large_images_use_the_shipped_profile(tracker, monkeypatch):
     assert set(environment) == {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
     assert set(environment.values()) == {str(SHARE / "config" / "fastdds_large_images.xml")}
     monkeypatch.setattr(tracker, "LARGE_IMAGES", SHARE / "nowhere.xml")
-    with pytest.raises(ValueError, match="nowhere.xml is no file"):
+    with pytest.raises(ValueError, match="nowhere.xml does not exist"):
         start(tracker, large_images="true")
 
 

@@ -1,10 +1,11 @@
-"""Many viewers of the page for a long time: what that costs the tracker, and whether memory stays.
+"""Load test of the page: measures how much many viewers slow the tracker down, and whether its memory grows.
 
 python3 tests/web/load.py target/release/ettrack --minutes 10
 
-Serves a rendered flight at 30 frames a second. Viewers connect as the page does, ask for a picture, and for the next
-one when it has come. They come and go in turns, so that the tracker's time per frame with and without them is measured
-side by side. Only the Python standard library is used. Exit code 0 where memory stayed and every viewer was served.
+Serves a rendered flight at 30 frames per second. Viewers connect as the page does and ask for one picture after
+another. Turns with and without viewers alternate, so that both times per frame are measured side by side. Needs only
+the Python standard library. The exit code is 0 if memory grew by at most 16 MiB and every viewer got more than one
+picture per second.
 """
 
 import argparse
@@ -22,9 +23,9 @@ import urllib.request
 from pathlib import Path
 
 FRAMES = 300
-# Seconds without and with viewers, in turns.
+# Length of a turn without and with viewers, seconds.
 ALONE, WATCHED = 15.0, 45.0
-# Memory may grow by so much from the first watched minute to the end, MiB.
+# Largest allowed growth of memory from the end of the first turn with viewers to the end of the last, MiB.
 MOST_GROWTH = 16.0
 
 
@@ -38,7 +39,7 @@ def arguments():
 
 
 class Socket:
-    """The client's end of the page's WebSocket."""
+    """A client of the page's WebSocket."""
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
@@ -64,7 +65,7 @@ class Socket:
         self.writer.write(bytes([0x80 | kind, 0x80 | len(data)]) + mask + masked)
 
     async def hear(self):
-        """The next message: text as str, else bytes."""
+        """Returns the next message: text as str, binary as bytes."""
         while True:
             kind, data = await self.frame()
             if kind == 1:
@@ -89,7 +90,7 @@ class Socket:
 
 
 async def view(port, counts, index):
-    """Takes pictures until it is cancelled."""
+    """Connects as a viewer and asks for pictures until it is cancelled. Counts them in `counts[index]`."""
     socket = await Socket.open(port)
     try:
         socket.say('"picture"')
@@ -114,7 +115,7 @@ def state(port):
 
 
 async def listen(port, times, target):
-    """Keeps the time of each tracked frame. At its end the flight begins anew with the same target."""
+    """Adds the time of each tracked frame (ms) to `times`. Restarts an ended flight with the same target."""
     socket = await Socket.open(port)
     while True:
         told = json.loads(await socket.hear())
@@ -129,7 +130,7 @@ async def listen(port, times, target):
 
 
 def facts(pid):
-    """Memory in MiB and seconds of processor time of a process."""
+    """Returns the memory (MiB) and the processor time so far (seconds) of a process."""
     memory = int(re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)[1]) / 1024
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return memory, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -162,7 +163,7 @@ async def measure(options, folder):
             for watched, seconds in ((False, ALONE), (True, WATCHED)):
                 counts = [0] * (options.viewers if watched else 0)
                 tasks = [asyncio.create_task(view(port, counts, index)) for index in range(len(counts))]
-                # What begins and ends with the viewers is no part of it.
+                # The cost of connecting and disconnecting is not measured.
                 await asyncio.sleep(2)
                 before, done, begun = facts(server.pid), len(times), time.monotonic()
                 start = list(counts)

@@ -1,6 +1,6 @@
-// The page as a person uses it, in headless Chromium: node run.mjs ETTRACK CHROMIUM OUT
+// Tests of the web page in headless Chromium, by mouse, touch and keys: node run.mjs ETTRACK CHROMIUM OUT
 //
-// Prints a line for each test; the exit code is 0 where all hold. Screenshots lie in OUT.
+// Prints a line for each test. The exit code is 0 if all tests pass, else 1. Screenshots are written to OUT.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -20,7 +20,7 @@ const rendered = spawnSync(
   { stdio: ["ignore", "ignore", "inherit"] },
 );
 if (rendered.status !== 0) throw new Error("the sequence was not rendered");
-// One box a frame; the layout counts pixels from 1.
+// One box for each frame. The file counts pixels from 1; the page counts from 0.
 const truth = readFileSync(join(FLIGHT, "groundtruth_rect.txt"), "utf8")
   .trim()
   .split("\n")
@@ -50,7 +50,7 @@ async function until(condition, words, patience = 30000) {
   throw new Error(`${words} (waited ${patience / 1000} s)`);
 }
 
-/** Starts `ettrack serve` and gives its address. */
+/** Starts `ettrack serve`, waits for it, and returns its address (url), its process (child) and its output so far (said). */
 async function serve(options = {}) {
   const { address = "127.0.0.1:0", more = [], rate = "15" } = options;
   const child = spawn(ettrack, ["serve", join(FLIGHT, "img"), "--address", address, "--rate", rate, ...more], {
@@ -101,7 +101,7 @@ const rows = async (page) =>
       frame: Number(frame), box: [x, y, w, h].map(Number), confidence: Number(confidence), word, stamp,
     }));
 
-/** Where pixels of the frame lie in the page. */
+/** Returns a function from pixels of the frame to pixels of the page. The picture must not be zoomed. */
 async function places(page) {
   const size = (await state(page)).update.size;
   const view = await page.locator("#view").boundingBox();
@@ -127,7 +127,7 @@ async function frameShown(page) {
 }
 
 const tests = {
-  async "a dragged box is followed over 60 frames"() {
+  async "a dragged box is tracked over 60 frames"() {
     const server = await serve();
     const page = await open(server.url);
     check((await state(page)).playback === "paused", "a recorded source waits for a target");
@@ -151,7 +151,7 @@ const tests = {
     await end(server);
   },
 
-  async "a tapped point becomes a box that is followed"() {
+  async "a tapped point becomes a box that is tracked"() {
     const server = await serve();
     const page = await open(server.url);
     const place = await places(page);
@@ -164,7 +164,7 @@ const tests = {
     await end(server);
   },
 
-  async "a box in the zoomed picture is in pixels of the frame"() {
+  async "a box drawn in the zoomed picture is sent in pixels of the frame"() {
     const server = await serve();
     const page = await open(server.url);
     const [x, y, w, h] = truth[0];
@@ -190,7 +190,7 @@ const tests = {
     await end(server);
   },
 
-  async "what is chosen late is the frame that was shown"() {
+  async "a box belongs to the frame that was shown when the drag began"() {
     const server = await serve();
     const page = await open(server.url);
     let body = null;
@@ -198,7 +198,7 @@ const tests = {
     await page.locator("#play").click();
     await until(async () => (await frameShown(page)) > 20, "20 frames were shown");
     const place = await places(page);
-    // The press freezes the picture; its frame is known only then, so the box is of that frame.
+    // Pressing stops the picture. Only then is it known which frame is shown.
     await page.mouse.move(...place(2, 2));
     await page.mouse.down();
     await sleep(100);
@@ -224,7 +224,7 @@ const tests = {
     await end(server);
   },
 
-  async "a setting changes, a target is lost and found, and undo goes back"() {
+  async "settings change the tracker, and undo brings a stopped target back"() {
     const server = await serve();
     const page = await open(server.url);
     await drag(page, truth[0]);
@@ -258,7 +258,7 @@ const tests = {
     await end(server);
   },
 
-  async "two browsers see the same, and a phone's thumb chooses"() {
+  async "two browsers show the same target, and a phone can choose it by touch"() {
     const server = await serve();
     const desk = await open(server.url);
     const phone = await open(server.url, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
@@ -283,7 +283,7 @@ const tests = {
     await end(server);
   },
 
-  async "keys alone choose a target"() {
+  async "a target can be chosen by keys alone"() {
     const server = await serve();
     const page = await open(server.url);
     const [width, height] = (await state(page)).update.size;
@@ -304,7 +304,7 @@ const tests = {
     await end(server);
   },
 
-  async "a page comes back when the server does"() {
+  async "the page connects again after the server has restarted"() {
     const first = await serve();
     const port = new URL(first.url).port;
     const page = await open(first.url);
@@ -316,7 +316,7 @@ const tests = {
     await end(second);
   },
 
-  async "a token opens the page, a wrong one and another page's script do not"() {
+  async "the right token opens the page; a wrong token and another page's script are refused"() {
     const server = await serve({ address: "0.0.0.0:0" });
     const url = new URL(server.url);
     check(url.searchParams.get("token")?.length === 32, "a token was printed");
@@ -353,7 +353,7 @@ const tests = {
     await end(open_);
   },
 
-  async "the annotated video is recorded and the report downloaded"() {
+  async "the annotated video and the report can be downloaded"() {
     const server = await serve();
     const page = await open(server.url);
     await page.locator("#record").click();
@@ -384,5 +384,5 @@ for (const [name, test] of Object.entries(tests)) {
 }
 await browser.close();
 for (const child of servers) if (child.exitCode === null) child.kill("SIGKILL");
-console.log(failed ? `${failed} tests of the page failed` : "all tests of the page hold");
+console.log(failed ? `${failed} tests of the page failed` : "all tests of the page passed");
 process.exit(failed ? 1 : 0);

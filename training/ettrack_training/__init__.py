@@ -1,3 +1,3 @@
-"""The workshop of ettrack: networks, conversion to model folders, training."""
+"""Networks of ettrack, their conversion to model folders, and training."""
 
 __version__ = "0.1.0"

@@ -2,9 +2,9 @@
 
     python -m ettrack_training.bench_export --tracker et_track
 
-Prints per graph the medians in milliseconds and the median of the ratios of neighbouring runs. With one thread the time
-is CPU time, which other work on the machine disturbs less than time on the clock. With several `--threads`, which
-ONNX Runtime takes by itself where nobody tells it, it is time on the clock; PyTorch's is that of one thread always.
+For each graph it prints the median times in milliseconds and the median of the ratios of neighbouring runs. With one
+thread, CPU time is measured, because other work on the machine disturbs it less than elapsed time. With several
+`--threads`, elapsed time is measured. PyTorch always runs with one thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .trackers import TRACKERS
 
 
 def session(model: bytes, axes: dict[str, int] | None = None, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session as the Rust runtime opens it: idle threads wait, symbolic `axes` are fixed to their sizes."""
+    """A session with the Rust runtime's options: idle threads sleep, symbolic `axes` are fixed to their sizes."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, size in (axes or {}).items():
@@ -36,7 +36,7 @@ def session(model: bytes, axes: dict[str, int] | None = None, threads: int = 1) 
 
 
 def feeder(one: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Callable[[], object]:
-    """A run of the session; a traced graph lacks the inputs that the network does not read."""
+    """A function that runs the session once. Inputs that the graph does not have are left out."""
     wanted = {node.name for node in one.get_inputs()}
     chosen = {name: value for name, value in inputs.items() if name in wanted}
     return lambda: one.run(None, chosen)
@@ -45,7 +45,7 @@ def feeder(one: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> 
 def compare(
     runs: list[Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> list[list[float]]:
-    """Milliseconds of each run, in turn, `rounds` times each after a warm-up."""
+    """Calls all `runs` in turn, `rounds` times after a warm-up; returns the milliseconds of each call, per run."""
     times: list[list[float]] = [[] for _ in runs]
     for number in range(rounds + 3):
         for index, run in enumerate(runs):
@@ -57,11 +57,11 @@ def compare(
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime")
+    parser.add_argument("--threads", type=int, default=1, help="threads of ONNX Runtime")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)

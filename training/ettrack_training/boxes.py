@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU (Rezatofighi et al., CVPR 2019), two of `[...]`, of boxes `[..., 4]` of any unit."""
+    """IoU and generalised IoU (Rezatofighi et al., CVPR 2019), each `[...]`, of boxes `[..., 4]` in any unit."""
 
     def area(first: Tensor, last: Tensor) -> Tensor:
         return (last - first).clamp(min=0).prod(dim=-1)

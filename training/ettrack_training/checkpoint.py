@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .coreml import CoreMlError, read_convolutions
 
-# Where training code keeps weights, the first that is there wins. Averaged weights come last:
-# a file that holds both is converted as its authors' loader would read it, see `entry`.
+# Keys under which training code stores weights; the first one that exists is used. Averaged weights come last, so
+# that a file with both is read as its authors' loader reads it. `entry` chooses another key.
 WRAPPERS = ("state_dict", "net", "model_state_dict", "model", "network", "state_dict_ema", "model_ema", "ema")
 # Classes that training code often stores beside the weights: settings, and the constructor, settings and statistics of
 # PyTracking's trainer (`ltr`) and of the framework derived from it (`lib.train`). They are read as empty classes.
@@ -36,20 +36,21 @@ _SHELLS = (
     *(f"{package}.{name}" for package in ("ltr", "lib.train") for name in _PYTRACKING),
 )
 _SHOWN = 5
-# How torch names what it refuses.
+# The name of a class or function in torch's message that refuses it.
 _GLOBAL = re.compile(r"(?:GLOBAL|global) ([\w.]+)")
 
 
 class CheckpointError(Exception):
-    """The file is not a usable checkpoint, or not one of the wanted tracker."""
+    """The file is not a usable checkpoint, or is a checkpoint of another tracker."""
 
 
 def load(path: Path, *, entry: str | None = None, inert_classes: Iterable[str] = ()) -> dict[str, Tensor]:
     """The named tensors of a checkpoint, without a leading `module.`.
 
-    Takes the mapping under `entry`, or under the first of `WRAPPERS` that is there, or the file
-    itself. Only tensors and plain containers are read; `inert_classes` are read as empty shells.
-    Of a Core ML file (`.mlmodel`) these are the weights of its convolutions, in its order. Raises `CheckpointError`.
+    Takes the mapping under `entry`, or under the first of `WRAPPERS` that exists, or the whole file.
+    Only tensors and plain containers are read; `inert_classes` are read as empty classes.
+    From a Core ML file (`.mlmodel`) it reads the weights of the convolutions, in the order of the file.
+    Raises `CheckpointError`.
     """
     if Path(path).suffix == ".mlmodel":
         return _core_ml(path)
@@ -66,20 +67,20 @@ def _core_ml(path: Path) -> dict[str, Tensor]:
 
 
 def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = None) -> Any:
-    """All that a checkpoint holds, see `load`; `data` is its content where that does not lie in one file."""
+    """The whole content of a checkpoint, see `load`. `data`, if given, is read instead of the file at `path`."""
     shells = [(_shell(name), name) for name in (*_SHELLS, *inert_classes)]
     try:
         with torch.serialization.safe_globals([*shells, *_numpy_globals()]):
             return torch.load(path if data is None else io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    # For a truncated or foreign file torch raises whatever error happens first.
+    # For a truncated or foreign file torch may raise any exception.
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         foreign = next((line for line in lines if "GLOBAL" in line or "global " in line), None)
         if isinstance(error, pickle.UnpicklingError) and foreign:
             name = _GLOBAL.search(foreign)
-            hint = f"; if {name[1]} is a class, --inert-class {name[1]} reads it as an empty shell" if name else ""
+            hint = f"; if {name[1]} is a class, --inert-class {name[1]} reads it as an empty class" if name else ""
             raise CheckpointError(
                 f"{path}: expected tensors in plain containers; it holds pickled code, which was not run "
                 f"({foreign}){hint}"
@@ -91,12 +92,12 @@ def read(path: Path, inert_classes: Iterable[str] = (), *, data: bytes | None = 
 
 
 def _shell(name: str) -> type:
-    """An empty class to stand for `name`: attributes and items are stored, nothing is run."""
+    """An empty class in place of `name`: it stores attributes and items and runs no code of the file."""
     return type(name.rpartition(".")[2], (dict,), {})
 
 
 def _numpy_globals() -> list[Any]:
-    """What numbers and arrays of NumPy are pickled by: learning rates and schedules often are."""
+    """The functions and types in pickled NumPy numbers and arrays, such as learning rates and schedules."""
     arrays = numpy.array(0.0).__reduce__()[0]
     scalars = numpy.float64(0.0).__reduce__()[0]
     functions = [
@@ -109,7 +110,7 @@ def _numpy_globals() -> list[Any]:
 
 
 def unwrap(path: Path, content: Any, entry: str | None = None) -> dict[str, Tensor]:
-    """The named tensors of what was read, see `load`."""
+    """The named tensors in the `content` of a checkpoint, see `load`."""
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: expected a mapping of tensors, got {type(content).__name__}")
     if entry is not None:
@@ -137,7 +138,7 @@ def _is_state(candidate: Any) -> bool:
 
 
 def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """What keeps `state` from a strict load, the first of each kind; empty where nothing does."""
+    """The reasons why a strict load of `state` fails, with the first keys of each kind; empty if it succeeds."""
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
     reshaped = [
@@ -158,6 +159,6 @@ def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def overlap(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
-    """Share of keys that both have in the same shape, of all keys of either, 0..=1."""
+    """Number of keys that both have with the same shape, divided by the number of all keys; 0 to 1."""
     shared = sum(key in state and state[key].shape == t.shape for key, t in expected.items())
     return shared / max(1, len(state.keys() | expected.keys()))

@@ -4,14 +4,14 @@
         --pairs PACKS --output models/compresstracker_2
     python -m ettrack_training.compress --tracker compresstracker --smoke --output out/compressed
 
-The teacher's stacks of equal layers are divided into stages, one per layer that remains. The student
-starts as a copy whose stages hold the last of their layers. In training each stage runs either that
-layer or the teacher's frozen ones, at random, so that every layer learns to replace its stage among
-the teacher's. The probability of the student's layer rises from a half to one. Guidance: each stage's output
-follows the teacher's at the same place, score and boxes follow the teacher's. Labels are not needed.
+The teacher's stacks of equal layers are divided into stages, one for each layer that remains. The student
+starts as a copy of the teacher in which each stage keeps only its last layer. In training each stage runs, at random,
+either the student's layer or the teacher's frozen layers, so that the student's layer learns to replace them.
+The probability of the student's layer rises from a half to one. The student learns to give the teacher's outputs
+after each stage, and its scores and boxes. Labels are not needed.
 
-Works for every tracker of which `STACKS` knows the stacks. Interrupted, the same command goes on from
-the last checkpoint (`--checkpoint`).
+It works for every tracker whose stacks are listed in `STACKS`. If a run was interrupted, the same command resumes it
+from the last checkpoint (`--checkpoint`).
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from .trackers.noise import structured_noise
 from .train.start import load_into
 from .train.state import CheckpointFile
 
-# Weights of the losses, those of the paper.
+# Weights of the losses, as in the paper.
 L1, GIOU, SCORE, FEATURES = 5.0, 2.0, 1.0, 0.2
 _HELD_OUT_SEED = 987654
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Layers of equal shape, one behind the other, by their names in the network."""
+    """The names of consecutive layers of equal shape in a network."""
 
     layers: tuple[str, ...]
 
     def stages(self, count: int) -> list[tuple[str, ...]]:
-        """The layers divided as evenly as they go into `count` stages (fewer where there are fewer layers)."""
+        """Divides the layers into `count` stages of almost equal length (fewer stages if there are fewer layers)."""
         parts = np.array_split(np.array(self.layers), min(count, len(self.layers)))
         return [tuple(map(str, part)) for part in parts]
 
@@ -93,7 +93,7 @@ STACKS: dict[type, Callable[[nn.Module], list[Stack]]] = {
 
 
 def stacks_of(network: nn.Module) -> list[Stack]:
-    """The stacks that can be compressed; raises `TypeError` for a network without any."""
+    """The stacks of `network` that can be compressed. Raises `TypeError` if the network has none."""
     if type(network) not in STACKS:
         known = ", ".join(sorted(kind.__name__ for kind in STACKS))
         raise TypeError(f"{type(network).__name__} has no stacks to compress, expected one of {known}")
@@ -101,7 +101,7 @@ def stacks_of(network: nn.Module) -> list[Stack]:
 
 
 class Stage(nn.Module):
-    """One layer of the student, or the teacher's layers that it stands for."""
+    """A layer of the student and the teacher's layers that it replaces; one of the two runs."""
 
     def __init__(self, layer: nn.Module, teacher: list[nn.Module]):
         super().__init__()
@@ -122,7 +122,7 @@ class Stage(nn.Module):
 
 
 class Passage(nn.Module):
-    """Stands where a stage's other layers were."""
+    """Takes the place of a removed layer and returns its first input unchanged."""
 
     def forward(self, x: Tensor, *_: Tensor) -> Tensor:
         return x
@@ -134,7 +134,7 @@ def _set(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 class Compression(nn.Module):
-    """Teacher and student in training."""
+    """The teacher and the student during training."""
 
     def __init__(self, teacher: nn.Module, layers: int):
         super().__init__()
@@ -156,7 +156,7 @@ class Compression(nn.Module):
         return self._teacher[0]
 
     def guide(self, template: Tensor, search: Tensor) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-        """The teacher's output of every stage, and its predictions."""
+        """The teacher's output after each stage, and its predictions (see `predictions`)."""
         features: list[Tensor] = [torch.empty(0)] * len(self.plan)
 
         def keep(index: int) -> Callable:
@@ -174,7 +174,7 @@ class Compression(nn.Module):
                 hook.remove()
 
     def draw(self, probability: float, random: np.random.Generator) -> None:
-        """Chooses for each stage whether the student's layer runs; one does at least."""
+        """Chooses for each stage whether the student's layer runs. At least one stage runs it."""
         chosen = random.random(len(self.stages)) < probability
         if not chosen.any():
             chosen[random.integers(len(chosen))] = True
@@ -182,7 +182,7 @@ class Compression(nn.Module):
             stage.replaced = bool(replaced)
 
     def finished(self) -> nn.Module:
-        """The student alone, as a network of its kind with fewer layers."""
+        """The student as a network of the teacher's class with fewer layers."""
         for stage in self.stages:
             stage.output = None  # Part of a computation, which cannot be copied.
         network = copy.deepcopy(self.student)
@@ -202,7 +202,7 @@ class Compression(nn.Module):
 
 
 def _shorter_et_track(network: ETTrack) -> ETTrack:
-    """Towers are attributes numbered from one. The remaining layers are renumbered in a smaller configuration."""
+    """The network with the remaining layers of its towers, which are attributes numbered from one, renumbered."""
     towers, renamed = {}, {}
     for tower, prefix in (("cls_tower", "cls_branch"), ("reg_tower", "bbreg_branch")):
         spec = getattr(network.config, tower)
@@ -225,7 +225,7 @@ def _shorter_et_track(network: ETTrack) -> ETTrack:
 
 
 def predictions(network: nn.Module, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores `[B, n]` in 0..=1 and boxes `[B, n, 4]` (left, top, right, bottom as shares of the search region)."""
+    """Scores `[B, n]`, 0 to 1, and boxes `[B, n, 4]`: left, top, right, bottom as shares of the search region."""
     outputs = network(template, search)
     size = search.shape[-1]
     if isinstance(network, SparseTT):
@@ -251,11 +251,11 @@ def _cells(side: int, like: Tensor) -> Tensor:
 
 
 def losses(compression: Compression, template: Tensor, search: Tensor) -> dict[str, Tensor]:
-    """Prediction and feature guidance of one batch; `total` is what is minimised."""
+    """Losses of one batch by name; `total` is the one that is minimised."""
     features, (teacher_score, teacher_box) = compression.guide(template, search)
     score, box = predictions(compression.student, template, search)
     teacher_score = teacher_score.clamp(1e-6, 1 - 1e-6)
-    # The teacher's own entropy is subtracted, so that the loss is 0 where both agree.
+    # The entropy of the teacher's scores is subtracted, so that the loss is 0 where both agree.
     entropy = F.binary_cross_entropy(teacher_score, teacher_score)
     _, giou = overlap(box, teacher_box)
     # Where the teacher's score is low, its boxes are not meaningful.
@@ -274,14 +274,14 @@ def losses(compression: Compression, template: Tensor, search: Tensor) -> dict[s
 
 
 def replacement_probability(step: int, steps: int) -> float:
-    """A half during the first tenth, one in the last, rising evenly between."""
+    """Probability of the student's layer: 0.5 in the first tenth of the steps, 1 in the last, linear between."""
     return float(np.clip(0.5 + 0.5 * (step / steps - 0.1) / 0.8, 0.5, 1.0))
 
 
 def packed_pairs(
     folder: Path, tracker: str, batch: int, seed: int, network: nn.Module
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised template and search images from the packs that `ettrack_training.data` makes."""
+    """Normalised template and search images, [B,3,S,S], from the packs that `ettrack_training.data` makes."""
     from .data.config import CropConfig, PairConfig
     from .data.loader import batches
 
@@ -298,7 +298,7 @@ def packed_pairs(
 
 
 def noise_pairs(tracker: str, batch: int, seed: int, network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """Structured noise of the right sizes, for smoke runs."""
+    """Template and search images of structured noise, [B,3,S,S], for smoke runs."""
     manifest = TRACKERS[tracker].manifest(network)
     random = torch.Generator().manual_seed(seed)
     sizes = manifest["template"]["size"], manifest["search"]["sizes"][0]
@@ -317,8 +317,10 @@ def train(
     checkpoint: CheckpointFile | None = None,
     report: Callable[[int, dict[str, float]], None] = lambda _step, _losses: None,
 ) -> None:
-    """Trains the student on what `pairs` gives from a step on; goes on from `checkpoint` where there is one, and writes
-    it every hundred steps. Raises `CheckpointError` for a checkpoint of another student, ValueError for a damaged one.
+    """Trains the student. `pairs` takes the first step and returns the batches from there on.
+
+    Resumes from `checkpoint` if it exists, and writes it every hundred steps. Raises `CheckpointError` for a checkpoint
+    of another student and `ValueError` for a damaged one.
     """
     compression.to(device)
     compression.teacher.to(device)
@@ -349,14 +351,14 @@ def train(
 
 @torch.no_grad()
 def evaluate(compression: Compression, pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Mean loss of the student alone."""
+    """Mean loss of the student without layers of the teacher."""
     for stage in compression.stages:
         stage.replaced = True
     return float(np.mean([losses(compression, *pair)["total"].item() for pair in pairs]))
 
 
 def smoke_teacher(tracker: str) -> nn.Module:
-    """A small CompressTracker of six blocks; the other trackers with pseudo-random weights as they are."""
+    """A teacher with pseudo-random weights: a small CompressTracker of six blocks, other trackers at full size."""
     torch.manual_seed(0)
     if tracker == "compresstracker":
         return CompressTracker(depth=6, width=48, heads=3, head_width=32)
@@ -364,11 +366,11 @@ def smoke_teacher(tracker: str) -> nn.Module:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teacher", type=Path, nargs="?", help="the teacher's checkpoint")
     parser.add_argument("--tracker", required=True, choices=sorted(TRACKERS))
-    parser.add_argument("--layers", type=int, default=2, help="layers that remain of each stack")
+    parser.add_argument("--layers", type=int, default=2, help="number of layers that remain of each stack")
     parser.add_argument("--pairs", type=Path, help="folder of packs (see ettrack_training.data)")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=16)
@@ -376,8 +378,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--smoke", action="store_true", help="a small random teacher, noise, a few steps")
-    parser.add_argument("--output", type=Path, required=True, help="the model folder to write, replaced if there")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a test run: small random teacher, noise images, few steps"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="model folder to write or replace")
     options = parser.parse_args(arguments)
     if options.smoke == bool(options.teacher) or (options.teacher and not options.pairs):
         parser.error("give a teacher's checkpoint and --pairs, or --smoke")
@@ -412,7 +416,7 @@ def _compress(options: argparse.Namespace) -> None:
 
     train(
         compression,
-        # A resumed run uses another seed, so that it does not repeat the pairs of its beginning.
+        # A resumed run uses another seed, so that it does not repeat its first pairs.
         lambda step: pairs(options.seed * 100_003 + step),
         options.steps,
         rate=options.rate,

@@ -3,8 +3,8 @@
     python -m ettrack_training.convert --tracker et_track CHECKPOINT --output models/et_track
     python -m ettrack_training.convert --tracker nanotrack BACKBONE.onnx HEAD.onnx --output models/nanotrack
 
-Exit codes: 0 written, 1 the exported graphs are wrong or cannot be written, 2 the checkpoint or
-the command line is not usable. Nothing is written unless all went well.
+Exit codes: 0 written; 1 the exported graphs are wrong or cannot be written; 2 the checkpoint or
+the command line is not usable. On an error nothing is written.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .trackers import TRACKERS, Tracker
 def load_network(
     tracker: Tracker, path: Path, entry: str | None = None, inert_classes: Sequence[str] = ()
 ) -> tuple[nn.Module, list[str]]:
-    """The tracker's network with the checkpoint's weights, and what was dropped by rule.
+    """The tracker's network with the checkpoint's weights, and a line for each group of tensors that was dropped.
 
-    Raises `CheckpointError`, with the first differences and the tracker that the file looks like.
+    Raises `CheckpointError` with the first differences and the name of the tracker that the file looks like.
     """
     raw = checkpoint.load(path, entry=entry, inert_classes=inert_classes)
     state, dropped = tracker.clean(raw)
@@ -56,7 +56,7 @@ def load_network(
 
 
 def looks_like(raw: Mapping[str, Tensor]) -> str | None:
-    """The tracker that most of the tensors' names and shapes belong to, if any does."""
+    """The name of the tracker that most of the tensors' names and shapes fit, or None."""
     best, share = None, 0.5
     for name, tracker in TRACKERS.items():
         try:
@@ -81,7 +81,10 @@ def convert(
     inert_classes: Sequence[str] = (),
     replace: bool = False,
 ) -> dict[str, float]:
-    """Reads, checks, exports and writes; largest differences between graphs and network."""
+    """Reads and checks a checkpoint, exports its network and writes the model folder.
+
+    Returns the largest difference between graph and network for each output.
+    """
     network, dropped = load_network(tracker, path, entry, inert_classes)
     for line in dropped:
         print(f"dropped: {line}", file=sys.stderr)
@@ -94,7 +97,7 @@ def convert(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m ettrack_training.convert",
         description=__doc__,
@@ -111,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="MODULE.CLASS",
-        help="a class beside the weights, as a refusal names it: read as an empty shell, its code is not run",
+        help="a class in the file, by the name in the error message: read as an empty class, its code is not run",
     )
     parser.add_argument("--replace", action="store_true", help="replace an existing model")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """The weights of a neural network in a Core ML file (`.mlmodel`), read without Core ML.
 
-Such a file is a protocol buffer that lists layers; of those, convolutions alone hold weights here. The messages below
-are the part of Core ML's format (version 4, `NeuralNetwork.proto`) that is needed for them; all else is skipped.
+Such a file is a protocol buffer that lists layers. Only the weights of its convolutions are read. The messages below
+are the part of Core ML's format (version 4, `NeuralNetwork.proto`) that they need; the rest is skipped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str, bool]]] = {
 
 
 class CoreMlError(ValueError):
-    """A file that is no Core ML network, or one whose weights are stored in a way that is not read."""
+    """The file is not a Core ML network, or its weights are stored in a way that is not supported."""
 
 
 def read_convolutions(path: Path) -> dict[str, Tensor]:
@@ -83,7 +83,7 @@ def _tensor(where: str, weights: Any, shape: tuple[int, ...]) -> Tensor:
 
 @cache
 def message_class(name: str) -> type[message.Message]:
-    """The class of one of the messages above, by its name here."""
+    """The class of one of the messages above, by its name."""
     file = descriptor_pb2.FileDescriptorProto(name="ettrack/coreml.proto", package=_PACKAGE, syntax="proto3")
     for title, fields in _MESSAGES.items():
         entry = file.message_type.add(name=title)

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates."""
+"""The cost of a network: its parameters and multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(network: nn.Module) -> int:
-    """Learned numbers; batch-norm statistics are not counted."""
+    """Number of learned values; batch-norm statistics are not counted."""
     return sum(p.numel() for p in network.parameters())
 
 
 def macs(module: nn.Module, *inputs: torch.Tensor) -> int:
-    """Multiply-accumulates of convolutions and matrix products in one forward pass.
+    """Number of multiply-accumulates of convolutions and matrix products in one forward pass.
 
     Normalisations, activations and pooling are not counted, as is usual in the field.
     """

@@ -1,12 +1,13 @@
-"""Fit the weights of the confidence: `python -m ettrack_training.fit_evidence FILE.csv ...`
+"""Fits the weights of the confidence: `python -m ettrack_training.fit_evidence FILE.csv ...`
 
 The files come from `ettrack presence --features FILE.csv`. A logistic regression (L2 on standardised features) is
-fitted to whether the target is in the box that was judged. Every sequence weighs the same, and so do its frames with
-and without the target: how often a target disappears is a matter of the recording.
+fitted to whether the target is in the box that was judged. Every video has the same weight. Within a video, the frames
+with the target in the box have together the same weight as the others, because how often a target disappears depends
+on the recording.
 
 A fit to a dozen sequences overfits easily, so every sequence is also judged by weights that were fitted without it.
-The figures printed as `held out` are those of targets that took no part in the fit. Targets
-of one video (Jogging-1, Jogging-2) are left out together, and all edits of a sequence do.
+These figures are printed as `held out`. Targets of one video (Jogging-1, Jogging-2) are left out together, and so are
+all edits of a sequence.
 """
 
 from __future__ import annotations
@@ -22,35 +23,35 @@ import numpy as np
 from .train.evaluation import video_of
 
 ON_TARGET = 0.3
-"""Overlap with the truth above which a box holds the target, as `ettrack presence` counts."""
+"""A box holds the target if its overlap (IoU) with the true box is larger; `ettrack presence` uses the same value."""
 
 BEFORE_FEATURES = ("sequence", "edit", "frame", "sight", "overlap", "state", "confidence")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The recorded frames, in the order of the files. Arrays have one entry per frame."""
+    """The recorded frames, in the order of the files. Each array has one entry per frame."""
 
     names: tuple[str, ...]
-    """Of the features."""
+    """Names of the features."""
     features: np.ndarray
-    """[frames, features]."""
+    """Values of the features, [frames, features]."""
     video: np.ndarray
-    """What a frame's sequence was made of."""
+    """Name of the video from which the frame's sequence was made."""
     run: np.ndarray
-    """Number of the run of the tracker that the frame belongs to."""
+    """Number of the tracker's run to which the frame belongs."""
     counts: np.ndarray
-    """Whether the frame shows the target or does not; not so where it is hidden in part."""
+    """Whether the frame is used: false where the target is partly hidden."""
     present: np.ndarray
     """Whether the frame shows the target."""
     in_box: np.ndarray
-    """Whether the judged box holds it: the label."""
+    """Whether the judged box holds the target: the label."""
     confidence: np.ndarray
-    """What the tracker gave out."""
+    """The tracker's confidence, 0..1."""
 
 
 def read(paths: list[Path]) -> Table:
-    """Reads recordings. Raises `ValueError` for a file that is none, or of other features than the first."""
+    """Reads recordings. Raises `ValueError` for a file that is not a recording or has other features than the first."""
     names: tuple[str, ...] | None = None
     rows: list[dict[str, str]] = []
     runs: list[int] = []
@@ -98,7 +99,8 @@ def frame_weights(table: Table) -> np.ndarray:
 def fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: float) -> np.ndarray:
     """Bias and weights [1 + features] of the logistic regression, by Newton's method.
 
-    `weights` sum to 1; `penalty` is that of the squared weights of the standardised features, the bias has none.
+    `features` are [frames, features]; `labels` and `weights` are [frames], and the weights sum to 1. `penalty` is the
+    factor of the squared weights of the standardised features. The bias is not penalised.
     """
     mean = weights @ features
     scale = np.sqrt(weights @ (features - mean) ** 2)
@@ -130,7 +132,7 @@ def evidence(solution: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 
 def smoothed(values: np.ndarray, run: np.ndarray, share: float) -> np.ndarray:
-    """The confidence that evidence becomes, frame by frame within each run."""
+    """Confidence per frame: the evidence `values`, smoothed within each run. `share` is the share of a new frame."""
     result = values.copy()
     for index in range(1, len(values)):
         if run[index] == run[index - 1]:
@@ -139,7 +141,7 @@ def smoothed(values: np.ndarray, run: np.ndarray, share: float) -> np.ndarray:
 
 
 def roc_auc(values: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve, ties count half; NaN where one side is empty."""
+    """Area under the ROC curve, where ties count half; NaN if all `labels` are equal."""
     positive, negative = values[labels], np.sort(values[~labels])
     if not len(positive) or not len(negative):
         return float("nan")
@@ -148,7 +150,7 @@ def roc_auc(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def held_out(table: Table, fitting: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Evidence of every frame by weights that `fitting` gives for the frames of the other videos."""
+    """Evidence of every frame, by weights that `fitting` computed from the frames of the other videos."""
     result = np.empty(len(table.video))
     for video in np.unique(table.video):
         inside = table.video == video
@@ -157,7 +159,10 @@ def held_out(table: Table, fitting: Callable[[np.ndarray], np.ndarray]) -> np.nd
 
 
 def fitter(table: Table, without: list[str], penalty: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from frames to fit to (a mask) to bias and weights; features left out weigh nothing."""
+    """Returns a function from a mask of frames, [frames], to bias and weights, [1 + features], fitted to these frames.
+
+    The features named by `without` get the weight 0.
+    """
     weights = frame_weights(table)
     columns = np.array([name not in without for name in table.names])
 
@@ -173,7 +178,7 @@ def fitter(table: Table, without: list[str], penalty: float) -> Callable[[np.nda
 
 
 def report(label: str, values: np.ndarray, table: Table) -> str:
-    """A line with the areas under the ROC curves of a confidence."""
+    """A line of text with the areas under the ROC curves of a confidence."""
     counts = table.counts
     shown = roc_auc(values[counts], table.present[counts])
     inside = roc_auc(values[counts], table.in_box[counts])
@@ -181,16 +186,21 @@ def report(label: str, values: np.ndarray, table: Table) -> str:
 
 
 def block(names: tuple[str, ...], solution: np.ndarray) -> str:
-    """The weights as a part of `model.yaml`."""
+    """The weights as text for `model.yaml`."""
     pairs = ", ".join(f"{name}: {value:.3g}" for name, value in zip(("bias", *names), solution, strict=True))
     return f"lost:\n  weights: {{{pairs}}}"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Fits, judges on videos held out, and prints the block for `model.yaml` on standard output."""
+    """Fits the weights, judges them on held-out videos and prints the block for `model.yaml` on standard output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.csv")
-    parser.add_argument("--penalty", type=float, default=0.01, help="L2, on the weights of standardised features")
+    parser.add_argument(
+        "--penalty",
+        type=float,
+        default=0.01,
+        help="factor of the L2 penalty on the weights of the standardised features",
+    )
     parser.add_argument("--without", action="append", default=[], metavar="FEATURE", help="leave a feature out")
     parser.add_argument("--smoothing", type=float, default=0.6, help="share of a new frame in the confidence")
     args = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """Makes tests/data/micro_model: a network of some kilobytes with random weights.
 
-Its graphs have the inputs, outputs and symbolic axes of E.T.Track, so that tests of everything
-around the network can open a model in any clone. It cannot track.
+Its graphs have the inputs, outputs and symbolic axes of E.T.Track, so that tests can open a model in any clone.
+It cannot track.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MICRO = ETTrackConfig(
 
 
 def micro_network() -> ETTrack:
-    """The micro network, the same on every machine."""
+    """The micro network, with the same weights on every machine."""
     network = ETTrack(MICRO)
     rule = TRACKERS["et_track"].pseudo_rule
     network.load_state_dict(pseudo_state_dict(network.state_dict(), rule, "#micro"))
@@ -45,7 +45,7 @@ def micro_network() -> ETTrack:
 
 
 def main() -> None:
-    """Writes the folder given on the command line, replacing an older one."""
+    """Writes the folder given on the command line and replaces an existing one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     output = parser.parse_args().output

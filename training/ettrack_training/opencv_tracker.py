@@ -1,12 +1,12 @@
-"""Runs one of OpenCV's trackers over a benchmark, to be compared with:
+"""Runs one of OpenCV's trackers on a benchmark, to compare it with ettrack:
 
     ettrack sequences --dataset otb100 --root DIR |
         python -m ettrack_training.opencv_tracker --tracker nano --backbone backbone.onnx --head head.onnx --out OUT
     ettrack eval --dataset otb100 --root DIR --boxes OUT --output OUT/evaluation
 
-OUT receives `boxes/NAME.txt` in the benchmark's pixel convention and `times/NAME_time.txt`, the seconds of each frame
-without reading its image, the first being those of the initialisation. OpenCV's trackers take a first box of whole
-pixels; in a frame in which the tracker reports failure, the previous box is kept.
+It writes `boxes/NAME.txt`, in the benchmark's pixel convention, and `times/NAME_time.txt` to OUT. The times are in
+seconds per frame, without reading the image; the first one is that of the initialisation. The first box is rounded to
+whole pixels, as OpenCV's trackers need. In a frame in which the tracker reports failure, the previous box is repeated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .refusals import refusals
 Box = tuple[float, float, float, float]
 
 
-# OpenCV's class of each tracker, and which of its parameters is given by which option.
+# OpenCV's class of each tracker, and the command-line option for each of its parameters.
 TRACKERS: dict[str, tuple[str, dict[str, str]]] = {
     "nano": ("TrackerNano", {"backbone": "backbone", "head": "neckhead"}),
     "vit": ("TrackerVit", {"net": "net"}),
@@ -40,7 +40,7 @@ TRACKERS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 class Tracker(Protocol):
-    """What all of OpenCV's trackers do."""
+    """The interface of OpenCV's trackers."""
 
     def init(self, image: np.ndarray, box: tuple[int, int, int, int], /) -> object: ...
 
@@ -48,12 +48,12 @@ class Tracker(Protocol):
 
 
 class OpenCvError(ValueError):
-    """A tracker or sequence that cannot be used; says why."""
+    """A tracker or sequence cannot be used. The message says why."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """A line of `ettrack sequences`; the box is 0-based."""
+    """A line of `ettrack sequences`. The box is in pixels, 0-based."""
 
     name: str
     first_pixel: float
@@ -62,7 +62,7 @@ class Sequence:
 
     @staticmethod
     def of(line: str) -> Sequence:
-        """Raises `OpenCvError` where the line is none of these."""
+        """Reads a line. Raises `OpenCvError` if it is not a line of `ettrack sequences`."""
         try:
             fields = json.loads(line)
             x, y, w, h = map(float, fields["first_box"])
@@ -73,7 +73,7 @@ class Sequence:
 
 
 def maker(name: str, files: dict[str, Path | None]) -> Callable[[], Tracker]:
-    """Makes trackers of that name. Raises `OpenCvError` where OpenCV has none, or a file is missing."""
+    """A function that makes trackers of that name. Raises `OpenCvError` if OpenCV has none or a file is missing."""
     kind, parameters_of = TRACKERS[name]
     for option in parameters_of:
         path = files[option]
@@ -94,7 +94,7 @@ def maker(name: str, files: dict[str, Path | None]) -> Callable[[], Tracker]:
 
 
 def run(tracker: Tracker, sequence: Sequence) -> Iterator[tuple[Box, float]]:
-    """The box, 0-based, and the seconds of each frame. Raises `OpenCvError` where an image cannot be read."""
+    """The box (pixels, 0-based) and the seconds of each frame. Raises `OpenCvError` if an image cannot be read."""
     box = sequence.first_box
     for number, path in enumerate(sequence.frames):
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -112,7 +112,7 @@ def run(tracker: Tracker, sequence: Sequence) -> Iterator[tuple[Box, float]]:
 
 
 def write(out: Path, sequence: Sequence, answers: list[tuple[Box, float]]) -> None:
-    """Boxes and times in the layout of `ettrack eval`."""
+    """Writes boxes and times in the layout that `ettrack eval` reads."""
     shift = sequence.first_pixel
     rows = [f"{x + shift:.4f},{y + shift:.4f},{w:.4f},{h:.4f}\n" for (x, y, w, h), _ in answers]
     texts = {f"times/{sequence.name}_time.txt": [f"{seconds:.8f}\n" for _, seconds in answers]}
@@ -126,14 +126,14 @@ def write(out: Path, sequence: Sequence, answers: list[tuple[Box, float]]) -> No
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracker", required=True, choices=list(TRACKERS))
-    parser.add_argument("--backbone", type=Path, help="of nano: ONNX file")
-    parser.add_argument("--head", type=Path, help="of nano: ONNX file")
-    parser.add_argument("--net", type=Path, help="of vit: ONNX file")
+    parser.add_argument("--backbone", type=Path, help="ONNX file, for nano")
+    parser.add_argument("--head", type=Path, help="ONNX file, for nano")
+    parser.add_argument("--net", type=Path, help="ONNX file, for vit")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=1, help="of OpenCV")
+    parser.add_argument("--threads", type=int, default=1, help="threads of OpenCV")
     args = parser.parse_args(argv)
     cv2.setNumThreads(args.threads)
     with refusals():

@@ -2,7 +2,7 @@
 
     python -m ettrack_training.parity_models OUTPUT [TRACKER ...]
 
-A folder that is newer than the workshop's sources is kept.
+A folder that is newer than the source files of `ettrack_training` is kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Deterministic pseudo-random weights: stand-ins for checkpoints that cannot be shipped.
+"""Deterministic pseudo-random weights, for tests without checkpoints that cannot be distributed.
 
-A tensor depends on its key, its shape and a salt alone, so that any implementation can make
-the same network anywhere and compare outputs. Such networks cannot track.
+A tensor depends only on its key, its shape and a salt, so that two implementations can make the same network on any
+machine and compare their outputs. Such networks cannot track.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Key, shape, standard normal noise, salt; None keeps the network's own value (computed buffers).
+# (key, shape, standard normal noise, salt) -> tensor; None keeps the network's own value (computed buffers).
 Rule = Callable[[str, tuple[int, ...], np.ndarray, str], np.ndarray | None]
 
 
 def noise(key: str, shape: tuple[int, ...], salt: str) -> np.ndarray:
-    """Standard normal numbers, float64, C order, seeded by the CRC-32 of key and salt."""
+    """Standard normal numbers of this shape, float64, C order; the seed is the CRC-32 of key and salt."""
     generator = np.random.default_rng(zlib.crc32((key + salt).encode("utf-8")))
     return np.asarray(generator.standard_normal(shape))
 
 
 def pseudo_state_dict(template: Mapping[str, Tensor], rule: Rule, salt: str) -> dict[str, Tensor]:
-    """A state dict with the keys and shapes of `template`; counters and index tables stay as they are."""
+    """A state dict with the keys and shapes of `template`; counters and index tables are copied unchanged."""
     state = {}
     for key, tensor in template.items():
         if not tensor.is_floating_point():
@@ -43,20 +43,20 @@ def pseudo_state_dict(template: Mapping[str, Tensor], rule: Rule, salt: str) -> 
 
 
 def checksum(state: Mapping[str, Tensor]) -> int:
-    """CRC-32 over sorted keys and their bytes."""
+    """CRC-32 of all keys and tensors, in the order of the sorted keys."""
     crc = 0
     for key in sorted(state):
         crc = zlib.crc32(state[key].numpy().tobytes(), zlib.crc32(key.encode(), crc))
     return crc
 
 
-# First match wins; outside the backbone the gain is 1 where nothing matches.
+# The first match is used. Outside the backbone the gain is 1 if nothing matches.
 _BACKBONE_GAINS = ((r"conv_pwl\.", 0.38), (r"conv_pw\.|conv_stem\.", 2.0))
 _HEAD_GAINS = ((r"CA_layer\.|\.adj_layer\.", 0.3), (r"cls_pred\.", 9.0), (r"bbox_pred\.", 0.4))
 
 
 def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray, _salt: str) -> np.ndarray:
-    """E.T.Track and LightTrack: gains that keep scores varied and boxes of a sane size."""
+    """Weights of E.T.Track and LightTrack, with gains that give varied scores and boxes of a usual size."""
     leaf = key.rpartition(".")[2]
     backbone = key.startswith(("backbone_net.", "features."))
     offset = 0.05 if backbone else 0.1
@@ -88,7 +88,7 @@ def siamese_rule(key: str, shape: tuple[int, ...], n: np.ndarray, _salt: str) ->
 
 @dataclass(frozen=True)
 class Override:
-    """Changes the law `offset + scale * noise` of keys that match; `gain` multiplies the scale.
+    """Changes the rule `offset + scale * noise` of the keys that match; `gain` multiplies the scale.
 
     An `offset` of several numbers gives one per first index of the tensor.
     """
@@ -104,10 +104,10 @@ def transformer_rule(
     by_salt: Mapping[str, Sequence[Override]],
     computed: Sequence[str] = (),
 ) -> Rule:
-    """SMAT, SparseTT, CompressTracker: initialisation laws, then `overrides`, then those of the salt.
+    """Weights of SMAT, SparseTT and CompressTracker: rules of initialisation, then `overrides`, then those of the salt.
 
-    The overrides keep boxes near the object and scores varied; those of a salt were calibrated
-    on the goldens' sequence. `computed` names buffers that the network computes itself.
+    The overrides keep boxes near the object and scores varied. The overrides of a salt were chosen with the sequence of
+    the reference results. `computed` names buffers that the network computes itself.
     """
 
     def rule(key: str, shape: tuple[int, ...], n: np.ndarray, salt: str) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Ends a command that refuses its input."""
+"""Ends a command whose input is bad with a message instead of a traceback."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from .checkpoint import CheckpointError
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Ends the program with the reason, instead of a traceback, where bad input is refused or cannot be
-    read. For the preparations of
-    long runs, not for the runs: what goes wrong there is no refusal."""
+    """Ends the program with a message instead of a traceback if its input is refused or cannot be read.
+
+    Use it for the preparation of a long run and not for the run itself, where an error needs its traceback.
+    """
     try:
         yield
     except (CheckpointError, ValueError, OSError) as error:

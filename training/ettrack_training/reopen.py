@@ -1,8 +1,8 @@
-"""Trainable weights of an exported model: `python -m ettrack_training.reopen models/ettrack-nano --out CHECKPOINT`
+"""Makes a checkpoint from an exported model: `python -m ettrack_training.reopen models/ettrack-nano --out CHECKPOINT`
 
-An exported graph has its batch norms multiplied into the convolutions before them. Training needs them back: each is
-re-derived from the statistics that pictures give at its place, so that the network computes what the graph computes
-and goes on training as if it had never been exported.
+In an exported graph the batch norms are multiplied into the convolutions before them. Training needs separate batch
+norms, so each gets statistics that are measured on pictures, and a scale and shift that undo them. The network then
+computes what the graph computes, and can be trained further.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from .train.state import CheckpointFile
 
 
 class ReopenError(ValueError):
-    """The model folder is not an export of the wanted network. The message says where they differ."""
+    """The model folder is not an export of the given network. The message says where they differ."""
 
 
 def reopen(folder: Path, config: ETTrackConfig, pictures: Iterator[tuple[Tensor, Tensor]], batches: int) -> ETTrack:
-    """The network behind a model folder, in evaluation mode.
+    """The network from which a model folder was exported, in evaluation mode.
 
-    `pictures` are normalised templates and searches [B,3,S,S]; `batches` of them give the batch norms' statistics.
-    Raises `ReopenError`.
+    `pictures` are normalised templates and searches [B,3,S,S]; `batches` is how many of them are used for the batch
+    norms' statistics. Raises `ReopenError` if the folder is not an export of such a network.
     """
     network = _blank(config)
     fast = inference_form(network)
@@ -54,10 +54,10 @@ def reopen(folder: Path, config: ETTrackConfig, pictures: Iterator[tuple[Tensor,
 
 
 def _blank(config: ETTrackConfig) -> ETTrack:
-    """A network whose batch norms change nothing, so that folding them leaves every weight as it is."""
+    """A network whose batch norms change nothing, so that the export leaves every weight as it is."""
     network = ETTrack(config).eval()
     for name, norm in _norms(network).items():
-        # Distinct values, by which exported tensors find their parameters.
+        # The values differ between parameters, so that each exported tensor can be assigned to its parameter.
         nn.init.normal_(norm.bias)
         norm.running_var.fill_(1 - norm.eps)
         if name.startswith("neck."):
@@ -75,10 +75,10 @@ def _blank(config: ETTrackConfig) -> ETTrack:
 
 
 def _fill(fast: nn.Module, network: ETTrack, folder: Path) -> None:
-    """Puts the folder's tensors into the inference form `fast` of the blank `network`.
+    """Copies the folder's tensors to `fast`, the inference form of the blank `network`.
 
-    The same code exports both, so tensors correspond in their order; which parameter one belongs to is
-    known by its value in the blank network's export.
+    The same code exports both, so the tensors have the same order. The value of a tensor in the blank network's export
+    shows to which parameter it belongs.
     """
     parameters = dict(fast.named_parameters()) | {
         name: value for name, value in fast.named_buffers() if value.is_floating_point()
@@ -108,7 +108,7 @@ def _fill(fast: nn.Module, network: ETTrack, folder: Path) -> None:
 
 
 def _constants(graph: onnx.GraphProto) -> list[np.ndarray]:
-    """Floating-point tensors of a graph, sorted by their first use."""
+    """Floating-point tensors of a graph, in the order of their first use."""
     stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
@@ -123,7 +123,7 @@ def _norms(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 @torch.no_grad()
 def _unfold(fast: nn.Module, network: nn.Module) -> None:
-    """Copies the inference form's weights to the places they have in the network; biases go to the batch norms."""
+    """Copies the weights of the inference form to `network`; biases go to the batch norms."""
     modules = dict(fast.named_modules())
     for name, module in network.named_modules():
         other = modules.get(name)
@@ -138,7 +138,7 @@ def _unfold(fast: nn.Module, network: nn.Module) -> None:
             getattr(module, first).load_state_dict(other.reduce.state_dict())
             getattr(module, second).load_state_dict(other.expand.state_dict())
         elif isinstance(other, FixedExemplarLayer):
-            # Its gate comes by itself.
+            # The gate is a module of its own in `modules`, handled above.
             for conv, kernels, norm in (("depthwise", "V_dw", "dw_bn"), ("pointwise", "V_pw", "pw_bn")):
                 getattr(module, kernels).copy_(getattr(other, conv).weight.view(1, -1))
                 getattr(module, norm).bias.copy_(getattr(other, conv).bias)
@@ -179,7 +179,7 @@ def _unfold_exemplars(fast: FastExemplarLayer | FastExemplarTransformer, layer: 
 
 @torch.no_grad()
 def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], batches: int) -> None:
-    """Gives each batch norm the mean and variance of what reaches it, and a scale and shift that undo them."""
+    """Gives each batch norm the mean and variance of its inputs, and a scale and shift that undo them."""
     norms = _norms(network)
     sums = {name: torch.zeros(3, norm.num_features, dtype=torch.float64) for name, norm in norms.items()}
 
@@ -209,8 +209,10 @@ def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], 
 
 
 def config_of(folder: Path) -> ETTrackConfig:
-    """The configuration of ettrack-nano for the windows that a model folder asks for: its tensors do not tell. The
-    network of one exemplar a layer is known by its search size."""
+    """The configuration of an ettrack-nano, from the windows and search sizes in its `model.yaml`.
+
+    The search sizes show which network it is. The shape of the windows cannot be seen from the tensors.
+    """
     manifest = yaml.safe_load((folder / "model.yaml").read_text())
     template, sizes = manifest["template"], tuple(manifest["search"]["sizes"])
     network = NANO_FAST if sizes == NANO_FAST.search_sizes else NANO
@@ -218,7 +220,7 @@ def config_of(folder: Path) -> ETTrackConfig:
 
 
 def framed(pictures: Pictures, config: ETTrackConfig, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless normalised templates and searches, framed as a tracker frames them."""
+    """Endless batches of normalised templates and searches, [B,3,S,S], cut out as a tracker cuts them out."""
     rng = np.random.default_rng(seed)
     templates = framings(pictures, config.template_size, batch, rng)
     searches = framings(pictures, config.search_sizes[0], batch, rng)
@@ -227,7 +229,7 @@ def framed(pictures: Pictures, config: ETTrackConfig, batch: int, seed: int) -> 
 
 
 def difference(network: ETTrack, folder: Path, template: Tensor, search: Tensor) -> dict[str, float]:
-    """Largest difference of the network's outputs from the folder's, for one template and search [1,3,S,S]."""
+    """Largest difference of each output between network and folder, for one template and search [1,3,S,S]."""
     sessions = {
         key: onnxruntime.InferenceSession(folder / f"{key}.onnx", providers=["CPUExecutionProvider"])
         for key in ("template", "track")
@@ -244,9 +246,13 @@ def difference(network: ETTrack, folder: Path, template: Tensor, search: Tensor)
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="model folder of an ettrack-nano")
-    parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders for the norms' statistics")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, for --start of ettrack_training.train")
-    parser.add_argument("--batches", type=int, default=16, help="of 16 pictures")
+    parser.add_argument(
+        "--pictures", type=Path, nargs="+", required=True, help="folders of pictures for the batch norms' statistics"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="checkpoint to write, for --start of ettrack_training.train"
+    )
+    parser.add_argument("--batches", type=int, default=16, help="number of batches, of 16 pictures each")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     config = config_of(args.folder)
@@ -258,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
     CheckpointFile(args.out).save({"state_dict": network.state_dict(), "config": config.to_dict()})
     base = next(name for name, known in NETWORKS.items() if replace(known, box_context=config.box_context) == config)
     context = "null" if config.box_context is None else config.box_context
-    print(f"in a recipe that goes on from it: network: {{base: {base}, box_context: {context}}}")
+    print(f"in the recipe that trains it further: network: {{base: {base}, box_context: {context}}}")
 
 
 if __name__ == "__main__":

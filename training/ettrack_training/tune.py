@@ -1,8 +1,8 @@
-"""Choose the loop's constants on folds of targets: `python -m ettrack_training.tune --model DIR --dataset otb100=DIR`
+"""Chooses the loop's constants on folds of targets: `python -m ettrack_training.tune --model DIR --dataset otb100=DIR`
 
-Every combination of the given values is run by `ettrack eval`. With a dozen targets the best of many combinations
-is partly chance, so the choice is cross-validated: for each fold of targets the constants are chosen on the others and
-scored on it. The figure printed as `held out` is that of targets that took no part in the choice.
+`ettrack eval` runs every combination of the given values. With a dozen targets, the best of many combinations is partly
+chance, so the choice is cross-validated: for each fold of targets, the constants are chosen on the other folds and
+scored on this one. The mean of these scores is printed as `held out`.
 Targets of one video (Jogging-1, Jogging-2) stay in one fold.
 """
 
@@ -18,15 +18,15 @@ from .train.evaluation import Benchmark, EvaluationError, evaluate, video_of
 
 
 def combinations(values: dict[str, list[str]]) -> list[dict[str, str]]:
-    """All combinations of the values per constant."""
+    """All combinations of the constants' values."""
     return [dict(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())]
 
 
 def cross_validate(scores: np.ndarray, groups: list[str], folds: int) -> tuple[int, float]:
-    """Best row of `scores` [combinations, targets], and the mean score of held-out targets.
+    """Index of the best row of `scores` [combinations, targets], and the mean score of the held-out targets.
 
-    `groups` names the video of each target; whole videos are dealt out to the folds in order. Raises ValueError for
-    fewer than two folds, or more than there are videos.
+    `groups` names the video of each target; whole videos are assigned to the folds in turn. Raises `ValueError` for
+    fewer than two folds or more folds than videos.
     """
     check_folds(folds, groups)
     videos = list(dict.fromkeys(groups))
@@ -41,7 +41,7 @@ def cross_validate(scores: np.ndarray, groups: list[str], folds: int) -> tuple[i
 
 
 def check_folds(folds: int, groups: list[str]) -> None:
-    """Raises ValueError unless each fold has a video, and another fold to be chosen on."""
+    """Raises `ValueError` for fewer than two folds or more folds than videos."""
     videos = len(set(groups))
     if not 2 <= folds <= videos:
         raise ValueError(f"expected from 2 folds to as many as there are videos, {videos}, got {folds}")
@@ -50,7 +50,7 @@ def check_folds(folds: int, groups: list[str]) -> None:
 def auc_by_target(
     binary: Path, model: Path, benchmarks: list[Benchmark], output: Path, constants: dict[str, str]
 ) -> dict[tuple[str, str], float]:
-    """Success AUC per dataset and target. Raises `EvaluationError`."""
+    """Success AUC per dataset and target, from runs of `ettrack eval`. Raises `EvaluationError` if a run fails."""
     result: dict[tuple[str, str], float] = {}
     for benchmark in benchmarks:
         folder = output / "_".join(f"{key}={value}" for key, value in constants.items()) / benchmark.dataset
@@ -60,7 +60,7 @@ def auc_by_target(
 
 
 def pair(text: str) -> tuple[str, str]:
-    """`KEY=VALUE`; raises `argparse.ArgumentTypeError` for anything else."""
+    """Splits `KEY=VALUE`. Raises `argparse.ArgumentTypeError` for any other text."""
     key, found, value = text.partition("=")
     if not (key and found and value):
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
@@ -68,7 +68,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def once(option: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """The pairs given to an option; raises ValueError where a key is given twice."""
+    """The pairs given to an option, by key. Raises `ValueError` if a key is given twice."""
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         raise ValueError(f"expected each {option} once, got {', '.join(keys)}")
@@ -76,15 +76,15 @@ def once(option: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs all combinations and prints a table, best last."""
+    """Runs all combinations and prints a table, with the best one last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--dataset", type=pair, action="append", required=True, metavar="NAME=DIR")
     parser.add_argument(
-        "--values", type=pair, action="append", required=True, metavar="CONSTANT=A,B,C", help="values to combine"
+        "--values", type=pair, action="append", required=True, metavar="CONSTANT=A,B,C", help="the values to try"
     )
     parser.add_argument(
-        "--evaluation", default="ope", help="ope, or sre or tre: a target's score is the mean of its runs"
+        "--evaluation", default="ope", help="ope, sre or tre; with several runs a target's score is their mean"
     )
     parser.add_argument("--output", type=Path, default=Path("out/tune"))
     parser.add_argument("--folds", type=int, default=4)
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
         for constants in choices:
             rows.append(auc_by_target(args.binary, args.model, benchmarks, args.output, constants))
             targets = sorted(rows[0])
-            # One video may be in two datasets, at two frame rates.
+            # One video may be in two datasets with different frame rates.
             videos = [video_of(target) for _, target in targets]
             # Checked before the runs, because they may take hours.
             check_folds(args.folds, videos)

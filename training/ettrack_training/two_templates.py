@@ -1,7 +1,7 @@
 """Makes tests/data/two_templates: a graph with two template images whose output is one box, without a score map.
 
-The box is no prediction. Its numbers are the mean levels of the images, so that a test sees which images the graph got:
-(mean of the template, mean of the refreshed template, mean of the search image, the same again).
+The box is not a prediction. Its numbers are the mean levels of the images, so that a test sees which images the graph
+got: means of the template, of the refreshed template, of the search image, and of the search image again.
 
     python -m ettrack_training.two_templates tests/data/two_templates
 """
@@ -20,14 +20,14 @@ TEMPLATE, SEARCH = 8, 16
 
 
 def graph() -> onnx.ModelProto:
-    """The track graph."""
+    """Returns the track graph."""
 
     def image(name: str, side: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, side, side])
 
     images = [image("template", TEMPLATE), image("refreshed", TEMPLATE), image("search", SEARCH)]
     means = [helper.make_node("GlobalAveragePool", [name.name], [f"{name.name}_means"]) for name in images]
-    # The channels of all test pictures are equal: the first one stands for all.
+    # The channels of all test pictures are equal, so the first one is enough.
     zero = helper.make_tensor("zero", TensorProto.INT64, [1], [0])
     first = [
         helper.make_node("Gather", [f"{name.name}_means", "zero"], [f"{name.name}_mean"], axis=1) for name in images
@@ -45,7 +45,7 @@ def graph() -> onnx.ModelProto:
 
 
 def write(folder: Path) -> None:
-    """Writes the model folder."""
+    """Writes the model folder `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     data = graph().SerializeToString()
     (folder / "track.onnx").write_bytes(data)
@@ -65,7 +65,7 @@ def write(folder: Path) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     write(parser.parse_args().folder)

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, and pseudo-random E.T.Track and LightTrack checkpoints."""
+"""Common fixtures: one thread, and pseudo-random E.T.Track and LightTrack checkpoints."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def states():
-    """State dict of each tracker, pseudo-random with the goldens' salt."""
+    """State dict of each tracker, pseudo-random with the salt of the recorded outputs."""
     return {
         name: pseudo_state_dict(
             TRACKERS[name].build({}).state_dict(),

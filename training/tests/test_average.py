@@ -1,4 +1,4 @@
-"""Weighted means of checkpoints."""
+"""Tests of weighted means of checkpoints."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FIRST = {"weight": torch.tensor([1.0, -2.0]), "seen": torch.tensor(10)}
 SECOND = {"weight": torch.tensor([3.0, 2.0]), "seen": torch.tensor(40)}
 
 
-def test_weights_are_averaged_and_counters_are_not() -> None:
+def test_averages_weights_and_keeps_counters() -> None:
     for shares, weight in (((1.0, 0.0), [1.0, -2.0]), ((0.75, 0.25), [1.5, -1.0]), ((0.0, 1.0), [3.0, 2.0])):
         mean = average([FIRST, SECOND], shares)
         assert mean["weight"].tolist() == weight
         assert mean["seen"] == 10
 
 
-def test_shares_and_networks_that_do_not_fit_are_refused() -> None:
+def test_refuses_shares_and_networks_that_do_not_fit() -> None:
     for shares in ((0.5, 0.6), (1.5, -0.5)):
         with pytest.raises(ValueError, match="add up to 1, got"):
             average([FIRST, SECOND], shares)
@@ -30,7 +30,7 @@ def test_shares_and_networks_that_do_not_fit_are_refused() -> None:
             average([FIRST, other], (0.5, 0.5))
 
 
-def test_the_command_takes_averaged_weights_and_writes_a_checkpoint(tmp_path: Path) -> None:
+def test_the_command_reads_averaged_weights_and_writes_a_checkpoint(tmp_path: Path) -> None:
     config = {"any": 1}
     CheckpointFile(tmp_path / "a.pt").save({"state_dict": FIRST, "config": config, "step": 3})
     CheckpointFile(tmp_path / "b.pt").save({"state_dict": FIRST, "ema": {"state_dict": SECOND}, "config": config})

@@ -1,4 +1,4 @@
-"""Compressing trackers: stages, replacement, and what comes out."""
+"""Tests of the compression of trackers: stages, replacement, and the resulting model."""
 
 import dataclasses
 import itertools
@@ -24,7 +24,7 @@ TALL = dataclasses.replace(
     reg_tower=TowerSpec(8, ("sep3", "et3", "et5", "et3", "et5")),
 )
 
-# Network, sizes of its images, names of remaining layers where two stay.
+# Network, sizes of its images, and names of the layers that remain if two remain.
 CASES = {
     "compresstracker": (lambda: compress.smoke_teacher("compresstracker"), (128, 256)),
     "et_track": (lambda: ETTrack(TALL), (32, 64)),
@@ -53,7 +53,7 @@ def test_the_probability_rises_from_a_half_to_one():
     assert values == sorted(values)
 
 
-def test_unreplaced_it_is_the_teacher_and_finished_it_is_the_student(case):
+def test_the_network_equals_the_teacher_at_first_and_the_student_at_the_end(case):
     network, images = case
     compression = Compression(network, 2 if isinstance(network, CompressTracker) else 1)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_unreplaced_it_is_the_teacher_and_finished_it_is_the_student(case):
             torch.testing.assert_close(ours, theirs)
 
 
-def test_at_least_one_stage_is_the_students():
+def test_replaces_at_least_one_stage():
     compression = Compression(compress.smoke_teacher("compresstracker"), 3)
     random = compress.np.random.default_rng(0)
     for _ in range(20):
@@ -77,7 +77,7 @@ def test_at_least_one_stage_is_the_students():
         assert sum(stage.replaced for stage in compression.stages) == 1
 
 
-def test_training_goes_on_from_its_checkpoint(tmp_path):
+def test_training_resumes_from_its_checkpoint(tmp_path):
     teacher = compress.smoke_teacher("compresstracker")
     images = list(itertools.islice(compress.noise_pairs("compresstracker", 1, 0, teacher), 2))
     asked = []
@@ -102,7 +102,7 @@ def test_training_goes_on_from_its_checkpoint(tmp_path):
         compress.train(Compression(teacher, 3), pairs, 2, checkpoint=CheckpointFile(tmp_path / "new" / "whole.pt"))
 
 
-def test_pairs_are_new_after_each_break_and_held_out_ones_stay_apart(tmp_path, monkeypatch):
+def test_a_resumed_run_draws_new_pairs_and_no_held_out_ones(tmp_path, monkeypatch):
     seeds = []
     noise_pairs = compress.noise_pairs
 
@@ -116,7 +116,7 @@ def test_pairs_are_new_after_each_break_and_held_out_ones_stay_apart(tmp_path, m
     assert len(seeds) == len(set(seeds)) == 3
 
 
-def test_what_cannot_be_compressed_is_refused_in_a_line(tmp_path, capsys):
+def test_refuses_bad_input_in_one_line(tmp_path, capsys):
     output = ["--output", str(tmp_path / "out")]
     assert compress.main(["--tracker", "lighttrack", "--smoke", *output]) == 2
     assert capsys.readouterr().err.startswith("error: LightTrack has no stacks to compress")
@@ -131,7 +131,7 @@ def test_what_cannot_be_compressed_is_refused_in_a_line(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_smoke_run_learns_and_ends_in_a_model_that_runs(tmp_path, capsys):
+def test_a_smoke_run_writes_a_model_that_runs(tmp_path, capsys):
     output = tmp_path / "compressed"
     assert compress.main(["--tracker", "compresstracker", "--smoke", "--layers", "2", "--output", str(output)]) == 0
     words = capsys.readouterr().out.split()
@@ -145,6 +145,6 @@ def test_a_smoke_run_learns_and_ends_in_a_model_that_runs(tmp_path, capsys):
     assert score.shape == (1, 1, 16, 16)
 
 
-def test_networks_without_stacks_are_refused():
+def test_refuses_networks_without_stacks():
     with pytest.raises(TypeError, match="Linear has no stacks to compress, expected one of CompressTracker, ETTrack"):
         Compression(torch.nn.Linear(1, 1), 1)

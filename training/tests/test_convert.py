@@ -1,4 +1,4 @@
-"""From checkpoint files to model folders: what is taken, what is refused, what is written."""
+"""Tests of the conversion of checkpoint files to model folders: what is read, refused and written."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ def run(folder, size):
     return noise, track.run(["cls", "reg"], {"template_features": features, "search": noise[1]})
 
 
-def test_convert_writes_a_whole_folder(tmp_path, states, capsys):
+def test_writes_a_complete_model_folder(tmp_path, states, capsys):
     path, output = tmp_path / "lighttrack.pth", tmp_path / "models" / "lighttrack"
     torch.save({"state_dict": states["lighttrack"], "epoch": 35}, path)
     assert main(["--tracker", "lighttrack", str(path), "--output", str(output)]) == 0
@@ -57,7 +57,7 @@ def test_convert_writes_a_whole_folder(tmp_path, states, capsys):
         lambda s: {"net": {f"module.feature_extractor.{k}": v for k, v in s.items()}},
     ],
 )
-def test_wrappers_of_checkpoints_are_understood(tmp_path, states, wrap):
+def test_reads_weights_inside_wrappers(tmp_path, states, wrap):
     path = tmp_path / "c.pth"
     torch.save(wrap(states["lighttrack"]), path)
     network, dropped = load_network(TRACKERS["lighttrack"], path)
@@ -66,7 +66,7 @@ def test_wrappers_of_checkpoints_are_understood(tmp_path, states, wrap):
         assert torch.equal(value, states["lighttrack"][key])
 
 
-def test_the_entry_can_be_chosen(tmp_path):
+def test_reads_the_chosen_entry(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "ema": {"a": torch.ones(1)}}, path)
     assert checkpoint.load(path)["a"] == 0
@@ -76,7 +76,7 @@ def test_the_entry_can_be_chosen(tmp_path):
 
 
 class Malice:
-    """Would make a file when it is unpickled by a careless reader."""
+    """Makes a folder if a reader unpickles it without checks."""
 
     def __init__(self, path):
         self.path = path
@@ -86,13 +86,13 @@ class Malice:
 
 
 class Settings:
-    """Stands for the training settings that some authors' files carry along."""
+    """Training settings, as some authors' files contain them."""
 
     def __init__(self):
         self.note = "kept"
 
 
-def test_pickled_code_is_refused_and_not_run(tmp_path, capsys):
+def test_refuses_pickled_code_without_running_it(tmp_path, capsys):
     path, trace = tmp_path / "evil.pth", tmp_path / "trace"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "x": Malice(str(trace))}, path)
     arguments = ["--tracker", "et_track", str(path), "--output", str(tmp_path / "m")]
@@ -104,7 +104,7 @@ def test_pickled_code_is_refused_and_not_run(tmp_path, capsys):
     assert not (tmp_path / "m").exists()
 
 
-def test_named_classes_are_read_as_empty_shells(tmp_path):
+def test_reads_named_classes_as_empty_objects(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({"net": {"a": torch.ones(1)}, "settings": Settings()}, path)
     name = f"{Settings.__module__}.{Settings.__qualname__}"
@@ -113,7 +113,7 @@ def test_named_classes_are_read_as_empty_shells(tmp_path):
     assert checkpoint.load(path, inert_classes=[name])["a"] == 1
 
 
-def test_what_training_code_stores_beside_the_weights_is_no_obstacle(tmp_path):
+def test_reads_checkpoints_that_also_hold_training_settings(tmp_path):
     path = tmp_path / "c.pth"
     rates = np.logspace(-2, -4, 5)
     content = {
@@ -124,7 +124,7 @@ def test_what_training_code_stores_beside_the_weights_is_no_obstacle(tmp_path):
     }
     torch.save(content, path)
     assert checkpoint.load(path)["a"] == 1
-    # Files of an older NumPy name the same functions by another module.
+    # In files of an older NumPy, the same functions are in another module.
     torch.save(content, path, _use_new_zipfile_serialization=False)
     older = path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     assert b"numpy.core" in older
@@ -132,7 +132,7 @@ def test_what_training_code_stores_beside_the_weights_is_no_obstacle(tmp_path):
     assert checkpoint.load(path)["a"] == 1
 
 
-def test_another_trackers_checkpoint_is_recognised(tmp_path, states):
+def test_refuses_another_trackers_checkpoint_and_names_the_tracker(tmp_path, states):
     path = tmp_path / "c.pth"
     torch.save({"state_dict": states["lighttrack"]}, path)
     with pytest.raises(CheckpointError) as error:
@@ -144,7 +144,7 @@ def test_another_trackers_checkpoint_is_recognised(tmp_path, states):
     assert "--tracker lighttrack" in message
 
 
-def test_wrong_shapes_and_numbers_are_refused_by_key(tmp_path, states):
+def test_refuses_wrong_shapes_and_numbers_and_names_the_key(tmp_path, states):
     path = tmp_path / "c.pth"
     key = "feature_fusor.adj_layer.bias"
     torch.save({**states["lighttrack"], key: torch.zeros(64)}, path)
@@ -165,7 +165,7 @@ def test_wrong_shapes_and_numbers_are_refused_by_key(tmp_path, states):
         (None, "no such file"),
     ],
 )
-def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, message):
+def test_refuses_files_that_are_not_checkpoints(tmp_path, content, message):
     path = tmp_path / "c.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -175,7 +175,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path, content, message):
         checkpoint.load(path)
 
 
-def test_truncated_checkpoints_are_refused(tmp_path):
+def test_refuses_truncated_checkpoints(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])
@@ -194,7 +194,7 @@ def test_graphs_compute_what_the_network_computes(tmp_path, size):
     torch.testing.assert_close(torch.from_numpy(reg), expected[1], atol=1e-3, rtol=1e-5)
 
 
-def test_the_committed_micro_model_is_what_the_command_makes(tmp_path):
+def test_the_command_makes_the_committed_micro_model(tmp_path):
     committed = Path(__file__).parents[2] / "tests/data/micro_model"
     network = micro.micro_network().eval()
     write_model_folder(TRACKERS["et_track"], network, tmp_path / "micro_model", provenance=PROVENANCE)
@@ -205,7 +205,7 @@ def test_the_committed_micro_model_is_what_the_command_makes(tmp_path):
             np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-5)
 
 
-def test_an_existing_folder_is_only_replaced_when_asked(tmp_path):
+def test_replaces_an_existing_folder_only_if_asked(tmp_path):
     folder = tmp_path / "micro"
     network = micro.micro_network()
     write_model_folder(TRACKERS["et_track"], network, folder, provenance=PROVENANCE)
@@ -237,13 +237,13 @@ class Plus(torch.nn.Module):
 
 
 @pytest.mark.parametrize("value", [1.1, float("nan")])
-def test_a_graph_that_computes_something_else_is_refused(value):
+def test_refuses_a_graph_that_differs_from_the_network(value):
     graph = Graph(Plus(value), Plus(1.0), {"x": torch.zeros(1, 2)}, ("y",))
     with pytest.raises(ExportError, match="t.onnx: output y differs"):
         verify_graph(graph, export_graph(graph), "t.onnx")
 
 
-def test_nothing_is_written_when_the_export_fails(tmp_path, monkeypatch):
+def test_writes_nothing_if_the_export_fails(tmp_path, monkeypatch):
     def refuse(*_):
         raise ExportError("refused")
 

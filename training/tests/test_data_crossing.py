@@ -1,4 +1,4 @@
-"""Look-alikes in the target's way: their boxes, the target's whole box, and small or badly lit targets."""
+"""Tests of look-alikes at the target: their boxes, the target's whole box, and small or badly lit targets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CROSSING = PairConfig(
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip of a red and a blue object that pass each other, and a clip of one red object; masks of all."""
+    """A clip of a red and a blue object that pass each other, and a clip of one red object, all with masks."""
     root, out = tmp_path_factory.mktemp("set"), tmp_path_factory.mktemp("cache")
     rng = np.random.default_rng(5)
     items = []
@@ -69,12 +69,12 @@ def draw(cache: Path, config: PairConfig, count: int, seed: int = 1) -> list:
     return [sampler(rng) for _ in range(count)]
 
 
-def test_objects_of_one_clip_know_each_others_boxes(cache: Path) -> None:
+def test_tracks_of_one_clip_hold_each_others_boxes(cache: Path) -> None:
     red, blue, alone = Dataset(cache).sources[0].tracks
     np.testing.assert_allclose(red.others, blue.boxes[:, None])
     np.testing.assert_allclose(blue.others, red.boxes[:, None])
     assert all(len(others) == 0 for others in alone.others)
-    # Less than half a box apart in the fourth frame alone.
+    # Only in the fourth frame they are less than half a box apart.
     assert red.crowded.tolist() == [3]
     assert len(alone.crowded) == 0
 
@@ -85,11 +85,11 @@ def test_crowded_pairs_show_another_object_at_its_box(cache: Path) -> None:
         assert len(pair.others) == 1
         x1, y1, x2, y2 = np.rint(pair.others[0]).astype(int)
         middle = pair.search[(y1 + y2) // 2, (x1 + x2) // 2].astype(int)
-        # Where the two overlap, the blue one lies over the red one.
+        # Where both overlap, the blue one covers the red one.
         assert max(middle[0], middle[2]) > middle[1] + 50
 
 
-def test_pasted_lookalikes_come_in_the_way_of_real_targets(cache: Path) -> None:
+def test_pasted_lookalikes_cover_parts_of_real_targets(cache: Path) -> None:
     pairs = draw(cache, replace(CROSSING, crossing_real=1, crowded=0, max_gap=0), 80)
     shares = [covered(pair.box, other) for pair in pairs for other in pair.others]
     assert max(shares) > 0.1
@@ -119,13 +119,13 @@ def test_no_lookalike_covers_more_than_half_of_a_real_target(cache: Path) -> Non
     assert met > 20
 
 
-def test_a_composites_box_is_the_whole_targets_behind_a_lookalike(cache: Path) -> None:
+def test_a_composites_box_contains_the_part_behind_a_lookalike(cache: Path) -> None:
     still = {"template_shift": 0, "search_scale": 0, "search_aspect": 0, "search_shift": 20}
     config = replace(CROSSING, crossing_real=0, crop=replace(CROSSING.crop, **still))
     pairs = [pair for pair in draw(cache, config, 80) if pair.kind == Kind.POSITIVE]
     assert len(pairs) > 60
     sides = np.array([pair.box[2:] - pair.box[:2] for pair in pairs])
-    # 127 pixels show 2.2 sides.
+    # The template's 127 pixels are 2.2 sides of the box.
     np.testing.assert_allclose(sides, 127 / 2.2, atol=3)
     assert max(covered(pair.box, other) for pair in pairs for other in pair.others) > 0.2
 
@@ -142,12 +142,12 @@ def test_a_batch_fills_missing_others_with_zeros(cache: Path) -> None:
     assert batch["others"].shape == (12, MAX_OTHERS, 4)
     assert batch["others"].dtype == np.float32
     there = (batch["others"] != 0).any(axis=2)
-    # Those there are come first.
+    # The known boxes come first.
     assert (np.sort(there, axis=1)[:, ::-1] == there).all()
     assert 0 < there.sum() < there.size
 
 
-def test_boxes_beyond_the_crop_are_not_others() -> None:
+def test_boxes_outside_the_crop_are_not_others() -> None:
     box = np.array([80.0, 80.0, 120.0, 120.0])
     boxes = [np.array(b, float) for b in ((300, 0, 340, 40), (-30, 0, 20, 40), (10, 10, 14, 50), (120, 80, 160, 120))]
     np.testing.assert_array_equal(seen(boxes, 224), [[0, 0, 20, 40], [120, 80, 160, 120]])
@@ -167,7 +167,7 @@ def test_lookalikes_are_about_as_large_as_the_target(cache: Path) -> None:
     assert np.std(np.log(sides)) > 0.1
 
 
-def test_coarse_crops_show_no_more_than_a_small_target_would() -> None:
+def test_coarse_crops_have_the_resolution_of_a_small_target() -> None:
     rng = np.random.default_rng(4)
     noise = rng.integers(0, 255, (224, 224, 3), dtype=np.uint8)
     template = rng.integers(0, 255, (127, 127, 3), dtype=np.uint8)
@@ -177,18 +177,18 @@ def test_coarse_crops_show_no_more_than_a_small_target_would() -> None:
         assert search.shape == noise.shape
         assert shown.shape == template.shape
         for crop, before in ((search, noise), (shown, template)):
-            # A half of the resolution or less: neighbouring pixels are no longer independent.
+            # With half of the resolution or less, neighbouring pixels are not independent.
             assert (
                 np.abs(np.diff(crop.astype(float), axis=1)).mean()
                 < 0.6 * np.abs(np.diff(before.astype(float), axis=1)).mean()
             )
-    # A target of 12 pixels is as coarse as it is.
+    # A target of 12 pixels is small enough already.
     search, shown = augment.coarse(np.random.default_rng(0), noise, template, np.array([60.0, 60.0, 69.0, 69.0]), 127)
     np.testing.assert_array_equal(shown, template)
     np.testing.assert_array_equal(search, noise)
 
 
-def test_a_shadow_changes_light_and_takes_colour_away() -> None:
+def test_a_shadow_changes_light_and_reduces_colour() -> None:
     colourful = np.full((224, 224, 3), (200, 100, 50), np.uint8)
     gains, spreads = [], []
     for seed in range(60):

@@ -1,4 +1,4 @@
-"""Batched augmentation: boxes must follow the pixels, and each part must do what it says."""
+"""Tests of the augmentation of batches on the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOX = (140.0, 150.0, 220.0, 200.0)
 
 
 def wide_batch(count: int = 12, size: int = 352) -> dict[str, torch.Tensor]:
-    """White ellipses that fill their boxes, on black."""
+    """A batch of white ellipses that fill their boxes, on black."""
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     x1, y1, x2, y2 = BOX
     inside = ((x - (x1 + x2) / 2) / ((x2 - x1) / 2)) ** 2 + ((y - (y1 + y2) / 2) / ((y2 - y1) / 2)) ** 2 <= 1
@@ -46,7 +46,7 @@ def test_boxes_follow_the_pixels(flip: float) -> None:
     for crop, box in zip(out["search"], out["box"], strict=True):
         torch.testing.assert_close(extent(crop), box, atol=2.0, rtol=0)
     assert out["box"].std(dim=0).min() > 5
-    # What could be taken for the target moves along, here the target itself; what is not there stays away.
+    # The boxes of other objects move in the same way. Here the first is the target's box. Boxes of zeros stay zero.
     torch.testing.assert_close(out["others"][:, 0], out["box"])
     assert not out["others"][:, 1].any()
     expected = (47.0, 40.0, 97.0, 90.0) if flip else (30.0, 40.0, 80.0, 90.0)
@@ -89,7 +89,7 @@ def test_blur_keeps_the_mean_and_lowers_the_contrast() -> None:
         assert out.std() < 0.8 * plain.std()
 
 
-def test_wide_configuration_leaves_the_rest_to_the_device() -> None:
+def test_the_wide_configuration_leaves_the_augmentation_to_the_device() -> None:
     config = wide_config(PairConfig(), margin=48)
     assert config.crop.search_size == 352
     assert config.crop.search_shift == 16

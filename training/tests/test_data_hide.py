@@ -1,4 +1,4 @@
-"""Targets taken out of crops."""
+"""Tests of removing targets from crops."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ TEXTURE = np.full((20, 20, 3), (0, 0, 250), np.uint8)
 
 
 def scene() -> np.ndarray:
-    """A red square on noise of green."""
+    """A red square on green noise."""
     canvas = np.zeros((256, 256, 3), np.uint8)
     canvas[..., 1] = np.random.default_rng(0).integers(80, 120, (256, 256))
     canvas[90:150, 100:160] = (250, 0, 0)
     return canvas
 
 
-def test_nothing_of_the_target_stays_and_the_rest_does() -> None:
+def test_removes_the_target_and_keeps_the_rest() -> None:
     kinds = set()
     for seed in range(60):
         canvas = scene()
         hide(np.random.default_rng(seed), canvas, BOX, TEXTURE)
-        # Painted seams keep a trace of what lies under them, and lie outside the target.
+        # The soft edge of a cover shows a part of the background. It lies outside the target.
         assert not (canvas[90:150, 100:160] == (250, 0, 0)).all(axis=2).any()
         far = np.ones((256, 256), bool)
         far[70:170, 80:180] = False
@@ -35,7 +35,7 @@ def test_nothing_of_the_target_stays_and_the_rest_does() -> None:
 
 
 @pytest.mark.parametrize("box", [(0, 0, 256, 256), (-40, 100, 30, 300), (0, 60, 3, 64), (250, 250, 256, 256)])
-def test_boxes_at_the_edge_are_covered_too(box: tuple[int, int, int, int]) -> None:
+def test_covers_boxes_at_the_edge(box: tuple[int, int, int, int]) -> None:
     x1, y1, x2, y2 = np.clip(box, 0, 256)
     for seed in range(30):
         canvas = np.full((256, 256, 3), 90, np.uint8)

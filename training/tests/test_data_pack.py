@@ -1,4 +1,4 @@
-"""What the packer and the preview refuse, what they then leave behind, and what a pack remembers of its source."""
+"""Tests of the packer and the preview: refused input, the state after an error, and the record of a pack's source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ettrack_training.data.store import StoreWriter
 
 
 def photographs(folder: Path, count: int = 1, size: int = 96) -> Path:
-    """A folder of grey pictures."""
+    """Makes a folder of grey pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         cv2.imwrite(str(folder / f"{number}.png"), np.full((size, size, 3), 90, np.uint8))
@@ -25,7 +25,7 @@ def photographs(folder: Path, count: int = 1, size: int = 96) -> Path:
 
 
 def refusal(out: Path, *words: str) -> str:
-    """Why the packer ends with `error: ...` (status 1)."""
+    """The message with which the packer ends, `error: ...` (status 1)."""
     with pytest.raises(SystemExit) as ended:
         main(["--out", str(out), *words])
     message = str(ended.value.code)
@@ -34,7 +34,7 @@ def refusal(out: Path, *words: str) -> str:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """The content of every file in a folder and its subfolders."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -51,7 +51,7 @@ def content(folder: Path) -> dict[str, bytes]:
         ("folder", "expected pictures, found none"),
     ],
 )
-def test_an_empty_folder_is_no_source_of_any_kind(tmp_path: Path, kind: str, expected: str) -> None:
+def test_refuses_an_empty_folder_for_each_kind(tmp_path: Path, kind: str, expected: str) -> None:
     (tmp_path / "empty").mkdir()
     message = refusal(tmp_path / "cache", f"a={kind}:{tmp_path}/empty")
     assert f"a={kind}:{tmp_path}/empty: " in message
@@ -59,7 +59,7 @@ def test_an_empty_folder_is_no_source_of_any_kind(tmp_path: Path, kind: str, exp
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_folder_above_a_got10k_split_is_no_split(tmp_path: Path) -> None:
+def test_refuses_the_folder_above_a_got10k_split(tmp_path: Path) -> None:
     photographs(tmp_path / "got10k" / "train" / "GOT-10k_Train_000001")
     message = refusal(tmp_path / "cache", f"a=got10k:{tmp_path}/got10k")
     assert f"expected {tmp_path}/got10k/train/groundtruth.txt" in message
@@ -74,7 +74,7 @@ def test_the_folder_above_a_got10k_split_is_no_split(tmp_path: Path) -> None:
         ('{"images": [], "annotations": null}', "x.json: expected COCO instances, 'NoneType'"),
     ],
 )
-def test_broken_coco_instances_are_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_refuses_broken_coco_instances_and_names_the_file(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "x.json").write_text(text)
     message = refusal(tmp_path / "cache", f"a=coco:{tmp_path}/x.json:{photographs(tmp_path / 'p')}")
     assert "a=coco:" in message
@@ -89,12 +89,12 @@ def test_broken_coco_instances_are_named(tmp_path: Path, text: str, expected: st
         ('[{"frames": []}]', "index.json: expected a list of items with frames, "),
     ],
 )
-def test_a_broken_index_is_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_refuses_a_broken_index_and_names_the_file(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "index.json").write_text(text)
     assert expected in refusal(tmp_path / "cache", f"a=index:{tmp_path}")
 
 
-def test_broken_annotations_of_other_sets_are_named(tmp_path: Path) -> None:
+def test_refuses_broken_annotations_of_other_sets_and_names_the_file(tmp_path: Path) -> None:
     snippet = tmp_path / "vid" / "Annotations" / "VID" / "train" / "snippet"
     snippet.mkdir(parents=True)
     (snippet / "000000.xml").write_text("<annotation>")
@@ -113,7 +113,7 @@ def test_broken_annotations_of_other_sets_are_named(tmp_path: Path) -> None:
     assert "0.png: expected a label picture" in refusal(tmp_path / "cache", f"a=youtube-vos:{tmp_path}/vos")
 
 
-def test_what_a_reader_refuses_late_names_its_source_and_leaves_no_pack(tmp_path: Path) -> None:
+def test_a_late_error_of_a_reader_names_its_source_and_leaves_no_pack(tmp_path: Path) -> None:
     for number, text in enumerate(("1,1,30,30\n", "1,1,30\n"), start=1):
         photographs(tmp_path / "got" / f"s{number}").joinpath("groundtruth.txt").write_text(text)
     message = refusal(tmp_path / "cache", f"a=got10k:{tmp_path}/got")
@@ -121,7 +121,7 @@ def test_what_a_reader_refuses_late_names_its_source_and_leaves_no_pack(tmp_path
     assert not (tmp_path / "cache" / "a" / "clips.json").exists()
 
 
-def test_a_mask_that_does_not_fit_names_its_source_and_clip(tmp_path: Path) -> None:
+def test_refuses_a_mask_that_does_not_fit_and_names_its_clip(tmp_path: Path) -> None:
     pictures = photographs(tmp_path / "p")
     mask = {"counts": [5, 5], "size": [96, 96]}
     annotations = [{"image_id": 1, "bbox": [1, 1, 50, 50], "segmentation": mask}]
@@ -131,13 +131,13 @@ def test_a_mask_that_does_not_fit_names_its_source_and_clip(tmp_path: Path) -> N
     assert f"a=coco:{tmp_path}/x.json:{pictures}: clip 0.png: expected run lengths of 96 x 96" in message
 
 
-def test_pictures_that_are_not_there_are_no_source(tmp_path: Path) -> None:
+def test_refuses_a_source_whose_pictures_are_missing(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps([{"frames": ["a.png", "b.png"]}]))
     message = refusal(tmp_path / "cache", f"a=index:{tmp_path}")
     assert f"expected pictures, found none: the first, {tmp_path}/a.png, is not there" in message
 
 
-def test_pictures_of_which_none_can_be_used_make_no_pack(tmp_path: Path) -> None:
+def test_refuses_a_source_without_usable_pictures(tmp_path: Path) -> None:
     photographs(tmp_path / "p", count=2, size=32)
     (tmp_path / "p" / "2.png").write_bytes(b"no picture")
     message = refusal(tmp_path / "cache", f"a=folder:{tmp_path}/p")
@@ -146,13 +146,13 @@ def test_pictures_of_which_none_can_be_used_make_no_pack(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
-def test_a_name_must_be_a_folders(tmp_path: Path, name: str) -> None:
+def test_refuses_a_name_that_cannot_be_a_folder(tmp_path: Path, name: str) -> None:
     message = refusal(tmp_path / "cache", f"{name}=folder:{photographs(tmp_path / 'p')}")
     assert "expected NAME=KIND:PATH with a NAME that a folder can have" in message
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_malformed_source_is_named(tmp_path: Path) -> None:
+def test_refuses_a_malformed_source(tmp_path: Path) -> None:
     pictures = photographs(tmp_path / "p")
     assert f"expected NAME=KIND:PATH, got 'folder:{pictures}'" in refusal(tmp_path / "cache", f"folder:{pictures}")
     assert "expected folder:<folder of photographs>, got 'folder:'" in refusal(tmp_path / "cache", "a=folder:")
@@ -161,7 +161,7 @@ def test_a_malformed_source_is_named(tmp_path: Path) -> None:
     assert f"expected {pictures} to be a file" in refusal(tmp_path / "cache", f"a=coco:{pictures}:{pictures}")
 
 
-def test_a_wrong_source_is_told_before_the_first_is_packed(tmp_path: Path) -> None:
+def test_refuses_a_wrong_source_before_packing_the_first(tmp_path: Path) -> None:
     good = f"good=folder:{photographs(tmp_path / 'p')}"
     (tmp_path / "empty").mkdir()
     assert "bad=lasot:" in refusal(tmp_path / "cache", good, f"bad=lasot:{tmp_path}/empty")
@@ -169,15 +169,13 @@ def test_a_wrong_source_is_told_before_the_first_is_packed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("option", "value"), [("--frame-stride", "0"), ("--frame-stride", "x"), ("--size", "0")])
-def test_numbers_out_of_range_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str
-) -> None:
+def test_refuses_numbers_out_of_range(tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--out", str(tmp_path / "cache"), f"a=folder:{photographs(tmp_path / 'p')}", option, value])
     assert f"argument {option}: expected a whole number of at least" in capsys.readouterr().err
 
 
-def test_a_preview_of_no_cache_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_preview_of_a_missing_cache(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: expected packed sources with a clips\.json"):
         preview.main(["--cache", str(tmp_path / "nowhere")])
     assert main(["--out", str(tmp_path / "cache"), f"a=folder:{photographs(tmp_path / 'p')}"]) == 0
@@ -185,7 +183,7 @@ def test_a_preview_of_no_cache_is_refused(tmp_path: Path) -> None:
         preview.main(["--cache", str(tmp_path / "cache"), "--origin", "video"])
 
 
-def test_a_broken_pack_is_not_expanded(tmp_path: Path) -> None:
+def test_refuses_to_expand_a_broken_pack(tmp_path: Path) -> None:
     assert main(["--out", str(tmp_path / "cache"), f"a=folder:{photographs(tmp_path / 'p')}"]) == 0
     (tmp_path / "cache" / "a" / "pictures" / "piece-0000.bin").unlink()
     message = refusal(tmp_path / "raw", "--expand", str(tmp_path / "cache"))
@@ -194,14 +192,14 @@ def test_a_broken_pack_is_not_expanded(tmp_path: Path) -> None:
     assert not (tmp_path / "raw" / "a" / "clips.json").exists()
 
 
-def test_a_name_is_given_to_one_source(tmp_path: Path) -> None:
+def test_refuses_two_sources_with_one_name(tmp_path: Path) -> None:
     one, two = (f"tn=folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
     message = refusal(tmp_path / "cache", one, two)
     assert f"expected a NAME of its own for each source, got tn twice: {one} and {two}" in message
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_pack_takes_no_pictures_of_another_source(tmp_path: Path) -> None:
+def test_refuses_to_add_another_source_to_a_pack(tmp_path: Path) -> None:
     one, two = (f"folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
     cache = tmp_path / "cache"
     assert main(["--out", str(cache), f"a={one}"]) == 0
@@ -215,7 +213,9 @@ def test_a_pack_takes_no_pictures_of_another_source(tmp_path: Path) -> None:
     ("option", "value", "named"),
     [("--size", "80", "size 80"), ("--codec", "webp", "codec webp"), ("--frame-stride", "2", "frame stride 2")],
 )
-def test_a_pack_takes_no_pictures_stored_another_way(tmp_path: Path, option: str, value: str, named: str) -> None:
+def test_refuses_to_add_pictures_with_other_options_to_a_pack(
+    tmp_path: Path, option: str, value: str, named: str
+) -> None:
     words = [f"a=folder:{photographs(tmp_path / 'p')}", option]
     assert main(["--out", str(tmp_path / "cache"), words[0]]) == 0
     before = content(tmp_path / "cache")
@@ -226,20 +226,20 @@ def test_a_pack_takes_no_pictures_stored_another_way(tmp_path: Path, option: str
     assert content(tmp_path / "cache") == before
 
 
-def test_the_same_command_again_goes_on(
+def test_the_same_command_resumes_a_pack(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photographs(tmp_path / "p")
     assert main(["--out", str(tmp_path / "cache"), f"a=folder:{tmp_path}/p"]) == 0
     photographs(tmp_path / "p", count=3)
-    # The same folder, seen from another one; cut-outs and windows may come later.
+    # The same folder as a relative path. Cut-outs and windows may be added later.
     monkeypatch.chdir(tmp_path)
     assert main(["--out", "cache", "a=folder:./p/", "--segment", "--windows"]) == 0
     assert "a: 2 pictures" in capsys.readouterr().out
     assert len(Dataset(tmp_path / "cache").clips) == 3
 
 
-def test_a_pack_without_a_record_opens_and_takes_that_of_the_next_run(tmp_path: Path) -> None:
+def test_a_pack_without_a_record_opens_and_gets_the_record_of_the_next_run(tmp_path: Path) -> None:
     one, two = (f"a=folder:{photographs(tmp_path / name)}" for name in ("one", "two"))
     cache = tmp_path / "cache"
     assert main(["--out", str(cache), one]) == 0
@@ -249,7 +249,7 @@ def test_a_pack_without_a_record_opens_and_takes_that_of_the_next_run(tmp_path: 
     assert " holds folder:" in refusal(cache, two)
 
 
-def test_what_stored_nothing_binds_nobody(tmp_path: Path) -> None:
+def test_a_source_that_stored_nothing_can_be_replaced(tmp_path: Path) -> None:
     small = photographs(tmp_path / "small", size=32)
     cache = tmp_path / "cache"
     refusal(cache, f"a=folder:{small}")
@@ -290,7 +290,7 @@ def test_an_expanded_pack_keeps_its_source(tmp_path: Path) -> None:
     assert "not a pack without a record" in refusal(raw, "--expand", str(tmp_path / "other"))
 
 
-def test_a_cache_is_not_expanded_into_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_refuses_to_expand_a_cache_into_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     cache = str(tmp_path / "cache")
     assert main(["--out", cache, f"a=folder:{photographs(tmp_path / 'p')}", "--codec", "webp"]) == 0
     with pytest.raises(SystemExit, match="2"):
@@ -299,7 +299,7 @@ def test_a_cache_is_not_expanded_into_itself(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"source": "folder:/p"}', '{"source": 1, "size": 1, "codec": 1, "x": 1}'])
-def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
+def test_refuses_a_broken_record_and_names_the_file(tmp_path: Path, text: str) -> None:
     source = f"a=folder:{photographs(tmp_path / 'p')}"
     assert main(["--out", str(tmp_path / "cache"), source]) == 0
     (tmp_path / "cache" / "a" / "source.json").write_text(text)
@@ -307,7 +307,7 @@ def test_a_broken_record_is_named(tmp_path: Path, text: str) -> None:
 
 
 def video(folder: Path, count: int = 2) -> Path:
-    """A folder with `index.json`, a video of grey pictures that lie in folders of their own."""
+    """Makes a folder with `index.json`: a video of grey pictures in a subfolder."""
     photographs(folder / "img", count)
     item = {"frames": [f"img/{number}.png" for number in range(count)], "boxes": [[40, 40, 20, 20]] * count}
     (folder / "index.json").write_text(json.dumps([item]))
@@ -327,14 +327,14 @@ def video(folder: Path, count: int = 2) -> Path:
         ("snowboarding4", "a benchmark, renamed"),
     ],
 )
-def test_videos_that_trackers_are_measured_on_are_refused(tmp_path: Path, name: str, benchmark: str) -> None:
+def test_refuses_videos_on_which_trackers_are_evaluated(tmp_path: Path, name: str, benchmark: str) -> None:
     message = refusal(tmp_path / "cache", f"a=index:{video(tmp_path / name)}")
     assert f"{name} is a sequence of {benchmark}" in message
     assert f"--namesake {name}" in message
     assert not (tmp_path / "cache" / "a" / "clips.json").exists()
 
 
-def test_a_namesake_is_packed_and_so_are_photographs_and_other_videos(tmp_path: Path) -> None:
+def test_packs_namesakes_and_photographs_and_other_videos(tmp_path: Path) -> None:
     others = video(tmp_path / "airplane-2"), video(tmp_path / "breakdance")
     words = [f"{number}=index:{folder}" for number, folder in enumerate(others)]
     words += [f"dog=index:{video(tmp_path / 'Dog')}", f"still=folder:{photographs(tmp_path / 'all' / 'dog').parent}"]
@@ -342,7 +342,7 @@ def test_a_namesake_is_packed_and_so_are_photographs_and_other_videos(tmp_path: 
     assert len(Dataset(tmp_path / "cache").sources) == 4
 
 
-def test_the_list_of_uav123s_parts_is_the_runtimes() -> None:
+def test_the_list_of_uav123s_parts_equals_the_runtimes() -> None:
     path = Path(__file__).parents[2] / "crates/ettrack-eval/src/dataset/uav123_parts.txt"
     theirs = {line.split()[0] for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")}
     assert {name for name in theirs if "_" in name} <= {name for name in BENCHMARKS["UAV123"] if "_" in name}

@@ -1,4 +1,4 @@
-"""The way from pictures to batches, on pictures made here."""
+"""Tests of the steps from pictures to batches, with pictures that are made here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STILL_SCENE = CompositeConfig(
 
 
 def draw_frame(rng: np.random.Generator, box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A grey-green scene with a red ellipse that fills the box; RGB and mask."""
+    """A grey-green scene with a red ellipse that fills the box, as RGB and mask."""
     frame = rng.integers(60, 120, (180, 240, 3), dtype=np.uint8)
     frame[..., 0] //= 2
     mask = np.zeros((180, 240), np.uint8)
@@ -63,7 +63,7 @@ def cache_of_one_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packed(tmp_path_factory: pytest.TempPathFactory, videos: int) -> Path:
-    """A packed source of videos with masks and one of plain photographs."""
+    """A packed source of videos with masks, and one of photographs."""
     root = tmp_path_factory.mktemp("set")
     rng = np.random.default_rng(5)
     items = []
@@ -84,7 +84,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, videos: int) -> Path:
     photographs.mkdir()
     for number in range(3):
         picture = cv2.resize(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8), (240, 180))
-        # Nothing red but the objects (OpenCV writes BGR).
+        # Only the objects are red (OpenCV writes BGR).
         picture[..., 2] = picture[..., 1] // 2
         cv2.imwrite(str(photographs / f"{number}.png"), picture)
     out = tmp_path_factory.mktemp("cache")
@@ -108,14 +108,14 @@ def only(origin: Origin, **changes) -> PairConfig:
 
 
 def red_box(crop: np.ndarray) -> np.ndarray:
-    # By dominance, since composites recolour their objects; the scenes are grey-green.
+    # Red is the largest channel, because composites change the colours of objects. The scenes are grey-green.
     red = crop[..., 0].astype(int) - crop[..., 1:].max(axis=2) > 50
     columns, rows = np.flatnonzero(red.any(axis=0)), np.flatnonzero(red.any(axis=1))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
 
 
 def red_box_nearby(pair: Pair) -> np.ndarray:
-    """The red object at the pair's box; frames that serve as background may show another one further away."""
+    """The extent of the red object at the pair's box. Backgrounds may show another red object further away."""
     x1, y1, x2, y2 = pair.box.astype(int)
     near = np.zeros_like(pair.search)
     window = np.s_[max(y1 - 6, 0) : y2 + 6, max(x1 - 6, 0) : x2 + 6]
@@ -124,7 +124,7 @@ def red_box_nearby(pair: Pair) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, {"turn": 1.0}, {"surround": 1.0}, {"augment": replace(PLAIN, flip=1.0)}])
-def test_box_is_where_the_object_is_in_video_pairs(cache: Path, changes: dict) -> None:
+def test_boxes_of_video_pairs_contain_the_object(cache: Path, changes: dict) -> None:
     config = only(Origin.VIDEO, **changes)
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(1)
@@ -133,11 +133,11 @@ def test_box_is_where_the_object_is_in_video_pairs(cache: Path, changes: dict) -
         assert pair.kind == Kind.POSITIVE
         assert pair.search.shape == (256, 256, 3)
         assert pair.template.shape == (127, 127, 3)
-        # Noise around the object blurs its outline by up to a source pixel, 2 to 3 crop pixels here.
+        # The object's outline is uncertain by up to a source pixel, which is 2 to 3 crop pixels here.
         np.testing.assert_allclose(red_box_nearby(pair), pair.box, atol=3.5)
 
 
-def test_box_is_the_visible_extent_in_composites(cache: Path) -> None:
+def test_boxes_of_composites_are_those_of_the_visible_part(cache: Path) -> None:
     sampler = PairSampler(Dataset(cache), only(Origin.COMPOSITE))
     rng = np.random.default_rng(2)
     errors = []
@@ -149,7 +149,7 @@ def test_box_is_the_visible_extent_in_composites(cache: Path) -> None:
     assert np.median(errors) <= 2
 
 
-def test_template_shows_the_object_at_half_its_side(cache: Path) -> None:
+def test_the_template_shows_the_object_at_half_its_side(cache: Path) -> None:
     config = only(Origin.VIDEO, crop=CropConfig(template_shift=0, template_scale=0))
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(3)
@@ -167,14 +167,14 @@ def test_in_windows_of_the_boxs_shape_every_target_is_square(cache: Path, origin
     rng = np.random.default_rng(4)
     pairs = [pair for pair in (sampler(rng) for _ in range(30)) if pair.kind == Kind.POSITIVE]
     assert len(pairs) > 15
-    # As many pixels in both crops: 127 show two and a half sides.
+    # Both crops have the same scale: 127 pixels are two and a half sides of the box.
     for boxes in ([pair.box for pair in pairs], [red_box(pair.template) for pair in pairs]):
         sides = np.median([box[2:] - box[:2] for box in boxes], axis=0)
         np.testing.assert_allclose(sides, 127 / 2.5, atol=6)
 
 
 @pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.COMPOSITE])
-def test_a_search_window_is_larger_by_its_size_over_the_exemplars(cache: Path, origin: Origin) -> None:
+def test_the_search_window_scales_with_its_size_in_exemplar_sizes(cache: Path, origin: Origin) -> None:
     still = {"template_shift": 0, "template_scale": 0, "search_scale": 0, "search_aspect": 0, "search_shift": 30}
     crop = CropConfig(template_size=64, exemplar_size=64, search_size=192, **still)
     sampler = PairSampler(Dataset(cache), only(origin, crop=crop))
@@ -186,7 +186,7 @@ def test_a_search_window_is_larger_by_its_size_over_the_exemplars(cache: Path, o
         assert np.median(sides) == pytest.approx(64, abs=5)
 
 
-def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
+def test_the_shift_and_scale_of_search_crops_stay_in_their_bounds(cache: Path) -> None:
     config = only(Origin.VIDEO, crop=CropConfig(search_shift=20, search_scale=0.1, search_aspect=0))
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(4)
@@ -195,14 +195,14 @@ def test_search_jitter_stays_in_its_bounds(cache: Path) -> None:
         x1, y1, x2, y2 = sampler(rng).box
         centres.append(((x1 + x2) / 2 - 128, (y1 + y2) / 2 - 128))
         sides.append(geometry.context_side(x2 - x1, y2 - y1))
-    # Windows lie on whole source pixels, each of which measures two crop pixels here.
+    # Windows begin at whole source pixels, each of which measures two crop pixels here.
     assert 12 < np.abs(centres).max() <= 20 + 2
     assert min(sides) >= 127 / 1.12
     assert max(sides) <= 127 * 1.12
 
 
 @pytest.mark.parametrize("origin", [Origin.VIDEO, Origin.REFRAMED, Origin.COMPOSITE])
-def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
+def test_draws_the_configured_shares_of_negative_pairs(cache: Path, origin: Origin) -> None:
     config = only(origin, wrong_template=0.3, absent=0.3, hidden=0.5)
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(6)
@@ -212,8 +212,8 @@ def test_shares_of_negatives(cache: Path, origin: Origin) -> None:
     assert kinds[Kind.ABSENT] > 0.1
 
 
-def test_frames_of_a_pair_lie_no_further_apart_than_told(tmp_path: Path) -> None:
-    # Frames of one colour each, which tells their number; the third does not show the object.
+def test_frames_of_a_pair_are_at_most_max_gap_apart(tmp_path: Path) -> None:
+    # Each frame has one colour, from which its number is read. The third does not show the object.
     for number in range(6):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((90, 120, 3), 40 * number, np.uint8))
     boxes = [None if number == 2 else [50, 35, 20, 20] for number in range(6)]
@@ -227,7 +227,7 @@ def test_frames_of_a_pair_lie_no_further_apart_than_told(tmp_path: Path) -> None
     assert gaps == {0, 1, 2}
 
 
-def test_a_source_counts_by_the_square_root_of_its_size_times_its_weight() -> None:
+def test_a_source_is_drawn_by_its_weight_times_the_square_root_of_its_size() -> None:
     groups = [[("small", 1)], [("large", 12), ("large", 4)], [("heavy", 1)]]
     draw = Draw(groups, np.array([1.0, 1.0, 3.0]), itemgetter(1))
     rng = np.random.default_rng(11)
@@ -257,7 +257,7 @@ def test_absent_pairs_do_not_show_the_object(cache_of_one_target: Path) -> None:
         assert not (np.abs(pair.search - np.array(TARGET)).max(axis=2) < 12).any()
 
 
-def test_a_hidden_target_is_gone_from_its_own_place(cache: Path) -> None:
+def test_hidden_pairs_show_the_targets_place_without_the_target(cache: Path) -> None:
     config = only(Origin.VIDEO, absent=1.0, hidden=1.0, crop=CropConfig(search_shift=0, stretch=0, stretch_bias=0))
     sampler = PairSampler(Dataset(cache), config)
     rng = np.random.default_rng(8)
@@ -268,7 +268,7 @@ def test_a_hidden_target_is_gone_from_its_own_place(cache: Path) -> None:
         assert (np.abs(pair.search[96:160, 96:160] - target).max(axis=2) < 12).mean() < 0.05
 
 
-def test_everything_on_gives_sound_pairs(cache: Path) -> None:
+def test_all_options_together_give_valid_pairs(cache: Path) -> None:
     sampler = PairSampler(Dataset(cache), PairConfig())
     rng = np.random.default_rng(8)
     seen = set()
@@ -294,7 +294,7 @@ def test_same_seed_gives_the_same_batches(cache: Path) -> None:
     assert not np.array_equal(first["search"], other["search"])
 
 
-def test_worker_processes_give_what_their_generators_give(cache: Path) -> None:
+def test_worker_processes_draw_from_their_own_generators(cache: Path) -> None:
     stream = iter(loader(cache, seed=9, batch_size=2, workers=2))
     arrived = [next(stream) for _ in range(4)]
     del stream
@@ -303,7 +303,7 @@ def test_worker_processes_give_what_their_generators_give(cache: Path) -> None:
         np.testing.assert_array_equal(batch["search"].numpy(), next(own[number % 2])["search"])
 
 
-def test_pack_resumes_and_travels(cache: Path, tmp_path: Path) -> None:
+def test_a_pack_resumes_and_can_be_copied_compressed(cache: Path, tmp_path: Path) -> None:
     root = tmp_path / "pictures"
     root.mkdir()
     rng = np.random.default_rng(0)
@@ -322,7 +322,7 @@ def test_pack_resumes_and_travels(cache: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one[0].read(), other[0].read())
 
 
-def test_packing_nothing_is_refused(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_refuses_to_pack_nothing(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for words, named in (([], "expected sources"), (["--expand", "/nowhere"], "--expand /nowhere: expected packs")):
         with pytest.raises(SystemExit, match="2"):
             main(["--out", str(tmp_path / "out"), *words])
@@ -346,7 +346,7 @@ def test_an_interrupted_expansion_leaves_no_pack(cache: Path, tmp_path: Path, mo
     assert not (tmp_path / "raw" / "clips.json").exists()
 
 
-def test_a_missing_cache_and_an_unknown_reader_are_named(tmp_path: Path) -> None:
+def test_refuses_a_missing_cache_and_an_unknown_reader(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="clips.json"):
         Dataset(tmp_path)
     with pytest.raises(ValueError, match="KIND one of"):

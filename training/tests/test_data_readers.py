@@ -1,4 +1,4 @@
-"""Each reader on a tiny tree in its data set's layout."""
+"""Tests of each reader with a small folder in its data set's layout."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def label_picture(path: Path, labels: np.ndarray) -> None:
 
 
 def names(specification: str) -> list[str]:
-    """The clips of a source."""
+    """The names of the clips of a source."""
     return [clip.name for clip in open_source(specification)]
 
 
 def packed(specification: str, out: Path) -> Dataset:
-    """What a sampler sees of a source."""
+    """Packs a source and opens it."""
     pack(open_source(specification), out / "source")
     return Dataset(out)
 
 
-def test_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
+def test_reads_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
     picture(tmp_path / "train" / "a.jpg")
     polygon = [20.0, 10.0, 70.0, 10.0, 70.0, 60.0, 20.0, 60.0]
-    # Column-major: 40 empty columns of 96, then 40 columns with 30 set from row 20.
+    # Column by column: 40 empty columns of 96 pixels, then 40 columns in which 30 pixels are set from row 20.
     runs = [40 * 96 + 20] + [30, 66] * 39 + [30, 96 * 128 - 40 * 96 - 20 - 39 * 96 - 30]
     annotations = [
         {"image_id": 7, "bbox": [20, 10, 50, 50], "segmentation": [polygon], "category_id": 3, "iscrowd": 0},
@@ -71,7 +71,7 @@ def test_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
         list(open_source(f"coco:{tmp_path}/no.json:{tmp_path}/train"))
 
 
-def test_compressed_run_lengths() -> None:
+def test_reads_compressed_run_lengths() -> None:
     def compress(counts: list[int]) -> str:
         text = ""
         for place, count in enumerate(counts):
@@ -114,29 +114,29 @@ def lasot_sequence(folder: Path) -> None:
     (folder / "groundtruth.txt").write_text("11,21,30,40\n12,21,30,40\n13,21,30,40\n")
 
 
-def test_lasot_leaves_out_what_the_runtime_evaluates_on(tmp_path: Path) -> None:
+def test_lasot_leaves_out_the_test_split(tmp_path: Path) -> None:
     for name in ("cat-1", "cat-2", "cat-3", "cat-4", "rubicCube-14"):
         lasot_sequence(tmp_path / name.rsplit("-")[0] / name)
     assert names(f"lasot:{tmp_path}") == ["cat-2", "cat-4"]
     assert names(f"lasot-all:{tmp_path}") == ["cat-1", "cat-2", "cat-3", "cat-4", "rubicCube-14"]
-    # A list in the root takes the place of the published one there; the published sequences stay out here all the same.
+    # The runtime uses a list in the root instead of the published one. Here the published sequences are left out, too.
     (tmp_path / "testing_set.txt").write_text("cat-4\n\n")
     assert names(f"lasot:{tmp_path}") == ["cat-2"]
 
 
-def test_a_folder_of_lasots_test_sequences_alone_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_folder_of_only_lasots_test_sequences(tmp_path: Path) -> None:
     lasot_sequence(tmp_path / "cat-1")
     with pytest.raises(ValueError, match="training split below .*, all 1 found are of the test split"):
         names(f"lasot:{tmp_path}")
 
 
-def test_the_list_of_lasots_test_sequences_is_the_runtimes() -> None:
+def test_the_list_of_lasots_test_sequences_equals_the_runtimes() -> None:
     listed = Path(__file__).resolve().parents[2] / "crates/ettrack-eval/src/dataset/lasot_test.txt"
     assert listed.read_text() == lasot_split.TEST_SPLIT
     assert len(lasot_split.published_names()) == 280
 
 
-def test_got10k(tmp_path: Path) -> None:
+def test_reads_got10k(tmp_path: Path) -> None:
     folder = tmp_path / "GOT-10k_Train_000001"
     for number in range(1, 3):
         picture(folder / f"{number:08}.jpg")
@@ -160,7 +160,7 @@ def test_trackingnet_orders_frames_by_number(tmp_path: Path) -> None:
     assert clip.tracks[0].boxes[11].tolist() == [11, 5.5, 20, 30]
 
 
-def test_trackingnets_chunks_are_one_source(tmp_path: Path) -> None:
+def test_reads_trackingnets_chunks_as_one_source(tmp_path: Path) -> None:
     for chunk in ("TRAIN_0", "TRAIN_11", "TEST"):
         picture(tmp_path / chunk / "frames" / "a_0" / "0.jpg")
         (tmp_path / chunk / "anno").mkdir()
@@ -171,14 +171,14 @@ def test_trackingnets_chunks_are_one_source(tmp_path: Path) -> None:
     assert names(f"trackingnet:{tmp_path}/TEST") == ["a_0"]
 
 
-def test_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
+def test_reads_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         picture(tmp_path / "town" / "img1" / f"{number:06d}.jpg")
     lines = [
         "1,4,11,21,30,40,1,1,1",
         "2,4,13,21,30,40,1,1,0.1",
         "3,4,15,21,30,40,1,1,0.9",
-        # Not counted, of another class, beyond the last frame, seen but once.
+        # Rows that are not used: not counted, another class, after the last frame, visible only once.
         "1,5,1,1,30,40,0,1,1",
         "1,6,1,1,30,40,1,8,1",
         "2,6,1,1,30,40,1,8,1",
@@ -193,7 +193,7 @@ def test_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
     (track,) = clip.tracks
     assert track.category == "person"
     np.testing.assert_array_equal(track.boxes, [[10, 20, 30, 40], [np.nan] * 4, [14, 20, 30, 40]])
-    # The first sets have no classes.
+    # The first data sets have no classes.
     truth.write_text("1,1,11,21,30,40,1,-1,-1,-1\n2,1,11,21,30,40,1,-1,-1,-1\n")
     assert len(next(open_source(f"mot:{tmp_path}")).tracks) == 1
     truth.write_text("1,1,11,21,30,40,1\n2,1,11\n")
@@ -201,7 +201,7 @@ def test_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
         list(open_source(f"mot:{tmp_path}"))
 
 
-def test_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
+def test_reads_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
     annotations = tmp_path / "Annotations" / "VID" / "train" / "part" / "snippet"
     annotations.mkdir(parents=True)
     box = "<bndbox><xmax>{}</xmax><xmin>10</xmin><ymax>50</ymax><ymin>20</ymin></bndbox>"
@@ -216,7 +216,7 @@ def test_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["davis", "youtube-vos"])
-def test_label_pictures_of_video_object_segmentation(tmp_path: Path, kind: str) -> None:
+def test_reads_label_pictures_of_video_object_segmentation(tmp_path: Path, kind: str) -> None:
     extra = "480p" if kind == "davis" else ""
     for number in range(3):
         picture(tmp_path / "JPEGImages" / extra / "clip" / f"{number:05}.jpg")
@@ -251,7 +251,7 @@ def test_davis_2016_marks_its_object_with_255(tmp_path: Path) -> None:
     assert clip.tracks[0].boxes[0].tolist() == [40, 30, 50, 40]
 
 
-def test_malformed_annotations_are_named(tmp_path: Path) -> None:
+def test_refuses_malformed_annotations_and_names_the_file(tmp_path: Path) -> None:
     picture(tmp_path / "cat-2" / "img" / "1.jpg")
     (tmp_path / "cat-2" / "groundtruth.txt").write_text("1,2,3\n")
     with pytest.raises(ValueError, match=r"groundtruth.txt:1: expected 4 numbers, got 3"):
@@ -264,7 +264,7 @@ def test_malformed_annotations_are_named(tmp_path: Path) -> None:
         open_source(f"coco:{tmp_path}")
 
 
-def test_windows_are_followed_through_video(tmp_path: Path) -> None:
+def test_follows_windows_through_video(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     scene = cv2.resize(rng.integers(0, 255, (60, 80), dtype=np.uint8), (480, 360), interpolation=cv2.INTER_CUBIC)
     for number in range(10):
@@ -276,5 +276,5 @@ def test_windows_are_followed_through_video(tmp_path: Path) -> None:
     assert len(source.windows) >= 3
     for track in source.windows:
         steps = np.diff(track.boxes, axis=0)
-        # The camera moves right and down: everything moves left and up by as much.
+        # The camera moves right and down, so everything moves left and up by the same distance.
         np.testing.assert_allclose(steps.mean(axis=0), [-4, -2, -4, -2], atol=0.3)

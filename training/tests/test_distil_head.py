@@ -1,4 +1,4 @@
-"""Distilling a head layer by layer, with the student itself as its teacher."""
+"""Tests of the distillation of a head layer by layer, with the student as its own teacher."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def features() -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def answers(network: ETTrack, template: Tensor, search: Tensor) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-    """What a head computes inside (correlation and all layers but the last, scores first), and its maps."""
+    """A head's inner tensors (correlation and all layers but the last, scores first) and its maps."""
     zf, xf = network.template_neck(template), network.search_neck(search)
     hints = []
     towers = zip(
@@ -47,13 +47,13 @@ def answers(network: ETTrack, template: Tensor, search: Tensor) -> tuple[list[Te
 
 
 @pytest.mark.parametrize("chained", [True, False])
-def test_a_head_that_is_its_own_teacher_has_nothing_to_learn(network, features, chained) -> None:
+def test_a_head_that_is_its_own_teacher_has_no_loss(network, features, chained) -> None:
     hints, maps = answers(network, *features)
     for name, value in head_losses(network, *features, hints, maps, chained).items():
         assert value.abs() < 1e-5, name
 
 
-def test_a_layer_fed_by_the_teacher_answers_for_itself_alone(network, features) -> None:
+def test_a_wrong_layer_affects_only_its_own_loss_unless_layers_are_connected(network, features) -> None:
     hints, maps = answers(network, *features)
     with torch.no_grad():
         network.cls_layers[1].pointwise.weight.mul_(-1)
@@ -65,11 +65,11 @@ def test_a_layer_fed_by_the_teacher_answers_for_itself_alone(network, features) 
     assert not any(name.startswith("reg") or name == "box" for name in wrong)
 
 
-def test_map_losses_of_hand_made_maps() -> None:
+def test_map_losses_equal_values_computed_by_hand() -> None:
     cls = torch.full((1, 1, 2, 2), -20.0)
     cls[0, 0, 0, 0] = 20.0
     reg = torch.full((1, 4, 2, 2), 30.0)
-    # Beyond certainty, how far does not matter; boxes count where the teacher sees the target.
+    # Very large logits are equal to each other. Boxes count where the teacher sees the target.
     sure = map_losses(cls * 2, reg, cls, reg)
     assert all(value.abs() < 1e-6 for value in sure.values())
     wide = reg.clone()
@@ -79,24 +79,24 @@ def test_map_losses_of_hand_made_maps() -> None:
     assert map_losses(-cls, reg, cls, reg)["score"] > 10
 
 
-def test_the_worst_empty_cells_count_by_themselves() -> None:
+def test_the_hard_loss_counts_the_worst_empty_cells() -> None:
     teacher = torch.full((2, 1, 16, 16), -20.0)
     teacher[:, 0, 8, 8] = 5.0
     mine = teacher.clone()
-    mine[0, 0, 2, 3] = torch.tensor(3.0).log()  # probability 3/4 of something where nothing is
-    mine[1, 0, 8, 8] = -5.0  # a target that is missed is none of these
+    mine[0, 0, 2, 3] = torch.tensor(3.0).log()  # probability 3/4 in an empty cell
+    mine[1, 0, 8, 8] = -5.0  # a missed target does not count here
     reg = torch.full((2, 4, 16, 16), 30.0)
     hard = map_losses(mine, reg, teacher, reg)["hard"]
     torch.testing.assert_close(hard, torch.tensor(4.0).log() / 16)
 
 
-def test_hint_loss_is_the_share_of_variance_that_is_missed() -> None:
+def test_the_hint_loss_is_one_for_a_constant_output() -> None:
     teacher = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     missed = hint_loss(teacher.mean((0, 2, 3), keepdim=True).expand_as(teacher), teacher)
     torch.testing.assert_close(missed, torch.tensor(1.0), rtol=1e-2, atol=0)
 
 
-def test_a_fresh_head_starts_at_the_scale_of_the_hints(network, features) -> None:
+def test_an_untrained_head_starts_at_the_scale_of_the_hints(network, features) -> None:
     hints, _ = answers(network, *features)
     hints = [hint * 0.01 for hint in hints]
     start_at_scale(network, hints)
@@ -106,7 +106,7 @@ def test_a_fresh_head_starts_at_the_scale_of_the_hints(network, features) -> Non
     assert 0.2 < y.std() / hints[1].std() < 5
 
 
-def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
+def test_only_late_stages_are_trained(network) -> None:
     backbone = Late(network, 2)
     network.train()
     before = {name: value.clone() for name, value in network.backbone_net.state_dict().items()}
@@ -115,7 +115,7 @@ def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
     assert kept.shape == (2, 24, 16, 16)
     features = backbone(torch.from_numpy(kept).float())
     network.eval()
-    # Half precision in between is all that sets them apart.
+    # They differ only by the half precision in between.
     torch.testing.assert_close(features, network.backbone(normalise(pictures)), rtol=0.02, atol=0.02)
     features.square().mean().backward()
     torch.optim.SGD([p for p in network.backbone_net.parameters() if p.grad is not None], 1.0).step()
@@ -125,7 +125,7 @@ def test_late_stages_learn_and_early_ones_stand_still(network) -> None:
 
 
 @pytest.mark.parametrize("stages", [-1, 5])
-def test_as_many_stages_learn_as_there_are(network, stages) -> None:
+def test_refuses_a_number_of_stages_out_of_range(network, stages) -> None:
     with pytest.raises(ValueError, match=f"expected 0 to 4 stages .* got {stages}"):
         Late(network, stages)
 
@@ -134,20 +134,20 @@ BOX = torch.tensor([[96.0, 96.0, 160.0, 160.0]])
 
 
 def teachers(cell: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Maps of a teacher that is sure of one cell, in which it sees a box of 60 pixels; half as sure of another."""
+    """Maps of a teacher with a logit of 6 in one cell, 3 in another, and boxes of 60 pixels."""
     cls = torch.full((1, 1, 16, 16), -8.0)
     cls[0, 0, 1, 14] = 3.0
     cls[0, 0, cell[0], cell[1]] = 6.0
     return cls, torch.full((1, 4, 16, 16), 30.0)
 
 
-def test_a_teacher_that_is_right_keeps_its_scores_but_for_those_far_from_the_target() -> None:
+def test_correction_of_a_right_teacher_lowers_only_scores_far_from_the_target() -> None:
     cls, reg = teachers((8, 8))
     told, distances = corrected((cls, reg), BOX, torch.tensor([True]))
     expected = cls.clone()
     expected[0, 0, 1, 14] = -5.0
     torch.testing.assert_close(told, expected)
-    # Half of the way, in logarithms, from 30 pixels to the truth's 32.
+    # The geometric mean of the teacher's 30 pixels and the true 32.
     torch.testing.assert_close(distances[0, :, 8, 8], torch.full((4,), (30 * 32) ** 0.5))
     assert (distances[0, :, 2, 2] == 30).all()
     _, true = corrected((cls, reg), BOX, torch.tensor([True]), true_boxes=True)
@@ -155,8 +155,9 @@ def test_a_teacher_that_is_right_keeps_its_scores_but_for_those_far_from_the_tar
     assert (true[0, :, 2, 2] == 30).all()
 
 
-def test_scores_are_lowered_from_a_stride_beyond_the_box_on() -> None:
-    # Cells lie on the left and upper side and 4 pixels beyond the others; the next ones 16 and 20 pixels beyond.
+def test_correction_lowers_scores_a_stride_outside_the_box() -> None:
+    # The outermost kept cells are at the left and upper side and 4 pixels outside the others. The next ones are 16 and
+    # 20 pixels outside.
     box = torch.tensor([[96.0, 96.0, 156.0, 156.0]])
     cls, reg = teachers((8, 8))
     told, _ = corrected((cls.clamp_min(1.0), reg), box, torch.tensor([True]))
@@ -166,18 +167,18 @@ def test_scores_are_lowered_from_a_stride_beyond_the_box_on() -> None:
     assert (told[0, 0, ~kept] == -5.0).all()
 
 
-def test_a_teacher_that_misses_the_target_is_told_where_it_is() -> None:
+def test_correction_raises_scores_of_a_missed_target() -> None:
     told, _ = corrected(teachers((3, 3)), BOX, torch.tensor([True]))
     assert told[0, 0, 3, 3] == -5.0
     assert told[0, 0, 8, 8] == 2.0
     assert told.max() == 2.0
     cls, _ = teachers((3, 3))
-    # Its distances there are far off, so that it has no part in them.
+    # If its distances there are wrong, only the true ones are used.
     _, poor = corrected((cls, torch.full((1, 4, 16, 16), 8.0)), BOX, torch.tensor([True]))
     torch.testing.assert_close(poor[0, :, 8, 8], torch.full((4,), 32.0))
 
 
-def test_nothing_scores_where_the_target_is_not() -> None:
+def test_correction_lowers_all_scores_without_a_target() -> None:
     for box in (BOX, torch.zeros(1, 4)):
         cls, reg = teachers((8, 8))
         told, distances = corrected((cls, reg), box, torch.tensor([False]))

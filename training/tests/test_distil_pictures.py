@@ -1,4 +1,4 @@
-"""Crops of any pictures."""
+"""Tests of crops of any pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "good"
 
 
-def test_every_folder_must_have_pictures(folder: Path) -> None:
+def test_refuses_a_folder_without_pictures(folder: Path) -> None:
     assert len(Pictures([folder])) == 1
     misspelt = folder.parent / "god"
     words = re.escape(f"{misspelt}: expected .jpeg, .jpg, .png in it or below, found none")
@@ -28,7 +28,7 @@ def test_every_folder_must_have_pictures(folder: Path) -> None:
         Pictures([folder, misspelt])
 
 
-def test_broken_files_are_passed_over_unless_all_are(folder: Path) -> None:
+def test_skips_broken_files_and_refuses_only_broken_files(folder: Path) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     (folder / "empty.png").write_bytes(b"")
     crops = next(framings(Pictures([folder]), 32, 4, np.random.default_rng(2)))

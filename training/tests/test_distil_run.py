@@ -1,4 +1,4 @@
-"""Runs of distillation, taken up again from their checkpoints."""
+"""Tests of distillation runs that are resumed from their checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
 
 
 class Numbers(Memory):
-    """Pairs of which nothing is known but a number, that of their batch."""
+    """Pairs that consist only of the number of their batch."""
 
     def __init__(self, capacity: int, seed: int, batch: int):
         super().__init__(capacity, seed)
@@ -30,7 +30,7 @@ class Numbers(Memory):
 
 
 class Shrinking(Distillation):
-    """Makes one weight as small as the pairs' numbers, and notes the seeds they were drawn with."""
+    """Trains one weight to the pairs' numbers and records the seeds of its memories."""
 
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self.seeds: list[int] = []
@@ -55,7 +55,7 @@ def distillation(out: Path, config: ETTrackConfig = MICRO, steps: int = 2, **def
     return Shrinking(parser.parse_args(words), ETTrack(config))
 
 
-def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
+def test_resumes_a_run_only_with_the_same_network(tmp_path: Path) -> None:
     out = tmp_path / "run.pt"
     first = distillation(out)
     first.run()
@@ -65,12 +65,12 @@ def test_a_run_goes_on_with_its_own_network_alone(tmp_path: Path) -> None:
     torch.testing.assert_close(again.network.state_dict()[weight], first.network.state_dict()[weight])
     again.run()
     assert distillation(out).step == 3
-    # The windows that a network is for have no tensors.
+    # Networks for different windows have the same tensors.
     with pytest.raises(ValueError, match=r"run.pt is of another network: box_context: None there, 0.75 here"):
         distillation(out, replace(MICRO, box_context=0.75))
 
 
-def test_a_resumed_run_trains_on_other_pairs_than_its_beginning_and_is_judged_on_the_same(tmp_path: Path) -> None:
+def test_a_resumed_run_trains_on_new_pairs_and_validates_on_the_same(tmp_path: Path) -> None:
     first = distillation(tmp_path / "run.pt")
     first.run()
     again = distillation(tmp_path / "run.pt", steps=3)
@@ -80,17 +80,17 @@ def test_a_resumed_run_trains_on_other_pairs_than_its_beginning_and_is_judged_on
     assert len({held, training, training_again}) == 3
 
 
-def test_held_out_pairs_are_of_many_batches_and_each_counts_once(tmp_path: Path) -> None:
+def test_held_out_pairs_come_from_many_batches(tmp_path: Path) -> None:
     held = distillation(tmp_path / "run.pt").held["number"]
     assert len(held) == 64
-    # Two pairs of each batch.
+    # A batch has two pairs.
     assert held.unique(return_counts=True)[1].tolist() == [2] * 32
 
 
-def test_a_resumed_run_has_the_settings_it_is_given(tmp_path: Path) -> None:
+def test_a_resumed_run_uses_the_new_settings(tmp_path: Path) -> None:
     out = tmp_path / "run.pt"
     distillation(out, joint=1, backbone_rate=0.1).run()
     again = distillation(out, joint=1, backbone_rate=0.5)
     assert [group.get("share") for group in again._optimizer.param_groups] == [None, 0.5]
-    # And what it had gathered.
+    # It keeps the optimiser's state.
     assert len(again._optimizer.state_dict()["state"]) > 0

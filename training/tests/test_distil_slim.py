@@ -1,4 +1,4 @@
-"""Slimming a network."""
+"""Tests of slimming a network."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ def stream(count: int = 2) -> Iterator[dict[str, np.ndarray]]:
         }
 
 
-def test_attention_and_gates_of_every_picture_are_seen(large: ETTrack) -> None:
+def test_records_attention_and_gates_of_every_picture(large: ETTrack) -> None:
     seen = watched(large, stream(), 2)
     for tower in ("cls_branch_6", "bbreg_branch_6"):
         assert seen[tower].shape == (4, 4)
         torch.testing.assert_close(seen[tower].sum(1), torch.ones(4))
-    # Gates of the backbone see templates, too.
+    # Gates of the backbone also process templates.
     gate = seen["backbone_net.blocks.0.0.se"]
     assert gate.shape == (8, 16)
     assert 0 <= gate.min() and gate.max() <= 1
-    # Nothing watches any more.
+    # All hooks were removed.
     assert not any(module._forward_hooks for module in large.modules())
 
 
-def test_a_network_whose_gates_and_attention_stand_still_stays_the_same(large: ETTrack) -> None:
-    """What is lost is what moved: with queries and gates that see nothing, nothing is."""
+def test_slimming_keeps_the_outputs_if_gates_and_attention_are_constant(large: ETTrack) -> None:
+    """Slimming replaces attention and gates by their means, which changes nothing if both are constant."""
     with torch.no_grad():
         for name, parameter in large.named_parameters():
             if "average_pooler" in name or name == "backbone_net.blocks.0.0.se.conv_expand.weight":
                 parameter.zero_()
-            # The residual block that is left out adds nothing.
+            # The removed residual block adds nothing.
             if name.startswith("backbone_net.blocks.0.1.bn3"):
                 parameter.zero_()
     small = slimmed(large, SMALL, watched(large, stream(), 1)).eval()
@@ -66,19 +66,19 @@ def test_a_network_whose_gates_and_attention_stand_still_stays_the_same(large: E
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_changed_is_known() -> None:
+def test_finds_the_last_changed_stage() -> None:
     assert changed_stages(NANO_BOX, NANO_CUT) == 1
     assert changed_stages(NANO_BOX, NANO_FAST) == 0
     assert changed_stages(NANO_CUT, NANO_CUT) == 0
 
 
-def test_a_copy_misses_nothing(large: ETTrack) -> None:
+def test_the_loss_of_an_equal_network_is_zero(large: ETTrack) -> None:
     parts = first_stages(large, 1)
     assert missed(parts, parts, next(stream())).item() == 0
     assert missed(torch.nn.Sequential(parts, torch.nn.ReLU()), parts, next(stream())).item() > 0.01
 
 
-def test_a_network_with_layers_that_the_larger_one_lacks_is_refused(large: ETTrack) -> None:
+def test_refuses_a_network_with_layers_that_the_larger_one_lacks(large: ETTrack) -> None:
     wider = replace(SMALL, neck_channels=64)
     with pytest.raises(CheckpointError, match="the larger network does not fit"):
         slimmed(large, wider, watched(large, stream(), 1))
@@ -86,7 +86,7 @@ def test_a_network_with_layers_that_the_larger_one_lacks_is_refused(large: ETTra
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """Random pairs instead of those of a cache, and the contexts of the windows that were asked for."""
+    """Replaces the pairs of a cache by random pairs. Returns the contexts of the requested windows."""
     contexts = []
 
     def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
@@ -112,18 +112,18 @@ def test_the_command_mixes_exemplars(start: Path, asked: list, capsys: pytest.Ca
     assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_FAST, box_context=0.7)
     assert set(asked) == {0.7}
     assert capsys.readouterr().out.count("deviation") == 2 * 4
-    # Nothing else is lost, so nothing has to learn.
+    # Nothing else changed, so no stage is trained.
     assert not out.with_suffix(".csv").exists()
     before = CheckpointFile(start).load()["state_dict"]
     kept = [name for name in state["state_dict"] if not name.endswith(("V_dw", "V_pw"))]
     assert all(torch.equal(state["state_dict"][name], before[name]) for name in kept)
 
 
-def test_the_command_teaches_the_stage_that_is_cut(start: Path, large: ETTrack, asked: list) -> None:
+def test_the_command_trains_the_changed_stage(start: Path, large: ETTrack, asked: list) -> None:
     out = start.with_name("slim.pt")
     files = ["--start", str(start), "--cache", str(start.parent), "--out", str(out)]
     options = ["--cut", "--decay", "20", "--rate", "1e-3", "--save-every", "5"]
-    # Interrupted, and gone on with.
+    # The second run resumes the first.
     for steps in (5, 20):
         slim.main([*files, *options, "--steps", str(steps)])
     state = CheckpointFile(out).load()
@@ -132,12 +132,12 @@ def test_the_command_teaches_the_stage_that_is_cut(start: Path, large: ETTrack, 
     assert ETTrackConfig.from_dict(state["config"]) == replace(NANO_CUT, box_context=0.7)
     before, *_, after = (line.split(",")[-1] for line in out.with_suffix(".csv").read_text().splitlines()[1:])
     assert float(after) < float(before)
-    # What follows is taken over.
+    # Later stages keep their weights.
     for name in ("backbone_net.blocks.2.0.conv_pw.weight", "cls_pred_head.cls_pred.weight"):
         torch.testing.assert_close(state["state_dict"][name], large.state_dict()[name])
 
 
-def test_a_checkpoint_of_another_network_is_not_resumed(start: Path, asked: list) -> None:
+def test_refuses_to_resume_a_checkpoint_of_another_network(start: Path, asked: list) -> None:
     out = start.with_name("slim.pt")
     CheckpointFile(out).save({"state_dict": {}, "config": NANO_BOX.to_dict()})
     with pytest.raises(SystemExit, match="slim.pt is of another network"):

@@ -1,4 +1,4 @@
-"""SMAT, SparseTT and CompressTracker: the authors' keys, their outputs, their checkpoints."""
+"""Tests of SMAT, SparseTT and CompressTracker with the authors' keys, outputs and checkpoints."""
 
 import functools
 import sys
@@ -35,7 +35,7 @@ KEYS = {
 
 @functools.cache
 def state_of(name):
-    """Pseudo-random weights with the goldens' salt."""
+    """Pseudo-random weights with the salt of the recorded outputs."""
     tracker = TRACKERS[name]
     return pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, tracker.golden_salt)
 
@@ -51,7 +51,7 @@ def family():
 
 
 def listing(network):
-    """Names, shapes and types, as the checksums above were made."""
+    """Names, shapes and types in the form from which the checksums above were made."""
     return "\n".join(
         f"{key} {'x'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
         for key, value in sorted(network.state_dict().items())
@@ -59,7 +59,7 @@ def listing(network):
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_keys_are_the_authors(name):
+def test_keys_equal_those_of_the_authors(name):
     tracker, _, depth = name.partition(" ")
     with torch.device("meta"):
         network = CompressTracker(int(depth)) if depth else TRACKERS[tracker].build({})
@@ -67,7 +67,7 @@ def test_keys_are_the_authors(name):
 
 
 def normalized(name, pixels):
-    """A recorded crop as the network takes it, [1, 3, s, s]."""
+    """A recorded crop as input of the network, [1, 3, s, s]."""
     settings = TRACKERS[name].manifest(None)["input"]
     if name == "sparsett":
         pixels = pixels[..., ::-1]
@@ -76,7 +76,7 @@ def normalized(name, pixels):
 
 
 def goldens(name):
-    """Crops and outputs of the authors' implementation, and the tolerated difference of each output."""
+    """Crops and outputs of the authors' implementation, and the allowed difference of each output."""
     file = np.load(DATA / f"{name}.npz")
     if name == "sparsett":
         return file["template_crop_bgr"], file["search_crop_bgr"], {"score": 1e-4, "box": 1e-3}, file
@@ -84,7 +84,7 @@ def goldens(name):
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_networks_give_what_the_authors_give(name, family):
+def test_networks_compute_the_authors_outputs(name, family):
     template, search, outputs, file = goldens(name)
     with torch.no_grad():
         made = family[name](normalized(name, template), normalized(name, search))
@@ -93,7 +93,7 @@ def test_networks_give_what_the_authors_give(name, family):
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_graphs_give_what_the_authors_give(name, family):
+def test_graphs_compute_the_authors_outputs(name, family):
     template, search, outputs, file = goldens(name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -108,7 +108,7 @@ def test_graphs_give_what_the_authors_give(name, family):
         assert np.abs(value - file[key]).max() < tolerance, key
 
 
-def test_what_only_training_needs_is_dropped_and_told(tmp_path):
+def test_drops_tensors_that_only_training_needs_and_reports_them(tmp_path):
     state = state_of("compresstracker")
     extra = {
         "backbone.blocks.11.norm1.weight": torch.ones(768),
@@ -128,14 +128,14 @@ def test_what_only_training_needs_is_dropped_and_told(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [2, 6])
-def test_the_depth_is_read_from_the_checkpoint(tmp_path, depth):
+def test_reads_the_depth_from_the_checkpoint(tmp_path, depth):
     path = tmp_path / "c.pth.tar"
     torch.save({"net": CompressTracker(depth).state_dict()}, path)
     network, _ = load_network(TRACKERS["compresstracker"], path)
     assert len(network.backbone.distill_blocks) == depth
 
 
-def test_another_depth_is_refused(tmp_path, capsys):
+def test_refuses_another_depth(tmp_path, capsys):
     path, output = tmp_path / "c.pth.tar", tmp_path / "model"
     torch.save({"net": CompressTracker(5).state_dict()}, path)
     assert main(["--tracker", "compresstracker", str(path), "--output", str(output)]) == 2
@@ -146,7 +146,7 @@ def test_another_depth_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "asked"), [("smat", "sparsett"), ("sparsett", "compresstracker"), ("compresstracker", "smat")]
 )
-def test_another_trackers_file_is_named_and_nothing_written(tmp_path, capsys, name, asked):
+def test_refuses_another_trackers_file_and_names_the_tracker(tmp_path, capsys, name, asked):
     path, output = tmp_path / "c.pth", tmp_path / "models" / "m"
     torch.save({"model_state_dict": state_of(name)} if name == "sparsett" else {"net": state_of(name)}, path)
     assert main(["--tracker", asked, str(path), "--output", str(output)]) == 2
@@ -154,7 +154,7 @@ def test_another_trackers_file_is_named_and_nothing_written(tmp_path, capsys, na
     assert not output.parent.exists()
 
 
-def test_a_truncated_file_is_refused(tmp_path, capsys):
+def test_refuses_a_truncated_file(tmp_path, capsys):
     path, output = tmp_path / "c.pth.tar", tmp_path / "model"
     torch.save({"net": state_of("smat")}, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -163,7 +163,7 @@ def test_a_truncated_file_is_refused(tmp_path, capsys):
     assert not output.exists()
 
 
-def test_settings_objects_of_the_authors_files_are_read_as_shells(tmp_path, monkeypatch):
+def test_reads_settings_of_the_authors_files_as_empty_objects(tmp_path, monkeypatch):
     path = tmp_path / "c.pth.tar"
     settings = type("Settings", (), {"__module__": "lib.train.admin.settings"})
     with monkeypatch.context() as patch:
@@ -174,7 +174,7 @@ def test_settings_objects_of_the_authors_files_are_read_as_shells(tmp_path, monk
     assert checkpoint.load(path)["a"] == 1
 
 
-def test_tables_that_the_network_computes_may_be_missing(tmp_path):
+def test_accepts_missing_tables_that_the_network_computes(tmp_path):
     path, whole = tmp_path / "c.pkl", state_of("sparsett")
     state = {key: v for key, v in whole.items() if not key.endswith(("relative_position_index", "fm_ctr"))}
     assert len(state) == len(whole) - 13
@@ -184,7 +184,7 @@ def test_tables_that_the_network_computes_may_be_missing(tmp_path):
         assert torch.equal(value, whole[key])
 
 
-def test_further_classes_can_be_read_as_shells(tmp_path, monkeypatch, capsys):
+def test_reads_further_named_classes_as_empty_objects(tmp_path, monkeypatch, capsys):
     path = tmp_path / "c.pth.tar"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "some_lab", types.ModuleType("some_lab"))
@@ -193,7 +193,7 @@ def test_further_classes_can_be_read_as_shells(tmp_path, monkeypatch, capsys):
     arguments = ["--tracker", "smat", str(path), "--output", str(tmp_path / "smat")]
     assert main(arguments) == 2
     assert (
-        "if some_lab.Notes is a class, --inert-class some_lab.Notes reads it as an empty shell"
+        "if some_lab.Notes is a class, --inert-class some_lab.Notes reads it as an empty class"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "smat").exists()
@@ -209,13 +209,13 @@ def sparsett_track(family):
 
 
 def kept_by(graph, model, search):
-    """The keys that the graph keeps in each layer."""
+    """The indices of the keys that the graph keeps in each layer."""
     inputs = {**graph.inputs, "search": search}
     session = onnxruntime.InferenceSession(showing(model, graph.choices))
     return [torch.from_numpy(k) for k in session.run(graph.choices, {n: v.numpy() for n, v in inputs.items()})]
 
 
-def test_sparsett_keeps_the_keys_of_the_network_but_for_what_rounding_decides(sparsett_track):
+def test_sparsett_keeps_the_same_keys_as_the_network_except_for_rounding(sparsett_track):
     graph, model = sparsett_track
     file = np.load(DATA / "sparsett.npz")
     search = normalized("sparsett", file["search_crop_bgr"])
@@ -223,21 +223,21 @@ def test_sparsett_keeps_the_keys_of_the_network_but_for_what_rounding_decides(sp
     kept = kept_by(graph, model, search)
     with torch.no_grad():
         graph.reference(encoded, search, *kept)
-        # Another key in place of one of the kept ones: no rounding makes it one of the largest.
+        # A key that is not among the largest, by more than rounding.
         wrong = [keys.clone() for keys in kept]
         wrong[1][0, 0, 0, 0] = min(set(range(361)) - set(wrong[1][0, 0, 0].tolist()))
         with pytest.raises(ValueError, match="below the 32 to be kept"):
             graph.reference(encoded, search, *wrong)
 
 
-def test_graphs_are_judged_by_the_networks_own_rounding(sparsett_track):
+def test_the_allowed_error_of_a_graph_is_close_to_the_networks_rounding(sparsett_track):
     graph, model = sparsett_track
     found = verify_graph(graph, model, "track.onnx")
-    # A hundredth of what a key more or less makes.
+    # A hundredth of the difference that one key more or less would make.
     assert found["score"] < 1e-5 and found["box"] < 2e-4
 
 
-def test_the_trainers_classes_beside_the_weights_are_no_obstacle(tmp_path, monkeypatch):
+def test_reads_checkpoints_that_also_hold_classes_of_the_trainer(tmp_path, monkeypatch):
     path = tmp_path / "ETTrack_ep0035.pth.tar"
     content = {"net": {"a": torch.ones(1)}}
     with monkeypatch.context() as patch:

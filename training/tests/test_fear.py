@@ -1,4 +1,4 @@
-"""FEAR-XS of a Core ML file, made here with pseudo-random weights."""
+"""Tests of FEAR-XS with a Core ML file that is made here from pseudo-random weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEAR = TRACKERS["fear"]
 
 
 def write(path: Path, layers: list[tuple[str, torch.Tensor | None, torch.Tensor | None]], halves: bool = False) -> Path:
-    """A Core ML network of convolutions with these names, weights and biases; layers of another kind have none."""
+    """A Core ML network of convolutions with these names, weights and biases. Layers of another kind have none."""
     model = message_class("Model")(version=4)
     for name, weight, bias in layers:
         layer = model.network.layers.add(name=name)
@@ -44,7 +44,8 @@ def write(path: Path, layers: list[tuple[str, torch.Tensor | None, torch.Tensor 
 
 
 def layers_of(state: dict[str, torch.Tensor]) -> list[tuple[str, torch.Tensor | None, torch.Tensor | None]]:
-    """The convolutions of a FEAR as its authors' files hold them: in order, under other names, other layers between."""
+    """The convolutions of FEAR in the form of its authors' files: in order, with other names and other layers
+    between."""
     found: list[tuple[str, torch.Tensor | None, torch.Tensor | None]] = [("scale_layer", None, None)]
     for number, name in enumerate(layer_order()):
         found.append((f"input.{3 * number}", state[f"{name}.weight"], state.get(f"{name}.bias")))
@@ -65,7 +66,7 @@ def test_the_order_of_a_file_names_every_convolution_once() -> None:
     assert order[-1] == "score.predict.1"
 
 
-def test_a_file_becomes_a_folder_that_teachers_are_made_of(
+def test_converts_a_file_to_a_folder_that_can_be_a_teacher(
     state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path, output = write(tmp_path / "Tracker.mlmodel", layers_of(state)), tmp_path / "fear"
@@ -76,7 +77,7 @@ def test_a_file_becomes_a_folder_that_teachers_are_made_of(
     assert manifest["search"]["exemplar_size"] == 72
     assert manifest["cost"]["parameters"] == 1_348_605
     assert manifest["provenance"]["licence"] == "MIT"
-    # Five boxes wide and high, which a teacher has to be.
+    # A teacher's search window must be five boxes wide and high.
     teacher = FolderTeacher(output)
     assert (teacher.template_size, teacher.search_size) == (128, 256)
     network = Fear().eval()
@@ -94,7 +95,7 @@ def test_a_file_becomes_a_folder_that_teachers_are_made_of(
     assert made[1].min() > 0
 
 
-def test_weights_of_two_bytes_are_read(tmp_path: Path) -> None:
+def test_reads_weights_of_two_bytes(tmp_path: Path) -> None:
     weight, bias = torch.tensor([[[[1.5, -2.0]]], [[[0.25, 3.0]]]]), torch.tensor([0.5, -1.0])
     path = write(tmp_path / "m.mlmodel", [("a", weight, bias), ("b", weight, None)], halves=True)
     read = read_convolutions(path)
@@ -104,8 +105,8 @@ def test_weights_of_two_bytes_are_read(tmp_path: Path) -> None:
     assert read["b.weight"].dtype == torch.float32
 
 
-def test_other_networks_of_core_ml_are_refused(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    # The file of the template's side alone, which the authors publish too.
+def test_refuses_other_networks_of_core_ml(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    # The authors also publish a file of only the template's side.
     path = write(tmp_path / "TrackerInit.mlmodel", layers_of(state)[:95])
     with pytest.raises(CheckpointError, match="does not fit fear: it holds 94 tensors, expected 132"):
         load_network(FEAR, path)
@@ -127,7 +128,7 @@ def test_other_networks_of_core_ml_are_refused(state: dict[str, torch.Tensor], t
         (lambda kind: setattr(kind.weights, "halves", b"abc"), "two bytes each, got 3 bytes"),
     ],
 )
-def test_weights_that_cannot_be_read_are_refused(tmp_path: Path, change, message: str) -> None:
+def test_refuses_weights_that_cannot_be_read(tmp_path: Path, change, message: str) -> None:
     path = write(tmp_path / "m.mlmodel", [("a", torch.zeros(2, 1, 1, 1), None)])
     model = message_class("Model")()
     model.ParseFromString(path.read_bytes())
@@ -145,7 +146,7 @@ def test_weights_that_cannot_be_read_are_refused(tmp_path: Path, change, message
         (None, "no such file"),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_refuses_other_files(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "m.mlmodel"
     if content is not None:
         path.write_bytes(content)
@@ -153,7 +154,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | None, message:
         load(path)
 
 
-def test_a_network_without_convolutions_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_network_without_convolutions(tmp_path: Path) -> None:
     path = write(tmp_path / "m.mlmodel", [("a", None, None)])
     with pytest.raises(CheckpointError, match="expected convolutions, found none among 1 layers"):
         load(path)

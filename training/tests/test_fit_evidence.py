@@ -1,4 +1,4 @@
-"""The weights of the confidence."""
+"""Tests of fitting the weights of the confidence."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ HEADER = "sequence,edit,frame,sight,overlap,state,confidence,score,noise\n"
 
 
 def recording(path: Path, sequences: dict[str, float], seed: int = 0) -> Path:
-    """Frames whose score tells the target in the box from all else, about a level of each sequence's own."""
+    """Writes frames whose score tells whether the target is in the box. Each sequence has its own mean score."""
     chance = np.random.default_rng(seed)
     lines = [HEADER]
     for name, level in sequences.items():
@@ -36,7 +36,7 @@ def test_newton_finds_the_weights_that_made_the_labels():
     assert found == pytest.approx(wanted, abs=0.15)
 
 
-def test_a_constant_feature_weighs_nothing_and_a_penalty_shrinks():
+def test_a_constant_feature_gets_weight_zero_and_a_penalty_shrinks_weights():
     features = np.array([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0], [3.0, 7.0]])
     labels = np.array([0.0, 0.0, 1.0, 1.0])
     weights = np.full(4, 0.25)
@@ -45,17 +45,17 @@ def test_a_constant_feature_weighs_nothing_and_a_penalty_shrinks():
     assert 0 < tight[1] < loose[1]
 
 
-def test_area_under_the_curve_by_hand():
+def test_the_area_under_the_curve_equals_the_value_by_hand():
     assert roc_auc(np.array([0.4, 0.8, 0.3, 0.6]), np.array([True, True, False, False])) == 0.75
     assert roc_auc(np.array([0.5, 0.5]), np.array([True, False])) == 0.5
 
 
-def test_smoothing_starts_anew_with_each_run():
+def test_smoothing_starts_again_with_each_run():
     values = smoothed(np.array([1.0, 0.0, 0.0]), np.array([0, 0, 1]), 0.6)
     assert values == pytest.approx([1.0, 0.4, 0.0])
 
 
-def test_what_is_present_beside_the_box_is_not_in_it(tmp_path: Path):
+def test_a_target_beside_the_box_does_not_count_as_in_it(tmp_path: Path):
     table = read([recording(tmp_path / "a.csv", {"Jogging-1": 0.0, "Jogging-2": 0.0, "Deer": 1.0})])
     assert table.names == ("score", "noise")
     assert set(table.video) == {"Jogging", "Deer"}
@@ -66,9 +66,9 @@ def test_what_is_present_beside_the_box_is_not_in_it(tmp_path: Path):
     assert (~table.counts[first]).sum() == 5
 
 
-def test_a_video_is_judged_by_weights_that_never_saw_it(tmp_path: Path):
-    # In one of two videos the score has the opposite meaning, so that the weights of each get all of the other wrong.
-    # Weights that saw both cannot: what one of the videos has wrong, the other has right.
+def test_a_video_is_judged_by_weights_fitted_on_the_others(tmp_path: Path):
+    # In one of two videos the score has the opposite meaning, so the weights of each are wrong for the other. Weights
+    # fitted on both would be right for one of them.
     table = read([recording(tmp_path / "a.csv", {"a": 0.0, "b": 0.0})])
     odd = table.video == "b"
     table.features[odd, 0] *= -1
@@ -77,7 +77,7 @@ def test_a_video_is_judged_by_weights_that_never_saw_it(tmp_path: Path):
     assert roc_auc(values[odd], table.in_box[odd]) < 0.1
 
 
-def test_the_printed_block_is_a_manifests(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_printed_block_fits_a_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     files = [recording(tmp_path / f"{name}.csv", {name: level}) for name, level in (("a", 0.0), ("b", 0.5))]
     fit_evidence.main([*map(str, files), "--without", "noise"])
     weights = yaml.safe_load(capsys.readouterr().out)["lost"]["weights"]
@@ -90,7 +90,7 @@ def test_the_printed_block_is_a_manifests(tmp_path: Path, capsys: pytest.Capture
     ("text", "expected"),
     [("a,b\n1,2\n", "expected the columns"), (HEADER, "no frames")],
 )
-def test_other_files_are_refused(tmp_path: Path, text: str, expected: str):
+def test_refuses_other_files(tmp_path: Path, text: str, expected: str):
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(SystemExit, match=expected):

@@ -1,4 +1,4 @@
-"""Inference forms compute what the blocks compute, and are what they should be."""
+"""Tests that inference forms compute the same as the blocks and have the right types."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from ettrack_training.networks.exemplar import ExemplarLayer
     ],
 )
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_exemplar_layers(exemplars: int, ffn: int, form: type, kernel: int) -> None:
+def test_the_inference_form_of_exemplar_layers_computes_the_same(
+    exemplars: int, ffn: int, form: type, kernel: int
+) -> None:
     torch.manual_seed(1)
     layer = ExemplarLayer(12, kernel, exemplars=exemplars, key_dim=8, ffn=ffn).eval()
     for name, tensor in layer.state_dict().items():
         if tensor.is_floating_point():
-            # Norms of trained networks do something, and an attention that is not flat mixes.
+            # Norms that change values and an attention that is not uniform, as in trained networks.
             tensor.copy_(torch.rand(tensor.shape) + 0.5 if "running_var" in name else torch.randn(tensor.shape))
     fast = inference_form(nn.Sequential(layer))
     assert isinstance(fast[0], form)
@@ -35,7 +37,7 @@ def test_exemplar_layers(exemplars: int, ffn: int, form: type, kernel: int) -> N
         torch.testing.assert_close(fast(x), layer(x), rtol=1e-4, atol=1e-4)
 
 
-def test_a_prediction_in_two_steps_is_the_convolution() -> None:
+def test_a_prediction_in_two_steps_equals_the_convolution() -> None:
     torch.manual_seed(1)
     conv = nn.Conv2d(5, 4, 3, padding=1)
     taps = TapConvolution(conv)

@@ -1,4 +1,4 @@
-"""The pictures beside the JPEG files of the Rust tests are what this OpenCV reads from these."""
+"""Tests that the pictures beside the JPEG files of the Rust tests equal those that OpenCV decodes."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 FILES = sorted((Path(__file__).parents[2] / "tests/data/jpeg").glob("*.jpg"))
 
 
-def test_every_kind_is_there():
+def test_there_is_a_file_of_every_kind():
     assert len(FILES) == 17
 
 

@@ -1,4 +1,4 @@
-"""The networks against the authors' implementation, and the configurations beside the paper's."""
+"""Tests of the networks with the authors' outputs, and of other configurations than the paper's."""
 
 import json
 from dataclasses import replace
@@ -29,8 +29,8 @@ def golden():
 
 
 @pytest.mark.parametrize(("name", "keys", "crc"), [("et_track", 626, "3bcc14f0"), ("lighttrack", 426, "f81a91c0")])
-def test_keys_and_weights_are_those_of_the_reference(states, name, keys, crc):
-    # The checksum runs over sorted keys and values, so it holds names, shapes and the rule.
+def test_keys_and_weights_equal_the_reference(states, name, keys, crc):
+    # The checksum is of sorted keys and values, so it covers names, shapes and the rule for pseudo-random values.
     assert len(states[name]) == keys
     assert f"{checksum(states[name]):08x}" == crc
 
@@ -57,7 +57,7 @@ def test_mixing_weights_equal_the_reference(networks, golden):
     torch.testing.assert_close(weights[0], expected, atol=1e-5, rtol=0)
 
 
-def test_cost_is_the_paper_networks(networks):
+def test_the_cost_equals_that_of_the_papers_networks(networks):
     template, search = torch.zeros(1, 3, 127, 127), torch.zeros(1, 3, 256, 256)
     for name, expected in {
         "et_track": (9_047_221, 83.2, 1656.1),
@@ -93,7 +93,7 @@ def test_images_of_a_batch_do_not_influence_each_other():
 
 @pytest.mark.parametrize("ffn", [0, 16])
 @pytest.mark.parametrize("box_activation", ["relu", "exp"])
-def test_every_parameter_of_a_small_network_learns(ffn, box_activation):
+def test_every_parameter_of_a_small_network_gets_a_gradient(ffn, box_activation):
     torch.manual_seed(0)
     network = ETTrack(small_config(ffn=ffn, box_activation=box_activation)).train()
     cls, reg = network(torch.randn(4, 3, 32, 32), torch.randn(4, 3, 64, 64))
@@ -104,7 +104,7 @@ def test_every_parameter_of_a_small_network_learns(ffn, box_activation):
     assert any("linear1" in name for name, _ in network.named_parameters()) == bool(ffn)
 
 
-def test_configuration_survives_json():
+def test_a_configuration_is_unchanged_after_json():
     config = small_config()
     assert ETTrackConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert ETTrackConfig.from_dict({}) == ETTrackConfig()
@@ -112,7 +112,7 @@ def test_configuration_survives_json():
         ETTrackConfig.from_dict({"widths": 3})
 
 
-def test_impossible_configurations_are_refused():
+def test_refuses_impossible_configurations():
     with pytest.raises(ValueError, match="start the tower with a sep layer"):
         ETTrack(small_config(cls_tower=TowerSpec(16, ("et3",))))
     with pytest.raises(ValueError, match="conv3"):
@@ -138,6 +138,6 @@ def test_two_correlations_feed_one_tower_each() -> None:
 
 
 @pytest.mark.parametrize("values", [{"correlations": 3, "neck_channels": 4}, {"correlations": 2}])
-def test_correlations_that_cannot_be_are_refused(values: dict) -> None:
+def test_refuses_impossible_numbers_of_correlations(values: dict) -> None:
     with pytest.raises(ValueError, match=f"got {values['correlations']}"):
         ETTrack(replace(MICRO, **values))

@@ -1,4 +1,4 @@
-"""scripts/onnxruntime.py with a pip that is faked, so that no network is needed."""
+"""Tests of scripts/onnxruntime.py with a replacement of pip, so that no network is needed."""
 
 import importlib.util
 import subprocess
@@ -19,7 +19,7 @@ def script():
 
 
 def fake_pip(works, members):
-    """A `run` that writes a wheel when `works(command)`, and fails as pip does otherwise."""
+    """Makes a `run` that writes a wheel if `works(command)` is true, and else fails like pip."""
 
     def run(command):
         if "pip" not in command:
@@ -38,7 +38,7 @@ def fake_pip(works, members):
 MEMBERS = ("onnxruntime/capi/libonnxruntime.so.9", "onnxruntime/LICENSE", "onnxruntime/capi/other.so")
 
 
-def test_library_and_licence_are_taken_out_of_the_wheel(script, tmp_path, monkeypatch):
+def test_takes_library_and_licence_out_of_the_wheel(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "run", fake_pip(lambda _: True, MEMBERS))
     folder = tmp_path / "runtime"
     library = script.install(folder)
@@ -48,26 +48,26 @@ def test_library_and_licence_are_taken_out_of_the_wheel(script, tmp_path, monkey
     assert script.present(folder) == library
 
 
-def test_a_python_without_a_wheel_gets_that_of_another(script, tmp_path, monkeypatch):
+def test_takes_the_wheel_of_another_python_if_there_is_none(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "run", fake_pip(lambda command: "--python-version" in command, MEMBERS))
     assert script.install(tmp_path).name == "libonnxruntime.so.9"
 
 
-def test_without_pip_the_message_says_what_to_do(script, tmp_path, monkeypatch):
+def test_says_what_to_do_without_pip(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "run", fake_pip(lambda _: False, MEMBERS))
     with pytest.raises(script.Unavailable, match=r"No matching distribution.*no module named venv.*ORT_DYLIB_PATH"):
         script.install(tmp_path / "runtime")
     assert not (tmp_path / "runtime").exists()
 
 
-def test_a_wheel_without_the_library_is_refused(script, tmp_path, monkeypatch):
+def test_refuses_a_wheel_without_the_library(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "run", fake_pip(lambda _: True, MEMBERS[1:]))
     with pytest.raises(script.Unavailable, match="holds no"):
         script.install(tmp_path / "runtime")
     assert not (tmp_path / "runtime").exists()
 
 
-def test_without_a_network_the_message_says_so(script, tmp_path, monkeypatch):
+def test_says_that_there_is_no_network(script, tmp_path, monkeypatch):
     broken = (
         "WARNING: Retrying after connection broken by 'NewConnectionError': /simple\nERROR: No matching distribution"
     )
@@ -76,7 +76,7 @@ def test_without_a_network_the_message_says_so(script, tmp_path, monkeypatch):
         script.install(tmp_path / "runtime")
 
 
-def test_a_library_with_another_provider_replaces_the_one_that_is_there(script, tmp_path, monkeypatch):
+def test_a_library_with_another_provider_replaces_the_installed_one(script, tmp_path, monkeypatch):
     members = (
         "onnxruntime/capi/libonnxruntime.so.8",
         "onnxruntime/capi/libonnxruntime_providers_openvino.so",
@@ -105,7 +105,7 @@ def test_a_library_with_another_provider_replaces_the_one_that_is_there(script, 
     assert script.present(tmp_path, "openvino") == script.present(tmp_path) == tmp_path / "libonnxruntime.so.8"
 
 
-def test_wheels_are_chosen_by_the_glibc_that_is_there(script):
+def test_chooses_wheels_by_the_installed_glibc(script):
     def tags(version):
         return script.platform_tags("Linux", "aarch64", ("glibc", version))
 
@@ -130,6 +130,6 @@ def test_wheels_are_chosen_by_the_glibc_that_is_there(script):
         ("Darwin", "arm64", ("", ""), None),
     ],
 )
-def test_systems_without_a_package_are_told_so(script, system, machine, libc, reason):
+def test_says_that_a_system_has_no_package(script, system, machine, libc, reason):
     found = script.no_wheel(system, machine, libc)
     assert found is None if reason is None else reason in found

@@ -1,4 +1,4 @@
-"""OpenCV's trackers over the lines of `ettrack sequences`."""
+"""Tests of OpenCV's trackers on the output of `ettrack sequences`."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from ettrack_training.opencv_tracker import main
 
 
 def line(folder: Path, name: str, frames: int = 6) -> str:
-    """A textured square that moves by two pixels a frame, beginning at (30, 20)."""
+    """A textured square that moves by two pixels per frame and starts at (30, 20)."""
     rng = np.random.default_rng(1)
     square = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
     paths = []
@@ -30,9 +30,9 @@ def track(monkeypatch: pytest.MonkeyPatch, lines: list[str], *options: str) -> N
     main(list(options))
 
 
-def test_boxes_and_times_are_written_as_the_benchmark_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_writes_boxes_and_times_in_the_benchmarks_coordinates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     out = tmp_path / "out"
-    # Not MIL: its first samples are drawn by the clock.
+    # MIL is not tested, because its first random samples depend on the time.
     track(monkeypatch, [line(tmp_path, "Square")], "--tracker", "csrt", "--out", str(out))
     boxes = np.loadtxt(out / "boxes/Square.txt", delimiter=",")
     assert boxes.shape == (6, 4)
@@ -62,7 +62,7 @@ def test_a_sequence_without_a_picture_does_not_stop_the_others(
         (["{}"], ["--tracker", "nano", "--backbone", "absent.onnx"], "--backbone FILE, got absent.onnx"),
     ],
 )
-def test_bad_input_is_refused(
+def test_refuses_bad_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], options: list[str], message: str
 ):
     with pytest.raises(SystemExit, match=message):
@@ -70,7 +70,7 @@ def test_bad_input_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tracker_that_this_opencv_lacks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_refuses_a_tracker_that_this_opencv_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(cv2, "TrackerCSRT_create", raising=False)
     with pytest.raises(SystemExit, match="opencv-contrib-python-headless"):
         track(monkeypatch, ["{}"], "--tracker", "csrt", "--out", str(tmp_path / "out"))

@@ -1,4 +1,4 @@
-"""Model folders of checkpoints trained here."""
+"""Tests of model folders of checkpoints that were trained here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ettrack_training.networks.et_track import ETTrack
 from ettrack_training.train.state import CheckpointFile
 
 
-def test_a_folder_says_what_it_is_told_and_else_claims_no_teacher(tmp_path: Path) -> None:
+def test_the_folder_has_the_given_description_and_by_default_names_no_teacher(tmp_path: Path) -> None:
     checkpoint, settings = tmp_path / "run.pt", tmp_path / "tracking.yaml"
     CheckpointFile(checkpoint).save({"state_dict": micro_network().state_dict(), "config": MICRO.to_dict()})
     constants = {"tracking": {"default": {"window_influence": 0.5, "penalty_k": 0.04, "learning_rate": 0.9}}}
@@ -28,12 +28,12 @@ def test_a_folder_says_what_it_is_told_and_else_claims_no_teacher(tmp_path: Path
     assert told["tracking"] == constants["tracking"] != plain["tracking"]
 
 
-def test_a_backbone_of_its_own_replaces_the_checkpoints(tmp_path: Path) -> None:
+def test_a_given_backbone_replaces_the_checkpoints(tmp_path: Path) -> None:
     torch.manual_seed(4)
     network, backbone = micro_network(), ETTrack(MICRO).backbone_net.state_dict()
 
     def checksums(name: str, *options: str) -> dict[str, dict[str, str]]:
-        """Of the graphs in a folder published under this name."""
+        """Checksums of the graphs in a folder that is published under this name."""
         CheckpointFile(tmp_path / "run.pt").save({"state_dict": network.state_dict(), "config": MICRO.to_dict()})
         main([str(tmp_path / "run.pt"), str(tmp_path / name), *options])
         return yaml.safe_load((tmp_path / name / "model.yaml").read_text())["files"]
@@ -53,7 +53,7 @@ def test_a_backbone_of_its_own_replaces_the_checkpoints(tmp_path: Path) -> None:
         (3, "expected keys and values, got 3"),
     ],
 )
-def test_settings_that_the_runtime_would_refuse_leave_the_folder_as_it_is(
+def test_refuses_settings_that_the_runtime_refuses_and_keeps_the_folder(
     tmp_path: Path, settings: object, named: str
 ) -> None:
     checkpoint, folder, path = tmp_path / "run.pt", tmp_path / "model", tmp_path / "settings.yaml"
@@ -68,7 +68,7 @@ def test_settings_that_the_runtime_would_refuse_leave_the_folder_as_it_is(
         main([str(checkpoint), str(folder), "--settings", str(tmp_path / "absent.yaml")])
 
 
-def test_the_known_settings_are_the_runtimes() -> None:
+def test_the_known_settings_equal_the_runtimes() -> None:
     source = Path(__file__).parents[2] / "crates/ettrack/src"
 
     def fields(file: str, struct: str) -> set[str]:

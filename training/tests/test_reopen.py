@@ -1,4 +1,4 @@
-"""Exported networks opened again for training."""
+"""Tests of reopening exported networks for training."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_it_computes_what_the_graphs_compute(folder: Path) -> None:
+def test_a_reopened_network_computes_what_the_graphs_compute(folder: Path) -> None:
     network = reopen(folder, MICRO, pictures(1), 4)
     template, search = next(pictures(2))
     for value in difference(network, folder, template[:1], search[:1]).values():
         assert value < 1e-3
 
 
-def test_batch_norms_have_the_statistics_of_what_reaches_them(folder: Path) -> None:
+def test_batch_norms_have_the_statistics_of_their_inputs(folder: Path) -> None:
     seen = list(itertools.islice(pictures(1), 4))
     network = reopen(folder, MICRO, iter(seen), 4)
     inputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms(network)}
@@ -64,7 +64,7 @@ def test_batch_norms_have_the_statistics_of_what_reaches_them(folder: Path) -> N
         torch.testing.assert_close(norm.running_var, values.var(1, correction=0).clamp_min(1e-6), rtol=1e-2, atol=1e-5)
 
 
-def test_exported_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
+def test_a_reopened_network_exports_the_same_model(folder: Path, tmp_path: Path) -> None:
     network = reopen(folder, MICRO, pictures(1), 4)
     write_model_folder(TRACKERS["et_track"], network, tmp_path / "again", provenance=PROVENANCE)
     template, search = next(pictures(3))
@@ -73,12 +73,12 @@ def test_exported_again_it_is_the_same(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [NANO_BOX, NANO_FAST])
-def test_the_command_keeps_the_network_and_windows_that_the_folder_asks_for(
+def test_the_command_keeps_the_folders_network_and_windows(
     tmp_path: Path, config: ETTrackConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(3)
     network = ETTrack(config)
-    # An export writes equal tensors once; training has made them differ.
+    # An export stores equal tensors once. Tensors of a trained network differ.
     for value in network.state_dict().values():
         if value.ndim == 1:
             nn.init.uniform_(value, 0.5, 1.5)
@@ -94,7 +94,7 @@ def test_the_command_keeps_the_network_and_windows_that_the_folder_asks_for(
     assert config_of(tmp_path / "square") == NANO
 
 
-def test_another_network_is_refused(folder: Path) -> None:
+def test_refuses_another_network(folder: Path) -> None:
     assert ETTrack(NANO).config != MICRO
     with pytest.raises(ReopenError, match="template.onnx"):
         reopen(folder, NANO, pictures(1), 1)

@@ -1,4 +1,4 @@
-"""The training loop on a network of some kilobytes and pictures of noise."""
+"""Tests of the training loop with a very small network and pictures of noise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RECIPE = Recipe(
 
 
 def batch(seed: int, count: int = 4) -> dict[str, torch.Tensor]:
-    """Pairs of noise; the last one does not show its template's object."""
+    """Pairs of noise. The last one does not show its template's object."""
     random = torch.Generator().manual_seed(seed)
     low = torch.rand(count, 2, generator=random) * 20
     return {
@@ -70,12 +70,12 @@ def stream(start: int):
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_a_resumed_run_equals_one_without_a_break(tmp_path: Path, kind: str) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, kind: str) -> None:
     recipe = replace(RECIPE, optimizer=replace(RECIPE.optimizer, kind=kind, clip=1.0, frozen_backbone=1))
     held = batch(100)
     whole = training(tmp_path / "whole", recipe)
     whole.run(stream(0), held)
-    # The break is at a report; the schedule is that of the whole run.
+    # The run is interrupted at a report. The schedule is that of the whole run.
     half = training(tmp_path / "parts", recipe)
     for number in range(2):
         half.train_step(batch(number))
@@ -89,7 +89,7 @@ def test_a_resumed_run_equals_one_without_a_break(tmp_path: Path, kind: str) -> 
             torch.testing.assert_close(value, theirs.state_dict()[name], rtol=0, atol=0, msg=name)
 
 
-def test_the_log_goes_on_and_other_columns_are_set_aside(tmp_path: Path) -> None:
+def test_a_resumed_log_continues_and_one_with_other_columns_is_renamed(tmp_path: Path) -> None:
     run = training(tmp_path)
     run.run(stream(0), batch(100))
     lines = (tmp_path / "log.csv").read_text().splitlines()
@@ -108,7 +108,7 @@ def test_the_loss_falls_on_fixed_data(tmp_path: Path) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_bad_steps_are_skipped_and_counted(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_skips_and_counts_bad_steps(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     run = training(tmp_path, replace(RECIPE, run=replace(RECIPE.run, max_skips=2)))
     before = {name: value.clone() for name, value in run.network.named_parameters()}
     broken = batch(0)
@@ -126,7 +126,7 @@ def test_bad_steps_are_skipped_and_counted(tmp_path: Path, capfd: pytest.Capture
     assert large.train_step(batch(0)) == {}
 
 
-def test_a_frozen_backbone_stands_still_and_then_moves(tmp_path: Path) -> None:
+def test_a_frozen_backbone_is_trained_only_after_its_frozen_steps(tmp_path: Path) -> None:
     run = training(tmp_path, replace(RECIPE, optimizer=replace(RECIPE.optimizer, frozen_backbone=2)))
     before = {name: value.clone() for name, value in run.network.backbone_net.state_dict().items()}
     head = run.network.cls_pred_head.cls_pred.weight.clone()
@@ -166,7 +166,7 @@ def test_bf16_trains(tmp_path: Path) -> None:
     assert half != full
 
 
-def test_checkpoints_of_other_networks_are_refused(tmp_path: Path) -> None:
+def test_refuses_checkpoints_of_other_networks(tmp_path: Path) -> None:
     training(tmp_path).save()
     other = replace(RECIPE, network=replace(MICRO, key_dim=4))
     with pytest.raises(TrainingError, match="key_dim: 8 there, 4 here"):
@@ -186,7 +186,7 @@ def test_checkpoints_of_other_networks_are_refused(tmp_path: Path) -> None:
     torch.testing.assert_close(target.cls_pred_head.cls_pred.weight, source.cls_pred_head.cls_pred.weight)
 
 
-def test_a_start_for_other_windows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_a_start_from_a_network_with_other_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     training(tmp_path).save()
     start_from(ETTrack(replace(MICRO, box_context=0.6)), whole=tmp_path / "checkpoint.pt")
     assert "note: box_context: None in" in capsys.readouterr().err
@@ -194,7 +194,7 @@ def test_a_start_for_other_windows_is_told(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err == ""
 
 
-def test_lighttracks_name_of_the_backbone_is_known(tmp_path: Path) -> None:
+def test_loads_the_backbone_under_lighttracks_name(tmp_path: Path) -> None:
     backbone = ETTrack(MICRO).backbone_net.state_dict()
     state = {f"features.{name}": value for name, value in backbone.items()}
     torch.save({"state_dict": {**state, "head.weight": torch.zeros(1)}}, tmp_path / "lighttrack.pth")
@@ -203,7 +203,7 @@ def test_lighttracks_name_of_the_backbone_is_known(tmp_path: Path) -> None:
     torch.testing.assert_close(dict(target.backbone_net.state_dict()), dict(backbone))
 
 
-def test_a_run_starts_from_another_ones_averaged_weights_also_in_pieces(tmp_path: Path) -> None:
+def test_starts_from_the_averaged_weights_of_another_run(tmp_path: Path) -> None:
     run = training(tmp_path)
     for number in range(2):
         run.train_step(batch(number))
@@ -222,7 +222,7 @@ def test_a_run_starts_from_another_ones_averaged_weights_also_in_pieces(tmp_path
             assert torch.equal(joined.state_dict()[name], value), name
 
 
-def test_checkpoints_in_pieces(tmp_path: Path) -> None:
+def test_writes_checkpoints_in_pieces_and_checks_them(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path / "c.pt", parts=True, part_bytes=3000)
     content = {"weights": torch.arange(2000.0), "step": 7}
     file.save({"weights": torch.zeros(10), "step": 1})
@@ -243,12 +243,12 @@ def test_checkpoints_in_pieces(tmp_path: Path) -> None:
         file.load()
 
 
-def test_averaged_weights() -> None:
+def test_averages_weights_with_a_growing_decay() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 0)
     average = AveragedWeights(network, 0.5)
     torch.nn.init.constant_(network.weight, 8)
-    average.update(network)  # keeps 2/11 at first, fewer than the half asked for
+    average.update(network)  # the first decay is 2/11, less than the given 1/2
     assert average.state_dict()["weight"].item() == pytest.approx(8 * 9 / 11)
     for _ in range(20):
         average.update(network)
@@ -256,7 +256,7 @@ def test_averaged_weights() -> None:
 
 
 class StandIn:
-    """A teacher whose features are the mean of the picture, so that rows can be told apart."""
+    """A teacher whose features are the mean of the picture, so that rows can be distinguished."""
 
     def features(self, pictures: np.ndarray) -> list[np.ndarray]:
         mean = pictures.reshape(len(pictures), -1).mean(1)
@@ -266,7 +266,7 @@ class StandIn:
         return search[:, :1], np.full((len(search), 4, 4, 4), 5000.0, np.float32)
 
 
-def test_the_memory_is_a_ring_whose_rows_belong_together() -> None:
+def test_the_memory_replaces_its_oldest_pairs() -> None:
     def pairs():
         for number in itertools.count():
             values = np.array([2 * number, 2 * number + 1], np.uint8)
@@ -283,22 +283,22 @@ def test_the_memory_is_a_ring_whose_rows_belong_together() -> None:
     assert memory.made == 10
     drawn = memory.draw(200)
     rows = drawn["box"][:, 0]
-    # Ten were made, the oldest four are gone.
+    # Ten were made, and the oldest four were replaced.
     assert set(rows.tolist()) == {4.0, 5.0, 6.0, 7.0, 8.0, 9.0}
     assert drawn["template"].dtype == torch.uint8
     torch.testing.assert_close(drawn["template"][:, 0, 0, 0].float(), rows)
     torch.testing.assert_close(drawn["template_features"][:, 0, 0, 0], rows)
     torch.testing.assert_close(drawn["search_features"][:, 0, 0, 0], rows + 100)
     assert torch.equal(drawn["present"], rows % 2 == 0)
-    # Far distances stay representable in half precision.
+    # Large distances are limited, so that half precision can represent them.
     assert drawn["reg"].max() == 1000
     newest = memory.draw(8)["box"][:2, 0]
     assert newest.tolist() == [9.0, 8.0]
 
 
 @pytest.mark.parametrize("teacher", [None, StandIn()], ids=["alone", "taught"])
-def test_a_resumed_run_draws_other_pairs_than_its_beginning_did(tmp_path: Path, teacher: StandIn | None) -> None:
-    # Two, since negative pairs are of two photographs.
+def test_a_resumed_run_draws_new_pairs(tmp_path: Path, teacher: StandIn | None) -> None:
+    # Two photographs, because negative pairs need two.
     for number, noise in enumerate(np.random.default_rng(4).integers(0, 256, (2, 90, 120, 3), np.uint8)):
         cv2.imwrite(str(tmp_path / f"{number}.png"), noise)
     pack(open_source(f"folder:{tmp_path}"), tmp_path / "cache" / "photographs")
@@ -313,7 +313,7 @@ def test_a_resumed_run_draws_other_pairs_than_its_beginning_did(tmp_path: Path, 
     assert beginning.isdisjoint(drawn(2))
 
 
-def test_pictures_are_normalised_alike_as_bytes_and_floats() -> None:
+def test_normalises_bytes_and_floats_equally() -> None:
     pictures = batch(0)["search"]
     from_bytes, from_floats = normalise(pictures), normalise(pictures.permute(0, 3, 1, 2).float())
     torch.testing.assert_close(from_bytes, from_floats)
@@ -323,7 +323,7 @@ def test_pictures_are_normalised_alike_as_bytes_and_floats() -> None:
 
 
 class Oracle(torch.nn.Module):
-    """Finds the target by the template's first pixel, which says where it is."""
+    """A network that reads the target's position from the template's first pixel."""
 
     def backbone(self, image: torch.Tensor) -> torch.Tensor:
         return image
@@ -340,7 +340,7 @@ class Oracle(torch.nn.Module):
         return cls, torch.full((len(template), 4, 4, 4), 8.0)
 
 
-def test_validation_tells_right_templates_from_wrong_ones() -> None:
+def test_validation_distinguishes_right_from_wrong_templates() -> None:
     template = torch.zeros(3, 32, 32, 3, dtype=torch.uint8)
     columns = torch.tensor([0, 2, 3])
     template[:] = columns[:, None, None, None].to(torch.uint8)
@@ -357,7 +357,7 @@ def test_validation_tells_right_templates_from_wrong_ones() -> None:
     assert row["iou_right"] == pytest.approx(1.0)
 
 
-def test_evaluations_are_read_and_their_absence_named(tmp_path: Path) -> None:
+def test_reads_evaluations_and_refuses_missing_ones(tmp_path: Path) -> None:
     assert Benchmark.parse("otb100=/data/otb:Dog,Jump") == Benchmark("otb100", Path("/data/otb"), ("Dog", "Jump"))
     assert Benchmark.parse("vot=/data/vot").sequences == ()
     with pytest.raises(ValueError, match="got 'otb100'"):
@@ -378,11 +378,11 @@ def test_evaluations_are_read_and_their_absence_named(tmp_path: Path) -> None:
 
 
 class Interrupted(Exception):
-    """What a machine that is switched off would do."""
+    """Stands for a machine that is switched off."""
 
 
 class Figures:
-    """An evaluator that notes when it was asked, and may be interrupted once."""
+    """An evaluator that records the steps of its calls and can be interrupted at one step."""
 
     columns = ("auc",)
 
@@ -398,7 +398,7 @@ class Figures:
 
 
 @pytest.mark.parametrize(("interrupted_at", "after"), [(4, [4, 6]), (6, [6])])
-def test_an_interrupted_evaluation_is_made_up(tmp_path: Path, interrupted_at: int, after: list[int]) -> None:
+def test_repeats_an_interrupted_evaluation(tmp_path: Path, interrupted_at: int, after: list[int]) -> None:
     recipe = replace(RECIPE, run=replace(RECIPE.run, eval_every=3))
     first = Figures(interrupted_at)
     with pytest.raises(Interrupted):
@@ -430,7 +430,7 @@ printf '{"dataset": "%s", "mean": {"success_auc": %s}, "sequences": {"a": {"succ
 """
 
 
-def test_the_best_exported_model_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_keeps_the_best_exported_model(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     binary, auc = tmp_path / "ettrack", tmp_path / "auc"
     binary.write_text(FAKE_BINARY)
     binary.chmod(0o755)
@@ -451,7 +451,7 @@ def test_the_best_exported_model_is_kept(tmp_path: Path, capfd: pytest.CaptureFi
     assert evaluator()(network, 30)["auc"] == "0.5000"
     assert "step 30" in (best / "micro" / "model.yaml").read_text()
     assert "step: 30" in (best / "figures.yaml").read_text()
-    # Of other sequences the figures are others.
+    # Figures on other sequences are not compared.
     auc.write_text("0.2")
     other = BestModel(binary, [Benchmark("otb100", tmp_path)], tmp_path / "run", "micro", "a test")
     assert other(network, 35)["auc"] == "0.2000"

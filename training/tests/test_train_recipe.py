@@ -1,4 +1,4 @@
-"""Recipes and the rates they ask for."""
+"""Tests of recipes and learning rates."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").glob("*.yaml"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_of_the_repository_load_and_survive_the_round_trip(path: Path) -> None:
+def test_recipes_of_the_repository_are_unchanged_after_saving_and_loading(path: Path) -> None:
     recipe = Recipe.load(path)
     assert recipe.name == path.stem
     assert Recipe.from_dict(yaml.safe_load(yaml.safe_dump(recipe.to_dict()))) == recipe
 
 
-def test_there_are_recipes() -> None:
+def test_the_repository_has_recipes() -> None:
     assert {"ettrack", "ettrack-nano"} <= {path.stem for path in RECIPES}
 
 
-def test_the_papers_recipe() -> None:
+def test_the_papers_recipe_has_the_papers_values() -> None:
     recipe = Recipe.load(next(path for path in RECIPES if path.stem == "ettrack"))
     assert recipe.network == ETTrackConfig()
     assert (recipe.optimizer.kind, recipe.optimizer.momentum, recipe.optimizer.weight_decay) == ("sgd", 0.9, 1e-4)
     assert (recipe.loss.cls, recipe.loss.box, recipe.loss.overlap) == (1, 1.2, "log_iou")
-    # 500,000 pairs of 32 are 15,625 steps.
+    # 500,000 pairs in batches of 32 are 15,625 steps.
     assert recipe.schedule.steps == 50 * 15_625
     assert recipe.optimizer.frozen_backbone == 10 * 15_625
     assert not recipe.needs_teacher
-    # Both axes of a search crop between 0.82 and 1.18, apart; targets keep their shape.
+    # Both axes of a search crop are scaled separately by 0.82 to 1.18. Targets are not stretched.
     crop, rng = recipe.pairs.crop, np.random.default_rng(1)
     assert {crop.draw_stretch(rng) for _ in range(9)} == {1.0}
     draws = np.array([crop.draw_search_scale(rng) for _ in range(2000)])
@@ -82,12 +82,12 @@ def test_the_papers_recipe() -> None:
         ({"inputs": "teacher_features", "loss": {"features": 1}}, r"loss\.features"),
     ],
 )
-def test_wrong_recipes_are_refused_by_name(values: dict, named: str) -> None:
+def test_refuses_wrong_recipes_and_names_the_key(values: dict, named: str) -> None:
     with pytest.raises(RecipeError, match=named):
         Recipe.from_dict({"name": "x", **values})
 
 
-def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+def test_refuses_files_that_are_not_recipes(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="nowhere.yaml: cannot be read"):
         Recipe.load(tmp_path / "nowhere.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
@@ -95,7 +95,7 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
         Recipe.load(tmp_path / "list.yaml")
 
 
-def test_networks_by_name_and_changed() -> None:
+def test_builds_networks_by_name_and_with_changes() -> None:
     assert Recipe.from_dict({"name": "x", "network": "ettrack-nano"}).network == NANO
     changed = Recipe.from_dict({"name": "x", "network": {"base": "ettrack-nano", "ffn": 96}})
     assert changed.network.ffn == 96
@@ -103,7 +103,7 @@ def test_networks_by_name_and_changed() -> None:
     assert changed.pairs.crop.template_size == 127
 
 
-def test_pairs_show_the_windows_that_the_network_is_for() -> None:
+def test_pairs_have_the_windows_of_the_network() -> None:
     square = Recipe.from_dict({"name": "x", "network": "ettrack-nano"}).pairs.crop
     assert (square.box_context, square.exemplar_size) == (None, 127)
     values = {"base": "ettrack-nano", "box_context": 0.75, "template_size": 128}
@@ -111,13 +111,13 @@ def test_pairs_show_the_windows_that_the_network_is_for() -> None:
     assert (boxed.box_context, boxed.exemplar_size) == (0.75, 128)
 
 
-def test_numbers_as_yaml_gives_them() -> None:
+def test_reads_numbers_that_yaml_gives_as_text() -> None:
     recipe = Recipe.from_dict(yaml.safe_load("{name: x, optimizer: {rate: 1e-3}, schedule: {steps: 0.5 epochs}}"))
     assert recipe.optimizer.rate == 1e-3
     assert recipe.schedule.steps == round(0.5 * 500_000 / 32)
 
 
-def test_rates() -> None:
+def test_rates_follow_the_schedule() -> None:
     paper = Schedule(steps=100, warmup=10, warmup_from=0.2, shape="log", final=0.002)
     assert share(paper, 0) == pytest.approx(0.2 + 0.8 / 10)
     assert share(paper, 10) == 1

@@ -1,4 +1,4 @@
-"""The committed model with two template images."""
+"""Tests of the committed model with two template images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 from ettrack_training.two_templates import graph, write
 
 
-def test_the_committed_model_is_what_the_command_makes(tmp_path: Path) -> None:
+def test_the_command_makes_the_committed_model(tmp_path: Path) -> None:
     committed = Path(__file__).parents[2] / "tests/data/two_templates"
     assert onnx.load(committed / "track.onnx").graph == graph().graph
     write(tmp_path / "two_templates")

@@ -1,4 +1,4 @@
-// The page: keeps the connection, and puts what comes where it belongs.
+// The page: keeps the connection to the server and shows what it receives.
 
 import { View } from "/view.js";
 import { SettingsPanel, SightPanel, Strip } from "/panels.js";
@@ -6,8 +6,8 @@ import { SettingsPanel, SightPanel, Strip } from "/panels.js";
 const id = (name) => document.getElementById(name);
 const WORDS = { idle: "no target", tracking: "tracking", lost: "lost" };
 const HINTS = {
-  idle: "Drag a box around the target, or tap it.",
-  tracking: "Drag or tap again for another target.",
+  idle: "Drag a box around the target, or tap the target.",
+  tracking: "Drag or tap again to choose another target.",
   lost: "The target is not seen. Drag or tap to choose it again, or wait.",
 };
 
@@ -17,8 +17,8 @@ let retry = 500;
 let toastTimer = 0;
 let times = [];
 let lastDropped = null;
-let lastUpdate = null; // when the newest one came
-let lastMessage = null; // number of the newest message that was seen
+let lastUpdate = null; // time at which the newest update came, ms
+let lastMessage = null; // number of the newest message that was received
 
 function say(text, isFine = false) {
   const toast = id("toast");
@@ -118,7 +118,7 @@ async function receive(data) {
   if (id("sight").open) sight.show(bitmap, update.size, update.sight);
   view.show(bitmap, update);
   document.body.dataset.stamp = update.stamp;
-  // The next one, when this one is drawn: a slow page gets fewer, never older ones.
+  // Ask for the next picture when this one is drawn. A slow page gets fewer pictures, but always the newest.
   requestAnimationFrame(() => send('"picture"'));
 }
 
@@ -143,7 +143,7 @@ async function refresh() {
   id("record").classList.toggle("on", snapshot.recording === "on");
   id("download-video").hidden = snapshot.recording !== "ready";
   id("record").title = snapshot.recording === null ? "" : "Record the annotated video";
-  // What happened while somebody looks is said at once; what was said before stands in the list.
+  // Show a new warning or error at once. Messages from before the page was opened are only in the list.
   const newest = snapshot.messages.at(-1);
   const isNew = newest && lastMessage !== null && newest.number > lastMessage && newest.level !== "info";
   if (isNew) say(newest.text);
@@ -161,14 +161,14 @@ async function refresh() {
 
 const PATIENCE = 3000; // ms without a frame of a live source
 
-/** Says that a live source gives no frames, and that a source has ended. */
+/** Shows the hint: that a live source gives no frames, that a source has ended, or how to choose a target. */
 function tellStall() {
   const playback = snapshot?.playback;
   const silent = lastUpdate === null ? 0 : performance.now() - lastUpdate;
   const isStalled = playback === "live" && silent > PATIENCE;
   document.body.dataset.source = isStalled ? "stalled" : playback ?? "";
-  if (isStalled) id("hint").textContent = `No frame for ${Math.floor(silent / 1000)} s: the source stalls. What is shown is old.`;
-  else if (playback === "ended") id("hint").textContent = "The source has ended. Restart begins it anew.";
+  if (isStalled) id("hint").textContent = `No frame for ${Math.floor(silent / 1000)} s: the source gives no frames. The picture is old.`;
+  else if (playback === "ended") id("hint").textContent = "The source has ended. Press Restart to play it again.";
   else id("hint").textContent = HINTS[document.body.dataset.state] ?? "";
 }
 setInterval(tellStall, 500);
@@ -224,7 +224,7 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Only pages from this machine or by https may use the clipboard directly.
+    // A browser allows this only for pages from its own machine or over https.
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);
@@ -233,7 +233,7 @@ async function copy(text) {
     area.remove();
   }
   document.body.dataset.copied = text;
-  say("copied", true);
+  say("Copied.", true);
 }
 
 id("sight").addEventListener("toggle", () => send(JSON.stringify({ sight: id("sight").open })));

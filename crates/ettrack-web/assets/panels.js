@@ -1,9 +1,10 @@
-// What stands beside the picture: strips over time, what the tracker sees, settings, messages.
+// Panels beside the picture: plots over time, the tracker's search region with its scores, and settings.
 
 const SAMPLES = 300;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Values over time, the newest at the right. */
+/** A plot of values over time, with the newest at the right. `series` names the colours, one for each value of an entry.
+`most` is the top of the plot; null fits it to the values. */
 export class Strip {
   constructor(canvas, output, series, most, words) {
     Object.assign(this, { canvas, output, series, most, words });
@@ -53,7 +54,7 @@ export class Strip {
   }
 }
 
-/** Template, search region, score map, candidates. */
+/** Shows the template, the search region, the score map and the candidates. */
 export class SightPanel {
   constructor({ template, region, overlay, cursor, candidates }) {
     Object.assign(this, { template, region, overlay, cursor, candidates });
@@ -64,7 +65,7 @@ export class SightPanel {
     region.addEventListener("pointerleave", () => (cursor.textContent = ""));
   }
 
-  /** The template's picture is another one with each choice. */
+  /** Loads the template's picture again if its number has changed. 0: there is no template. */
   tellTemplate(number) {
     if (number === this.shownTemplate) return;
     this.shownTemplate = number;
@@ -84,7 +85,7 @@ export class SightPanel {
     }
     const [x, y, span] = sight.window;
     const scale = side / span;
-    // The picture that came may be smaller than the frame.
+    // The received picture may be smaller than the frame.
     const shrunk = bitmap.width / size[0];
     context.save();
     context.scale(scale, scale);
@@ -113,7 +114,8 @@ export class SightPanel {
     );
   }
 
-  /** Each cell lies around its own centre, which families place differently: the map need not fill the region. */
+  /** Draws the score map over the search region. Each cell lies around its own centre. Tracker families place the centres
+  differently, so the map may be smaller or larger than the region. */
   drawMap(context, scale) {
     const { sight, map } = this;
     map.width = map.height = sight.side;
@@ -144,7 +146,7 @@ export class SightPanel {
   }
 }
 
-/** Live settings from the registry of parameters. */
+/** Shows the settings as a form. Each change is sent at once by `change({name: value})`. */
 export class SettingsPanel {
   constructor(form, change) {
     Object.assign(this, { form, change });
@@ -237,7 +239,7 @@ export class SettingsPanel {
   }
 }
 
-// A whole number of a floating-point setting reads 1 in JSON; its description tells by its range and default alone.
+// A floating-point setting of 1.0 is 1 in JSON, so its value does not show its type. The names of whole-number settings do.
 function isFloat(setting) {
   return !/frames|megabytes|threads/i.test(setting.name);
 }

@@ -1,23 +1,24 @@
 // The picture: drawing, zooming, and choosing a box or a point in the frame that is shown.
 
-const TRAIL = 60; // positions
-const TAP = 6; // CSS pixels: less is a tap, more a drag
+const TRAIL = 60; // number of past positions that are drawn
+const TAP = 6; // CSS pixels; a shorter movement is a tap, a longer one is a drag
 const MOST_ZOOM = 24;
 
 export class View {
-  /** `choose({box}|{point}, stamp)` is called with pixels of the frame and the stamp of the frame that was shown. */
+  /** Calls `choose({box}|{point}, stamp)` with pixels of the frame and the stamp of the frame that was shown. Calls `say(text)`
+  to show a message. */
   constructor(element, canvas, cursorOutput, choose, say) {
     Object.assign(this, { element, canvas, cursorOutput, choose, say });
     this.context = canvas.getContext("2d");
-    this.bitmap = null; // the picture that is shown
-    this.update = null; // what was answered for it
-    this.next = null; // a newer picture, while a finger is down
+    this.bitmap = null; // the shown picture
+    this.update = null; // the answer for that picture
+    this.next = null; // the newest picture while a box is dragged
     this.zoom = 1;
-    this.center = [0.5, 0.5]; // of the view, as shares of the frame
+    this.center = [0.5, 0.5]; // point of the frame in the middle of the view, as shares of its width and height
     this.trail = [];
     this.drag = null;
     this.cross = null; // keyboard cursor, pixels of the frame
-    this.corner = null; // first corner of a box made by keys
+    this.corner = null; // first corner of a box that is drawn by keys, pixels of the frame
     this.hover = null;
     this.moving = false;
     this.pointers = new Map();
@@ -25,7 +26,7 @@ export class View {
     new ResizeObserver(() => this.draw()).observe(element);
   }
 
-  /** Shows a picture with its answer. While a finger is down the picture stands still. */
+  /** Shows a picture with its answer. While a box is dragged, the picture does not change. */
   show(bitmap, update) {
     if (this.drag?.kind === "box") {
       this.next?.bitmap.close();
@@ -48,7 +49,7 @@ export class View {
     return this.update?.size ?? [0, 0];
   }
 
-  /** Scale and corner: CSS pixels of the view from pixels of the frame. */
+  /** Returns the scale (CSS pixels per pixel of the frame) and the frame's upper-left corner in the view (CSS pixels). */
   geometry() {
     const [width, height] = this.size;
     const { clientWidth, clientHeight } = this.element;
@@ -228,7 +229,7 @@ export class View {
       const box = this.dragged();
       if ((drag.far ?? 0) < TAP) this.choose({ point: drag.from }, drag.stamp);
       else if (box[2] >= 1 && box[3] >= 1) this.choose({ box }, drag.stamp);
-      else this.say("That box has no area: drag from one corner to the opposite one.");
+      else this.say("The box is too small: drag from one corner of the target to the opposite corner.");
       this.letGo();
     });
     element.addEventListener("pointercancel", (event) => {
@@ -258,7 +259,7 @@ export class View {
     ];
   }
 
-  /** Ends a drag, and shows what came meanwhile. */
+  /** Ends a drag and shows the newest picture that came during it. */
   letGo() {
     this.drag = null;
     const next = this.next;
@@ -325,7 +326,7 @@ function mean(a, b) {
   return [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
 }
 
-/** A box that is seen on any ground: dark below, colour above. */
+/** Draws a box in colour on a wider dark line, so that it is visible on any background. */
 function frame(context, x, y, width, height, color, dashes) {
   context.setLineDash([]);
   context.lineWidth = 4;

@@ -34,7 +34,7 @@ pub enum Command {
     },
     /// Stop following the target.
     Stop,
-    /// Go back to the last good place of the target, or to the target before it.
+    /// Go back to the last box of the target in which it was tracked, or to the previous target.
     Undo,
     /// Pause a recorded source.
     Pause,
@@ -59,14 +59,14 @@ pub struct Order {
 }
 
 impl Order {
-    /// Sends the result to the viewer: what was done, or why not. Never waits.
+    /// Sends the result to the viewer: what was done, or the reason for a refusal. Never waits.
     pub fn answer(self, outcome: Result<String, String>) {
-        // Fails if the viewer has disconnected. Then nobody needs the answer.
+        // Fails if the viewer has disconnected. The answer is not needed then.
         let _ = self.answer.send(outcome);
     }
 }
 
-/// Why a request is not valid.
+/// The reason why a request is not valid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
     /// The body is not the expected JSON.
@@ -74,10 +74,10 @@ pub enum RequestError {
     Json {
         /// Expected body.
         expected: &'static str,
-        /// What is wrong with the body.
+        /// The error in the body.
         reason: String,
     },
-    /// The request has no box or point, or both.
+    /// The request has neither a box nor a point, or it has both.
     #[error("expected either \"box\": [x, y, width, height] or \"point\": [x, y], got {0}")]
     Place(&'static str),
     /// A number cannot be a coordinate.

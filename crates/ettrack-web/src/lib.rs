@@ -1,9 +1,9 @@
-//! A page in the browser to choose the target, see what the tracker sees, and steer it.
+//! A web page to choose the target, to see the tracker's input and scores, and to control the tracker.
 //!
-//! [`Session`] is what viewers and the thread that tracks share; it knows no HTTP. The thread that tracks publishes what it
-//! answered, hands over a picture where somebody wants one, and never waits; what viewers ask for comes to it as an
-//! [`Order`]. [`Server`] puts a session on the network: the page, its HTTP API, a WebSocket and an MJPEG stream, described in
-//! `docs/web.md`.
+//! [`Session`] holds the state that viewers and the tracking thread share. It does not depend on HTTP. The tracking thread
+//! publishes its answers, hands over a picture if a viewer wants one, and never waits. It gets the viewers' commands as
+//! [`Order`]s. [`Server`] serves a session on the network: the page, its HTTP API, a WebSocket and an MJPEG stream. They are
+//! described in `docs/web.md`.
 
 mod command;
 mod http;

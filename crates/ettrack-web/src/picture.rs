@@ -1,4 +1,4 @@
-//! Pictures for viewers.
+//! Pictures for viewers: scaling and JPEG encoding.
 
 use std::sync::Arc;
 
@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use crate::update::{Sight, Update};
 
-/// JPEG quality: artefacts do not show beside a camera's own.
+/// JPEG quality, 1 to 100. At 80 the artefacts are weaker than those of most cameras.
 const QUALITY: u8 = 80;
 
-/// The widest picture that is sent, pixels; wider ones are halved until they fit. Boxes stay in pixels of the frame.
+/// Largest width of a picture that is sent, pixels. A wider picture is halved until it fits. Boxes stay in pixels of the
+/// frame.
 const WIDEST: u32 = 1920;
 
-/// Pixels, red, green, blue, row by row.
+/// An RGB picture, 8 bits per channel, rows from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rgb {
     /// Pixels per row.
@@ -24,32 +25,33 @@ pub struct Rgb {
     pub data: Vec<u8>,
 }
 
-/// A picture with what is known of it, before it is encoded.
+/// A picture with its answer, before it is encoded.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// The frame's pixels.
     pub picture: Arc<Rgb>,
-    /// What was answered.
+    /// The tracker's answer for this frame.
     pub update: Arc<Update>,
-    /// What the tracker saw, where somebody wants to know.
+    /// Search region and scores of this frame, if a viewer wants them.
     pub sight: Option<Sight>,
 }
 
-/// A picture as it is sent.
+/// An encoded picture, ready to send.
 #[derive(Debug)]
 pub struct Encoded {
     /// Number of the answer.
     pub seq: u64,
-    /// The picture.
+    /// The picture as JPEG.
     pub jpeg: Vec<u8>,
-    /// Length of `head` (4 bytes, little endian), `head`, JPEG: `head` is the JSON of the update, with `sight` in it.
+    /// The message for the WebSocket: the length of `head` (4 bytes, little endian), `head`, the JPEG. `head` is the JSON of
+    /// the update with the field `sight`.
     pub message: Vec<u8>,
 }
 
-/// Why a picture was not encoded.
+/// The reason why a picture was not encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// A size that JPEG cannot hold.
+    /// JPEG does not allow this size.
     #[error(
         "a picture of {width}x{height} pixels cannot be sent as JPEG, expected sides of 1 to 65535"
     )]
@@ -59,15 +61,15 @@ pub enum PictureError {
         /// Rows.
         height: u32,
     },
-    /// The encoder refused.
+    /// The JPEG encoder failed.
     #[error("a picture was not encoded")]
     Jpeg(#[from] EncodingError),
-    /// The description was not written.
+    /// The update was not written as JSON.
     #[error("an update was not written")]
     Json(#[from] serde_json::Error),
 }
 
-/// Memory that is used again.
+/// Buffers for scaling, used again for each picture.
 #[derive(Default)]
 pub(crate) struct Scratch {
     half: Rgb,
@@ -81,7 +83,7 @@ struct Head<'a> {
     sight: &'a Option<Sight>,
 }
 
-/// JPEG of pixels.
+/// Encodes a picture as JPEG. Fails if a side is not 1 to 65535 pixels.
 pub(crate) fn jpeg(picture: &Rgb, quality: u8) -> Result<Vec<u8>, PictureError> {
     let (width, height) = (picture.width, picture.height);
     let (Ok(columns), Ok(rows)) = (u16::try_from(width), u16::try_from(height)) else {
@@ -97,6 +99,7 @@ pub(crate) fn jpeg(picture: &Rgb, quality: u8) -> Result<Vec<u8>, PictureError> 
     Ok(bytes)
 }
 
+/// Scales a picture to at most [`WIDEST`] pixels of width and builds the message of the WebSocket.
 pub(crate) fn encode(shown: &Shown, scratch: &mut Scratch) -> Result<Encoded, PictureError> {
     let mut picture: &Rgb = &shown.picture;
     if picture.width > WIDEST {
@@ -123,7 +126,7 @@ pub(crate) fn encode(shown: &Shown, scratch: &mut Scratch) -> Result<Encoded, Pi
     })
 }
 
-/// Means of 2 x 2 pixels.
+/// Halves a picture: each new pixel is the mean of 2 x 2 pixels.
 fn halve(from: &Rgb, to: &mut Rgb) {
     (to.width, to.height) = (from.width / 2, (from.height / 2).max(1));
     let row = from.width as usize * 3;
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_without_a_side_is_refused() {
+    fn refuses_a_picture_without_pixels() {
         assert!(matches!(
             jpeg(&Rgb::default(), 80),
             Err(PictureError::Size { .. })

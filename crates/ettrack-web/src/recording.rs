@@ -1,4 +1,4 @@
-//! The annotated video that viewers record. Who writes it, the host gives.
+//! The annotated video that viewers record. The program that uses this crate provides the [`Recorder`] that writes the file.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 
 use crate::picture::Shown;
 
-/// Pictures that may wait for the recorder; the thread that tracks does not wait for it.
+/// Number of pictures that may wait for the recorder. The tracking thread never waits: if all places are taken, the picture
+/// is left out.
 const WAITING: usize = 8;
 
-/// The most pictures of a recording; at 30 a second, half an hour.
+/// Largest number of pictures in a recording: half an hour at 30 frames per second.
 const MOST: u64 = 54_000;
 
 /// Writes annotated pictures into a file.
@@ -19,30 +20,30 @@ pub trait Recorder: Send {
     /// Adds a picture.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Returns the reason if the picture cannot be written.
     fn push(&mut self, shown: &Shown) -> Result<(), String>;
     /// Completes the file.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Returns the reason if the file cannot be completed.
     fn finish(self: Box<Self>) -> Result<Recorded, String>;
 }
 
-/// A complete recording. The file goes when this does.
+/// A complete recording. Dropping it removes the file.
 pub struct Recorded {
     /// The file.
     pub path: PathBuf,
-    /// What removes it when dropped.
+    /// Owner of the file. Dropping it removes the file.
     pub keep: Box<dyn Send>,
 }
 
-/// Starts a recorder for pictures of the first one's size.
+/// Starts a recorder. The given picture is the first; all later ones have its size. Returns the reason if it cannot start.
 pub type StartRecorder = Arc<dyn Fn(&Shown) -> Result<Box<dyn Recorder>, String> + Send + Sync>;
 
-/// Why there is no recording.
+/// The reason why there is no recording.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordingError {
-    /// The host gives no recorder.
+    /// The session has no recorder.
     #[error(
         "nothing can be recorded here; `ettrack serve` can, and `ros2 bag record` does for the node"
     )]
@@ -57,7 +58,7 @@ pub enum RecordingError {
 
 type Outcome = Result<Option<Recorded>, String>;
 
-/// A recording that runs, or one that was made.
+/// A recording that is running or complete.
 pub(crate) struct Recording {
     pictures: Option<SyncSender<Shown>>,
     thread: Option<JoinHandle<Outcome>>,
@@ -71,7 +72,7 @@ impl Recording {
             let mut recorder: Option<Box<dyn Recorder>> = None;
             let mut last = None;
             for (count, shown) in (0_u64..).zip(received) {
-                // A frame that is answered again stands once.
+                // A frame that is answered twice is recorded once.
                 if count >= MOST || last == Some(shown.update.stamp) {
                     continue;
                 }
@@ -98,14 +99,14 @@ impl Recording {
         self.pictures.is_some()
     }
 
-    /// Hands a picture over; where the recorder is too slow it is left out.
+    /// Hands a picture to the recorder. If the recorder is too slow, the picture is left out.
     pub fn push(&mut self, shown: &Shown) {
         if let Some(pictures) = &self.pictures {
             let _ = pictures.try_send(shown.clone());
         }
     }
 
-    /// Completes the file.
+    /// Completes the file. Waits for the recorder.
     pub fn finish(&mut self) -> Result<(), RecordingError> {
         self.pictures = None;
         let Some(thread) = self.thread.take() else {
@@ -128,7 +129,7 @@ impl Recording {
         }
     }
 
-    /// The complete file and its extension.
+    /// Opens the complete file and returns it with its extension.
     pub fn open(&self) -> Result<(File, String), RecordingError> {
         let made = self.made.as_ref().ok_or(RecordingError::Empty)?;
         let made = made.lock().unwrap_or_else(PoisonError::into_inner);

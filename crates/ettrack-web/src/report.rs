@@ -1,4 +1,4 @@
-//! Downloads: the boxes so far, and a report in one file.
+//! Files to download: the boxes so far as CSV, and a report as one HTML file.
 
 use std::fmt::Write;
 
@@ -6,13 +6,15 @@ use crate::session::{Row, Snapshot};
 use crate::setting::{Setting, Value};
 use crate::update::State;
 
-/// Width and height of a plot, user units.
+/// Width and height of a plot, user units of SVG.
 const PLOT: (f64, f64) = (900.0, 140.0);
 
-/// Points of a plot; longer lists are told by the least and the greatest of each piece.
+/// Largest number of columns in a plot. A longer list is cut into this number of pieces, and each piece is drawn from its
+/// smallest to its largest value.
 const COLUMNS: usize = 450;
 
-/// Rows that have a target, in the layout of `ettrack track`, with the stamp behind.
+/// Writes the rows that have a target as CSV: the columns of `ettrack track`, then the stamp. Boxes are in pixels; (0, 0) is
+/// the upper-left corner of the upper-left pixel.
 pub(crate) fn csv(rows: &[Row]) -> String {
     let mut text = String::from("frame,x,y,w,h,confidence,state,stamp_ns\n");
     for row in rows {
@@ -39,13 +41,13 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// The value below which a share of the sorted numbers lies.
+/// The number at the position `share` (0..=1) of a sorted list. 0 if the list is empty.
 fn percentile(sorted: &[f32], share: f64) -> f32 {
     let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
     sorted.get(at).copied().unwrap_or_default()
 }
 
-/// Lines of least and greatest values, as an SVG.
+/// Draws `values` as an SVG line plot, from 0 at the bottom to `top`. `lost` marks the frames in which the target was lost.
 fn plot(title: &str, unit: &str, values: &[f32], lost: &[bool], top: f32) -> String {
     let (width, height) = PLOT;
     let piece = values.len().div_ceil(COLUMNS).max(1);
@@ -79,7 +81,7 @@ fn plot(title: &str, unit: &str, values: &[f32], lost: &[bool], top: f32) -> Str
     svg
 }
 
-/// What was tracked, in one file that opens without a network.
+/// Writes the report: counts, plots and settings in one HTML file that needs no other file.
 pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> String {
     let with_target: Vec<&Row> = rows.iter().filter(|row| row.state != State::Idle).collect();
     let lost: Vec<bool> = with_target
@@ -153,7 +155,7 @@ pub(crate) fn html(snapshot: &Snapshot, rows: &[Row], settings: &[Setting]) -> S
         (
             "frames",
             format!(
-                "{} received, {} overtaken by newer ones",
+                "{} received, {} replaced by newer ones before they were tracked",
                 snapshot.update.received, snapshot.update.dropped
             ),
         ),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_target_are_left_out() {
+    fn csv_leaves_out_rows_without_a_target() {
         let text = csv(&[
             row(3, State::Idle),
             row(4, State::Tracking),
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_what_was_tracked_and_escapes_names() {
+    fn the_report_counts_states_and_escapes_names() {
         let about = crate::About {
             title: "<script>.mp4".into(),
             ..crate::About::default()

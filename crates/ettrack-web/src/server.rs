@@ -1,4 +1,4 @@
-//! The server. One thread and one socket serve all viewers.
+//! The HTTP server. One thread and one listening socket serve all viewers.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
@@ -17,18 +17,18 @@ use crate::http::guard::{Guard, Token};
 use crate::http::router;
 use crate::session::Session;
 
-/// Connections at once; more wait in the system's queue until one ends.
+/// Largest number of open connections. More connections wait in the system's queue until one ends.
 const CONNECTIONS: usize = 128;
 
 /// Longest time that a connection may take to send its request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the page cannot be served.
+/// The reason why the page cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The text is not an address.
     #[error(
-        "{got:?} is no address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090"
+        "{got:?} is not an address to listen on, expected HOST:PORT such as 127.0.0.1:8090 or 0.0.0.0:8090"
     )]
     Address {
         /// The text.
@@ -64,9 +64,9 @@ pub enum ServeError {
 /// Settings of the server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// `HOST:PORT`.
+    /// Address to listen on, `HOST:PORT`. Port 0 takes any free port.
     pub address: String,
-    /// The token. If there is none, the server makes one, except for a loopback address.
+    /// The token. If it is `None`, the server makes one, except for a loopback address.
     pub token: Option<Token>,
 }
 
@@ -84,7 +84,7 @@ impl Server {
     /// Begins to serve `session`.
     ///
     /// # Errors
-    /// Returns a [`ServeError`] if the server cannot listen on the address.
+    /// Returns a [`ServeError`] if the server cannot listen on the address, or cannot start a thread.
     pub fn start(session: Arc<Session>, options: &ServerOptions) -> Result<Self, ServeError> {
         let listener = listen(&options.address)?;
         let address = listener.local_addr()?;
@@ -138,7 +138,7 @@ impl Server {
         self.address
     }
 
-    /// The address of the page, with the token where it needs one.
+    /// Returns the URL of the page, with the token if the server has one.
     pub fn url(&self) -> String {
         let ip = match self.address.ip() {
             ip if ip.is_unspecified() => outward_address(ip).unwrap_or(ip),
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// What to print when it has started: the address, and for one that a phone can reach, a code for its camera.
+    /// Returns the text to print after the start: the URL, and a QR code unless the address is a loopback address.
     pub fn greeting(&self) -> String {
         let url = self.url();
         if self.address.ip().is_loopback() {
@@ -166,7 +166,7 @@ impl Server {
             },
         );
         format!(
-            "the page is at {url}\nWhoever has this address can steer the tracker. For a phone's camera:\n{code}"
+            "the page is at {url}\nAnyone with this address can control the tracker. For a phone's camera:\n{code}"
         )
     }
 }
@@ -178,7 +178,7 @@ impl Drop for Server {
         }
         self.session.close();
         for thread in self.threads.drain(..) {
-            // One that panicked has ended, too.
+            // A thread that panicked has ended, too.
             let _ = thread.join();
         }
     }
@@ -200,7 +200,7 @@ fn listen(text: &str) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// The machine's name, as others in its network write it.
+/// Returns the machine's host name, alone and with `.local`. Empty if the name is not known.
 fn own_names() -> Vec<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
@@ -210,7 +210,8 @@ fn own_names() -> Vec<String> {
     vec![name.to_owned(), format!("{name}.local")]
 }
 
-/// The address under which others reach this machine: the one that a packet to the outside would carry. None is sent.
+/// Returns the address at which other machines reach this one: the source address that a packet to another network would
+/// have. No packet is sent.
 fn outward_address(unspecified: IpAddr) -> Option<IpAddr> {
     let outside = match unspecified {
         IpAddr::V4(_) => "192.0.2.1:9",
@@ -238,14 +239,14 @@ async fn accept(listener: TcpListener, router: Router) {
                     drop(place);
                 });
             }
-            // Out of file handles, or a connection that went at once: the next one may do.
+            // There are no free file handles, or the viewer closed the connection at once. A later one may succeed.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 async fn serve(stream: TcpStream, router: Router) {
-    // Small messages at once.
+    // Send small messages at once.
     let _ = stream.set_nodelay(true);
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -260,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_cannot_be_listened_on_are_told_apart() {
+    fn names_the_reason_why_an_address_cannot_be_used() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let busy = listen(&taken.local_addr().unwrap().to_string()).unwrap_err();
         assert!(matches!(busy, ServeError::Busy { .. }), "{busy}");

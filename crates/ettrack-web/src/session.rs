@@ -19,16 +19,16 @@ use crate::update::{Sight, State, Update};
 /// Largest number of orders that wait for the tracking thread.
 const ORDERS: usize = 32;
 
-/// Number of rows that are kept for download: two hours at 30 frames per second.
+/// Largest number of rows that are kept for download: two hours at 30 frames per second.
 const ROWS: usize = 216_000;
 
-/// Number of messages that are kept for the page.
+/// Largest number of messages that are kept for the page.
 const MESSAGES: usize = 50;
 
-/// The longest message, bytes.
+/// Largest length of a message, bytes. Longer ones are cut.
 const LONGEST_MESSAGE: usize = 2000;
 
-/// Why an order was not accepted or not carried out.
+/// The reason why an order was not accepted or not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// Too many orders wait.
@@ -82,34 +82,34 @@ pub struct Message {
     pub text: String,
 }
 
-/// One row of the boxes so far.
+/// One row of the list of boxes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Row {
     /// Position in the source.
     pub frame: u64,
-    /// Nanoseconds.
+    /// Stamp of the frame, nanoseconds.
     pub stamp: i64,
-    /// x, y, width, height, pixels.
+    /// x, y, width, height, pixels of the frame. `None` without a target.
     pub bounding_box: Option<[f64; 4]>,
-    /// 0..=1.
+    /// Confidence, 0..=1.
     pub confidence: f32,
     /// State of the target.
     pub state: State,
-    /// Milliseconds of all stages.
+    /// Time of all stages, milliseconds.
     pub ms: f32,
 }
 
-/// What `GET /state` gives.
+/// The answer to `GET /state`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
-    /// What does not change.
+    /// The values that do not change.
     #[serde(flatten)]
     pub about: About,
-    /// How the source is played.
+    /// State of the playback.
     pub playback: Playback,
-    /// The model in use.
+    /// Name of the model in use.
     pub model: String,
-    /// Stamps of the oldest and newest frame in which a target can be chosen.
+    /// Stamps of the oldest and newest frame in which a target can be chosen, nanoseconds as text.
     pub kept: Option<[String; 2]>,
     /// The newest answer.
     pub update: Update,
@@ -117,9 +117,9 @@ pub struct Snapshot {
     pub messages: Vec<Message>,
     /// Number of connected viewers, such as browsers.
     pub viewers: usize,
-    /// `off`, `on` or `ready`; `None` where nothing can be recorded.
+    /// `off`, `on` or `ready` (complete). `None` if nothing can be recorded.
     pub recording: Option<&'static str>,
-    /// Rows that wait for download.
+    /// Number of rows in the list of boxes.
     pub rows: usize,
 }
 
@@ -151,23 +151,24 @@ pub struct Session {
     places: Arc<Semaphore>,
     inner: Mutex<Inner>,
     updates: watch::Sender<Arc<Update>>,
-    /// Changes with all that is in a snapshot and not in an update.
+    /// Grows by one when a part of the snapshot changes that no update holds.
     notices: watch::Sender<u64>,
     pictures: watch::Sender<Option<Arc<Encoded>>>,
     desk: Desk,
-    /// Viewers that wait for a picture.
+    /// Number of viewers that wait for a picture.
     hungry: AtomicUsize,
-    /// Viewers that want to see what the tracker sees.
+    /// Number of viewers that want the search region and its scores.
     curious: AtomicUsize,
     viewers: AtomicUsize,
-    /// Number of the answer whose picture was handed over last, plus one.
+    /// Number of the answer whose picture was handed over last, plus one. 0 before the first.
     shown: AtomicU64,
+    /// Whether a recording is running.
     records: AtomicBool,
-    /// Pictures that the recorder was too slow for.
+    /// Whether the encoding thread is to end.
     closed: AtomicBool,
 }
 
-/// Counts somebody as long as it lives.
+/// Counts one viewer until it is dropped.
 #[derive(Debug)]
 pub struct Counted<'a>(&'a AtomicUsize);
 
@@ -233,7 +234,8 @@ impl Session {
 
     // Functions for the tracking thread. None of them waits for a viewer.
 
-    /// An answered frame. One with the stamp of the last one replaces its row.
+    /// Publishes the answer for a frame. `kept` holds the stamps of the oldest and newest frame in which a target can be
+    /// chosen, nanoseconds. An answer with the stamp of the last row replaces that row.
     pub fn publish(&self, update: Update, kept: Option<(i64, i64)>) {
         let row = Row {
             frame: update.frame,
@@ -264,18 +266,19 @@ impl Session {
         self.updates.send_replace(Arc::new(update));
     }
 
-    /// Whether the picture of answer `seq` is to be handed over by [`Session::show`].
+    /// Returns whether the picture of answer `seq` is wanted. If so, the caller passes it to [`Session::show`].
     pub fn wants_picture(&self, seq: u64) -> bool {
         self.shown.load(Ordering::Acquire) != seq + 1
             && (self.hungry.load(Ordering::Acquire) > 0 || self.records.load(Ordering::Acquire))
     }
 
-    /// Whether anybody wants to see what the tracker sees.
+    /// Returns whether a viewer wants the search region and its scores.
     pub fn wants_sight(&self) -> bool {
         self.curious.load(Ordering::Acquire) > 0
     }
 
-    /// The picture of an answered frame, for viewers and the recording. An older one that still waits is overtaken.
+    /// Hands over the picture of an answered frame, for viewers and the recording. It replaces an older picture that still
+    /// waits.
     pub fn show(&self, picture: Rgb, update: Arc<Update>, sight: Option<Sight>) {
         self.shown.store(update.seq + 1, Ordering::Release);
         let shown = Shown {
@@ -298,12 +301,12 @@ impl Session {
         }
     }
 
-    /// The picture of the target as it was chosen.
+    /// Sets the picture of the target at the time it was chosen. `None` without a target.
     pub fn set_template(&self, template: Option<Rgb>) {
         self.inner().template = template.map(Arc::new);
     }
 
-    /// A line for people.
+    /// Adds a message for viewers. `level` is `info`, `warn` or `error`.
     pub fn say(&self, level: &'static str, text: &str) {
         let mut end = text.len().min(LONGEST_MESSAGE);
         while !text.is_char_boundary(end) {
@@ -324,7 +327,7 @@ impl Session {
         self.notice();
     }
 
-    /// How the source is played.
+    /// Sets the state of the playback.
     pub fn set_playback(&self, playback: Playback) {
         let before = std::mem::replace(&mut self.inner().playback, playback);
         if before != playback {
@@ -332,13 +335,13 @@ impl Session {
         }
     }
 
-    /// The settings with the values in force.
+    /// Sets the settings with their present values.
     pub fn set_settings(&self, settings: Vec<Setting>) {
         self.inner().settings = settings;
         self.notice();
     }
 
-    /// The model in use.
+    /// Sets the name of the model in use.
     pub fn set_model(&self, model: &str) {
         model.clone_into(&mut self.inner().model);
         self.notice();
@@ -366,7 +369,7 @@ impl Session {
         }
     }
 
-    /// All that `GET /state` gives.
+    /// Returns the answer to `GET /state`.
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.inner();
         Snapshot {
@@ -391,77 +394,78 @@ impl Session {
         }
     }
 
-    /// The settings with the values in force.
+    /// Returns the settings with their present values.
     pub fn settings(&self) -> Vec<Setting> {
         self.inner().settings.clone()
     }
 
-    /// The boxes so far, oldest first.
+    /// Returns the boxes so far, oldest first.
     pub fn rows(&self) -> Vec<Row> {
         self.inner().rows.iter().copied().collect()
     }
 
-    /// The target as it was chosen.
+    /// Returns the picture of the target at the time it was chosen. `None` without a target.
     pub fn template(&self) -> Option<Arc<Rgb>> {
         self.inner().template.clone()
     }
 
-    /// What does not change.
+    /// Returns the values that do not change.
     pub fn about(&self) -> &About {
         &self.about
     }
 
-    /// The newest answer, and each that comes; who is slow gets the newest only.
+    /// Returns a receiver of answers. It begins with the newest answer. A slow viewer gets only the newest.
     pub fn updates(&self) -> watch::Receiver<Arc<Update>> {
         self.updates.subscribe()
     }
 
-    /// Changes when the snapshot does in more than its update.
+    /// Returns a receiver that reports a change when a part of the snapshot changes that no update holds.
     pub fn notices(&self) -> watch::Receiver<u64> {
         self.notices.subscribe()
     }
 
-    /// The newest encoded picture. New ones come only while somebody is [`Session::hungry`].
+    /// Returns a receiver of encoded pictures. It begins with the newest. New pictures come only while a viewer is counted by
+    /// [`Session::hungry`].
     pub fn pictures(&self) -> watch::Receiver<Option<Arc<Encoded>>> {
         self.pictures.subscribe()
     }
 
-    /// Counts a viewer that waits for a picture.
+    /// Counts a viewer that waits for a picture, until the returned value is dropped.
     pub fn hungry(&self) -> Counted<'_> {
         Counted::new(&self.hungry)
     }
 
-    /// Counts a viewer that wants to see what the tracker sees.
+    /// Counts a viewer that wants the search region and its scores, until the returned value is dropped.
     pub fn curious(&self) -> Counted<'_> {
         Counted::new(&self.curious)
     }
 
-    /// Counts a viewer.
+    /// Counts a connected viewer, until the returned value is dropped.
     pub fn viewer(&self) -> Counted<'_> {
         Counted::new(&self.viewers)
     }
 
     // Functions for the recording.
 
-    /// Begins to record the annotated video; a recording that was made before is dropped.
+    /// Begins to record the annotated video. Drops an earlier recording.
     ///
     /// # Errors
-    /// [`RecordingError`] where nothing can be recorded here.
+    /// Returns a [`RecordingError`] if the session has no recorder, or no thread can be started.
     pub fn start_recording(&self) -> Result<(), RecordingError> {
         let start = self.start_recorder.clone().ok_or(RecordingError::None)?;
         let recording = Recording::start(start)?;
         let old = self.inner().recording.replace(recording);
-        // A recording that still runs is ended outside of the lock.
+        // Dropping a recording that is still running takes time, so it is done outside the lock.
         drop(old);
         self.records.store(true, Ordering::Release);
         self.notice();
         Ok(())
     }
 
-    /// Ends the recording. It takes as long as the encoder does; not for the thread that tracks.
+    /// Ends the recording. Waits for the video encoder, so the tracking thread must not call it.
     ///
     /// # Errors
-    /// [`RecordingError`] where none was made, or it failed.
+    /// Returns a [`RecordingError`] if nothing was recorded, or if the recorder failed.
     pub fn stop_recording(&self) -> Result<(), RecordingError> {
         self.records.store(false, Ordering::Release);
         let Some(mut recording) = self.inner().recording.take() else {
@@ -475,10 +479,10 @@ impl Session {
         outcome
     }
 
-    /// The file of the recording that was ended, open, with its name's extension.
+    /// Opens the file of the complete recording and returns it with the extension of its name.
     ///
     /// # Errors
-    /// [`RecordingError`] where there is none.
+    /// Returns a [`RecordingError`] if there is no complete recording, or if its file cannot be opened.
     pub fn recorded(&self) -> Result<(std::fs::File, String), RecordingError> {
         match &self.inner().recording {
             Some(recording) => recording.open(),
@@ -488,7 +492,7 @@ impl Session {
 
     // Functions for the encoding thread.
 
-    /// Encodes pictures until [`Session::close`]: the work of a thread of its own.
+    /// Encodes pictures until [`Session::close`] is called. It needs its own thread.
     pub fn encode(&self) {
         let mut scratch = picture::Scratch::default();
         loop {
@@ -522,7 +526,7 @@ impl Session {
         }
     }
 
-    /// Ends [`Session::encode`].
+    /// Makes [`Session::encode`] return.
     pub fn close(&self) {
         let _waiting = self
             .desk

@@ -1,4 +1,4 @@
-//! Settings as the page shows them.
+//! Settings of the tracker in the form that the page shows.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,21 +16,21 @@ pub enum Value {
     Text(String),
 }
 
-/// One setting with all that is needed to show and change it.
+/// One setting with all that the page needs to show and change it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Setting {
-    /// Its name, as in a parameter file.
+    /// Name, as in a parameter file.
     pub name: String,
-    /// What it does.
+    /// Description of its effect.
     pub description: String,
-    /// The value in force.
+    /// The present value.
     pub value: Value,
-    /// The value without a file.
+    /// The value without a parameter file.
     pub default: Value,
-    /// The least and the greatest number, where it is one.
+    /// Smallest and largest value, if it is a number.
     pub range: Option<[f64; 2]>,
-    /// A number outside the range that stands for "as the model says".
+    /// A number outside the range that means "the model's own value".
     pub none: Option<f64>,
-    /// The values that it may have, where they are few.
+    /// The allowed values, if they are a short list.
     pub choices: Option<Vec<String>>,
 }

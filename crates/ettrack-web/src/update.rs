@@ -1,8 +1,8 @@
-//! What is known of one answered frame.
+//! The tracker's answer for one frame.
 
 use serde::{Serialize, Serializer};
 
-/// Whether there is a target, and whether it is seen.
+/// State of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -11,12 +11,12 @@ pub enum State {
     Idle,
     /// The box holds the target.
     Tracking,
-    /// The target is not seen; the box is where the search goes on.
+    /// The target is not seen. The search continues at the box.
     Lost,
 }
 
 impl State {
-    /// In one word.
+    /// Returns the state as one lower-case word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -26,34 +26,36 @@ impl State {
     }
 }
 
-/// One answered frame.
+/// The answer for one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Update {
-    /// Number of the answer; grows by one with each. A frame is answered again when a target is chosen or given up in it.
+    /// Number of the answer. It grows by one with each answer. A frame is answered again if a target is chosen or given up in
+    /// it.
     pub seq: u64,
-    /// The frame's stamp, nanoseconds. As text, because JavaScript's numbers do not hold it.
+    /// The frame's stamp, nanoseconds. It is sent as text because JavaScript's numbers cannot hold it.
     #[serde(serialize_with = "as_text")]
     pub stamp: i64,
-    /// Position of the frame in its source, or of the answer where the source counts none.
+    /// Position of the frame in its source. If the source does not count frames, the number of the answer.
     pub frame: u64,
     /// Width and height of the frame, pixels.
     pub size: [u32; 2],
     /// State of the target.
     pub state: State,
-    /// The target's id; empty without one.
+    /// The target's id. Empty without a target.
     pub id: String,
-    /// x, y, width, height, pixels of the frame.
+    /// x, y, width, height, pixels of the frame. (0, 0) is the upper-left corner of the upper-left pixel. `None` without a
+    /// target.
     #[serde(rename = "box")]
     pub bounding_box: Option<[f64; 4]>,
     /// How much the evidence supports the box, 0..=1.
     pub confidence: f32,
-    /// Milliseconds of crop, network, decode.
+    /// Times of crop, network and decode, milliseconds.
     pub ms: [f32; 3],
-    /// Frames that came so far.
+    /// Number of frames received so far.
     pub received: u64,
-    /// Frames that were overtaken by newer ones before they were tracked.
+    /// Number of frames that newer ones replaced before they were tracked.
     pub dropped: u64,
-    /// Number of the template picture; another number, another picture. 0: none.
+    /// Number of the template picture. It changes with the picture. 0 without a picture.
     pub template: u64,
 }
 
@@ -61,31 +63,31 @@ fn as_text<S: Serializer>(stamp: &i64, serializer: S) -> Result<S::Ok, S::Error>
     serializer.collect_str(stamp)
 }
 
-/// What the last look at the frame showed the network.
+/// Search region, score map and candidate of the last search in a frame.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sight {
-    /// x, y, side of the search region, pixels of the frame; it may reach out of it.
+    /// x, y and side of the search region, pixels of the frame. The region may extend beyond the frame.
     pub window: [f64; 3],
-    /// Cells along each side of the score map.
+    /// Number of cells along each side of the score map.
     pub side: usize,
     /// Centre of the first cell (x, y) and the step to the next one (x, y), pixels of the frame.
     pub cells: [f64; 4],
-    /// Scores, row-major, 0 (none) to 255 (1.0).
+    /// `side * side` scores, row by row. 0 stands for a score of 0, 255 for 1.
     pub scores: Vec<u8>,
-    /// The chosen cell.
+    /// Index of the chosen cell in `scores`.
     pub best: Option<usize>,
-    /// The network's box at that cell, pixels of the frame.
+    /// The network's box at that cell: x, y, width, height, pixels of the frame.
     pub candidate: [f64; 4],
-    /// The highest cells of the map, each higher than its neighbours: cell and score, 0..=1.
+    /// The highest local maxima of the map, highest first: index of the cell, and its score, 0..=1.
     pub peaks: Vec<(usize, f32)>,
 }
 
-/// The most peaks that are told.
+/// Largest number of local maxima that are reported.
 const PEAKS: usize = 5;
 
 impl Sight {
-    /// From a map of `side` x `side` scores, 0..=1, whose cells share the window evenly unless [`Sight::with_cells`] says
-    /// otherwise.
+    /// Makes the value from a map of `side` x `side` scores, 0..=1, row by row. The cells divide the window evenly unless
+    /// [`Sight::with_cells`] sets other positions.
     pub fn new(
         window: [f64; 3],
         side: usize,
@@ -110,7 +112,7 @@ impl Sight {
         }
     }
 
-    /// With the centre of the first cell and the step to the next one, pixels of the frame.
+    /// Sets the centre (x, y) of the first cell and the step (x, y) to the next one, pixels of the frame.
     #[must_use]
     pub fn with_cells(mut self, first: (f64, f64), step: (f64, f64)) -> Self {
         self.cells = [first.0, first.1, step.0, step.1];
@@ -118,7 +120,8 @@ impl Sight {
     }
 }
 
-/// Cells above all their neighbours, highest first.
+/// Returns the cells whose scores are above 0.05 and above those of all neighbours, highest first. Empty if `scores` does not
+/// have `side * side` elements.
 fn peaks(side: usize, scores: &[f32]) -> Vec<(usize, f32)> {
     if side == 0 || scores.len() != side * side {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! The HTTP API from outside: what it answers, and what it does with bad input.
-#![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
+//! Tests of the HTTP API through its network socket: answers, and refusals of bad input.
+#![allow(clippy::unwrap_used)] // the lint does not count helper functions of tests as tests
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use tungstenite::Message;
 
 type Noted = Arc<Mutex<Vec<Command>>>;
 
-/// A session whose orders are answered at once and noted.
+/// Makes a session that answers each order at once and adds its command to the list.
 fn session() -> (Arc<Session>, Noted) {
     let orders = Noted::default();
     let noted = Arc::clone(&orders);
@@ -44,7 +44,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Status and body of an answer.
+/// Sends a request and returns the status and body of the answer. The status is 0 without an answer.
 fn ask(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> (u16, String) {
     let mut stream = connect(address);
     let head = format!(
@@ -90,7 +90,8 @@ fn wait_for(happens: impl Fn() -> bool) {
     assert!(happens(), "it did not happen within 20 s");
 }
 
-/// Plays the thread that tracks: publishes, and hands a picture over where one is wanted.
+/// Acts as the tracking thread until `happens` returns true: publishes answers, and hands over a picture if one is wanted.
+/// Panics after 20 s.
 fn play(session: &Session, happens: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     let mut seq = 1;
@@ -106,7 +107,7 @@ fn play(session: &Session, happens: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_target_reaches_the_tracker_as_it_was_sent() {
+fn orders_reach_the_tracker_unchanged() {
     let (session, orders) = session();
     let server = start(&session, None);
     let body = br#"{"box": [10, 20, 30, 40], "stamp": "1764412345000000001"}"#;
@@ -127,7 +128,7 @@ fn a_target_reaches_the_tracker_as_it_was_sent() {
 }
 
 #[test]
-fn bad_requests_get_a_reason_and_reach_nobody() {
+fn refuses_bad_requests_with_a_reason() {
     let (session, orders) = session();
     let server = start(&session, None);
     let address = server.address();
@@ -162,8 +163,8 @@ fn bad_requests_get_a_reason_and_reach_nobody() {
 }
 
 #[test]
-fn a_flood_of_orders_is_refused_and_not_piled_up() {
-    // Nobody answers: orders are kept as they are.
+fn refuses_orders_when_too_many_wait() {
+    // Orders are kept without an answer.
     let kept = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&kept);
     let session = Session::new(About::default(), move |order| {
@@ -181,7 +182,7 @@ fn a_flood_of_orders_is_refused_and_not_piled_up() {
     wait_for(|| kept.lock().unwrap().len() == 32);
     assert_eq!(ask(address, "POST", "/stop", b"").0, 429);
     kept.lock().unwrap().clear();
-    // An order that was dropped was not done.
+    // A dropped order counts as not carried out.
     for mut stream in waiting {
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();
@@ -190,7 +191,7 @@ fn a_flood_of_orders_is_refused_and_not_piled_up() {
 }
 
 #[test]
-fn sockets_that_say_half_or_never_read_stop_nobody() {
+fn stalled_viewers_do_not_block_the_tracker_or_other_viewers() {
     let (session, _) = session();
     let server = start(&session, None);
     let address = server.address();
@@ -205,7 +206,7 @@ fn sockets_that_say_half_or_never_read_stop_nobody() {
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     upgrade.write_all(text.as_bytes()).unwrap();
-    // The thread that tracks is not held up by them.
+    // The stalled viewers do not make the tracking thread wait.
     let started = Instant::now();
     for seq in 1..2000 {
         session.publish(update(seq), None);
@@ -226,7 +227,7 @@ fn a_viewer_gets_the_newest_answer_and_a_picture_when_it_asks() {
     let (session, _) = session();
     let server = start(&session, None);
     let address = server.address();
-    assert!(!session.wants_picture(1), "nobody looks");
+    assert!(!session.wants_picture(1), "there is no viewer");
     session.publish(update(1), None);
     let url = format!("ws://{address}/results");
     let (mut socket, _) = tungstenite::client(url, connect(address)).unwrap();
@@ -244,7 +245,7 @@ fn a_viewer_gets_the_newest_answer_and_a_picture_when_it_asks() {
     let head: serde_json::Value = serde_json::from_slice(&message[4..4 + length]).unwrap();
     assert_eq!(head["stamp"], "1000");
     assert_eq!(&message[4 + length..4 + length + 2], [0xff, 0xd8]);
-    assert!(!session.wants_picture(2), "one picture for one word");
+    assert!(!session.wants_picture(2), "one picture for each request");
     for words in ["\"sight\"", "{\"sight\": 3}", "nonsense"] {
         socket.send(Message::text(words)).unwrap();
         let answer = loop {
@@ -256,14 +257,14 @@ fn a_viewer_gets_the_newest_answer_and_a_picture_when_it_asks() {
     }
     socket.send(Message::text("{\"sight\": true}")).unwrap();
     wait_for(|| session.wants_sight());
-    // A message longer than any that there is ends the connection.
+    // A message above the largest length ends the connection.
     let _ = socket.send(Message::text("x".repeat(100_000)));
     while socket.read().is_ok() {}
     wait_for(|| !session.wants_sight());
 }
 
 #[test]
-fn the_mjpeg_stream_shows_pictures_one_after_the_other() {
+fn the_mjpeg_stream_sends_one_picture_after_another() {
     let (session, _) = session();
     let server = start(&session, None);
     let address = server.address();
@@ -287,7 +288,7 @@ fn the_mjpeg_stream_shows_pictures_one_after_the_other() {
 }
 
 #[test]
-fn without_the_token_nothing_is_told() {
+fn refuses_every_path_without_the_token() {
     let (session, orders) = session();
     let server = start(&session, Some("0123456789abcdef"));
     let address = server.address();
@@ -315,7 +316,7 @@ fn without_the_token_nothing_is_told() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn any_body_is_answered_with_json(
+    fn answers_any_body_with_json(
         body in proptest::collection::vec(any::<u8>(), 0..300), which in 0..3_usize,
     ) {
         static SERVER: OnceLock<(Server, Arc<Session>)> = OnceLock::new();
@@ -331,7 +332,7 @@ proptest! {
     }
 
     #[test]
-    fn a_box_within_bounds_is_taken_and_others_are_not(x: f64, y: f64, width: f64, height: f64) {
+    fn accepts_exactly_the_boxes_within_bounds(x: f64, y: f64, width: f64, height: f64) {
         let body = format!("{{\"box\": [{x:?}, {y:?}, {width:?}, {height:?}]}}");
         let good = [x, y].iter().all(|v| v.abs() <= 1e6)
             && [width, height].iter().all(|v| *v > 0.0 && *v <= 1e6);

@@ -1,4 +1,4 @@
-"""Photometric changes of single crops; each draws from the generator it is given."""
+"""Photometric changes of single crops (u8 RGB). Each function draws its amounts from the given generator."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ UNCHANGED = Colour(np.eye(4))
 
 
 def offset_colour(levels: np.ndarray) -> Colour:
-    """Adds levels to the three channels."""
+    """The change that adds ``levels [3]`` (0..255) to the channels."""
     matrix = np.eye(4)
     matrix[:3, 3] = levels
     return Colour(matrix)
 
 
 def gain_colour(gains: np.ndarray) -> Colour:
-    """Multiplies the three channels."""
+    """The change that multiplies the channels by ``gains [3]``."""
     matrix = np.eye(4)
     matrix[(0, 1, 2), (0, 1, 2)] = gains
     return Colour(matrix)
@@ -57,7 +57,7 @@ def gain_colour(gains: np.ndarray) -> Colour:
 def draw_colour(
     rng: np.random.Generator, brightness: float, contrast: float, saturation: float, hue: float, gray: bool = False
 ) -> Colour:
-    """Draws a change with the given amplitudes; ``gray`` removes the colours."""
+    """Draws a change with the given amplitudes: fractions, and radians for ``hue``. ``gray`` removes the colours."""
     gain, slope, colourfulness, turn = rng.uniform(-1, 1, 4)
     scale = (1 + brightness * gain) * (1 + contrast * slope)
     chroma = 0.0 if gray else 1 + saturation * colourfulness
@@ -82,7 +82,7 @@ def _hue_rotation(angle: float) -> np.ndarray:
 
 
 def draw_pair_colour(rng: np.random.Generator, config: AugmentConfig) -> Colour:
-    """The change that both crops of a pair share."""
+    """Draws the change that is the same for both crops of a pair."""
     return draw_colour(
         rng,
         config.shared_brightness,
@@ -94,7 +94,11 @@ def draw_pair_colour(rng: np.random.Generator, config: AugmentConfig) -> Colour:
 
 
 def degrade(rng: np.random.Generator, crop: np.ndarray, shared: Colour, config: AugmentConfig) -> np.ndarray:
-    """Colour, light, blur, noise and compression of one crop, in the order in which they arise in a camera."""
+    """Changes colour, light, sharpness, noise and compression of one crop, in the order in which they arise in a
+    camera.
+
+    ``crop`` is u8 [size, size, 3]. Returns the changed crop.
+    """
     own = draw_colour(rng, config.brightness, config.contrast, config.saturation, config.hue)
     crop = own.then(shared).apply(crop)
     draws = rng.random(7)
@@ -118,8 +122,11 @@ def degrade(rng: np.random.Generator, crop: np.ndarray, shared: Colour, config: 
 def coarse(
     rng: np.random.Generator, search: np.ndarray, template: np.ndarray, box: np.ndarray, exemplar_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both crops as they look where the target, at ``box`` in the template, measures 10 to 30 pixels; unchanged where
-    it measures as little already. ``exemplar_size`` is the template window's side in search pixels."""
+    """Reduces the resolution of both crops as if the target measured 10 to 30 pixels.
+
+    ``box`` is the target in the template, x1, y1, x2, y2 in template pixels. ``exemplar_size`` is the template window's
+    side in search pixels. Returns search and template crop in their old sizes. A smaller target leaves them unchanged.
+    """
     wanted = np.exp(rng.uniform(np.log(10), np.log(30)))
     side = float(np.sqrt(max(np.prod(box[2:] - box[:2]), 1.0)))
     factor = wanted / side
@@ -137,7 +144,11 @@ def _coarser(crop: np.ndarray, factor: float) -> np.ndarray:
 
 
 def shadow(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
-    """Another light on one side of a soft edge, or all over: darker or somewhat brighter, with less colour."""
+    """Changes the light on one side of a soft edge, or in the whole crop: darker or slightly brighter, with less
+    colour.
+
+    ``crop`` is u8 [size, size, 3]. Returns the changed crop.
+    """
     size = crop.shape[0]
     matrix = np.eye(4)
     matrix[:3, :3] = np.exp(rng.uniform(-1.1, 0.4)) * (_GREY + rng.uniform(0.15, 1.0) * _CHROMA)
@@ -163,7 +174,10 @@ def motion_blur(rng: np.random.Generator, picture: np.ndarray, longest: int) -> 
 
 
 def erase(rng: np.random.Generator, crop: np.ndarray, box: np.ndarray | None, probability: float) -> np.ndarray:
-    """Cutout: covers one rectangle with a flat colour, at most about a third of the box (x1, y1, x2, y2)."""
+    """Covers one rectangle of a crop u8 [size, size, 3] with one colour, with the given probability (Cutout).
+
+    It covers at most about a third of ``box`` (x1, y1, x2, y2 in crop pixels). Changes and returns the crop.
+    """
     if rng.random() >= probability:
         return crop
     size = crop.shape[0]

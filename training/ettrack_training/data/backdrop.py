@@ -1,4 +1,4 @@
-"""Backgrounds of composites: windows of photographs and videos."""
+"""Backgrounds of composites. A background is a window of a photograph or of a video's frame."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .geometry import crop, picture_in_crop, window_map
 
 @dataclass
 class Backdrop:
-    """A canvas u8 [size, size, 3] to paste on.
+    """A canvas u8 [size, size, 3] onto which objects are pasted. ``mean`` is the picture's mean colour.
 
-    ``inside`` is the part of it that the picture fills (x1, y1, x2, y2, whole pixels) where the window is to reach
-    over the picture's edge; the rest shows its mirror image until :meth:`close` covers it.
+    ``inside`` is set if the window is to extend beyond the picture's edge. It is the part of the canvas that the
+    picture fills (x1, y1, x2, y2, whole pixels). The rest is mirrored until :meth:`close` covers it.
     """
 
     canvas: np.ndarray
@@ -24,7 +24,7 @@ class Backdrop:
     inside: np.ndarray | None = None
 
     def close(self) -> np.ndarray:
-        """Covers what lies outside the picture with its mean colour, as a tracker does; returns the canvas."""
+        """Covers the part outside the picture with the mean colour, as a tracker does, and returns the canvas."""
         if self.inside is not None:
             x1, y1, x2, y2 = self.inside
             self.canvas[:y1] = self.canvas[y2:] = self.mean
@@ -34,10 +34,8 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a composite happens: two frames of a clip (the same one of a photograph), a point, a zoom.
-
-    ``zoom`` is in source pixels per crop pixel.
-    """
+    """The source of a composite's backgrounds: two frames of a clip, which are the same for a photograph, a point
+    (x, y in source pixels) and a zoom (source pixels per crop pixel)."""
 
     first: Picture
     second: Picture
@@ -46,7 +44,7 @@ class Place:
 
 
 def draw_place(rng: np.random.Generator, dataset: Dataset, size: int) -> Place:
-    """Any place in any clip where a window of ``size`` crop pixels fits the picture."""
+    """Draws a place in any clip. A window of ``size`` crop pixels fits into the picture there."""
     clip = dataset.clips(rng)
     first, second = (clip[int(number)] for number in rng.integers(len(clip), size=2))
     zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(1.2))))
@@ -58,7 +56,10 @@ def draw_place(rng: np.random.Generator, dataset: Dataset, size: int) -> Place:
 def draw_backdrop(
     rng: np.random.Generator, frame: Picture, point: np.ndarray, zoom: float, size: int, config: CompositeConfig
 ) -> Backdrop:
-    """A window of ``frame`` near ``point``, slightly zoomed, sometimes turned, sometimes over the picture's edge."""
+    """Draws a window of ``frame`` near ``point`` (source pixels), ``size`` crop pixels wide and high.
+
+    It is slightly zoomed, sometimes rotated, and sometimes extends beyond the picture's edge.
+    """
     at_edge = rng.random() < config.frame_border
     turned = not at_edge and rng.random() < config.background_rotation
     angle = rng.normal(0, 0.12) if turned else 0.0

@@ -1,8 +1,8 @@
-"""The compositor: cut-out objects moved over photographs, with the exact box of what stays visible.
+"""The compositor pastes cut-out objects onto photographs. The box of the visible part is known exactly.
 
-A pair shows one object twice, over two windows of one background, in two poses; around and partly over it
-lie distractors: other views or recoloured copies of it, objects of its category, anything else. Negative
-pairs keep the distractors and leave the object out.
+A pair shows one object twice, in two poses, over two windows of one background. Distractors lie around the object and
+cover parts of it: other views or recoloured copies of it, objects of its category, or any other objects. Negative pairs
+contain the distractors without the object.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .pairs import NO_BOX, Kind, Origin, Pair
 from .sprite import Sprite, count_opaque, draw_sprite, opaque_mask
 from .subject import Subject, Supply
 
-# Below this share of its opaque pixels, or this side, a target counts as hidden.
+# A target counts as hidden if less than this share of its opaque pixels is visible, or a side is below this many
+# pixels.
 _HIDDEN_SHARE = 0.2
 _HIDDEN_SIDE = 4
 _NO_OTHERS = np.zeros((0, 4), np.float32)
@@ -38,12 +39,12 @@ class Compositor:
         self._crossings = Crossings(self._supply, config.composite)
 
     def crossing(self, rng: np.random.Generator, kind: Kind) -> Pair:
-        """A composite pair with look-alikes in the target's way; of kinds without the target a plain one."""
+        """Draws a composite pair with look-alikes at the target. For kinds without the target it draws a plain pair."""
         return self.pair(rng, kind, crossing=kind == Kind.POSITIVE)
 
     def pair(self, rng: np.random.Generator, kind: Kind, *, crossing: bool = False) -> Pair:
-        """One composite pair. If almost nothing of the target is visible, the pair becomes one without target.
-        ``crossing`` puts look-alikes in its way."""
+        """Draws one composite pair. If almost nothing of the target is visible, it becomes a pair without target.
+        ``crossing`` puts look-alikes beside, before or behind the target."""
         options, size = self._options, self._crops.search_size
         subject = self._supply.draw(rng)
         # Rotation and bending make it about a third smaller.
@@ -82,10 +83,12 @@ class Compositor:
         *,
         lookalikes: bool = False,
     ) -> None:
-        """Pastes distractors into a crop, beside the box where there is one: one to ``max_distractors``.
+        """Pastes 1 to ``max_distractors`` distractors into a crop u8 [size, size, 3], outside of ``box`` if it is
+        given.
 
-        ``subject`` is what the template shows; it is never pasted itself. ``lookalikes`` of it, in other colours,
-        are for crops that show it: there they can be told from it.
+        ``box`` is x1, y1, x2, y2 in crop pixels. ``subject`` is the object that the template shows. It is never pasted
+        itself. ``lookalikes`` allows views of it in other colours. They are meant for crops that show the subject, so
+        that a tracker can distinguish it from them.
         """
         most = self._options.max_distractors if self._supply else 0
         for _ in range(int(rng.integers(min(1, most), most + 1))):
@@ -97,7 +100,8 @@ class Compositor:
                 sprite.paste(canvas, centre)
 
     def cross(self, rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, subject: Subject) -> np.ndarray:
-        """Puts look-alikes in the way of the target at ``box`` of a real crop; returns their boxes [k, 4]."""
+        """Pastes look-alikes at or near the target at ``box`` (x1, y1, x2, y2) into a real crop. Returns their boxes
+        [k, 4] in crop pixels."""
         return self._crossings.across(rng, canvas, box, subject) if self._supply else _NO_OTHERS
 
     def surround(self, rng: np.random.Generator, canvas: np.ndarray, seen: np.ndarray) -> None:
@@ -112,15 +116,16 @@ class Compositor:
         canvas[:] = around
 
     def _shape(self, context: float, aspect: float = 1.0) -> tuple[float, float] | None:
-        """Width and height of a target where its window has its shape, which ``aspect`` says wrongly; else None."""
+        """Width and height in crop pixels of a target whose window has its own shape, changed by ``aspect``. None for
+        square windows."""
         side = self._crops.object_size(context)
         return None if side is None else (side * aspect, side / aspect)
 
     def _template(
         self, rng: np.random.Generator, subject: Subject, pose: Pose, colour: Colour, backdrop: Backdrop
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The template crop, the subject in the middle and sometimes something else beside it, and the subject's box;
-        the middle half of the crop if nothing of it is visible in the pose."""
+        """Returns the template crop and the subject's box in it. The subject is in the middle, sometimes with another
+        object beside it. If nothing of it is visible in this pose, the box is the middle half of the crop."""
         size, canvas = self._crops.template_size, backdrop.canvas
         context = size / (1 + rng.uniform(-1, 1) * self._crops.template_scale)
         shape = self._shape(context)
@@ -146,10 +151,11 @@ class Compositor:
         colour: Colour,
         crossing: bool,
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """Draws distractors, the target and what covers it; returns its visible box, None where it is hidden, and the
-        boxes of look-alikes [k, 4]. In a ``crossing`` it is the box of the whole target.
+        """Pastes distractors, the target and an object that covers a part of it. Returns the target's box and the boxes
+        of look-alikes [k, 4].
 
-        ``shown`` is what the template shows: the target itself, or another object that must not appear here.
+        The box is that of the visible part, and in a ``crossing`` that of the whole target. It is None if the target is
+        hidden. ``shown`` is the object in the template: the target, or another object, which must not appear here.
         """
         options, canvas = self._options, backdrop.canvas
         size = canvas.shape[0]
@@ -182,7 +188,7 @@ class Compositor:
             if count_opaque(cut) >= options.min_visible * whole:
                 visible = cut
             else:
-                # The picture's edge would cut the target off, so the picture is continued there.
+                # The picture's edge would cut off too much of the target, so the mirrored part stays.
                 backdrop.inside = None
         if not _is_seen(visible, whole):
             return None, _NO_OTHERS
@@ -198,7 +204,8 @@ class Compositor:
         whole: int,
         shown: Subject,
     ) -> np.ndarray:
-        """Covers a part of the target, at most so much that ``min_visible`` of it stays; its alpha afterwards."""
+        """Covers a part of the target so that at least the share ``min_visible`` stays visible. Returns its alpha after
+        that, u8 [size, size]."""
         options = self._options
         context = self._crops.exemplar_size * np.exp(rng.normal(-0.1, 0.35))
         cover = self._supply.other(rng, shown)
@@ -215,7 +222,8 @@ class Compositor:
     def _distractor(
         self, rng: np.random.Generator, canvas: np.ndarray, subject: Subject, *, lookalikes: bool
     ) -> Sprite | None:
-        """Something that is not the subject, or, where allowed, a look-alike of it in other colours."""
+        """Draws an object other than the subject, or, if ``lookalikes`` is set, sometimes the subject in other
+        colours."""
         options = self._options
         if lookalikes and subject.views and rng.random() < options.lookalike:
             cutout = subject.view(rng)
@@ -229,18 +237,18 @@ class Compositor:
 
 
 def _is_seen(visible: np.ndarray, whole: int) -> bool:
-    """Whether alpha u8 [size, size] shows enough of a target of ``whole`` opaque pixels to be found."""
+    """Returns whether enough of a target with ``whole`` opaque pixels is visible in its alpha u8 [size, size]."""
     width, height = cv2.boundingRect(opaque_mask(visible))[2:]
     return count_opaque(visible) >= _HIDDEN_SHARE * whole and min(width, height) >= _HIDDEN_SIDE
 
 
 def _appearance(rng: np.random.Generator) -> Colour:
-    """The colours in which an object appears throughout a pair."""
+    """Draws the change of an object's colours that both crops of a pair have."""
     return draw_colour(rng, 0.15, 0.15, 0.25, 0.25)
 
 
 def _free_place(rng: np.random.Generator, sprite: Sprite, box: np.ndarray | None, size: int) -> np.ndarray | None:
-    """A centre at which the sprite touches the box hardly or not at all; None where five draws found none."""
+    """Draws a centre at which the sprite overlaps the box by less than 0.01 (IoU). None if five draws find none."""
     for _ in range(5):
         centre = rng.uniform(0.08, 0.92, 2) * size
         if box is None or iou(sprite.box(centre), box) < 0.01:

@@ -1,4 +1,5 @@
-"""All settings of the pair sampler. The defaults are the recipe. Each part can be switched off."""
+"""All settings of the pair sampler. Recipes change the defaults only where they say so. Each part can be switched
+off."""
 
 from __future__ import annotations
 
@@ -12,21 +13,22 @@ from .geometry import SEARCH_SIZE, TEMPLATE_SIZE, context_side
 
 @dataclass(frozen=True)
 class CropConfig:
-    """Sizes in pixels of the crops; shifts in crop pixels; scales as fractions (0.25: between 1/1.25 and 1.25).
+    """How crops are cut. Sizes and shifts are in crop pixels. Scales are fractions (0.25: between 1/1.25 and 1.25).
 
-    ``stretch`` is the deviation, ``stretch_bias`` the mean, of the logarithm by which both crops of a pair are
-    widened (and made lower by the same factor). Objects of photographs are about as wide as high; people, the
-    most frequent targets, are three to five times as high, and without such pairs boxes come out too square.
+    Both crops of a pair are stretched: made wider by a random factor and lower by the same factor. ``stretch`` is the
+    standard deviation and ``stretch_bias`` the mean of its logarithm. Objects in photographs are about as wide as high.
+    People, the most frequent targets, are three to five times as high as wide. Without stretched pairs, predicted boxes
+    are too square.
 
-    ``box_context`` None cuts square windows, as E.T.Track does. A number c cuts windows of the box's own shape, 1 + 2c
-    of its sides, so that every target comes out square in the crops: then nothing is stretched, and the differences
-    of shape that a loop meets are those of ``search_aspect``.
+    ``box_context`` None cuts square windows, as E.T.Track does. A number c cuts windows of the box's own shape, whose
+    sides are 1 + 2c times those of the box. Then every target is square in the crops, ``stretch`` has no effect, and
+    ``search_aspect`` is the only change of shape.
 
-    The scale of the search crop is one for both axes, and ``search_aspect`` changes its shape by as much more. Without
-    a ``search_aspect`` (None) width and height are scaled apart, each between 1 - ``search_scale`` and 1 +
-    ``search_scale``, as E.T.Track's authors do it.
+    The search crop has one random scale for both axes. ``search_aspect`` then changes its shape by a further factor. If
+    ``search_aspect`` is None, width and height are scaled separately, each between 1 - ``search_scale`` and 1 +
+    ``search_scale``, as E.T.Track's authors do.
 
-    ``exemplar_size`` is the side that the template's window has in search pixels, whatever size the template is cut at.
+    ``exemplar_size`` is the side of the template's window in search pixels. It does not depend on ``template_size``.
     """
 
     template_size: int = TEMPLATE_SIZE
@@ -42,19 +44,21 @@ class CropConfig:
     box_context: float | None = None
 
     def template_span(self, box: np.ndarray, stretch: float) -> np.ndarray:
-        """Width and height in the source of the template window of a box, shown ``stretch`` times wider."""
+        """Width and height, in source pixels, of the template window of a box (x1, y1, x2, y2) that is shown
+        ``stretch`` times wider."""
         size = box[2:] - box[:2]
         if self.box_context is not None:
             return size * (1 + 2 * self.box_context)
         return context_side(size[0] * stretch, size[1] / stretch) * np.array([1 / stretch, stretch])
 
     def object_size(self, context: float) -> float | None:
-        """Side in crop pixels at which a target stands in a template window that measures ``context`` pixels there;
-        None where that depends on its shape."""
+        """Side in crop pixels of a target whose template window measures ``context`` crop pixels. None for square
+        windows, where it depends on the target's shape."""
         return None if self.box_context is None else context / (1 + 2 * self.box_context)
 
     def draw_search_scale(self, rng: np.random.Generator) -> tuple[float, float]:
-        """Scale and aspect of a search crop: factors of its width, scale * aspect, and its height, scale / aspect."""
+        """Draws scale and aspect of a search crop. Its window is scale * aspect times as wide and scale / aspect times
+        as high."""
         if self.search_aspect is None:
             width, height = 1 + rng.uniform(-1, 1, 2) * self.search_scale
             return float(np.sqrt(width * height)), float(np.sqrt(width / height))
@@ -62,17 +66,18 @@ class CropConfig:
         return float(scale), float(np.exp(rng.uniform(-1, 1) * np.log1p(self.search_aspect)))
 
     def draw_stretch(self, rng: np.random.Generator) -> float:
-        """The factor for one pair."""
+        """Draws the factor by which a pair is stretched."""
         return float(np.exp(np.clip(rng.normal(self.stretch_bias, self.stretch), -0.9, 0.7)))
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Photometric changes. ``shared_*`` hold for both crops of a pair, the others for each crop of its own.
-    ``small`` shows both crops of a pair as coarsely as if the target measured 10 to 30 pixels; ``shadow`` darkens or
-    lightens a part of the search crop, or all of it, and takes colour away there.
+    """Photometric changes. A probability or amplitude of 0 switches a change off.
 
-    Probabilities of 0 switch a change off. Amplitudes: ``hue`` in radians, the others as fractions.
+    Brightness, contrast, saturation and hue are amplitudes: radians for hue, fractions for the others. The others are
+    probabilities. ``shared_*`` and ``gray`` change both crops of a pair equally, the others each crop separately.
+    ``small`` reduces the resolution of both crops as if the target measured 10 to 30 pixels. ``shadow`` changes the
+    light of a part of the search crop, or of all of it, and reduces its colours.
     """
 
     flip: float = 0.5
@@ -99,7 +104,8 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class CompositeConfig:
-    """The compositor. Angles in radians; amplitudes of warps as fractions of half the object's longest side."""
+    """Settings of the compositor. Angles are in radians. Amplitudes of deformations are fractions of half the object's
+    longest side."""
 
     shapes: float = 0.12
     max_distractors: int = 4
@@ -123,8 +129,8 @@ class CompositeConfig:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the origins of pairs; they need not add up to one. ``crossing`` are pairs in which look-alikes come
-    in the target's way; of those, ``PairConfig.crossing_real`` are real video."""
+    """Shares of the origins of pairs. Their sum need not be one. In ``crossing`` pairs look-alikes are beside, before
+    or behind the target. The share ``PairConfig.crossing_real`` of them is real video."""
 
     video: float = 0.36
     still: float = 0.03
@@ -134,25 +140,31 @@ class Mixture:
 
 
 def _default_source_weights() -> dict[str, float]:
-    # FOD-A, single objects on an airport's bare pavement: many frames with little variety.
+    # FOD-A shows single objects on an airport's empty pavement. It has many frames with little variety.
     return {"foda": 0.1}
 
 
 @dataclass(frozen=True)
 class PairConfig:
-    """The pair sampler. ``source_weights`` multiply the weight of a packed source by its name; 0 leaves it out.
-    Other sources have the weight 1. Unless they are given, a source named ``foda`` counts a tenth. No source is drawn
-    more often than the share ``source_cap``.
+    """Settings of the pair sampler.
 
-    ``max_gap`` is the largest distance between the frames of a pair, in frames as packed. ``followed`` is the share
-    of re-framed pairs that take their window from a video, where optical flow followed it, instead of a single
-    picture. ``wrong_template`` and ``absent`` are shares of negative pairs. ``paste`` is the share of real video
-    pairs whose search crop receives pasted distractors; ``turn`` the share whose search crop is turned by about
-    ``turn_angle`` radians; ``surround`` the share of real crops whose margin outside the picture shows another
-    photograph instead of one colour. ``hidden`` is the share of those pairs without the target, composites apart,
-    that show the target's own place with the target painted over or covered. Of crossings, ``crossing_real`` are
-    real video, the others composites; of the real ones ``crowded`` show the target near another annotated object,
-    where there are such clips, the others have look-alikes pasted in the target's way.
+    ``source_weights`` maps names of packed sources to factors of their weight. 0 leaves a source out. Sources that are
+    not named have the factor 1. By default a source named ``foda`` has the factor 0.1. ``source_cap`` is the largest
+    share of pairs that one source gets.
+
+    ``max_gap`` is the largest distance between the frames of a pair, in packed frames. All others are shares:
+
+    * ``followed``: re-framed pairs whose window comes from a video, through which optical flow followed it, instead of
+      a single picture.
+    * ``wrong_template``, ``absent``: the two kinds of negative pairs.
+    * ``hidden``: pairs without the target, except composites, that show the target's own place with the target covered.
+    * ``crossing_real``: crossings that are real video. The others are composites.
+    * ``crowded``: real crossings that show the target near another annotated object, if there are such clips. The
+      others have pasted look-alikes.
+    * ``paste``: real video pairs whose search crop gets pasted distractors.
+    * ``turn``: real video pairs whose search crop is rotated, by an angle of the standard deviation ``turn_angle``
+      (radians).
+    * ``surround``: real crops whose part outside the picture shows another photograph instead of one colour.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)

@@ -1,8 +1,8 @@
-"""Objects cut out of pictures: RGB with alpha, small, ready to be pasted elsewhere.
+"""Cuts objects out of pictures, as small RGB pictures with alpha that can be pasted elsewhere.
 
-Masks come with the data set, or from :func:`segment`, a guess for photographs that show one object in the
-middle. Colours are continued outwards past the mask, so that a resampled edge shows the object and no rim
-of its old background.
+Masks come with the data set, or from :func:`segment`, which guesses the mask of a single object in the middle of a
+photograph. The object's colours are continued outside the mask, so that a resampled edge does not show the old
+background.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _SEGMENT_SIZE = 112
 
 
 def cut(picture: np.ndarray, mask: np.ndarray, size: int = CUTOUT_SIZE) -> np.ndarray | None:
-    """The masked object as u8 [h, w, 4] with its longest side at most ``size``; None where it is too small."""
+    """Cuts the object with ``mask`` (bool [height, width]) out of a picture u8 [height, width, 3].
+
+    Returns u8 [h, w, 4], RGB with alpha, whose longest side is at most ``size``. None if the object is too small.
+    """
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if min(width, height) < MIN_SIDE:
         return None
@@ -33,7 +36,7 @@ def cut(picture: np.ndarray, mask: np.ndarray, size: int = CUTOUT_SIZE) -> np.nd
 
 
 def _continue_colours(patch: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Replaces colours outside the mask by a blur of those inside (normalised convolution)."""
+    """Replaces colours outside the mask by blurred colours from inside it (normalised convolution)."""
     # The outermost ring of a mask already contains background, so it counts as outside.
     inside = (cv2.erode(alpha, np.ones((3, 3), np.uint8)) > 200).astype(np.float32)
     colours = patch.astype(np.float32)
@@ -44,11 +47,11 @@ def _continue_colours(patch: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def segment(picture: np.ndarray) -> np.ndarray | None:
-    """Guesses the mask of the one object in the middle of a photograph; None where no clear object is found.
+    """Guesses the mask of a single object in the middle of a photograph u8 [height, width, 3].
 
-    GrabCut, seeded by an ellipse in the middle (probably object) and the rim (background), at a small size.
-    A mask is kept only where it is one piece, leaves the rim mostly free, is of sensible size and its
-    colours differ from what surrounds it.
+    Returns bool [height, width], or None if no clear object is found. Uses GrabCut at a small size. It starts from an
+    ellipse in the middle (probably object) and the rim (background). A mask is accepted only if it is mostly one piece,
+    hardly touches the rim, is neither very small nor very large, and differs in colour from its surroundings.
     """
     height, width = picture.shape[:2]
     scale = min(1.0, _SEGMENT_SIZE / max(height, width))
@@ -106,7 +109,7 @@ def _plausible(picture: np.ndarray, mask: np.ndarray, rim: int) -> bool:
     solid = mask.sum() / max(cv2.contourArea(cv2.convexHull(contour)), 1.0)
     if solid < 0.42:
         return False
-    # Contrast across the outline: the ring inside against the ring outside.
+    # The contrast across the outline: a ring inside it is compared with a ring outside it.
     kernel = np.ones((7, 7), np.uint8)
     inside = (mask - cv2.erode(mask, kernel)).astype(bool)
     outside = (cv2.dilate(mask, kernel) - mask).astype(bool)

@@ -1,4 +1,4 @@
-"""Packed sources opened for sampling: tracks, photographs and cut-out objects."""
+"""Opens packed sources for sampling: tracks, photographs and cut-out objects."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .store import Entry, Store
 
 @dataclass(frozen=True)
 class Picture:
-    """One packed picture, RGB or RGB with alpha; ``read`` gives a view of the mapping."""
+    """One packed picture, RGB or RGB with alpha."""
 
     store: Store
     entry: Entry
 
     def read(self) -> np.ndarray:
-        """Returns u8 [height, width, channels]."""
+        """Returns u8 [height, width, channels]. For a raw pack it is a view of the mapped file."""
         return self.store.load(self.entry)
 
     @property
     def mean(self) -> tuple[int, ...]:
-        """Truncated mean per channel, the colour a tracker pads with."""
+        """The mean of each channel, rounded down. A tracker pads with this colour."""
         return self.entry.mean
 
     @property
@@ -38,11 +38,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class PackedTrack:
-    """An object in a packed clip: the pictures that show it and its boxes x1, y1, x2, y2 in their pixels.
+    """An object in a packed clip: the ``pictures`` that show it, and its ``boxes`` [n, 4], x1, y1, x2, y2 in packed
+    pixels.
 
-    ``order`` is the place of each picture in its video, ``views`` are cut-outs of the object, ``clip`` are all
-    pictures of the video or photograph it was found in. ``others`` are the boxes [k, 4] of the clip's other
-    annotated objects in each picture.
+    ``order`` is the position of each picture in its video. ``views`` are cut-outs of the object. ``clip`` holds all
+    pictures of the video, or the single photograph. ``others`` holds the boxes [k, 4] of the clip's other annotated
+    objects, one array for each picture.
     """
 
     clip: list[Picture]
@@ -55,7 +56,7 @@ class PackedTrack:
 
     @cached_property
     def crowded(self) -> np.ndarray:
-        """Numbers of the pictures that show another annotated object less than half a box away."""
+        """Indices of the pictures that show another annotated object less than half a box away."""
         return np.array([i for i, near in enumerate(self.others) if _is_near(self.boxes[i], near)], int)
 
 
@@ -67,14 +68,14 @@ def _is_near(box: np.ndarray, others: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class CutObject:
-    """An object as cut-outs with alpha, one or several views of it."""
+    """An object as cut-outs with alpha. There are one or several views of it."""
 
     views: list[Picture]
     category: str
 
 
 class PackedSource:
-    """One folder written by the packer."""
+    """One folder that the packer wrote."""
 
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
@@ -115,14 +116,14 @@ class PackedSource:
 
 
 class Dataset:
-    """All packed sources below a cache folder."""
+    """All packed sources in a cache folder."""
 
     def __init__(self, cache: Path, weights: Mapping[str, float] | None = None, cap: float = 1.0) -> None:
-        """Opens ``cache/*/clips.json``; a source of weight 0 is left out, none is drawn more often than the
-        share ``cap``. Raises ValueError where none is left, or a weight is for a source that is not there."""
+        """Opens ``cache/*/clips.json``. Sources with the weight 0 are left out. No source gets more than the share
+        ``cap`` of draws. Raises ValueError if no source is left, or if a weight names a source that does not exist."""
         weights = weights or {}
         folders = [path.parent for path in sorted(Path(cache).glob("*/clips.json"))]
-        # Those of the defaults may be missing.
+        # Sources with a default weight may be missing.
         missing = weights.keys() - {folder.name for folder in folders} - PairConfig().source_weights.keys()
         if missing:
             names = ", ".join(folder.name for folder in folders)
@@ -142,7 +143,7 @@ class Dataset:
 
     @cached_property
     def crowded(self) -> Draw:
-        """Tracks that come near another annotated object."""
+        """Tracks that are near another annotated object in some picture."""
         return Draw(
             [[t for t in s.tracks if len(t.crowded) > 0] for s in self.sources],
             self.weights,
@@ -152,7 +153,7 @@ class Dataset:
 
     @cached_property
     def windows(self) -> Draw:
-        """Windows of videos followed by optical flow."""
+        """Windows of videos that were followed by optical flow."""
         return Draw([s.windows for s in self.sources], self.weights, cap=self._cap)
 
     @cached_property
@@ -162,7 +163,7 @@ class Dataset:
 
     @cached_property
     def clips(self) -> Draw:
-        """Photographs and videos, as lists of pictures, whether annotated or not."""
+        """Photographs and videos as lists of pictures, annotated or not."""
         return Draw([s.clips for s in self.sources], self.weights, cap=self._cap)
 
     @cached_property
@@ -183,8 +184,8 @@ class Dataset:
 class Draw:
     """Draws a source, then one of its items uniformly.
 
-    A source counts by the square root of what it holds times its weight: a large one does not drown the others. None
-    gets more than the share ``cap``, as far as the others can take the rest.
+    A source's share is proportional to its weight times the square root of its size, so that large sources leave room
+    for small ones. No source gets more than the share ``cap``, unless there are too few sources for that.
     """
 
     def __init__(self, groups: list[list], weights: np.ndarray, size=lambda item: 1, cap: float = 1.0) -> None:
@@ -197,7 +198,7 @@ class Draw:
         return sum(len(group) for group in self._groups)
 
     def __call__(self, rng: np.random.Generator):
-        """One item. Raises ValueError where there is none to draw."""
+        """Draws one item. Raises ValueError if there is none."""
         if not self._groups:
             raise ValueError("expected at least one item to draw from, the packed sources hold none")
         place = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1], side="right"))
@@ -206,7 +207,8 @@ class Draw:
 
 
 def _capped(weights: np.ndarray, cap: float) -> np.ndarray:
-    """Weights as shares of one, none above ``cap``; what is cut off goes to the others by their weights."""
+    """Weights as shares with the sum one, none above ``cap``. The excess is distributed to the others by their
+    weights."""
     shares = weights / weights.sum()
     if cap * len(shares) <= 1:
         return np.full(len(shares), 1 / len(shares))
@@ -228,7 +230,7 @@ def _packed_track(
     category: str,
     views: list[Picture],
 ) -> list[PackedTrack]:
-    """A track over those pictures that are there and show it; none where there are none."""
+    """The track over the packed pictures that show the object, as a list of one. Empty if there are none."""
     shown = [number for number in pictures if boxes.get(number) is not None]
     if not shown:
         return []
@@ -241,7 +243,7 @@ def _packed_track(
 
 
 def _beside_each_other(tracks: list[PackedTrack]) -> list[PackedTrack]:
-    """The tracks of a clip, each with the boxes of the others in its pictures."""
+    """The tracks of a clip, each with the boxes of the other tracks in its pictures."""
     shown = [dict(zip(track.order.tolist(), track.boxes, strict=True)) for track in tracks]
     found = []
     for number, track in enumerate(tracks):
@@ -260,7 +262,7 @@ def _packed_box(box: list[float], entry: Entry) -> list[float]:
 
 
 def _usable(boxes: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
-    """Boxes of at least 4 pixels a side whose centre lies within their picture."""
+    """Which boxes have sides of at least 4 pixels and a centre inside their picture: bool [n]."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((centre > 0) & (centre < np.array(sizes))).all(axis=1)
     return inside & ((boxes[:, 2:] - boxes[:, :2]) >= 4).all(axis=1)

@@ -1,7 +1,7 @@
-"""Turns, stretches and bends cut-outs: one sampling map from a coarse grid of displaced points.
+"""Rotates, stretches and bends cut-outs by one sampling map, which is interpolated from a coarse grid of points.
 
-A cut-out lives in object coordinates: the origin in its middle, 1 being half its longest side once its aspect
-is changed. The map goes from the drawn patch back to the cut-out, in this order: rotation, bend, elastic field,
+Object coordinates have their origin in the middle of the cut-out. Their unit is half its longest side after its aspect
+was changed. The map goes from the drawn patch back to the cut-out, in this order: rotation, bend, elastic field,
 aspect.
 """
 
@@ -15,7 +15,8 @@ import numpy as np
 from .config import CompositeConfig
 
 _GRID = 14
-# Bends and rotations may push parts of an object beyond its old extent.
+# Half the side of the drawn patch in object coordinates. It is above 1 because bends and rotations may move parts of an
+# object beyond its old extent.
 _REACH = 1.45
 _KNOTS = 4
 _FIELD = 4
@@ -23,11 +24,11 @@ _FIELD = 4
 
 @dataclass(frozen=True)
 class Pose:
-    """How a cut-out is drawn.
+    """How a cut-out is drawn. Angles are in radians.
 
-    ``aspect`` is the logarithm of the factor by which it becomes higher and, by the same, narrower. ``axis`` is the
-    direction along which ``bend`` (radians at evenly spaced knots) turns it, like limbs around joints; ``field``
-    [4, 4, 2] displaces it smoothly.
+    ``aspect`` is the logarithm of a factor: the cut-out becomes higher by this factor and narrower by the same factor.
+    ``bend`` holds angles at evenly spaced points along the direction ``axis``, by which the parts there are rotated,
+    like limbs around joints. ``field`` [4, 4, 2] is a smooth displacement in object coordinates.
     """
 
     angle: float
@@ -39,9 +40,9 @@ class Pose:
 
 
 def draw_pose(rng: np.random.Generator, config: CompositeConfig, stretch: float = 1.0) -> Pose:
-    """A pose to start from: mild, since cut-outs show objects mostly as cameras see them.
+    """Draws the first pose of an object. It changes little, because most cut-outs show natural poses.
 
-    ``stretch`` widens the object by that factor and lowers it by the same.
+    ``stretch`` is a factor by which the object becomes wider and lower.
     """
     return Pose(
         angle=rng.normal(0, 0.15),
@@ -54,7 +55,7 @@ def draw_pose(rng: np.random.Generator, config: CompositeConfig, stretch: float 
 
 
 def move_pose(rng: np.random.Generator, pose: Pose, config: CompositeConfig) -> Pose:
-    """The pose of the same object some time later."""
+    """Draws a later pose of the same object."""
     angle = rng.normal(0, config.rotation * 0.5)
     if rng.random() < config.strong_rotation:
         angle = rng.uniform(-np.pi, np.pi)
@@ -77,17 +78,17 @@ def _bend(rng: np.random.Generator, config: CompositeConfig) -> np.ndarray:
 
 
 def posed_size(cutout: np.ndarray, pose: Pose) -> tuple[float, float]:
-    """Width and height of a cut-out whose aspect is changed, in its own pixels."""
+    """Width and height of a cut-out after its aspect was changed, in its own pixels."""
     height, width = cutout.shape[:2]
     factor = float(np.exp(pose.aspect))
     return width / factor, height * factor
 
 
 def draw_patch(cutout: np.ndarray, pose: Pose, length: float) -> np.ndarray:
-    """Draws a cut-out u8 [h, w, 4] with its longest side about ``length`` pixels; returns u8 [n, n, 4]."""
+    """Draws a cut-out u8 [h, w, 4] so that its longest side is about ``length`` pixels. Returns u8 [n, n, 4]."""
     densest = np.exp(abs(pose.aspect)) / length
     while max(posed_size(cutout, pose)) * densest > 1.7 and min(cutout.shape[:2]) > 12:
-        # Bilinear sampling far below the original resolution would alias.
+        # Halve it first, because bilinear sampling far below the original resolution causes aliasing.
         cutout = cv2.resize(cutout, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     side = max(8, int(np.ceil(length * _REACH)))
     maps = cv2.resize(_source_points(cutout, pose), (side, side), interpolation=cv2.INTER_LINEAR)
@@ -95,7 +96,8 @@ def draw_patch(cutout: np.ndarray, pose: Pose, length: float) -> np.ndarray:
 
 
 def _source_points(cutout: np.ndarray, pose: Pose) -> np.ndarray:
-    """Coordinates in the cut-out, float32 [grid, grid, 2], of a coarse grid over the patch."""
+    """Coordinates in the cut-out (x, y in pixels) of the points of a coarse grid over the patch, float32 [grid, grid,
+    2]."""
     u, v = _COARSE
     cos, sin = np.cos(pose.angle), np.sin(pose.angle)
     x, y = cos * u + sin * v, cos * v - sin * u

@@ -1,8 +1,8 @@
 """Augments whole batches on the training device, for machines whose processor is too slow for their GPU.
 
-The processes that make pairs then draw wide search crops and no photometric changes
-(:func:`wide_config`), and :class:`DeviceAugment` cuts, turns, flips, recolours, blurs and covers whole
-batches. A batch may be put through it several times: each pass gives other pairs.
+The processes that make pairs then draw wide search crops without photometric changes (:func:`wide_config`).
+:class:`DeviceAugment` cuts, rotates, flips, recolours, blurs and covers whole batches. It can be applied to a batch
+several times, and each time gives different pairs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _BLUR_RADIUS = 4
 
 
 def wide_config(config: PairConfig, margin: int = 48) -> PairConfig:
-    """The configuration of the processes that make pairs: ``margin`` pixels more on each side, nothing recoloured.
+    """The configuration for the processes that make pairs: search crops with ``margin`` more pixels on each side, and
+    no photometric changes.
 
-    What is left of the shift is drawn by those processes, so that both together reach ``search_shift``.
+    The device shifts crops by up to ``margin`` pixels. These processes draw the rest, so that both together reach
+    ``search_shift``.
     """
     off = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
     shift = max(config.crop.search_shift - margin, 0.0)
@@ -35,8 +37,9 @@ def wide_config(config: PairConfig, margin: int = 48) -> PairConfig:
 class DeviceAugment:
     """Cuts ``size`` x ``size`` search crops out of wide ones and changes both crops.
 
-    ``shift`` in pixels and ``scale`` as a fraction are drawn uniformly, ``angle`` (radians) normally. The
-    photometric part reads ``augment`` as the processor's version does; compression and gamma are left out.
+    ``shift`` (pixels) and ``scale`` (a fraction) are largest values of uniform draws. ``angle`` (radians) is the
+    standard deviation of a normal one. ``augment`` has the same meaning as in :mod:`.augment`. Compression and gamma
+    are not implemented here.
     """
 
     augment: AugmentConfig
@@ -48,10 +51,10 @@ class DeviceAugment:
     def __call__(
         self, batch: Mapping[str, torch.Tensor], generator: torch.Generator | None = None
     ) -> dict[str, torch.Tensor]:
-        """Takes a batch as the loader gives it, already on its device; returns one with float32 ``template`` and
-        ``search`` [b, 3, size, size] in 0..255 and the boxes moved along."""
+        """Takes a batch of the loader that is already on the device. Returns one with float32 ``template`` and
+        ``search`` [b, 3, size, size] in 0..255 and the boxes in the new crops."""
         draw = _Draw(batch["search"].device, len(batch["search"]), generator)
-        # The target's box and the others' move alike.
+        # The target's box and the others' boxes are moved together.
         boxes = torch.cat([batch["box"][:, None], batch["others"]], dim=1)
         search, boxes = self._window(batch["search"], boxes, draw)
         template = batch["template"].permute(0, 3, 1, 2).to(torch.float32)
@@ -84,7 +87,8 @@ class DeviceAugment:
         return cut, self._move(boxes, linear, offset, wide)
 
     def _move(self, boxes: torch.Tensor, linear: torch.Tensor, offset: torch.Tensor, wide: int) -> torch.Tensor:
-        """Boxes [b, k, 4] in the cut crop: around the turned inscribed ellipse, clipped."""
+        """Boxes [b, k, 4] in the cut crop. A rotated box is that of its rotated inscribed ellipse. Boxes are
+        clipped."""
         back = torch.linalg.inv(linear)
         centre = (boxes[..., :2] + boxes[..., 2:]) / 2 - wide / 2 - offset[:, None]
         centre = torch.einsum("bij,bkj->bki", back, centre) + self.size / 2
@@ -114,7 +118,7 @@ class DeviceAugment:
 
 
 class _Draw:
-    """Random numbers per sample of a batch, on its device."""
+    """Draws random numbers for each sample of a batch, on its device."""
 
     def __init__(self, device: torch.device, count: int, generator: torch.Generator | None) -> None:
         self._device = device
@@ -122,19 +126,19 @@ class _Draw:
         self._generator = generator
 
     def uniform(self, columns: int) -> torch.Tensor:
-        """[b, columns] in -1..1."""
+        """Uniform numbers in -1..1, [b, columns]."""
         return torch.rand((self._count, columns), device=self._device, generator=self._generator) * 2 - 1
 
     def normal(self) -> torch.Tensor:
-        """[b], standard normal."""
+        """Standard normal numbers, [b]."""
         return torch.randn(self._count, device=self._device, generator=self._generator)
 
     def chance(self, probability: float) -> torch.Tensor:
-        """[b] of bool."""
+        """True with the given probability, bool [b]."""
         return torch.rand(self._count, device=self._device, generator=self._generator) < probability
 
     def noise(self, like: torch.Tensor) -> torch.Tensor:
-        """Standard normal, shaped like ``like``."""
+        """Standard normal numbers with the shape of ``like``."""
         return torch.randn(like.shape, device=self._device, generator=self._generator)
 
 
@@ -146,7 +150,7 @@ def _colour(
     hue: float,
     gray: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Linear changes of colour: matrices [b, 3, 3] and offsets [b, 3]; the same family as the processor's."""
+    """Draws linear changes of colour: matrices [b, 3, 3] and offsets [b, 3], as :func:`.augment.draw_colour` does."""
     gain, slope, chroma, turn = draw.uniform(4).unbind(dim=1)
     scale = (1 + brightness * gain) * (1 + contrast * slope)
     chroma = 1 + saturation * chroma
@@ -164,12 +168,12 @@ def _colour(
 
 
 def _empty(boxes: torch.Tensor) -> torch.Tensor:
-    """Which of boxes [..., 4] stand for none: bool [..., 1]."""
+    """Which of boxes [..., 4] are zero, which means that there is no box: bool [..., 1]."""
     return (boxes == 0).all(dim=-1, keepdim=True)
 
 
 def _mirrored(box: torch.Tensor, width: int) -> torch.Tensor:
-    """Boxes [..., 4] as they stand in flipped crops of ``width`` pixels."""
+    """Boxes [..., 4] in crops of ``width`` pixels that are flipped left to right."""
     x1, y1, x2, y2 = box.unbind(dim=-1)
     return torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 
@@ -179,7 +183,7 @@ def _flip(crop: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
 
 
 def _blur(crop: torch.Tensor, draw: _Draw, gaussian: float, motion: float) -> torch.Tensor:
-    """A kernel per sample: Gaussian, a straight line, or nothing."""
+    """Blurs each sample by its own kernel: a Gaussian, a straight line, or no blur."""
     size = 2 * _BLUR_RADIUS + 1
     line = torch.arange(size, device=crop.device, dtype=torch.float32) - _BLUR_RADIUS
     y, x = torch.meshgrid(line, line, indexing="ij")
@@ -202,7 +206,7 @@ def _blur(crop: torch.Tensor, draw: _Draw, gaussian: float, motion: float) -> to
 
 
 def _erase(crop: torch.Tensor, box: torch.Tensor, draw: _Draw, probability: float) -> torch.Tensor:
-    """Cutout: one grey rectangle, never over more than about a third of the box."""
+    """Covers one rectangle with the mean colour, at most about a third of the box (Cutout)."""
     size = crop.shape[2]
     numbers = (draw.uniform(4) + 1) / 2
     span = (0.08 + 0.22 * numbers[:, :2]) * size

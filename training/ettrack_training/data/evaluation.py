@@ -1,7 +1,7 @@
-"""Lists the videos that trackers are evaluated on. They must not be used for training, whatever their source.
+"""Lists the videos on which trackers are evaluated. They must not be used for training, even from another source.
 
-The lists are the sequences' names in OTB-100, UAV123 (at any rate), VOT's short-term challenges up to 2022, its
-long-term ones, and LaSOT's test split (`readers.lasot_split`), with names under which others have copied some.
+The lists hold the sequence names of OTB-100, UAV123 (at 30 and 10 frames per second), VOT's short-term challenges up to
+2022, its long-term challenges, and LaSOT's test split (`readers.lasot_split`), and names of copies in other data sets.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ VOT_LONG_TERM = """
     parachute person2 person4 person5 person7 person14 person17 person19 person20 rollerman sitcom skiing sup
     tightrope uav1 volkswagen warmup wingsuit yamaha
 """
-# vision4robotics' copy of wakeboard10, and OpenTLD's of OTB's and VOT's.
+# Copies under other names: wakeboard10 in a data set of vision4robotics, and videos of OTB and VOT in OpenTLD's data
+# set.
 RENAMED = "snowboarding4 06_car 01_david 02_jumping 03_pedestrian1 04_pedestrian2"
 
 _LASOT = [
@@ -77,8 +78,11 @@ for _benchmark, _names in BENCHMARKS.items():
 
 
 def refuse_evaluation(clip: Clip, namesakes: Collection[str] = ()) -> None:
-    """Raises ValueError for a video with the name of one that trackers are measured on, unless it is among
-    ``namesakes``, which the caller knows to be others. Photographs have no such names: their folders are categories."""
+    """Raises ValueError for a video with the name of one on which trackers are evaluated.
+
+    ``namesakes`` are names that are allowed, because the caller knows that these videos are different ones. Photographs
+    are not checked, because their folders are named after categories.
+    """
     if len(clip.frames) < 2:
         return
     allowed = {name.casefold() for name in namesakes}

@@ -1,8 +1,8 @@
-"""Follows windows of unannotated video by optical flow. This gives pairs with real motion and without drawn boxes.
+"""Follows windows of unannotated video by optical flow. This gives pairs with real motion and without annotation.
 
-A tracker of medians (Kalal et al., Forward-Backward Error, 2010): corners of a window are followed from frame
-to frame and back; the window moves by their median and scales by the median ratio of their distances. A window
-is given up as soon as its points disagree, so the remaining windows show one rigid motion.
+Uses the median-flow tracker (Kalal et al., Forward-Backward Error, 2010). Corners of a window are followed to the next
+frame and back. The window moves by their median and is scaled by the median ratio of their distances. A window ends as
+soon as its points disagree, so that each window shows one rigid motion.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _MAX_SPREAD = 1.5
 
 
 def window_tracks(frames: Sequence[np.ndarray], rng: np.random.Generator) -> list[Track]:
-    """Follows random windows through grey frames u8 [h, w]; boxes are NaN outside the frames a window was followed."""
+    """Follows random windows through grey frames u8 [h, w]. Boxes are x, y, width, height in pixels, and NaN in frames
+    in which the window was not followed."""
     tracks = []
     for start in range(0, len(frames) - _SHORTEST, _START_EVERY):
         for box in _windows(frames[start], rng):
@@ -60,7 +61,8 @@ def _follow(frames: Sequence[np.ndarray], box: np.ndarray) -> list[np.ndarray]:
 
 
 def _step(before: np.ndarray, after: np.ndarray, box: np.ndarray) -> np.ndarray | None:
-    """The window one frame later; None where its points are few, do not find back, or part."""
+    """The window one frame later. None if it has too few points, or if its points do not return or do not move
+    together."""
     height, width = before.shape
     x, y, w, h = box
     inside = np.zeros_like(before)

@@ -1,8 +1,8 @@
 """Crop windows and the affine maps between source pictures and crops.
 
-Points are continuous: (0, 0) is the upper-left corner of the upper-left pixel, so the centre of pixel i is
-i + 0.5. A map is a 2 x 3 matrix that takes crop points to source points, the direction in which OpenCV
-samples. Boxes are x1, y1, x2, y2 unless a name says otherwise.
+Points are continuous: (0, 0) is the upper-left corner of the upper-left pixel, so the centre of pixel i is i + 0.5. A
+map is a 2 x 3 matrix from crop points to source points. OpenCV samples in this direction. Boxes are x1, y1, x2, y2
+unless a name says otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LARGEST_WINDOW = 800 * 800
 
 
 def context_side(width: float, height: float) -> float:
-    """Side of the square template window around a target: sqrt((w+p)(h+p)), p = (w+h)/2 (SiamFC)."""
+    """Side of the square template window around a target, pixels: sqrt((w+p)(h+p)) with p = (w+h)/2 (SiamFC)."""
     context = (width + height) / 2
     return float(np.sqrt((width + context) * (height + context)))
 
@@ -30,8 +30,8 @@ def window_map(
 ) -> np.ndarray:
     """Map from an ``out`` x ``out`` crop to the source window of ``span`` (width, height) around ``centre``.
 
-    ``angle`` (radians) turns the window in the source, ``flip`` mirrors it left to right. An upright window
-    is moved to whole pixels, as trackers do at run time; the map returned is that of the moved window.
+    ``angle`` (radians) rotates the window in the source. ``flip`` mirrors it left to right. An upright window is moved
+    to whole pixels, as trackers do at run time. The returned map belongs to the moved window.
     """
     centre, span = np.asarray(centre, np.float64), np.asarray(span, np.float64)
     if angle == 0.0:
@@ -55,15 +55,16 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 
 def crop(picture: np.ndarray, matrix: np.ndarray, out: int, fill: tuple[int, ...] | None) -> np.ndarray:
-    """Samples an ``out`` x ``out`` crop bilinearly; outside the picture it is ``fill``, mirrored where that is None.
+    """Samples an ``out`` x ``out`` crop bilinearly. Outside the picture it has the colour ``fill``, or the mirrored
+    picture if ``fill`` is None.
 
-    Upright windows are cut and resized, ten times faster than the general affine map that turned ones take.
+    Upright windows are cut and resized, which is ten times as fast as the general affine map for rotated ones.
     """
     if matrix[0, 1] == 0 and matrix[1, 0] == 0:
         upright = _resize_window(picture, matrix, out, fill)
         if upright is not None:
             return upright
-    # OpenCV counts from pixel centres: shift by half a pixel on both sides.
+    # OpenCV's origin is the centre of the first pixel, so both sides are shifted by half a pixel.
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(
@@ -79,7 +80,8 @@ def crop(picture: np.ndarray, matrix: np.ndarray, out: int, fill: tuple[int, ...
 def _resize_window(
     picture: np.ndarray, matrix: np.ndarray, out: int, fill: tuple[int, ...] | None
 ) -> np.ndarray | None:
-    """The crop of an upright window on whole pixels; None where padding it would cost more than it saves."""
+    """The crop of an upright window on whole pixels. None if padding the window would cost more than the general
+    map."""
     width, height = round(abs(matrix[0, 0]) * out), round(matrix[1, 1] * out)
     if width * height > _LARGEST_WINDOW:
         return None
@@ -100,17 +102,20 @@ def _resize_window(
 
 
 def picture_in_crop(matrix: np.ndarray, size: tuple[int, int], out: int) -> np.ndarray:
-    """Where an upright window sees the picture: x1, y1, x2, y2 in whole crop pixels, clipped to the crop."""
+    """The part of an upright window's crop that shows the picture, which is ``size`` (width, height) pixels large.
+
+    Returns x1, y1, x2, y2 in whole crop pixels, clipped to the crop.
+    """
     back = invert(matrix)
     ends = np.array([back[:, 2], back[:, :2] @ np.asarray(size, np.float64) + back[:, 2]])
     return np.rint(np.clip(np.concatenate([ends.min(axis=0), ends.max(axis=0)]), 0, out)).astype(int)
 
 
 def map_box(matrix: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The upright box around a box carried by a map.
+    """The upright box of a box that is transformed by a map.
 
-    Under rotation the corners of a box hold background, so the extent of the inscribed ellipse is taken;
-    without rotation the two agree.
+    It is the extent of the transformed inscribed ellipse, because the corners of a box show background. Without
+    rotation it equals the extent of the transformed box.
     """
     centre = matrix[:, :2] @ np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) + matrix[:, 2]
     half = np.array([box[2] - box[0], box[3] - box[1]]) / 2
@@ -125,17 +130,17 @@ def corners(box_xywh: np.ndarray) -> np.ndarray:
 
 
 def clip_box(box: np.ndarray, size: float) -> np.ndarray:
-    """The part of a box inside a square crop."""
+    """The part of a box inside a square crop of ``size`` pixels."""
     return np.clip(box, 0.0, size)
 
 
 def area(box: np.ndarray) -> float:
-    """Area of a box, 0 where it is empty."""
+    """Area of a box in square pixels, 0 if it is empty."""
     return float(max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0))
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes; 0 where both are empty."""
+    """Intersection over union of two boxes, 0..1. 0 if both are empty."""
     low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
     overlap = area(np.concatenate([low, high]))
     union = area(a) + area(b) - overlap

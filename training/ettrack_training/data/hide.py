@@ -1,7 +1,7 @@
-"""Removes a target from a crop: it is painted over with its surroundings, or covered by something.
+"""Removes a target from a crop: the target is replaced by its surroundings, or covered by another object.
 
-A crop from another place teaches little. When a target disappears, the tracker sees the target's own place, with edges
-around it that resemble an object of the target's size.
+A crop from another place teaches little. When a target disappears, the tracker still searches the target's own place,
+which may contain edges like those of an object of the target's size.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 
 from .geometry import clip_box
 
-# Width of the seam of what is painted, as a share of the covered box's shorter side.
+# Width of the soft edge of the replaced part, as a share of the covered box's shorter side.
 _SEAM = 0.12
 
 
 def hide(rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, texture: np.ndarray) -> None:
-    """Covers ``box`` (x1, y1, x2, y2) in a crop u8 [h, w, 3], and up to 45 % more of each side.
+    """Covers ``box`` (x1, y1, x2, y2 in crop pixels) in a crop u8 [h, w, 3]. Covers 10 to 45 % more of each side.
 
-    One of: the crop's own pixels from beside the box, with a soft seam; a board of one colour, shaded; a board with
-    ``texture``, a piece of another picture u8 [h, w, 3].
+    The cover is one of: pixels of the crop from beside the box, with a soft edge; a rectangle of one shaded colour; a
+    rectangle with ``texture``, a piece of another picture u8 [h, w, 3].
     """
     size = canvas.shape[0]
     centre, span = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) * rng.uniform(1.1, 1.45, 2)
@@ -37,7 +37,7 @@ def hide(rng: np.random.Generator, canvas: np.ndarray, box: np.ndarray, texture:
 
 
 def _board(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """One colour, often grey, a little brighter towards one corner."""
+    """A rectangle of one colour, often grey, that is slightly brighter towards one corner."""
     colour = np.full(3, rng.uniform(30, 225)) + rng.normal(0, rng.choice([3.0, 40.0]), 3)
     slope = rng.normal(0, 10, 2)
     shade = np.linspace(-1, 1, height)[:, None] * slope[0] + np.linspace(-1, 1, width)[None, :] * slope[1]
@@ -45,10 +45,10 @@ def _board(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, box: tuple[int, int, int, int]) -> None:
-    """Continues what surrounds the box into it: pixels from one of its four sides, as many as it has, mirrored."""
+    """Fills the box with mirrored pixels from one of its four sides."""
     x1, y1, x2, y2 = box
     width, height, size = x2 - x1, y2 - y1, canvas.shape[0]
-    # Where the side's strip is narrower than the box, mirroring goes on within it.
+    # If the strip at a side is narrower than the box, the strip itself is mirrored again.
     sides = {
         "left": canvas[y1:y2, max(0, x1 - width) : x1][:, ::-1],
         "right": canvas[y1:y2, x2 : min(size, x2 + width)][:, ::-1],

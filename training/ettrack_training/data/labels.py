@@ -1,7 +1,7 @@
-"""Targets of the two heads, built from boxes on the device that trains.
+"""Builds the training targets of the two heads from boxes, on the training device.
 
-The output grid has n = size / stride cells a side; the point of cell (row i, column j) in the search crop is
-((j - n/2) * stride + size/2, (i - n/2) * stride + size/2), so cell n/2 is the crop's centre.
+The output grid has n = size / stride cells on each side. The point of cell (row i, column j) in the search crop is
+((j - n/2) * stride + size/2, (i - n/2) * stride + size/2), so cell n/2 is at the crop's centre.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ STRIDE = 16
 
 @dataclass(frozen=True)
 class Labels:
-    """``score`` float [b, n, n] in 0..1; ``distances`` float [b, 4, n, n], left, top, right, bottom in search
-    pixels (negative outside the box); ``regression_weight`` float [b, n, n], 1 where a box is to be predicted."""
+    """Training targets of a batch.
+
+    ``score`` is float [b, n, n] in 0..1. ``distances`` is float [b, 4, n, n]: left, top, right, bottom in search
+    pixels, negative outside the box. ``regression_weight`` is float [b, n, n]: 1 for cells that have to predict a box,
+    else 0.
+    """
 
     score: torch.Tensor
     distances: torch.Tensor
@@ -27,8 +31,8 @@ class Labels:
 
 
 def grid_points(size: int, stride: int, device: torch.device | None = None) -> torch.Tensor:
-    """Coordinate of each grid column (and row), float [n], as the trackers' loops place their cells: the one in the
-    middle of the window is number n // 2, for odd n too."""
+    """Coordinate of each grid column (and row) in search pixels, float [n], as in the trackers' loops. Cell n // 2 is
+    in the middle of the window, for odd n too."""
     count = round(size / stride)
     return (torch.arange(count, device=device, dtype=torch.float32) - count // 2) * stride + size // 2
 
@@ -43,12 +47,12 @@ def build_labels(
     radius: int = 1,
     centre_fraction: float = 0.5,
 ) -> Labels:
-    """Labels for boxes [b, 4] (x1, y1, x2, y2) of pairs of the given kinds [b].
+    """Builds labels for boxes [b, 4] (x1, y1, x2, y2 in search pixels) of pairs of the given kinds [b].
 
-    ``score`` chooses the classification label: ``plus``, cells within city-block distance ``radius`` of the
-    target's cell (LightTrack, E.T.Track); ``centre``, cells in the box shrunk to ``centre_fraction``;
-    ``centreness``, the geometric centreness within that region (FCOS). The target's own cell always counts.
-    In pairs without the template's object nothing is positive and no box is asked for.
+    ``score`` chooses the classification label. ``plus``: 1 for cells within city-block distance ``radius`` of the
+    target's cell (LightTrack, E.T.Track). ``centre``: 1 for cells inside the box shrunk to ``centre_fraction``.
+    ``centreness``: the geometric centreness within that region (FCOS). The target's own cell is always 1. In pairs
+    without the template's object all labels and weights are 0. Raises ValueError for another ``score``.
     """
     points = grid_points(size, stride, box.device)
     positive = (kind == Kind.POSITIVE).to(torch.float32)[:, None, None]
@@ -76,7 +80,7 @@ def build_labels(
 
 
 def centreness(distances: torch.Tensor) -> torch.Tensor:
-    """sqrt(min(l,r)/max(l,r) * min(t,b)/max(t,b)) per cell, 0 outside the box; [b, 4, n, n] to [b, n, n]."""
+    """sqrt(min(l,r)/max(l,r) * min(t,b)/max(t,b)) of each cell, 0 outside the box: [b, 4, n, n] to [b, n, n]."""
     left, top, right, bottom = distances.clamp(min=0).unbind(dim=1)
     across = torch.minimum(left, right) / torch.maximum(left, right).clamp(min=1e-6)
     down = torch.minimum(top, bottom) / torch.maximum(top, bottom).clamp(min=1e-6)
@@ -84,9 +88,9 @@ def centreness(distances: torch.Tensor) -> torch.Tensor:
 
 
 def iou_of_distances(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """IoU per cell of boxes given as distances [b, 4, n, n]; 0 where the cell is outside the target.
+    """IoU of each cell's predicted and target box, given as distances [b, 4, n, n]: [b, n, n]. 0 outside the target.
 
-    With this as the positives' score label, the score says how good the cell's own box is.
+    If this is the score label of positive cells, the score predicts the accuracy of the cell's own box.
     """
     inside = (target > 0).all(dim=1)
     predicted, target = predicted.clamp(min=0), target.clamp(min=0)
@@ -100,9 +104,9 @@ def iou_of_distances(predicted: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 def _steps_from_target(box: torch.Tensor, size: int, stride: int) -> torch.Tensor:
-    """City-block distance in cells from the cell of the box's centre, [b, n, n].
+    """City-block distance of each cell from the cell of the box's centre, in cells, [b, n, n].
 
-    The cell is n/2 + trunc(offset / stride), truncated towards the middle as the published code does.
+    The centre's cell is n/2 + trunc(offset / stride). It is rounded towards the middle, as in the published code.
     """
     count = round(size / stride)
     centre = (box[:, :2] + box[:, 2:]) / 2

@@ -1,8 +1,8 @@
-"""Batches of pairs as NHWC bytes; normalisation and labels happen on the device that trains.
+"""Makes batches of pairs as u8 [n, height, width, 3]. Normalisation and labels are computed on the training device.
 
-:func:`batches` is a plain generator. :class:`PairStream` is the same for PyTorch's DataLoader, and
-:func:`loader` sets that up with worker processes. Everything is seeded: worker w of seed s always gives
-the same pairs, and batches arrive in a fixed order.
+:func:`batches` is a plain generator. :class:`PairStream` is the same for PyTorch's DataLoader, and :func:`loader` makes
+one with worker processes. Everything is seeded: worker w with seed s always makes the same pairs, and batches come in a
+fixed order.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from .sampling import PairSampler, limit_threads
 
 
 class Batch(TypedDict):
-    """``template`` u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], RGB; ``box`` and ``template_box`` float32 [n, 4],
-    x1, y1, x2, y2 in search and template pixels; ``others`` float32 [n, MAX_OTHERS, 4], boxes in search pixels of
-    objects that could be taken for the target, zeros where there are fewer; ``kind`` and ``origin`` u8 [n] (see
-    :class:`~ettrack_training.data.pairs.Kind`)."""
+    """A batch of n pairs.
+
+    ``template`` is u8 [n, t, t, 3] and ``search`` u8 [n, s, s, 3], both RGB. ``box`` and ``template_box`` are float32
+    [n, 4], x1, y1, x2, y2 in search and in template pixels. ``others`` is float32 [n, MAX_OTHERS, 4]: boxes in search
+    pixels of objects that could be confused with the target, filled up with zeros. ``kind`` and ``origin`` are u8 [n]
+    (see :class:`~ettrack_training.data.pairs.Kind` and :class:`~ettrack_training.data.pairs.Origin`).
+    """
 
     template: np.ndarray
     search: np.ndarray
@@ -37,7 +40,7 @@ class Batch(TypedDict):
 
 
 def stack(pairs: list[Pair]) -> Batch:
-    """Stacks pairs to a batch."""
+    """Makes a batch of pairs."""
     return Batch(
         template=np.stack([pair.template for pair in pairs]),
         search=np.stack([pair.search for pair in pairs]),
@@ -50,7 +53,7 @@ def stack(pairs: list[Pair]) -> Batch:
 
 
 def _filled(others: np.ndarray) -> np.ndarray:
-    """Boxes [k, 4] as [MAX_OTHERS, 4], the rest zeros."""
+    """Boxes [k, 4], filled up with zeros to [MAX_OTHERS, 4]."""
     rows = np.zeros((MAX_OTHERS, 4), np.float32)
     rows[: len(others)] = others
     return rows
@@ -59,7 +62,10 @@ def _filled(others: np.ndarray) -> np.ndarray:
 def batches(
     cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int, worker: int = 0
 ) -> Iterator[Batch]:
-    """Endless batches of numpy arrays from the packs in ``cache``, made in this process."""
+    """Yields batches of NumPy arrays without end, from the packs in ``cache``. They are made in this process.
+
+    Raises ValueError if the cache holds no pack, or none for the configured mixture.
+    """
     config = config or PairConfig()
     limit_threads()
     sampler = PairSampler(Dataset(Path(cache), config.source_weights, config.source_cap), config)
@@ -69,7 +75,7 @@ def batches(
 
 
 class PairStream(IterableDataset):
-    """Whole batches as torch tensors; each worker process draws from a generator of its own."""
+    """Whole batches as PyTorch tensors without end. Each worker process has its own random generator."""
 
     def __init__(self, cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int) -> None:
         super().__init__()
@@ -95,7 +101,10 @@ def loader(
     prefetch: int = 3,
     pin_memory: bool = False,
 ) -> DataLoader:
-    """Endless batches made by ``workers`` processes (0: in this one). Resuming: pass another seed."""
+    """Returns a loader of batches without end, made by ``workers`` processes (0: by this one).
+
+    To resume a training with new pairs, pass another seed.
+    """
     return DataLoader(
         PairStream(cache, config, seed=seed, batch_size=batch_size),
         batch_size=None,

@@ -1,10 +1,10 @@
-"""Decodes every picture of a training set once into memory-mapped pieces, with its boxes and cut-outs.
+"""Decodes every picture of a training set once and stores it in memory-mapped files, with its boxes and cut-outs.
 
     python -m ettrack_training.data.pack --out CACHE davis=index:/data/davis16 caltech=folder:/data/caltech101
 
 Each NAME=KIND:PATH becomes CACHE/NAME with ``pictures/`` and ``cutouts/`` (see
-:mod:`ettrack_training.data.store`), ``source.json`` (what it was made from) and ``clips.json``. The same command
-again resumes an interrupted build.
+:mod:`ettrack_training.data.store`), ``source.json`` (its source and options) and ``clips.json``. To resume an
+interrupted build, give the same command again.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ MIN_PICTURE_SIDE = 64
 
 @dataclass(frozen=True)
 class PackOptions:
-    """How pictures are stored.
+    """Options of the packer.
 
-    ``segment_stills`` cuts objects out of photographs that have no masks, ``follow_windows`` follows random
-    windows of videos by optical flow. ``namesakes`` are videos that only share their names with some that trackers are
-    measured on (`evaluation`).
+    ``size`` is the longest side of a stored picture in pixels. ``frame_stride`` n keeps every n-th frame of videos.
+    ``segment_stills`` cuts objects out of photographs that have no masks. ``follow_windows`` follows random windows of
+    videos by optical flow. ``namesakes`` are videos that are allowed although they have the name of one on which
+    trackers are evaluated (see `evaluation`).
     """
 
     size: int = PICTURE_SIZE
@@ -53,7 +54,7 @@ class PackOptions:
 
 @dataclass
 class Counts:
-    """Counts of a build, for its last line of output."""
+    """Counts of a build, for its summary line."""
 
     pictures: int = 0
     unreadable: int = 0
@@ -62,10 +63,10 @@ class Counts:
 
 
 def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None) -> Counts:
-    """Packs clips under ``folder``. Unreadable pictures are counted and left out of their clips.
+    """Packs clips into ``folder``. Unreadable pictures are counted and left out.
 
-    Raises ValueError where no picture is left or a video is one that trackers are measured on, and hands on what the
-    clips' reader raises; there is no pack then.
+    Raises ValueError if no picture is left, or if a video is one on which trackers are evaluated. Errors of the clips'
+    reader are passed on. After an error the folder is not a complete pack.
     """
     options = options or PackOptions()
     counts = Counts()
@@ -88,7 +89,8 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
 
 
 def expand(source: Path, folder: Path) -> None:
-    """Rewrites a pack that travelled compressed as a raw one. Raises ValueError where ``folder`` holds another one."""
+    """Makes a raw pack in ``folder`` from the compressed pack ``source``. Raises ValueError if ``folder`` already holds
+    another pack."""
     record = _expanded_record(source)
     check_record(folder, record)
     if record is not None:
@@ -162,7 +164,8 @@ def _pack_clip(clip: Clip, pictures: StoreWriter, cutouts: StoreWriter, options:
 
 
 def _windows(clip: Clip, frames: list[int]) -> list[dict]:
-    """Windows followed through a video: place of the first frame, and boxes in pixels of the original picture."""
+    """Windows that were followed through a video. ``first`` is the position of a window's first frame. ``boxes`` are x,
+    y, width, height in pixels of the original picture."""
     if len(frames) < 2:
         return []
     grey = [cv2.imread(str(clip.frames[frame]), cv2.IMREAD_GRAYSCALE) for frame in frames]
@@ -180,7 +183,7 @@ def _windows(clip: Clip, frames: list[int]) -> list[dict]:
 
 
 def _views(track: Track, frames: list[int]) -> list[int]:
-    """The frames of a track whose cut-outs are kept, spread evenly over those that have a mask."""
+    """The frames of a track whose cut-outs are stored, distributed evenly over those that have a mask."""
     if track.masks is None:
         return []
     masked = [frame for frame in frames if track.masks[frame] is not None]
@@ -192,7 +195,7 @@ def _views(track: Track, frames: list[int]) -> list[int]:
 
 def _store_cutout(cutouts: StoreWriter, key: str, picture: np.ndarray, mask: np.ndarray | None) -> int:
     if mask is not None and mask.shape != picture.shape[:2]:
-        # Some sets keep their masks at another resolution than their pictures.
+        # In some data sets masks and pictures have different resolutions.
         shape = (picture.shape[1], picture.shape[0])
         mask = cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
     patch = None if mask is None else cut(picture, mask)
@@ -218,7 +221,7 @@ def _shrink(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def _at_least(least: int) -> Callable[[str], int]:
-    """An option's type: a whole number that is not below ``least``."""
+    """Makes the type of an option: a whole number of at least ``least``."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -229,21 +232,21 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", metavar="NAME=KIND:PATH", help=f"KIND: {', '.join(READERS)}")
     parser.add_argument("--out", type=Path, required=True, help="cache folder")
     parser.add_argument("--size", type=_at_least(1), default=PICTURE_SIZE, help="longest side of a stored picture")
-    parser.add_argument("--codec", choices=CODECS, default="raw", help="webp for packs that travel")
+    parser.add_argument("--codec", choices=CODECS, default="raw", help="webp makes packs small for copying")
     parser.add_argument("--segment", action="store_true", help="cut objects out of photographs without masks")
     parser.add_argument("--windows", action="store_true", help="follow random windows of videos by optical flow")
-    parser.add_argument("--frame-stride", type=_at_least(1), default=1, help="keep every n-th frame of videos")
+    parser.add_argument("--frame-stride", type=_at_least(1), default=1, help="n: keep every n-th frame of videos")
     parser.add_argument(
         "--namesake",
         action="append",
         default=[],
         metavar="VIDEO",
-        help="a video that only shares its name with one that trackers are measured on",
+        help="allow this video although it has the name of one on which trackers are evaluated",
     )
     parser.add_argument("--expand", type=Path, help="rewrite the packs in this folder as raw ones under --out")
     options = parser.parse_args(arguments)
@@ -261,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refuse_repeats(asked: list[tuple[str, object]]) -> None:
-    """Each of them fills the folder of its NAME; the last would replace the others."""
+    """Raises ValueError if two sources have the same NAME, because each fills the folder with its NAME."""
     seen: dict[str, object] = {}
     for name, what in asked:
         if name in seen:
@@ -270,7 +273,8 @@ def _refuse_repeats(asked: list[tuple[str, object]]) -> None:
 
 
 def _run(packs: list[Path], options: argparse.Namespace) -> None:
-    """Checks all sources before it packs the first: packing takes hours. Raises ValueError naming the one refused."""
+    """Checks all sources, then packs them. Packing takes hours, so all errors that can be found are found first. Raises
+    ValueError that names the refused source."""
     sources = [Source.parse(text) for text in options.sources]
     _refuse_repeats([(folder.name, folder) for folder in packs] + [(source.name, source) for source in sources])
     shape = options.size, options.codec, options.frame_stride

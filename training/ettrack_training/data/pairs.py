@@ -1,4 +1,4 @@
-"""A training pair: a template crop, a search crop, and where the template's object is in the latter."""
+"""A training pair: a template crop, a search crop, and the box of the template's object in the search crop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 class Kind(IntEnum):
     """The kind of a pair.
 
-    With ``WRONG_TEMPLATE`` the box marks an object in the search crop that the template does not show; with
-    ``ABSENT`` there is no box (zeros). In both kinds every score must be 0.
+    In ``WRONG_TEMPLATE`` pairs the box marks an object in the search crop that the template does not show. ``ABSENT``
+    pairs have no box (zeros). In both kinds all scores must be 0.
     """
 
     POSITIVE = 0
@@ -21,7 +21,7 @@ class Kind(IntEnum):
 
 
 class Origin(IntEnum):
-    """Where a pair came from."""
+    """The way in which a pair was made."""
 
     VIDEO = 0
     STILL = 1
@@ -30,15 +30,18 @@ class Origin(IntEnum):
     CROSSING = 4
 
 
-#: Of how many other objects in a search crop the boxes are kept.
+#: Largest number of other objects in a search crop whose boxes are kept.
 MAX_OTHERS = 3
 
 
 @dataclass
 class Pair:
-    """``template`` and ``search`` are u8 RGB [size, size, 3]; ``box`` and ``template_box`` float32 x1, y1, x2, y2 in
-    search and template pixels, the latter around what the template shows. ``others`` float32 [k, 4], at most
-    ``MAX_OTHERS``: boxes in search pixels of objects that could be taken for the target, as far as they are known."""
+    """One pair.
+
+    ``template`` and ``search`` are u8 RGB [size, size, 3]. ``box`` is the target in search pixels and ``template_box``
+    the template's object in template pixels, both float32 x1, y1, x2, y2. ``others`` is float32 [k, 4] with k at most
+    ``MAX_OTHERS``: the known boxes, in search pixels, of objects that could be confused with the target.
+    """
 
     template: np.ndarray
     search: np.ndarray

@@ -1,6 +1,6 @@
 """Prints how many pairs per second one process makes, and draws a sheet of samples.
 
-python -m ettrack_training.data.preview --cache CACHE --out sheet.png   # 600 pairs timed
+python -m ettrack_training.data.preview --cache CACHE --out sheet.png   # measures the time of 600 pairs
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OTHER = (255, 0, 255)
 
 
 def draw(pair: Pair) -> np.ndarray:
-    """Template beside search crop, its box and kind drawn in."""
+    """Draws template and search crop side by side, with boxes and kind: u8 RGB [search size, sum of sizes, 3]."""
     search = pair.search.copy()
     colour = _COLOURS[pair.kind]
     if pair.kind != Kind.ABSENT:
@@ -43,22 +43,22 @@ def draw(pair: Pair) -> np.ndarray:
 
 
 def sheet(pairs: list[Pair], columns: int) -> np.ndarray:
-    """A contact sheet, u8 RGB."""
+    """Draws pairs in a table of ``columns`` columns, u8 RGB."""
     cells = [draw(pair) for pair in pairs]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
     return np.vstack([np.hstack(cells[row : row + columns]) for row in range(0, len(cells), columns)])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
-    parser.add_argument("--out", type=Path, help="contact sheet, PNG or JPEG")
+    parser.add_argument("--out", type=Path, help="file for the sheet of samples, PNG or JPEG")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--columns", type=int, default=4)
-    parser.add_argument("--pairs", type=int, default=600, help="pairs to time")
-    parser.add_argument("--origin", choices=[origin.name.lower() for origin in Origin], help="one origin only")
+    parser.add_argument("--pairs", type=int, default=600, help="number of pairs whose time is measured")
+    parser.add_argument("--origin", choices=[origin.name.lower() for origin in Origin], help="make only this origin")
     options = parser.parse_args(arguments)
     limit_threads()
     config = PairConfig()

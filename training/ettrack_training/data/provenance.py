@@ -1,7 +1,7 @@
-"""What a packed source was made from, kept beside its pictures.
+"""Records the source and options of a pack beside its pictures.
 
-Keys of pictures are unique within a source alone. A second source packed into the same folder would be taken for the
-rest of the first one, and its boxes laid on the first one's pictures.
+Keys of pictures are unique only within one source. Without this record, a second source that is packed into the same
+folder would be taken for a continuation of the first, and its boxes would be used with the first one's pictures.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FILE = "source.json"
 
 @dataclass(frozen=True)
 class PackRecord:
-    """``KIND:PATH`` with absolute paths, and the options that shape stored pictures. Cut-outs of photographs and
-    windows of videos may be added by a later run, so the options for them are not among these."""
+    """The source, ``KIND:PATH`` with absolute paths, and the options that change the stored pictures. The options for
+    cut-outs of photographs and for windows of videos are not recorded, because a later run may add both."""
 
     source: str
     size: int
@@ -29,14 +29,13 @@ class PackRecord:
 
     @classmethod
     def of(cls, specification: str, size: int, codec: str, frame_stride: int) -> PackRecord:
-        """The same wherever the command is given, so that it can be given again from another folder."""
+        """Makes a record. Paths become absolute, so that the command can be repeated from another folder."""
         kind, *paths = specification.split(":")
         return cls(":".join([kind, *map(os.path.abspath, paths)]), size, codec, frame_stride)
 
     @classmethod
     def read(cls, folder: Path) -> PackRecord | None:
-        """That of a packed source; None for one that was packed before there were any. Raises ValueError where it is
-        malformed."""
+        """Reads the record of a pack. None for an old pack without record. Raises ValueError if it is malformed."""
         path = folder / FILE
         if not path.exists():
             return None
@@ -47,7 +46,7 @@ class PackRecord:
         return cls(**content)
 
     def write(self, folder: Path) -> None:
-        """Puts it into the folder of a source, before the first picture."""
+        """Writes the record into a pack's folder. This is done before the first picture is stored."""
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / FILE, json.dumps(asdict(self)))
 
@@ -56,10 +55,9 @@ class PackRecord:
 
 
 def check_record(folder: Path, wanted: PackRecord | None) -> None:
-    """Raises ValueError where ``folder`` holds pictures of another source, or stored in another way, than ``wanted``.
+    """Raises ValueError if ``folder`` holds pictures of another source or with other options than ``wanted``.
 
-    Packs made before there were records have none: what comes next into them is taken for what they were made from,
-    as it was then. Where nothing is stored yet, there is nothing to mix.
+    An old pack without record is accepted with any source. A folder without pictures is always accepted.
     """
     if not any(folder.glob("*/piece-*.json")):
         return

@@ -1,7 +1,7 @@
-"""What every reader of a training set hands on: clips of pictures with tracks of boxes and masks.
+"""The types that every reader of a training set yields: clips of pictures with tracks of boxes and masks.
 
-A photograph is a clip of one frame. Nothing is decoded here: a clip names its files, a mask knows how
-to become an array, and the packer (:mod:`ettrack_training.data.pack`) reads each of them once.
+A photograph is a clip of one frame. Nothing is decoded here: a clip holds paths, and a mask is read on demand. The
+packer (:mod:`ettrack_training.data.pack`) reads each of them once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 class Mask(Protocol):
-    """The pixels of one object in one picture, decoded on demand."""
+    """The pixels of one object in one picture. They are decoded on demand."""
 
     def read(self) -> np.ndarray:
         """Returns a bool array [height, width] in the pixels of the original picture."""
@@ -24,11 +24,11 @@ class Mask(Protocol):
 
 @dataclass(frozen=True)
 class Track:
-    """One object through the frames of a clip.
+    """One object in the frames of a clip.
 
-    ``boxes`` is float64 [frames, 4]: x, y, width, height in pixels of the original picture, 0-based,
-    (0, 0) being the upper-left corner of the upper-left pixel. A row of NaN means that the object is
-    absent or not annotated in that frame. ``masks``, where given, has one entry per frame.
+    ``boxes`` is float64 [frames, 4]: x, y, width, height in pixels of the original picture. (0, 0) is the upper-left
+    corner of the upper-left pixel. A row of NaN means that the object is absent or not annotated in that frame.
+    ``masks``, if given, has one entry per frame. Raises ValueError if the shapes do not fit.
     """
 
     boxes: np.ndarray
@@ -47,7 +47,8 @@ class Track:
 
 @dataclass(frozen=True)
 class Clip:
-    """A video, or a photograph as a video of one frame. ``name`` is unique within its source."""
+    """A video, or a photograph as a video of one frame. ``name`` is unique within its source. Raises ValueError if a
+    track does not have one box per frame."""
 
     name: str
     frames: Sequence[Path]
@@ -63,7 +64,8 @@ class Clip:
 
 
 def box_of_mask(mask: np.ndarray) -> np.ndarray:
-    """The tightest box x, y, width, height around the set pixels; NaN where there are none."""
+    """The smallest box x, y, width, height that contains all pixels of a mask bool [height, width]. NaN if it is
+    empty."""
     columns = np.flatnonzero(mask.any(axis=0))
     rows = np.flatnonzero(mask.any(axis=1))
     if len(columns) == 0:

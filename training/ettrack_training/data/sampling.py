@@ -1,4 +1,4 @@
-"""Draws training pairs from packed sources. One sampler, one generator: the same seed gives the same pairs."""
+"""Draws training pairs from packed sources. All randomness comes from one generator, so a seed repeats its pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ MIN_VISIBLE_SIDE = 6.0
 
 
 class PairSampler:
-    """Draws pairs; see :class:`~ettrack_training.data.config.PairConfig` for what it can be told."""
+    """Draws pairs. :class:`~ettrack_training.data.config.PairConfig` describes its settings. Raises ValueError if the
+    data set holds nothing for the mixture."""
 
     def __init__(self, dataset: Dataset, config: PairConfig | None = None) -> None:
         self.config = config or PairConfig()
@@ -108,14 +109,15 @@ class PairSampler:
         if origin == Origin.CROSSING and not len(others):
             others = self._compositor.cross(rng, search, box, subject)
         elif not len(others) and rng.random() < self.config.paste:
-            # Among them, if the template shows the target, other views of it where its masks are known.
+            # If the template shows the target and the target has masks, other views of it are among the distractors.
             self._compositor.paste_distractors(rng, search, box, subject, lookalikes=kind == Kind.POSITIVE)
         return Pair(template, search, box, kind, origin, around, others)
 
     def _other_object(
         self, rng: np.random.Generator, track: PackedTrack, origin: Origin
     ) -> tuple[Picture, np.ndarray, PackedTrack | None]:
-        """A picture and box of another clip's object, and its track where it has one."""
+        """Draws a picture and box of an object of another clip, and its track. Without such an object it draws any
+        window of another clip, and the track is None."""
         data = self._data
         draw = {Origin.STILL: data.stills, Origin.REFRAMED: data.windows}.get(origin, data.videos)
         for _ in range(8):
@@ -128,7 +130,7 @@ class PairSampler:
         return picture, self._window(rng, picture), None
 
     def _other_picture(self, rng: np.random.Generator, clip: list[Picture]) -> Picture:
-        """A picture of another clip. Raises ValueError where there is none."""
+        """Draws a picture of another clip. Raises ValueError if there is none."""
         for _ in range(64):
             other = self._data.clips(rng)
             if other is not clip:
@@ -136,7 +138,8 @@ class PairSampler:
         raise ValueError("expected at least two clips to draw negative pairs from, found one")
 
     def _crossing(self, rng: np.random.Generator, kind: Kind) -> Pair:
-        """A pair with look-alikes in the target's way, real or composite; of kinds without the target a plain one."""
+        """Draws a pair with look-alikes at the target, real or composite. For kinds without the target it draws a plain
+        pair."""
         data, config = self._data, self.config
         if not len(data.videos) or rng.random() >= config.crossing_real:
             return self._compositor.crossing(rng, kind)
@@ -147,7 +150,7 @@ class PairSampler:
             second = int(track.crowded[rng.integers(len(track.crowded))])
             near = np.flatnonzero(np.abs(track.order - track.order[second]) <= config.max_gap)
             return self._annotated(rng, kind, track, int(near[rng.integers(len(near))]), second, Origin.CROSSING)
-        # Most look-alikes are other views of the target, of which there are none without masks.
+        # Most look-alikes are other views of the target. Only tracks with masks have views, so they are preferred.
         drawn = [data.videos(rng) for _ in range(3)]
         track = next((one for one in drawn if one.views), drawn[0])
         return self._from_track(rng, kind, track, Origin.CROSSING)
@@ -155,12 +158,12 @@ class PairSampler:
     # Pairs from any photograph -----------------------------------------------------------------------
 
     def _reframed(self, rng: np.random.Generator, kind: Kind) -> Pair:
-        """Any window of a photograph as the object, seen again under another framing of the same photograph.
+        """Draws a pair whose object is any window of a photograph. Both crops come from the same photograph.
 
-        Nothing in such a picture is pasted or salient, so only the template tells what to look for.
+        Nothing in such a picture is pasted or stands out, so only the template defines the target.
         """
         if len(self._data.windows) and rng.random() < self.config.followed:
-            # Many windows show plain ground without structure.
+            # Many windows show ground without structure, so the best of three is taken.
             drawn = [self._data.windows(rng) for _ in range(3)]
             track = max(drawn, key=lambda item: _structure(item.pictures[0].read(), item.boxes[0]))
             return self._from_track(rng, kind, track, Origin.REFRAMED)
@@ -182,12 +185,12 @@ class PairSampler:
         return Pair(template, search, box, kind, Origin.REFRAMED, around)
 
     def _window(self, rng: np.random.Generator, picture: Picture) -> np.ndarray:
-        """A random box in a picture, the one with most structure of five."""
+        """Draws five random boxes in a picture and returns the one with most structure, x1, y1, x2, y2 in pixels."""
         pixels = picture.read()
         height, width = pixels.shape[:2]
         best, best_score = None, -1.0
         for _ in range(5):
-            # Not so large that the search window shows mostly what lies outside the picture.
+            # A larger box would have a search window that is mostly outside the picture.
             size = np.exp(rng.uniform(np.log(16), np.log(max(0.32 * min(width, height), 20))))
             stretch = np.exp(rng.uniform(-0.5, 0.5))
             w, h = size * stretch, size / stretch
@@ -203,7 +206,7 @@ class PairSampler:
     def _template(
         self, rng: np.random.Generator, picture: Picture, box: np.ndarray, flip: bool, stretch: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The template crop and the box in it."""
+        """Returns the template crop u8 [size, size, 3] and the box in it, x1, y1, x2, y2 in template pixels."""
         config = self.config.crop
         size = config.template_size
         span = config.template_span(box, stretch)
@@ -216,7 +219,7 @@ class PairSampler:
     def _search_window(
         self, rng: np.random.Generator, box: np.ndarray, flip: bool, stretch: float, angle: float = 0.0
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """Draws the scale of a search window; returns its map for a given centre in the source."""
+        """Draws the scale of a search window. Returns a function from a centre in the source to the window's map."""
         config = self.config.crop
         span = config.template_span(box, stretch) * config.search_size / config.exemplar_size
         scale, aspect = config.draw_search_scale(rng)
@@ -233,7 +236,8 @@ class PairSampler:
         angle: float = 0.0,
         near: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The search crop, the box in it, and those of the boxes ``near`` [k, 4] that it shows."""
+        """Returns the search crop u8 [size, size, 3], the box in it, and the visible ones of the boxes ``near`` [k, 4],
+        in search pixels."""
         size = self.config.crop.search_size
         window = self._search_window(rng, box, flip, stretch, angle)
         for shift in (rng.uniform(-1, 1, 2) * self.config.crop.search_shift, np.zeros(2)):
@@ -254,7 +258,8 @@ class PairSampler:
         flip: bool,
         stretch: float,
     ) -> tuple[np.ndarray, bool]:
-        """A search crop without the object, and whether it is the object's own place with the object hidden."""
+        """Returns a search crop without the object, and whether it shows the object's own place with the object
+        covered."""
         if not self.config.hidden or rng.random() >= self.config.hidden:
             return self._empty_search(rng, clip, picture, box, flip, stretch), False
         search, seen, _ = self._search(rng, picture, box, flip, stretch)
@@ -272,7 +277,8 @@ class PairSampler:
         flip: bool,
         stretch: float,
     ) -> np.ndarray:
-        """A search crop without the object: another part of the picture, or another clip's where there is none."""
+        """Returns a search crop without the object. It shows another part of the picture, or another clip if every part
+        that was tried shows the object."""
         size = self.config.crop.search_size
         window = self._search_window(rng, box, flip, stretch)
         for _ in range(6):
@@ -294,7 +300,7 @@ class PairSampler:
 
 
 def _structure(pixels: np.ndarray, box: np.ndarray) -> float:
-    """How much a picture varies within a box: the standard deviation of its green channel, coarsely sampled."""
+    """How much a picture varies within a box: the standard deviation of every third pixel of its green channel."""
     x1, y1, x2, y2 = np.maximum(box, 0).astype(int)
     sample = pixels[y1:y2:3, x1:x2:3, 1]
     return float(sample.std()) if sample.size else 0.0
@@ -305,5 +311,5 @@ def _centre(box: np.ndarray) -> np.ndarray:
 
 
 def limit_threads() -> None:
-    """Uses one thread per process. Pairs are made by several processes, whose thread pools would compete."""
+    """Limits OpenCV to one thread in this process, because several processes make pairs at the same time."""
     cv2.setNumThreads(1)

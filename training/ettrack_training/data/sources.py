@@ -1,4 +1,4 @@
-"""What the packer is told to pack, checked before anything is packed."""
+"""The packer's sources, which are checked before anything is packed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .records import Clip
 
 @contextmanager
 def named(what: object) -> Iterator[None]:
-    """Adds the refused source to an error. An error of reading a file counts as a refusal, too."""
+    """Turns an OSError or ValueError into a ValueError that begins with the name of the refused source."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -21,14 +21,15 @@ def named(what: object) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Source:
-    """``NAME=KIND:PATH``: a folder of the cache and what becomes it."""
+    """``NAME=KIND:PATH``: the name of a folder in the cache, and the source that is packed into it."""
 
     name: str
     specification: str
 
     @classmethod
     def parse(cls, text: str) -> Source:
-        """Raises ValueError where there is no NAME, or none that a folder of the cache can have."""
+        """Parses ``NAME=KIND:PATH``. Raises ValueError if there is no NAME, or if NAME cannot be the name of a
+        folder."""
         name, separator, specification = text.partition("=")
         if not separator:
             raise ValueError(f"expected NAME=KIND:PATH, got {text!r}")
@@ -40,11 +41,13 @@ class Source:
         return f"{self.name}={self.specification}"
 
     def clips(self) -> Iterator[Clip]:
-        """Reads the source."""
+        """Yields the clips of the source. Raises ValueError if the specification is malformed or does not fit the
+        files."""
         return open_source(self.specification)
 
     def check(self) -> None:
-        """Reads as far as the first picture that is there, which tells a wrong path or layout. Raises ValueError."""
+        """Reads up to the first existing picture, to find a wrong path or layout. Raises ValueError if there is
+        none."""
         missing = None
         for clip in self.clips():
             if any(frame.is_file() for frame in clip.frames):

@@ -1,4 +1,4 @@
-"""Sprites: cut-outs drawn in a pose at a size, and blended into a crop."""
+"""Sprites: cut-outs that are drawn in a pose and size and then blended into a crop."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SMALLEST = 3
 
 @dataclass(frozen=True)
 class Sprite:
-    """A drawn object: u8 RGBA patch and the box x, y, width, height of its opaque pixels within."""
+    """A drawn object: a patch u8 RGBA [h, w, 4], and the box x, y, width, height of its opaque pixels in the patch."""
 
     patch: np.ndarray
     extent: tuple[int, int, int, int]
 
     def box(self, centre: np.ndarray) -> np.ndarray:
-        """x1, y1, x2, y2 of its opaque pixels, were it pasted around ``centre``."""
+        """The box x1, y1, x2, y2 of its opaque pixels if it is pasted at ``centre`` (x, y)."""
         half = np.array(self.extent[2:]) / 2
         return np.concatenate([centre - half, centre + half])
 
     def opaque_pixels(self) -> int:
-        """How many of its pixels cover what is behind them."""
+        """Number of its pixels that hide the background."""
         return count_opaque(self.patch[..., 3])
 
     def alpha(self, centre: np.ndarray, size: int) -> np.ndarray:
-        """Its alpha on an empty canvas, u8 [size, size]."""
+        """Its alpha if it is pasted at ``centre`` onto an empty canvas, u8 [size, size]."""
         alpha = np.zeros((size, size), np.uint8)
         meeting = self._meet(centre, size)
         if meeting is not None:
@@ -42,19 +42,19 @@ class Sprite:
         return alpha
 
     def paste(self, canvas: np.ndarray, centre: np.ndarray) -> None:
-        """Blends it into a canvas u8 [size, size, 3], its opaque pixels around ``centre``."""
+        """Blends it into a canvas u8 [size, size, 3], so that the middle of its opaque pixels is at ``centre``."""
         meeting = self._meet(centre, canvas.shape[0])
         if meeting is None:
             return
         canvas_part, patch_part = meeting
         patch, ground = self.patch[patch_part], canvas[canvas_part]
         difference = patch[..., :3].astype(np.int32) - ground
-        # 257/65536 is 1/255 to within a rounding error of a grey level.
+        # 257/65536 is about 1/255. The error is less than one grey level.
         step = (difference * patch[..., 3:].astype(np.int32) * 257 + 32768) >> 16
         canvas[canvas_part] = (ground + step).astype(np.uint8)
 
     def _meet(self, centre: np.ndarray, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-        """The parts of a canvas and of the patch that lie over each other; None where none do."""
+        """The overlapping parts of a canvas and of the patch, as slices of each. None if they do not overlap."""
         x, y, w, h = self.extent
         left = round(float(centre[0]) - x - w / 2)
         top = round(float(centre[1]) - y - h / 2)
@@ -77,10 +77,10 @@ def draw_sprite(
     size: tuple[float, float] | None = None,
 ) -> Sprite | None:
     """Draws a cut-out u8 [h, w, 4] so that its context window (geometry.context_side) measures ``context`` pixels, or
-    so that it has the given width and height.
+    so that it has the width and height ``size``.
 
-    Its mean colour moves some way towards that of ``ground``, the canvas it is meant for. Returns None where the
-    pose left next to nothing of it.
+    Its mean colour is moved towards that of ``ground``, the canvas for which it is made. Returns None if almost nothing
+    of it is visible in its pose.
     """
     width, height = posed_size(cutout, pose)
     length = max(width, height) * context / context_side(width, height)
@@ -103,12 +103,12 @@ def draw_sprite(
 
 
 def opaque_mask(alpha: np.ndarray) -> np.ndarray:
-    """255 where alpha covers what is behind, u8."""
+    """255 for each pixel whose alpha hides the background, else 0: u8, same shape."""
     return cv2.compare(alpha, OPAQUE, cv2.CMP_GT)
 
 
 def count_opaque(alpha: np.ndarray) -> int:
-    """How many pixels cover what is behind them."""
+    """Number of pixels that hide the background."""
     return cv2.countNonZero(opaque_mask(alpha))
 
 
@@ -117,7 +117,7 @@ def _extent(patch: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _towards(rng: np.random.Generator, patch: np.ndarray, ground: np.ndarray, most: float) -> Colour:
-    """Moves the object's mean colour some way towards the background's, as common light would."""
+    """Draws a change that moves the object's mean colour towards the background's, as common light would."""
     there = ground[::16, ::16].reshape(-1, 3).mean(axis=0)
     here = patch[::4, ::4, :3].reshape(-1, 3).mean(axis=0)
     return offset_colour((there - here) * rng.uniform(0, most))

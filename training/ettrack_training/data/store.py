@@ -1,9 +1,9 @@
-"""Pictures decoded once, kept as raw bytes in memory-mapped pieces.
+"""Stores decoded pictures as raw bytes in memory-mapped files.
 
-A store is a folder of ``piece-0000.bin`` and ``piece-0000.json`` pairs. Pieces stay below
-:data:`PIECE_BYTES`, so that they can be copied one by one. A piece appears under its final name only when it
-is complete, its index last; an interrupted build therefore resumes at the first missing piece. Pictures
-are stored raw for training, or as WebP for copying (a tenth of the size, decoded on access).
+A store is a folder of pairs ``piece-0000.bin`` and ``piece-0000.json``. Pieces are smaller than :data:`PIECE_BYTES`, so
+that they can be copied one by one. A piece gets its final name only when it is complete, and its index is written last.
+So an interrupted build resumes at the first missing piece. Pictures are stored raw for training, or as WebP for
+copying: a tenth of the size, and decoded at each access.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ WEBP_QUALITY = 88
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one picture lies and what it was. ``mean`` is the truncated mean per channel."""
+    """Position, size and codec of one stored picture.
+
+    ``offset`` and ``size`` are bytes within piece number ``piece``. Heights and widths are pixels. ``original_*`` are
+    those before resizing. ``mean`` is the mean of each channel, rounded down.
+    """
 
     piece: int
     offset: int
@@ -43,7 +47,10 @@ class Entry:
 
 
 class StoreWriter:
-    """Appends pictures to a store; keys that are there already are known and need not be read again."""
+    """Appends pictures to a store. Keys of complete pieces are known, so that a resumed build need not read them again.
+
+    Raises ValueError for an unknown codec.
+    """
 
     def __init__(self, folder: Path, codec: str = "raw", piece_bytes: int = PIECE_BYTES) -> None:
         if codec not in CODECS:
@@ -65,12 +72,15 @@ class StoreWriter:
         return key in self._keys
 
     def refuse(self, key: str) -> None:
-        """Remembers that this key has no picture worth storing, so that a resumed build does not try again."""
+        """Records that this key has no usable picture, so that a resumed build does not try it again."""
         self._index[key] = []
         self._keys.add(key)
 
     def add(self, key: str, picture: np.ndarray, original: tuple[int, int]) -> None:
-        """Stores u8 [height, width, channels] under ``key``; ``original`` is the (height, width) before resizing."""
+        """Stores u8 [height, width, 3 or 4] under ``key``. ``original`` is the (height, width) before resizing.
+
+        Raises KeyError if the key exists, and ValueError if the picture has another type or shape.
+        """
         if key in self._keys:
             raise KeyError(f"key {key!r} is in the store already")
         data = _encode(picture, self.codec)
@@ -87,7 +97,7 @@ class StoreWriter:
         self._keys.add(key)
 
     def close(self) -> None:
-        """Completes the piece under way."""
+        """Completes the current piece."""
         self._finish_piece()
 
     def __enter__(self) -> StoreWriter:
@@ -115,8 +125,7 @@ class StoreWriter:
 
 
 class Store:
-    """Read access to the pictures of a folder; opening reads the indices only. Raises ValueError where a piece is
-    missing."""
+    """Reads the pictures of a folder. Opening reads only the indices. Raises ValueError if a piece is missing."""
 
     def __init__(self, folder: Path) -> None:
         self._maps: list[np.ndarray] = []
@@ -142,15 +151,19 @@ class Store:
         return iter(self._entries)
 
     def entry(self, key: str) -> Entry:
-        """Size, mean colour and place of one picture. Raises KeyError for an unknown key."""
+        """Size, mean colour and position of one picture. Raises KeyError for an unknown key."""
         return self._entries[key]
 
     def read(self, key: str) -> np.ndarray:
-        """The picture as u8 [height, width, channels], RGB or RGB with alpha; a view of the mapping where raw."""
+        """The picture as u8 [height, width, channels], RGB or RGB with alpha. A raw picture is a view of the mapped
+        file.
+
+        Raises KeyError for an unknown key.
+        """
         return self.load(self._entries[key])
 
     def load(self, entry: Entry) -> np.ndarray:
-        """As :meth:`read`, for an entry looked up before."""
+        """Like :meth:`read`, for an entry from :meth:`entry`."""
         data = self._maps[entry.piece][entry.offset : entry.offset + entry.size]
         if entry.codec == "raw":
             return data.reshape(entry.height, entry.width, entry.channels)
@@ -158,7 +171,7 @@ class Store:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
+    """Writes a file under a temporary name and renames it, so that it is never incomplete."""
     temporary = Path(f"{path}.tmp")
     temporary.write_text(text)
     temporary.rename(path)
@@ -180,5 +193,5 @@ def _encode(picture: np.ndarray, codec: str) -> bytes:
 
 
 def _from_opencv(picture: np.ndarray) -> np.ndarray:
-    """Swaps red and blue; OpenCV's codecs use BGR, everything here uses RGB."""
+    """Swaps red and blue, because OpenCV's codecs use BGR and this package uses RGB."""
     return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)

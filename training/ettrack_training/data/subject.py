@@ -16,18 +16,18 @@ _TRIES = 4
 
 @dataclass(frozen=True)
 class Subject:
-    """One object to draw. ``views`` are cut-outs u8 [h, w, 4] on disk (a picture) or made on the spot (an array)."""
+    """One object to draw. ``views`` are cut-outs u8 [h, w, 4], either packed pictures or arrays."""
 
     views: list[Picture] | list[np.ndarray]
     category: str = ""
 
     def view(self, rng: np.random.Generator) -> np.ndarray:
-        """One of its views."""
+        """Draws one of its views, u8 [h, w, 4]."""
         view = self.views[int(rng.integers(len(self.views)))]
         return view.read() if isinstance(view, Picture) else view
 
     def same_as(self, other: Subject) -> bool:
-        """Whether both show the same object."""
+        """Returns whether both are the same object."""
         return self.views is other.views
 
 
@@ -42,14 +42,15 @@ class Supply:
         return len(self._data.objects) > 0
 
     def draw(self, rng: np.random.Generator) -> Subject:
-        """Any object, or a random shape."""
+        """Draws any object, or a random shape."""
         if rng.random() < self._config.shapes:
             return self._shape(rng)
         item: CutObject = self._data.objects(rng)
         return Subject(item.views, item.category)
 
     def other(self, rng: np.random.Generator, subject: Subject) -> Subject:
-        """An object that is not ``subject``, sometimes of its category; a random shape where there is no other."""
+        """Draws an object other than ``subject``, sometimes of its category. Returns a random shape if it finds
+        none."""
         relatives = self._data.by_category.get(subject.category, [])
         for _ in range(_TRIES):
             if len(relatives) > 1 and rng.random() < self._config.same_category:
@@ -62,7 +63,7 @@ class Supply:
         return self._shape(rng)
 
     def _shape(self, rng: np.random.Generator) -> Subject:
-        """A smooth random outline filled with a piece of a photograph."""
+        """Makes an object with a smooth random outline that shows a piece of a photograph."""
         clip = self._data.clips(rng)
         texture = clip[int(rng.integers(len(clip)))].read()
         span = int(min(rng.integers(_SHAPE_SIZE, 2 * _SHAPE_SIZE), *texture.shape[:2]))
@@ -74,7 +75,7 @@ class Supply:
 
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
-    """Alpha of a shape whose radius varies with a few harmonics of the angle, u8."""
+    """Alpha u8 [96, 96] of a random shape. Its radius is a sum of a few harmonics of the angle."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radius = np.ones_like(turn)
     for order in range(1, 5):
@@ -82,6 +83,6 @@ def _outline(rng: np.random.Generator) -> np.ndarray:
     radius = np.maximum(radius, 0.25) / radius.max() * (_SHAPE_SIZE / 2 - 2)
     points = np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1) + _SHAPE_SIZE / 2
     alpha = np.zeros((_SHAPE_SIZE, _SHAPE_SIZE), np.uint8)
-    # Four fractional bits: the outline is drawn to a sixteenth of a pixel.
+    # Coordinates with four fractional bits, so that the outline is exact to a sixteenth of a pixel.
     cv2.fillPoly(alpha, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return alpha

@@ -1,1 +1,1 @@
-"""Trains a student on a teacher tracker that is given as ONNX: first on its features, then on its maps."""
+"""Trains a small network (student) on the answers of a tracker in ONNX (teacher): first on features, then on maps."""

@@ -8,10 +8,12 @@ from ..data.config import CompositeConfig, CropConfig, Mixture, PairConfig
 
 
 def pair_config(correct: bool = False) -> PairConfig:
-    """Pairs of all kinds: the teacher answers for wrong templates and empty windows too, and the wide jitter of
-    the window shows what a loop sees after it has drifted. To `correct` it there are more of those without the target,
-    most of them of the place where it was, more that show others of the target's category, and longer gaps between
-    the frames."""
+    """Pairs of all kinds, including wrong templates and crops without the target, because the teacher answers for them
+    too. Search windows are shifted and scaled widely, as they are after a tracker has drifted.
+
+    `correct` is for corrected teachers. It gives more pairs without the target, most of them at the target's own place,
+    more pairs with other objects of the target's category, and longer gaps between the frames.
+    """
     pairs = PairConfig(
         crop=CropConfig(search_scale=0.45, search_aspect=0.12, template_scale=0.1),
         mixture=Mixture(video=0.3, still=0.05, reframed=0.3, composite=0.35),
@@ -27,9 +29,11 @@ def pair_config(correct: bool = False) -> PairConfig:
 
 
 def crossing_pairs(pairs: PairConfig, share: float) -> PairConfig:
-    """The same pairs, of which a ``share`` has look-alikes in the target's way; with more small targets and changes of
-    light, where there are such, and no source of more than two fifths of them. 0 leaves them as
-    they are. Raises ValueError for a share that is not in 0..1."""
+    """Returns settings in which the given ``share`` of the pairs has look-alikes at the target.
+
+    They also have more small targets and changes of light, and no source gets more than two fifths of the pairs. A
+    share of 0 changes nothing. Raises ValueError for a share outside 0..1.
+    """
     if not 0 <= share <= 1:
         raise ValueError(f"expected a share of crossings in 0..1, got {share}")
     if share == 0:
@@ -42,8 +46,11 @@ def crossing_pairs(pairs: PairConfig, share: float) -> PairConfig:
 
 
 def box_pair_config(context: float | None, size: int, template_size: int, search_size: int) -> PairConfig:
-    """The pairs to correct, in windows of the box's shape: with more wrong shapes. A template shows 1 + 2 `context` of
-    the box's sides in `template_size` pixels, a search window as much in `size` of its `search_size` pixels."""
+    """Pairs for corrected teachers in windows of the box's shape, with larger errors of shape.
+
+    A template window is 1 + 2 `context` times as wide and high as the box and measures `template_size` pixels. In the
+    search crop of `search_size` pixels, a window of that extent measures `size` pixels.
+    """
     pairs = pair_config(correct=True)
     crop = replace(pairs.crop, box_context=context, template_size=template_size, exemplar_size=size)
     return replace(pairs, crop=replace(crop, search_size=search_size, search_aspect=0.3))

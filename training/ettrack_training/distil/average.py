@@ -1,7 +1,7 @@
 """Average checkpoints: `python -m ettrack_training.distil.average first.pt=0.5 second.pt=0.5 --out mean.pt`
 
-Networks that were fine-tuned from one another lie in one region of low loss. Their weighted mean often tracks better on
-unseen targets than each of them (model soups, Wortsman et al., ICML 2022; WiSE-FT, CVPR 2022).
+The weighted mean of networks that were fine-tuned from one another often tracks unseen targets better than each of them
+(model soups, Wortsman et al., ICML 2022; WiSE-FT, CVPR 2022).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ..train.state import CheckpointFile, config_differences, config_of, trained
 
 
 def average(networks: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """The weighted mean of weights and of batch norms' statistics; counters are the first network's.
+    """Returns the weighted mean of weights and batch norms' statistics. Counters are those of the first network.
 
-    Raises ValueError for shares that are negative or do not add up to one, and for networks that differ.
+    Raises ValueError if shares are negative or their sum is not one, or if the networks' tensors differ in name or
+    shape.
     """
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"expected shares of at least 0 that add up to 1, got {', '.join(map(str, shares))}")

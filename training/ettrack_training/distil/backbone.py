@@ -1,10 +1,9 @@
 """Distil a backbone: `python -m ettrack_training.distil.backbone --teacher DIR --pictures DIR... --out FILE`
 
-Each stage of the student learns the teacher's tensor at the same place (FitNets' hints, Romero et
-al., ICLR 2015). At first every stage is fed with the teacher's own tensor, so that all stages learn
-at the same time from correct inputs (block-wise distillation, Li et al., CVPR 2020); then the stages are
-chained and learn together. A constant rate, then `--decay` steps of cosine to zero: a run can be
-lengthened from its checkpoint without knowing the end beforehand.
+Each stage of the student learns the teacher's tensor after the same stage (hints, Romero et al., ICLR 2015). At first
+each stage gets the teacher's tensor as input, so that all stages learn at the same time from correct inputs (block-wise
+distillation, Li et al., CVPR 2020). Then the stages are connected and learn together. The rate is constant until the
+last `--decay` steps, in which it falls to zero along a cosine. So a run can be continued with more steps.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from ..train.state import CheckpointFile
 from .pictures import Pictures, framings
 from .teacher import Teacher
 
-# Where NanoTrack v2's backbone ends its stages of stride 4, 8 and 16.
+# Outputs of the stages of stride 4, 8 and 16 of NanoTrack v2's backbone.
 NANOTRACK_V2_HINTS = (
     "/features/features.1/conv/conv.4/Conv_output_0",
     "/features/features.3/Add_output_0",
@@ -39,18 +38,19 @@ NANOTRACK_V2_HINTS = (
 
 
 def normalised(pictures: np.ndarray) -> Tensor:
-    """RGB u8 [B,S,S,3] -> f32 [B,3,S,S], channels last in memory."""
+    """RGB u8 [B,S,S,3] -> normalised f32 [B,3,S,S], with channels last in memory."""
     return normalise(torch.from_numpy(pictures))
 
 
 def stages(net: LTMobile) -> list[nn.Module]:
-    """The student cut where the teacher gives tensors: stem with first stage, then each stage."""
+    """The parts of the student that each learn one tensor of the teacher: stem with first stage, then each stage."""
     first = nn.Sequential(net.conv_stem, net.bn1, net.act1, net.blocks[0])
     return [first, *net.blocks[1:]]
 
 
 class Residual:
-    """Share of the teacher's variance that the student misses, per stage (0 is a perfect copy)."""
+    """Share of the variance of the teacher's tensor that the student's does not reproduce, for each stage (0:
+    equal)."""
 
     def __init__(self, sample: list[np.ndarray]):
         self._variance = [torch.from_numpy(t.var((0, 2, 3), keepdims=True)).clamp_min(1e-6) for t in sample]
@@ -60,10 +60,10 @@ class Residual:
 
 
 def losses(parts: list[nn.Module], x: Tensor, targets: list[Tensor], residual: Residual, chained: bool) -> list[Tensor]:
-    """One residual per stage; `chained` feeds each stage with the student's own tensor.
+    """Returns one residual per stage. With `chained` the input of a stage is the student's own tensor.
 
-    Unchained, the two stages of high resolution see a quarter of the batch: they cost half of a
-    step, and every one of their many cells is a sample.
+    Without it, the first two stages use only a quarter of the batch. They have a high resolution: they need half of the
+    time of a step, and each of their many cells is a sample.
     """
     values = []
     few = len(x) if chained else max(2, len(x) // 4)
@@ -79,16 +79,18 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint; an existing one is resumed")
     parser.add_argument(
         "--hints",
         nargs="+",
         default=NANOTRACK_V2_HINTS,
-        help="the teacher's inner tensors that the student's first stages learn, NanoTrack v2's if not given",
+        help="inner tensors of the teacher that the student's first stages learn (default: those of NanoTrack v2)",
     )
-    parser.add_argument("--steps", type=int, required=True, help="steps in all")
-    parser.add_argument("--blockwise", type=int, default=0, help="first steps with teacher-fed stages")
-    parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
+    parser.add_argument("--steps", type=int, required=True, help="total number of steps")
+    parser.add_argument(
+        "--blockwise", type=int, default=0, help="first steps, with the teacher's tensors as inputs of stages"
+    )
+    parser.add_argument("--decay", type=int, default=0, help="last steps, in which the rate falls to zero")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
@@ -119,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng([args.seed, step])
     streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}
 
-    # A constant rate with a cosine at the end: a run can be lengthened from its checkpoint.
+    # The rate is constant until the decay, so that a run can be continued with more steps.
     schedule = Schedule(args.steps, warmup=100, shape="constant", decay=args.decay, final=0.0)
     log = CsvLog(args.out.with_suffix(".csv"))
     started = time.monotonic()
@@ -132,7 +134,8 @@ def main(argv: list[str] | None = None) -> None:
             net.train()
             chained = step >= args.blockwise
             values = losses(parts, normalised(crops), targets, residual, chained)
-            # Chained: the output has the largest weight. The hints keep the early stages close to the teacher.
+            # When stages are connected, the output has the largest weight. Hints keep early stages close to the
+            # teacher.
             weights = [0.25, 0.25, 0.5, 2.0] if chained else [1.0] * len(values)
             loss = sum(w * v for w, v in zip(weights, values, strict=True))
             optimizer.zero_grad()

@@ -1,8 +1,8 @@
 """Corrects a teacher's maps where the truth is known.
 
 A student that copies all answers of a teacher also copies its mistakes: high scores for objects that resemble the
-target or stand in its place. A student that is trained only on the truth, on few videos, forgets what the teacher knows
-about all others. So the label is the teacher's except where it is wrong.
+target or are at its place. A student that is trained only on the truth of a few videos forgets what the teacher knows
+about all others. So the teacher's answer is the label, except where it is wrong.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from torch import Tensor
 from ..data.labels import STRIDE
 from .losses import cell_positions, decode, overlap, target_cells
 
-# Logits of cells that certainly do not, and certainly do, show the target.
+# Largest logit of a cell that does not show the target, and smallest of one that does.
 _ABSENT = -5.0
 _PRESENT = 2.0
-# Overlap of the teacher's box with the truth above which it found the target.
+# Overlap (IoU) of the teacher's box with the true box, above which the teacher has found the target.
 _FOUND = 0.5
-# Of a look-alike's box, the share on each side whose cells may show something else.
+# Share at each side of a look-alike's box whose cells may show the background.
 _RIM = 0.15
 
 
@@ -29,15 +29,16 @@ def corrected(
     true_boxes: bool = False,
     others: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits [B,1,n,n] and distances [B,4,n,n] of a teacher, for boxes [B,4] (corners in search pixels).
+    """Returns corrected logits [B,1,n,n] and distances [B,4,n,n] of a teacher's `maps`.
 
-    Cells a stride or more beyond the box, and all cells of pairs whose target is not `present` [B], score no more than
-    nothing does. Where the teacher's best cell misses the target, the inner cells of the box score. There, distances
-    are the geometric mean of the teacher's and the truth's, the truth's alone where the teacher's overlap it by less
-    than half, or everywhere with `true_boxes`.
+    `boxes` [B,4] are the true boxes, corners in search pixels. The logits of cells a stride or more outside the box,
+    and of all cells of pairs whose target is not `present` [B], are lowered to at most that of an empty cell. If the
+    teacher's best cell misses the target, the logits of the inner cells of the box are raised. In inner cells,
+    distances become the geometric mean of the teacher's and the true ones. They become the true ones if the teacher's
+    box overlaps the true box by less than half, or in all pairs with `true_boxes`.
 
-    `others`, bool [B,n,n], are cells of look-alikes: they score no more than nothing does. In pairs that have such,
-    `true_boxes` tells the truth in all other cells of the target's box, so that it does not grow over both.
+    `others`, bool [B,n,n], are cells of look-alikes. Their logits are lowered, too. In pairs with such cells,
+    `true_boxes` sets the true distances in all other cells of the target's box, so that boxes do not grow over both.
     """
     cls, reg = maps
     n = cls.shape[-1]
@@ -63,12 +64,12 @@ def corrected(
 
 
 def other_cells(boxes: Tensor, others: Tensor, n: int) -> Tensor:
-    """Cells within the boxes `others` [B,k,4] of look-alikes and outside the inner part of the target's `boxes` [B,4]:
-    bool [B,n,n]. Boxes of zeros have no cells."""
+    """Cells inside the boxes `others` [B,k,4] of look-alikes, except the inner part of the target's `boxes` [B,4]: bool
+    [B,n,n]. Boxes are corners in search pixels. Boxes of zeros have no cells."""
     inner, _ = target_cells(boxes, n)
     within = torch.zeros_like(inner)
     for box in others.unbind(1):
-        # The outermost cells of a box often show what is behind.
+        # The outermost cells of a box often show the background.
         size = box[:, 2:] - box[:, :2]
         cells = _distances(torch.cat([box[:, :2] + size * _RIM, box[:, 2:] - size * _RIM], 1), n).amin(1) >= 0
         within |= cells & (size.amin(1) > 0)[:, None, None]
@@ -76,7 +77,7 @@ def other_cells(boxes: Tensor, others: Tensor, n: int) -> Tensor:
 
 
 def _distances(boxes: Tensor, n: int) -> Tensor:
-    """Distances left, top, right, bottom of each cell from the sides of the box, [B,4,n,n]."""
+    """Distances of each cell from the left, top, right and bottom side of the box, search pixels, [B,4,n,n]."""
     grid = cell_positions(n, boxes.device)
     left, top, right, bottom = (side[:, None, None] for side in boxes.unbind(1))
     x, y = grid.view(1, 1, n), grid.view(1, n, 1)

@@ -1,4 +1,4 @@
-"""Teachers that are model folders. Each gives a score and four distances for each cell."""
+"""Teachers that are model folders. A teacher returns a score and four distances for each cell."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import onnxruntime as ort
 import yaml
 
-#: The teachers' search windows, those of FEAR: so many times the box, give or take a share.
+#: Sides of the teachers' search windows in sides of the box, as in FEAR, and the allowed relative deviation.
 SPAN = 5.0
 SPAN_TOLERANCE = 0.03
 _SMALLEST_DISTANCE = 0.1
 
 
 class FolderTeacher:
-    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest that says how to feed them.
+    """A tracker as a model folder: `template.onnx`, `track.onnx` and the manifest with their inputs.
 
-    Its windows have the box's own shape, and its search window is `SPAN` boxes. Any other tracker would answer too, but
-    for a window that nobody shows it: ValueError says what a folder asks for instead.
+    Its windows must have the box's own shape, and its search window must be `SPAN` boxes wide and high. Any other model
+    raises ValueError, because its answers for such windows would be wrong.
     """
 
     def __init__(self, folder: Path, threads: int = 1):
@@ -37,7 +37,7 @@ class FolderTeacher:
         self._mean, self._std = (np.asarray(given[name], np.float32).reshape(3, 1, 1) for name in ("mean", "std"))
         self._scale = np.float32(given["scale"])
         template = manifest["template"]
-        #: Side of the template crop, pixels, and how much more than the box it shows on each side.
+        #: Side of the template crop, pixels, and the part it shows beside the box on each side, in sides of the box.
         self.template_size, self.template_context = template["size"], template["context"]
         self._template, self._features = template["input"], template["outputs"]
         #: Side of the search crop, pixels.
@@ -46,7 +46,7 @@ class FolderTeacher:
         self._outputs = [manifest["outputs"][name]["name"] for name in ("score", "boxes")]
 
     def share_of(self, context: float) -> float:
-        """Of the side of a template window with `context`, the share that this teacher sees."""
+        """Share of the side of a template window with `context` that this teacher's template covers."""
         return (1 + 2 * self.template_context) / (1 + 2 * context)
 
     def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def _refuse_others(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def mean_maps(answers: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """What several teachers say: means of their logits, geometric means of their distances."""
+    """Means of several teachers' logits [B,1,n,n], and geometric means of their distances [B,4,n,n]."""
     cls, reg = zip(*answers, strict=True)
     logarithms = [np.log(np.maximum(distances, _SMALLEST_DISTANCE)) for distances in reg]
     return np.mean(cls, axis=0), np.exp(np.mean(logarithms, axis=0))

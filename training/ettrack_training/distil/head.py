@@ -1,16 +1,14 @@
 """Distil a head: `python -m ettrack_training.distil.head --teacher DIR --cache DIR --backbone FILE --out FILE`
 
-A head is a function of two features, and a teacher answers for any pair of them; what it answers inside helps as much
-as what it answers at the end. At first each layer of the student is fed with the teacher's own tensor and learns the
-next one (as `distil.backbone` does it), so that all layers learn at the same time from correct inputs. Then the
-layers are chained, on the features of the student's backbone, and learn the teacher's maps. With `--joint` the last
-stages of that backbone learn too, from pictures; the teacher's features keep them where they are. With `--correct`
-the teacher's mistakes are put right where the truth is known (`distil.correction`), and more pairs are drawn in which
-it errs.
+A head computes maps from two features, and the teacher has an answer for any two features. Its inner tensors help as
+much as its maps. At first each layer of the student gets the teacher's tensor as input and learns the teacher's next
+tensor (as in `distil.backbone`), so that all layers learn at the same time from correct inputs. Then the layers are
+connected, take the features of the student's backbone, and learn the teacher's maps. With `--joint` the last stages of
+that backbone learn too, from pictures. A loss keeps its features close to the teacher's. With `--correct` the teacher's
+mistakes are corrected where the truth is known (`distil.correction`), and there are more pairs in which it errs.
 
-The layers of both towers must be as many as the teacher's, each of the same reach, and but for the last one without a
-residual: `ettrack-nano` is laid out so for NanoTrack v2.
-
+Both towers must have as many layers as the teacher's. Each layer must have the same kernel size as the teacher's. All
+but the last must have no residual. `ettrack-nano` fulfils this for NanoTrack v2.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from .memory import PairMemory
 from .run import Distillation, add_options, seeded
 from .teacher import Teacher
 
-# The gated correlation and the outputs of all layers but the last, for scores and for boxes, in NanoTrack v2.
+# Tensors of NanoTrack v2, for scores and for boxes: the gated correlation, and the outputs of all layers but the last.
 NANOTRACK_V2_HEAD_HINTS = tuple(
     name
     for branch, tower in (("cls", "cls"), ("reg", "bbox"))
@@ -47,7 +45,7 @@ NANOTRACK_V2_HEAD_HINTS = tuple(
 
 
 class HeadDistillation(Distillation):
-    """A run with a teacher whose head's inside is known."""
+    """A run with a teacher whose head has known inner tensors."""
 
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self._teacher = Teacher(options.teacher, threads=options.threads, head_hints=tuple(options.hints))
@@ -63,7 +61,8 @@ class HeadDistillation(Distillation):
         return PairMemory(pairs, self._teacher, capacity, joint, seed, student, both=True, early=early)
 
     def _ask(self, batch: dict[str, Tensor]) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
-        """The teacher's maps and hints: kept, they would take twenty times the memory of the features."""
+        """Computes the teacher's maps and hints. They are not stored, because they need twenty times as much memory as
+        the features."""
         cls, reg, hints = self._teacher.head(batch["teacher_template"].numpy(), batch["teacher_search"].numpy())
         return (torch.from_numpy(cls), torch.from_numpy(reg)), [torch.from_numpy(hint) for hint in hints]
 
@@ -94,17 +93,21 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True, help="folder of backbone.onnx, head.onnx")
     parser.add_argument("--backbone", type=Path, required=True, help="checkpoint of the distilled backbone")
-    parser.add_argument("--features-weight", type=float, default=1.0, help="of the backbone's own loss, when joint")
+    parser.add_argument(
+        "--features-weight", type=float, default=1.0, help="weight of the backbone's own loss with --joint"
+    )
     parser.add_argument("--head", type=Path, help="checkpoint of a trained head to start from")
     parser.add_argument(
         "--hints",
         nargs="+",
         default=NANOTRACK_V2_HEAD_HINTS,
-        help="per tower the teacher's correlation and layers, scores first; NanoTrack v2's if not given",
+        help="the teacher's correlation and layers for each tower, scores first (default: those of NanoTrack v2)",
     )
-    parser.add_argument("--blockwise", type=int, default=0, help="first steps with teacher-fed layers")
-    parser.add_argument("--hint-weight", type=float, default=0.3, help="of each hint once the layers are chained")
-    parser.add_argument("--correct", action="store_true", help="put the teacher's mistakes right")
+    parser.add_argument(
+        "--blockwise", type=int, default=0, help="first steps, with the teacher's tensors as inputs of layers"
+    )
+    parser.add_argument("--hint-weight", type=float, default=0.3, help="weight of each hint after --blockwise")
+    parser.add_argument("--correct", action="store_true", help="correct the teacher's mistakes")
     add_options(parser)
     args = seeded(parser.parse_args(argv))
 

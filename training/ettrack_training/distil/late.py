@@ -1,4 +1,4 @@
-"""A backbone of which only the last stages learn."""
+"""A backbone whose last stages are trained. Its first stages stay as they are."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..pixels import normalise
 
 
 def first_stages(network: ETTrack, count: int) -> nn.Sequential:
-    """The stem and the first `count` stages of a network's backbone."""
+    """Returns the stem and the first `count` stages of a network's backbone, [B,3,S,S] -> [B,C,h,w]."""
     backbone = network.backbone_net
     return nn.Sequential(backbone.conv_stem, backbone.bn1, backbone.act1, *backbone.blocks[:count])
 
 
 class Late:
-    """A backbone of which only the last `stages` learn: the first cost the most time and gain the least.
+    """A backbone whose last `stages` stages are trained. The first ones need the most time and improve the least.
 
-    What the first ones make of a crop never changes, so that it is made once and kept instead of the crop.
-    All its batch norms keep their statistics. Templates and search windows have different ones, and an average over
-    batches of both would fit neither.
+    The output of the first stages for a crop never changes, so it is computed once and stored instead of the crop. All
+    batch norms keep their statistics, because those of templates and search windows differ, and an average over both
+    would fit neither.
 
-    Raises ValueError for more stages than there are, or fewer than none.
+    Raises ValueError if `stages` is negative or larger than the number of stages.
     """
 
     def __init__(self, network: ETTrack, stages: int):
@@ -38,11 +38,11 @@ class Late:
 
     @torch.no_grad()
     def early(self, pictures: np.ndarray) -> np.ndarray:
-        """Pictures u8 [B,S,S,3] -> what the stages that learn are fed with, f16 [B,C,h,w]."""
+        """Pictures u8 [B,S,S,3] -> input of the trained stages, f16 [B,C,h,w]."""
         self._early.eval()
         return self._early(normalise(torch.from_numpy(pictures))).half().numpy()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """What `early` gives, f32 -> features [B,C,h,w]."""
+        """Output of `early`, as f32 -> features [B,C,h,w]."""
         self.late.eval()
         return self.late(x.contiguous(memory_format=torch.channels_last)).contiguous()

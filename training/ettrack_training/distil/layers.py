@@ -1,4 +1,4 @@
-"""Losses of a head against a teacher's head: of each layer and of the output."""
+"""Losses that compare a head with a teacher's head: each layer and the maps."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from ..networks.et_track import ETTrack
 
 # Larger logits make no difference, because their sigmoid is 0 or 1.
 _LOGIT = 8.0
-# Below this logit a teacher sees nothing in a cell.
+# A cell with a smaller teacher's logit counts as empty.
 _NOTHING = -2.0
 _HARD_CELLS = 8
 
 
 def map_losses(cls: Tensor, reg: Tensor, teacher_cls: Tensor, teacher_reg: Tensor) -> dict[str, Tensor]:
-    """How far maps are from the teacher's: `score` (cross-entropy beyond the teacher's own entropy; cells that the
-    teacher scores count as much as all others), `logit` (squared difference in units of the logits' variance), `box`
-    (absolute difference of the logarithms of the distances, where the teacher scores), `hard` (the cross-entropy of
-    each pair's eight worst cells in which the teacher sees nothing: in a mean over all cells the few that lead astray
-    vanish).
+    """Losses between maps and the teacher's maps. Logits are [B,1,n,n], distances [B,4,n,n] in search pixels.
+
+    * `score`: cross-entropy minus the teacher's own entropy. The cells to which the teacher gives a score have together
+      the same weight as all cells.
+    * `logit`: squared difference in units of the logits' variance.
+    * `box`: absolute difference of the logarithms of the distances, weighted by the teacher's scores.
+    * `hard`: mean cross-entropy of the eight worst cells of each pair that are empty for the teacher. In a mean over
+      all cells, the few cells that mislead a tracker would have almost no weight.
     """
     probability = teacher_cls.sigmoid()
     excess = F.binary_cross_entropy_with_logits(cls, probability, reduction="none")
@@ -38,8 +41,10 @@ def map_losses(cls: Tensor, reg: Tensor, teacher_cls: Tensor, teacher_reg: Tenso
 
 
 def other_loss(cls: Tensor, others: Tensor) -> Tensor:
-    """Cross-entropy against "not the target" of logits [B,1,n,n] in the cells `others`, bool [B,n,n], of look-alikes:
-    the mean of each pair's worst four, over the pairs that have such cells."""
+    """Cross-entropy of logits [B,1,n,n] with the label 0 in cells of look-alikes, `others`, bool [B,n,n].
+
+    It is the mean of the four worst cells of each pair, over the pairs with such cells.
+    """
     loss = F.softplus(cls[:, 0]) * others
     worst = loss.flatten(1).topk(4, 1).values.sum(1) / others.flatten(1).sum(1).clamp(1, 4)
     return worst.sum() / others.flatten(1).any(1).sum().clamp_min(1)
@@ -49,7 +54,8 @@ WEIGHTS = {"score": 2.0, "logit": 1.0, "box": 5.0}
 
 
 def hint_loss(mine: Tensor, teacher: Tensor) -> Tensor:
-    """Share of the teacher's variance that is missed, mean over channels; those that hardly vary count less."""
+    """Share of the variance of the teacher's tensor [B,C,h,w] that `mine` does not reproduce, mean over channels.
+    Channels that hardly vary count less."""
     variance = teacher.var((0, 2, 3), keepdim=True)
     floor = 0.05 * variance.mean().clamp_min(1e-6)
     return ((mine - teacher).square() / variance.clamp_min(floor)).mean()
@@ -58,9 +64,10 @@ def hint_loss(mine: Tensor, teacher: Tensor) -> Tensor:
 def head_losses(
     network: ETTrack, template: Tensor, search: Tensor, hints: list[Tensor], maps: tuple[Tensor, Tensor], chained: bool
 ) -> dict[str, Tensor]:
-    """Hints' losses by tower and layer (`cls0` is the correlation), and those of the maps.
+    """Returns the losses of hints, named by tower and layer (`cls0` is the correlation), and those of the maps.
 
-    `hints` are the teacher's, `chained` feeds each layer with the student's own tensor.
+    `template` and `search` are raw features [B,C,h,w]. `hints` and `maps` are the teacher's. With `chained` the input
+    of a layer is the student's own tensor.
     """
     zf, xf = network.template_neck(template), network.search_neck(search)
     half = len(hints) // 2
@@ -85,8 +92,8 @@ def head_losses(
 
 @torch.no_grad()
 def start_at_scale(network: ETTrack, hints: list[Tensor]) -> None:
-    """Prepares a fresh head for the hints: adjusting layers change nothing, and each batch norm gives the mean and
-    deviation of the teacher's channels, which are far from 0 and 1."""
+    """Prepares an untrained head for hints. Adjusting layers become the identity. Each batch norm gets the mean and
+    standard deviation of the teacher's channels, which are far from 0 and 1."""
     for adjust in network.feature_fusor["adj_layer"]:
         nn.init.dirac_(adjust.weight)
         nn.init.zeros_(adjust.bias)
@@ -98,6 +105,6 @@ def start_at_scale(network: ETTrack, hints: list[Tensor]) -> None:
 
 
 def total(losses: dict[str, Tensor], hint_weight: float, features_weight: float, hard_weight: float = 0.0) -> Tensor:
-    """The weighted sum that is minimised."""
+    """Returns the weighted sum of the losses, which is minimised."""
     weights = WEIGHTS | {"features": features_weight, "hard": hard_weight}
     return sum(weights.get(name, hint_weight) * value for name, value in losses.items())

@@ -1,4 +1,4 @@
-"""Losses of the head against the truth and the teacher, and of the hardest cells."""
+"""Losses that compare the head's maps with the truth and with the teacher's maps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..data.labels import STRIDE, grid_points
 
 
 def cell_positions(n: int, device: torch.device) -> Tensor:
-    """Position of each cell in search pixels along one axis, [n]: 0, 16, ... (cell n/2 is the centre)."""
+    """Position of each cell along one axis, search pixels, [n]: 0, 16, ... Cell n/2 is the centre."""
     return grid_points(n * STRIDE, STRIDE, device)
 
 
 def decode(distances: Tensor) -> Tensor:
-    """Distances left, top, right, bottom [B,4,n,n] -> corners x1, y1, x2, y2 [B,4,n,n]."""
+    """Distances left, top, right, bottom [B,4,n,n] -> corners x1, y1, x2, y2 [B,4,n,n], both in search pixels."""
     n = distances.shape[-1]
     grid = cell_positions(n, distances.device)
     x, y = grid.view(1, 1, n), grid.view(1, n, 1)
@@ -27,15 +27,15 @@ def decode(distances: Tensor) -> Tensor:
 
 
 def overlap(corners: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of each cell's box with the truth: [B,4,n,n] and [B,4] -> two of [B,n,n]."""
+    """IoU and generalised IoU of each cell's box with the true box: [B,4,n,n] and [B,4] -> two of [B,n,n]."""
     return box_overlap(corners.movedim(1, -1), truth[:, None, None])
 
 
 def target_cells(boxes: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Cells of the inner part of each box, and cells to leave out, bool [B,n,n].
+    """Returns the cells of the inner part of each box [B,4], and the cells of the ring around it, both bool [B,n,n].
 
-    The inner ellipse has half the box's axes (never under the nearest cell); the ring out to the
-    whole box belongs neither to the target nor to the background.
+    The inner part is an ellipse with half the box's axes. It contains at least the nearest cell. The ring is the rest
+    of the box, which counts neither as target nor as background.
     """
     grid = cell_positions(n, boxes.device)
     centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
@@ -56,13 +56,13 @@ def head_loss(
     teacher_cls: Tensor,
     teacher_reg: Tensor,
 ) -> dict[str, Tensor]:
-    """Every part of the loss, means over the batch.
+    """Returns all parts of the loss, means over the batch.
 
-    cls [B,1,n,n] logits, reg [B,4,n,n] search pixels, boxes [B,4] corners in search pixels,
-    present [B] bool; the teacher's of the same shapes. Where the teacher finds the target, its soft map
-    is half of the label within the box; where it fails, the truth is. Cells without the target learn
-    zero, whatever the teacher sees in them, and the eight hardest of them count again: averaged over all
-    cells, the few that matter vanish.
+    `cls` are logits [B,1,n,n], `reg` distances [B,4,n,n] in search pixels, `boxes` corners [B,4] in search pixels, and
+    `present` is bool [B]. The teacher's maps have the same shapes. If the teacher finds the target, its scores are half
+    of the label inside the box. If it fails, the label is the truth. The label of cells without the target is 0,
+    whatever the teacher's score. The eight worst of these cells of each pair count once more, because in a mean over
+    all cells the few important ones would have almost no weight.
     """
     n = cls.shape[-1]
     logits = cls[:, 0]
@@ -86,7 +86,7 @@ def head_loss(
     iou, giou = overlap(decode(reg), boxes)
     weight = inner.float() + 0.5 * (ring & (probability > 0.3)).float()
     box = ((1 - giou) * weight).sum() / weight.sum().clamp_min(1)
-    # The teacher's distances, where they are good, say more than one number per box.
+    # Where the teacher's distances are good, they are a better label than one overlap per box.
     trusted = positive & (teacher_iou > 0.5)
     ratio = (reg.clamp_min(0.1).log() - teacher_reg.clamp_min(0.1).log()).abs().mean(1)
     mimic = (ratio * trusted).sum() / trusted.sum().clamp_min(1)
@@ -97,5 +97,5 @@ WEIGHTS = {"pos": 1.0, "neg": 1.0, "hard": 1.0, "box": 1.0, "mimic": 2.0}
 
 
 def total(parts: dict[str, Tensor], weights: Mapping[str, float] = WEIGHTS) -> Tensor:
-    """The weighted sum that is minimised."""
+    """Returns the weighted sum of the parts, which is minimised."""
     return sum(weights[name] * value for name, value in parts.items())

@@ -1,9 +1,9 @@
-"""What teachers that see windows of the box's own shape say of pairs, on a student's grid.
+"""Labels pairs with the maps of teachers whose windows have the box's own shape, on the student's grid of cells.
 
-A student that sees such windows too takes their maps as they are. For one that sees square windows they are carried
-over: the teachers look at the same pictures through a window of their own, and cells and boxes of one window are those
-of the other after a shift and a scaling of each axis. Their window reaches less far along the target's shorter side;
-there, and in part everywhere, a teacher of square windows speaks.
+A student with such windows uses their maps directly. For a student with square windows the maps are resampled: the
+teachers get another window of the same picture, and cells and boxes of one window become those of the other by a shift
+and a scale of each axis. The teachers' window is shorter along the target's shorter side. There the label comes from a
+teacher with square windows, and everywhere else it is a mixture of both.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ from .asked_pairs import box_pair_config, pair_config
 from .folder_teacher import SPAN, SPAN_TOLERANCE, FolderTeacher, mean_maps
 from .teacher import Teacher
 
-# Largest error of the believed logarithm of a side, and the range of the believed side, search pixels.
+# Largest error of the logarithm of the side that a teacher is told, and the range of that side, search pixels.
 _WRONG_SIZE = 0.2
 _SIDES = (12.0, 150.0)
-# A mixed score stays this far from 0 and 1, where logits end.
+# Smallest distance of a mixed score from 0 and 1, at which logits would be infinite.
 _SURE = 3e-4
-# A target with a smaller side, pixels, cannot be judged.
+# A target with a smaller side, pixels, counts as absent.
 _VISIBLE_SIDE = 4.0
-# The wider crop around the student's search window that teachers' windows are cut from reaches this much further.
+# Additional pixels on each side of the student's search window, in the wider crop from which teachers' windows are cut.
 _EDGE = 64
 
 
 @dataclass
 class Labelled:
-    """Pairs as the student sees them, with the teachers' maps: pictures u8 [B,S,S,3], logits [B,1,n,n], distances
-    [B,4,n,n], boxes [B,4] in search pixels, whether the target is there [B], boxes of what could be taken for it
-    [B,k,4], zeros where there are fewer."""
+    """Pairs in the student's windows with the teachers' maps.
+
+    Pictures are u8 [B,S,S,3]. `cls` are logits [B,1,n,n] and `reg` distances [B,4,n,n] in search pixels. `box` [B,4]
+    are corners in search pixels. `present` [B] tells whether the search crop shows the target. `others` [B,k,4] are
+    boxes of objects that could be confused with it, filled up with zeros.
+    """
 
     template: np.ndarray
     search: np.ndarray
@@ -49,12 +52,15 @@ class Labelled:
 
 
 class BoxLabels:
-    """For a student of windows of the box's shape, whose template shows 1 + 2 `context` of its sides in `size`
-    pixels, and whose search window has `search_size` pixels of that scale: the teachers' `SPAN` boxes, or fewer;
-    ValueError for more, and for teachers whose template shows more than the student's.
+    """Labels for a student whose windows have the box's shape.
 
-    Of several teachers one is asked about a batch, each in turn: in the long run the student learns their mean, at
-    the cost of one. Asking costs more than all else about a pair."""
+    Its template window is 1 + 2 `context` times as wide and high as the box and measures `size` pixels. Its search
+    window measures `search_size` pixels in the same scale. Raises ValueError if the search window is larger than the
+    teachers' `SPAN` boxes, or if a teacher's template window is larger than the student's.
+
+    Several teachers take turns, one for each batch. So the student learns their mean at the cost of one. Running a
+    teacher costs more than everything else about a pair.
+    """
 
     def __init__(self, teachers: list[FolderTeacher], context: float, size: int, search_size: int):
         self._teachers, self._context, self._size, self._search_size = teachers, context, size, search_size
@@ -66,15 +72,16 @@ class BoxLabels:
             raise ValueError(
                 f"expected teachers with a template.context of at most the student's {context}, got {wider}"
             )
-        # Of the teachers' window beyond each side of the student's, search pixels.
+        # Search pixels by which the teachers' window is larger on each side than the student's.
         self._edge = 0 if spanned > SPAN * (1 - SPAN_TOLERANCE) else round((SPAN / spanned - 1) * search_size / 2)
 
     def pairs(self) -> PairConfig:
-        """The pairs that it labels: with more wrong shapes, and as many template pixels as the first teacher sees."""
+        """Settings of the pairs to label. The template has as many pixels as the first teacher needs."""
         size = round(self._teachers[0].template_size / self._teachers[0].share_of(self._context))
         return box_pair_config(self._context, self._size, size, self._search_size + 2 * self._edge)
 
     def __call__(self, batch: Batch) -> Labelled:
+        """Labels a batch of such pairs by the next teacher."""
         template, search, box, others = batch["template"], batch["search"], batch["box"], batch["others"]
         present = batch["kind"] == Kind.POSITIVE
         teacher = next(self._turns)
@@ -90,7 +97,7 @@ class BoxLabels:
         return Labelled(resized(template, self._size), search, cls, reg, box, present, others)
 
     def _inner(self, template: np.ndarray, teacher: FolderTeacher) -> np.ndarray:
-        """The teacher's part of template crops, at its size."""
+        """The part of template crops [B,S,S,3] that the teacher sees, in the teacher's size."""
         size = template.shape[1]
         inner = round(size * teacher.share_of(self._context))
         start = (size - inner) // 2
@@ -98,8 +105,8 @@ class BoxLabels:
 
 
 class CarriedLabels:
-    """For a student of square windows, of `size` and `search_size` pixels. `share` is the teachers' part in a score
-    where their window reaches, `square` has the rest."""
+    """Labels for a student with square windows of `size` and `search_size` pixels. Inside the teachers' window their
+    share of a score is `share`. The rest comes from `square`, a teacher with square windows."""
 
     def __init__(
         self, teachers: list[FolderTeacher], square: Teacher, share: float, size: int, search_size: int, seed: int
@@ -109,13 +116,15 @@ class CarriedLabels:
         self._rng = np.random.default_rng([seed, 78])
 
     def pairs(self) -> PairConfig:
-        """The pairs that it labels: wider search crops, with distractors for their size, and sharper templates."""
+        """Settings of the pairs to label. Search crops are wider and have more distractors. Templates have twice the
+        resolution."""
         pairs = pair_config(correct=True)
         crop = replace(pairs.crop, template_size=2 * self._size, search_size=self._search_size + 2 * _EDGE)
         crop = replace(crop, template_shift=2 * pairs.crop.template_shift)
         return replace(pairs, crop=crop, composite=replace(pairs.composite, max_distractors=6))
 
     def __call__(self, batch: Batch) -> Labelled:
+        """Labels a batch of such pairs by all teachers."""
         template = resized(batch["template"], self._size)
         search = np.ascontiguousarray(batch["search"][:, _EDGE:-_EDGE, _EDGE:-_EDGE])
         cls, reg = self._square.maps(self._square.features(template)[-1], self._square.features(search)[-1])
@@ -130,7 +139,8 @@ class CarriedLabels:
         return Labelled(template, search, cls, reg, box, present, others)
 
     def _sides(self, batch: Batch, i: int) -> np.ndarray:
-        """The size in search pixels at which the target is believed to be: about what it is, where it is there."""
+        """The target's width and height, search pixels, that the teachers are told. It is close to the true size if the
+        target is present."""
         if batch["kind"][i] == Kind.POSITIVE:
             x1, y1, x2, y2 = batch["box"][i]
         else:
@@ -140,7 +150,8 @@ class CarriedLabels:
     def _carried(
         self, template: np.ndarray, around: np.ndarray, search: np.ndarray, sides: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The teachers' scores [n,n], corners [4,n,n] and reach, bool [n,n], at the student's cells."""
+        """The teachers' scores [n,n] and corners [4,n,n] at the student's cells, and which cells their window contains,
+        bool [n,n]."""
         outside = search.reshape(-1, 3).mean(axis=0)
         span = SPAN * sides
         answers = []
@@ -154,31 +165,32 @@ class CarriedLabels:
 
 
 def moved_inwards(box: np.ndarray, present: np.ndarray, edge: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [B,4] and who is there, bool [B], in the inner `size` pixels of windows with `edge` more on each side."""
+    """Boxes [B,4] and presence, bool [B], in the inner `size` pixels of windows with `edge` more pixels on each
+    side."""
     box = np.clip(box - edge, 0, size)
     present = present & ((box[:, 2:] - box[:, :2]).min(axis=1) >= _VISIBLE_SIDE)
     return np.where(present[:, None], box, 0).astype(np.float32), present
 
 
 def others_moved_inwards(others: np.ndarray, edge: int, size: int) -> np.ndarray:
-    """Boxes [B,k,4], zeros where there is none, in the inner `size` pixels of windows with `edge` more on each side."""
+    """Boxes [B,k,4] (zeros: no box) in the inner `size` pixels of windows with `edge` more pixels on each side."""
     flat = others.reshape(-1, 4)
     there = (flat[:, 2:] > flat[:, :2]).all(axis=1)
     return moved_inwards(flat, there, edge, size)[0].reshape(others.shape)
 
 
 def within(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [1,n,n] and distances [4,n,n] of a wider window at the cells of one inside; see `carried`."""
+    """Logits [1,n,n] and distances [4,n,n] of a wider window at the cells of a window inside it. See `carried`."""
     score, corners, _ = carried(cls, reg, span, size)
     return _maps(np.clip(score, _SURE, 1 - _SURE), corners, size)
 
 
 def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maps of a window onto the cells of another around the same centre.
+    """Resamples the maps of one window at the cells of another window with the same centre.
 
-    `cls` [m,m] logits and `reg` [4,m,m] distances are those of a window of 16 m pixels that covers `span` (x, y) pixels
-    of the other, which has `size` = 16 n. Returns scores [n,n], corners [4,n,n] in pixels of the other, and where
-    the window reaches, bool [n,n].
+    The first window has 16 m pixels, logits `cls` [m,m] and distances `reg` [4,m,m]. It covers `span` (x, y) pixels of
+    the other window, which has `size` = 16 n pixels. Returns scores [n,n] and corners [4,n,n] in pixels of the other
+    window, and which of its cells are inside the first window, bool [n,n].
     """
     x, y = _cells(size)
     theirs = cls.shape[-1] * STRIDE
@@ -200,8 +212,11 @@ def carried(cls: np.ndarray, reg: np.ndarray, span: np.ndarray, size: int) -> tu
 def mixed(
     mine: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray, np.ndarray], share: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [1,n,n] and distances [4,n,n], of which `theirs` (scores, corners, reach) has a share where it reaches;
-    boxes weigh as their scores do."""
+    """Mixes maps `mine` (logits, distances) with `theirs` (scores, corners, and the cells where they are known).
+
+    `share` is the weight of their scores in those cells. Boxes are weighted by both scores. Returns logits [1,n,n] and
+    distances [4,n,n].
+    """
     size = mine[0].shape[-1] * STRIDE
     score, corners, reach = theirs
     own = 1 / (1 + np.exp(-mine[0][0].astype(np.float64)))
@@ -230,7 +245,8 @@ def _corners(distances: np.ndarray, size: int) -> np.ndarray:
 
 
 def warped(picture: np.ndarray, first: np.ndarray, span: np.ndarray, size: int, outside: np.ndarray) -> np.ndarray:
-    """The window of a picture that begins at `first` and covers `span` (x, y), `size` pixels a side."""
+    """Returns the window of a picture u8 [h,w,3] that begins at `first` (x, y) and covers `span` (x, y) pixels, resized
+    to `size` pixels on each side. Outside the picture it has the colour `outside`."""
     kx, ky = size / span
     matrix = np.array([[kx, 0, (0.5 - first[0]) * kx - 0.5], [0, ky, (0.5 - first[1]) * ky - 0.5]])
     border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": outside.tolist()}
@@ -238,7 +254,7 @@ def warped(picture: np.ndarray, first: np.ndarray, span: np.ndarray, size: int, 
 
 
 def resized(pictures: np.ndarray, size: int) -> np.ndarray:
-    """Pictures [B,S,S,3] at another size."""
+    """Resizes pictures [B,S,S,3] to [B,size,size,3]."""
     if pictures.shape[1] == size:
         return np.ascontiguousarray(pictures)
     way = cv2.INTER_AREA if size < pictures.shape[1] else cv2.INTER_LINEAR

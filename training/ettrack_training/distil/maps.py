@@ -1,9 +1,9 @@
 """Distil from maps alone: `python -m ettrack_training.distil.maps --teacher DIR --cache DIR --start FILE --out FILE`
 
-A teacher is a model folder whose graphs give a score and four distances for the student's grid of cells; its inner
-tensors are not used. It sees windows of the box's own shape, five boxes wide and high where it searches
-(`distil.folder_teacher`). So does the student, or the inner part of them, unless `--square` names a teacher of square
-windows: then the student sees those, and what the others say is carried to its cells (`distil.map_labels`). The
+A teacher is a model folder whose graphs return a score and four distances for each cell. Its inner tensors are not
+used. Its windows have the box's own shape, and its search window is five boxes wide and high (`distil.folder_teacher`).
+The student sees the same windows or their inner part. With `--square`, which names a teacher with square windows, the
+student sees square windows, and the other teachers' maps are resampled at its cells (`distil.map_labels`). The
 teachers' mistakes are corrected where the truth is known (`distil.correction`).
 """
 
@@ -37,7 +37,7 @@ _LARGEST_DISTANCE = 1000.0
 
 
 class MapMemory(Memory):
-    """Labelled pairs; of the pictures, what `late`'s early layers make of them."""
+    """Keeps labelled pairs. Instead of pictures it keeps the output of `late`'s first stages."""
 
     def __init__(
         self, pairs: Iterator[Batch], label: Callable[[Batch], Labelled], late: Late, capacity: int, seed: int
@@ -46,7 +46,7 @@ class MapMemory(Memory):
         self._pairs, self._label, self._late = pairs, label, late
 
     def add(self) -> None:
-        """Makes one batch of new pairs and asks the teachers about them."""
+        """Makes one batch of new pairs and labels them by the teachers."""
         pairs = self._label(next(self._pairs))
         self.put(
             {
@@ -62,7 +62,7 @@ class MapMemory(Memory):
 
 
 class MapDistillation(Distillation):
-    """A run with teachers of which only the maps are looked at."""
+    """A run that uses only the maps of its teachers."""
 
     def memory(self, seed: int, capacity: int, batch: int) -> MapMemory:
         label = labels(self.options, self.network, seed)
@@ -85,7 +85,7 @@ class MapDistillation(Distillation):
 
 
 def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabels | CarriedLabels:
-    """What the teachers of a run say to its student."""
+    """Makes the labelling of a run from its teachers. Raises ValueError if a teacher does not fit the student."""
     teachers = [FolderTeacher(folder, options.threads) for folder in options.teacher]
     config = network.config
     if not options.square:
@@ -95,7 +95,10 @@ def labels(options: argparse.Namespace, network: ETTrack, seed: int) -> BoxLabel
 
 
 def student(start: Path, context: float | None, square: bool) -> ETTrackConfig:
-    """The network of a checkpoint, for windows with `context` or square ones: those say little about weights."""
+    """Returns the configuration of a checkpoint's network, for windows with `context` or for square windows.
+
+    The kind of windows may differ from the checkpoint's, because the same weights fit both.
+    """
     config = ETTrackConfig.from_dict(config_of(start, CheckpointFile(start).load()))
     if square:
         return replace(config, box_context=None)
@@ -111,26 +114,24 @@ def main(argv: list[str] | None = None) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="model folders; of several, each in turn; with --square their mean",
+        help="model folders; several take turns, with --square their mean is used",
     )
     parser.add_argument("--square", type=Path, help="folder of backbone.onnx, head.onnx of a teacher of square windows")
-    parser.add_argument("--share", type=float, default=0.6, help="of the other teachers in a score, beside --square")
+    parser.add_argument("--share", type=float, default=0.6, help="share of --teacher in a score, with --square")
     parser.add_argument(
         "--context",
         type=float,
-        help=f"box sides that the template shows beside the box (default that of --start, else {NANO_BOX.box_context})",
+        help=f"part of the template beside the box, in sides of the box (default: --start's or {NANO_BOX.box_context})",
     )
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the network to start from")
-    parser.add_argument("--true-boxes", action="store_true", help="the truth's boxes alone, not their mean with it")
-    parser.add_argument(
-        "--crossings", type=float, default=0.0, help="share of pairs in which look-alikes come in the target's way"
-    )
-    parser.add_argument("--other-weight", type=float, default=0.0, help="of scores where look-alikes are")
+    parser.add_argument("--true-boxes", action="store_true", help="use the true boxes, not the mean with the teacher's")
+    parser.add_argument("--crossings", type=float, default=0.0, help="share of pairs with look-alikes at the target")
+    parser.add_argument("--other-weight", type=float, default=0.0, help="weight of the scores of look-alikes")
     add_options(parser, joint=3, backbone_rate=0.5, hard_weight=0.2, capacity=8000, rate=1e-3, save_every=100)
     args = seeded(parser.parse_args(argv))
 
     if args.square and args.context is not None:
-        parser.error("--context is of windows of the box's shape, and --square asks for square ones")
+        parser.error("--context is for windows of the box's shape; --square uses square windows; expected one of them")
     with refusals():
         network = ETTrack(student(args.start, args.context, bool(args.square)))
         start_from(network, whole=args.start)

@@ -1,7 +1,7 @@
 """Keeps pairs with the teacher's labels in memory and draws them repeatedly.
 
-Making a pair and asking the teacher costs as much as a training step; each step makes a few new pairs
-and draws most of its batch from those already made.
+Making a pair and running the teacher costs as much as a training step. So each step makes a few new pairs and draws
+most of its batch from earlier pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Features = Callable[[np.ndarray], np.ndarray]
 
 
 class Memory(ABC):
-    """A ring of the last `capacity` pairs, drawn again and again."""
+    """Keeps the last `capacity` pairs."""
 
     def __init__(self, capacity: int, seed: int):
         self._capacity = capacity
@@ -30,15 +30,15 @@ class Memory(ABC):
 
     @property
     def made(self) -> int:
-        """Pairs put in so far."""
+        """Number of pairs that were added so far."""
         return self._made
 
     @abstractmethod
     def add(self) -> None:
-        """Makes one batch of new pairs and puts it in."""
+        """Makes one batch of new pairs and adds it."""
 
     def put(self, rows: dict[str, np.ndarray]) -> None:
-        """Puts pairs in, [B, ...] of each name, over the oldest."""
+        """Adds pairs, an array [B, ...] for each name. They replace the oldest pairs if the memory is full."""
         if not self._rows:
             self._rows = {name: np.empty((self._capacity, *row.shape[1:]), row.dtype) for name, row in rows.items()}
         count = len(next(iter(rows.values())))
@@ -48,14 +48,14 @@ class Memory(ABC):
         self._made += count
 
     def draw(self, count: int) -> dict[str, Tensor]:
-        """`count` pairs: the newest quarter always, the rest from everywhere."""
+        """Draws `count` pairs, a tensor [count, ...] for each name. A quarter are the newest, the rest any pairs."""
         held = min(self._made, self._capacity)
         newest = (self._made - 1 - np.arange(count // 4)) % self._capacity
         older = self._rng.integers(held, size=count - len(newest))
         return self._at(np.concatenate([newest, older]))
 
     def all(self) -> dict[str, Tensor]:
-        """Every pair that is held, once."""
+        """Returns every kept pair once."""
         return self._at(np.arange(min(self._made, self._capacity)))
 
     def _at(self, places: np.ndarray) -> dict[str, Tensor]:
@@ -64,11 +64,11 @@ class Memory(ABC):
 
 
 class PairMemory(Memory):
-    """Pairs with the teacher's features and maps. `pictures` keeps the crops too (250 KB a pair).
+    """Keeps pairs with the teacher's features and maps.
 
-    `student`, pictures u8 [B,S,S,3] to features [B,C,h,w], keeps its features instead of the teacher's;
-    the maps are the teacher's in any case. `both` keeps the teacher's beside them. `early`, a function like `student`,
-    keeps what it makes of the crops in their place.
+    `pictures` keeps the crops, too (250 KB per pair). `student` is a function from pictures u8 [B,S,S,3] to features
+    [B,C,h,w]. If it is given, its features are kept instead of the teacher's, and `both` keeps both. The maps are
+    always the teacher's. `early` is such a function, too. If it is given, its output is kept instead of the crops.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PairMemory(Memory):
         self._pairs, self._teacher, self._pictures = pairs, teacher, pictures
 
     def add(self) -> None:
-        """Makes one batch of new pairs and asks the teacher about them."""
+        """Makes one batch of new pairs and labels them by the teacher."""
         batch = next(self._pairs)
         template = self._teacher.features(batch["template"])[-1]
         search = self._teacher.features(batch["search"])[-1]

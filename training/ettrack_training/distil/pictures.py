@@ -1,4 +1,4 @@
-"""Crops of any pictures, framed as a tracker frames its template and search region."""
+"""Draws crops of any pictures that are framed like the templates and search regions of a tracker."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 class Pictures:
-    """All pictures under some folders, kept encoded in memory and decoded when drawn.
+    """All pictures in some folders and their subfolders. They are kept encoded in memory and decoded when they are
+    drawn.
 
-    Raises ValueError for a folder without any.
+    Raises ValueError if a folder holds no picture.
     """
 
     def __init__(self, folders: list[Path]):
@@ -31,17 +32,18 @@ class Pictures:
         return len(self._bytes)
 
     def picture(self, index: int) -> np.ndarray:
-        """RGB u8 [H,W,3]."""
+        """Returns a picture, RGB u8 [H,W,3]. Raises TypeError or cv2.error if it cannot be decoded."""
         bgr = cv2.imdecode(self._bytes[index], cv2.IMREAD_COLOR)
         return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
 def framings(pictures: Pictures, size: int, batch: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Endless batches u8 [batch,size,size,3].
+    """Yields batches of crops u8 [batch,size,size,3] without end.
 
-    Two framings of each picture in a row, so that decoding is paid once. Sides run from close-ups
-    to more than the picture (mean colour outside, as the runtime pads); a third are shrunk first,
-    since a small target's search region is an enlargement. Raises ValueError where no picture can be decoded.
+    Each drawn picture gives two crops, so that it is decoded once for both. Crops show from 0.3 to 1.5 times the
+    shorter side of the picture. Outside the picture they have its mean colour, as in the runtime. A third are made
+    smaller first, because the search region of a small target is enlarged. Raises ValueError if no picture can be
+    decoded.
     """
     broken: set[int] = set()
     crops: list[np.ndarray] = []
@@ -49,7 +51,7 @@ def framings(pictures: Pictures, size: int, batch: int, rng: np.random.Generator
         index = int(rng.integers(len(pictures)))
         try:
             picture = pictures.picture(index)
-        except (cv2.error, TypeError):  # a broken file among thousands is no reason to stop
+        except (cv2.error, TypeError):  # a few damaged files do not end the run
             broken.add(index)
             if len(broken) == len(pictures):
                 raise ValueError(f"expected pictures, none of {len(pictures)} files can be decoded") from None

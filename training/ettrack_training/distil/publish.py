@@ -1,7 +1,7 @@
 """Export a trained checkpoint: `python -m ettrack_training.distil.publish CHECKPOINT models/ettrack-nano`
 
-The checkpoint brings its configuration; a backbone alone (`--backbone`) replaces the one it holds. Averaged
-weights are taken where the checkpoint holds some.
+The network's configuration is in the checkpoint. `--backbone` replaces its backbone by that of another checkpoint. If
+the checkpoint holds averaged weights, those are used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..trackers import TRACKERS
 from ..train.start import backbone_state, load_into
 from ..train.state import CheckpointFile, config_of, trained_weights
 
-# What a manifest's sections hold (model/lost.rs and families/ in crates/ettrack/src).
+# Sections and keys of a manifest that settings may change (see model/lost.rs and families/ in crates/ettrack/src).
 SECTIONS = ("tracking", "lost")
 CONSTANTS = (
     *("window_influence", "penalty_k", "learning_rate", "kept_shape"),
@@ -54,7 +54,10 @@ def publish(
     checkpoint_sha256: str = "none",
     overrides: Mapping[str, Mapping] | None = None,
 ) -> dict[str, float]:
-    """Writes the model folder of a network trained here, replacing an older one; see `write_model_folder`."""
+    """Writes the model folder of a network that was trained here. Replaces an existing folder.
+
+    Returns the largest difference from PyTorch of each graph's outputs. Raises the errors of `write_model_folder`.
+    """
     return write_model_folder(
         TRACKERS["et_track"],
         network,
@@ -67,7 +70,8 @@ def publish(
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Sections of a manifest from a YAML file. Raises ValueError for what the runtime would refuse to open."""
+    """Reads sections of a manifest from a YAML file. Raises ValueError for sections or keys that the runtime
+    refuses."""
     try:
         settings = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
@@ -94,12 +98,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="of a whole network, from ettrack_training.train, .reopen, or .distil.head, .maps, .tracker or .average",
+        help="checkpoint of a whole network, from ettrack_training.train, .reopen or .distil (head, maps, average)",
     )
-    parser.add_argument("output", type=Path, help="model folder; replaced when it exists")
-    parser.add_argument("--backbone", type=Path, help="backbone checkpoint to use instead")
+    parser.add_argument("output", type=Path, help="model folder; an existing one is replaced")
+    parser.add_argument("--backbone", type=Path, help="use the backbone of this checkpoint instead")
     parser.add_argument("--settings", type=Path, help="YAML with sections `tracking` and `lost`")
-    parser.add_argument("--description", default=DESCRIPTION, help="one line for model.yaml")
+    parser.add_argument("--description", default=DESCRIPTION, help="description in model.yaml, one line")
     args = parser.parse_args(argv)
 
     settings = read_settings(args.settings) if args.settings else {}

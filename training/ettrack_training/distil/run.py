@@ -1,7 +1,6 @@
-"""A run of a distillation from a memory of pairs: its optimiser, steps, log and checkpoints.
+"""Runs a distillation from a memory of pairs: optimiser, steps, log and checkpoints.
 
-What the pairs hold, what is lost on them and how it is weighed is told by the kinds of it (`distil.head`,
-`distil.maps`).
+The content of the pairs, the losses and their weights are defined by subclasses (`distil.head`, `distil.maps`).
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ _HELD_OUT_SEED = 987654
 
 
 class Distillation(ABC):
-    """A run from where its checkpoint stands, if there is one. See `add_options` for the options.
+    """A run that starts from its checkpoint if that exists. `add_options` defines the options.
 
-    Raises ValueError for a checkpoint of another network."""
+    Raises ValueError if the checkpoint belongs to another network."""
 
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self.options, self.network = options, network
@@ -51,7 +50,7 @@ class Distillation(ABC):
             network.load_state_dict(state["state_dict"])
             resume_optimizer(self._optimizer, state["optimizer"])
             self.step = state["step"]
-        # In batches as they are trained on: where teachers take turns, all have a part in what is held out.
+        # Held-out pairs are added in batches as in training, so that all teachers that take turns label some of them.
         held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.fresh)
         while held.made < options.validation_pairs:
             held.add()
@@ -59,23 +58,23 @@ class Distillation(ABC):
 
     @abstractmethod
     def memory(self, seed: int, capacity: int, batch: int) -> Memory:
-        """An empty memory of `capacity` labelled pairs that takes in `batch` at a time."""
+        """Returns an empty memory for `capacity` labelled pairs that adds `batch` pairs at a time."""
 
     @abstractmethod
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
-        """What the network loses on pairs drawn from the memory, by name."""
+        """Returns the network's losses on pairs drawn from the memory, by name."""
 
     @abstractmethod
     def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of them that is minimised."""
+        """Returns the weighted sum of the losses, which is minimised."""
 
     def run(self) -> None:
-        """Trains until the last step; a row of the log and a checkpoint every `save_every` steps."""
+        """Trains until the last step. Writes a row of the log and a checkpoint every `save_every` steps."""
         options = self.options
         pairs = self.memory(options.seed * 100_003 + self.step, options.capacity, options.fresh)
         while pairs.made < min(8 * options.batch, options.capacity):
             pairs.add()
-        # A constant rate with a cosine at the end: a run can be lengthened from its checkpoint.
+        # The rate is constant until the decay, so that a run can be continued with more steps.
         schedule = Schedule(options.steps, warmup=100, shape="constant", decay=options.decay, final=0.0)
         log = CsvLog(options.out.with_suffix(".csv"))
         sums: defaultdict[str, list[float]] = defaultdict(list)
@@ -118,7 +117,7 @@ class Distillation(ABC):
         )
 
     def _report(self, seconds: float, sums: dict[str, list[float]]) -> dict[str, Any]:
-        """A row of the log: means over the steps since the last, and the losses on held-out pairs."""
+        """Makes a row of the log: mean losses of the steps since the last row, and the losses on held-out pairs."""
         self.network.eval()
         with torch.no_grad():
             held = self.losses(self.held, training=False)
@@ -129,18 +128,20 @@ class Distillation(ABC):
 
 
 def add_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
-    """The options that all kinds share, with `defaults` of a kind's own."""
-    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    """Adds the common options of all distillations. `defaults` replaces their defaults."""
+    parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint; an existing one is resumed")
     parser.add_argument("--joint", type=int, default=0, metavar="N", help="train the last N stages of the backbone too")
-    parser.add_argument("--backbone-rate", type=float, default=0.3, help="of the rate, when joint")
-    parser.add_argument("--steps", type=int, required=True, help="steps in all")
-    parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
-    parser.add_argument("--hard-weight", type=float, default=0.0, help="of the worst cells where nothing is to be seen")
-    parser.add_argument("--frozen-norms", action="store_true", help="leave the statistics of batch norms as they are")
+    parser.add_argument(
+        "--backbone-rate", type=float, default=0.3, help="the backbone's share of the rate, with --joint"
+    )
+    parser.add_argument("--steps", type=int, required=True, help="total number of steps")
+    parser.add_argument("--decay", type=int, default=0, help="last steps, in which the rate falls to zero")
+    parser.add_argument("--hard-weight", type=float, default=0.0, help="weight of the worst empty cells")
+    parser.add_argument("--frozen-norms", action="store_true", help="keep the statistics of batch norms")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--fresh", type=int, default=4, help="new pairs per step")
-    parser.add_argument("--capacity", type=int, default=20000, help="pairs held in memory")
+    parser.add_argument("--capacity", type=int, default=20000, help="number of pairs kept in memory")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -150,7 +151,7 @@ def add_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
 
 
 def seeded(options: argparse.Namespace) -> argparse.Namespace:
-    """`options`, with their threads and seed set."""
+    """Sets PyTorch's threads and seed from `options` and returns them."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     return options

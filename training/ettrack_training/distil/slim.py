@@ -1,10 +1,10 @@
 """Slim a network: `python -m ettrack_training.distil.slim --start FILE --cache DIR --out FILE`
 
-`networks.nano.NANO_FAST` from a network like `NANO_BOX`, whose weights it takes over, or with `--cut` `NANO_CUT`. The
-removed parts are merged into the remaining ones: an exemplar layer's kernels are mixed once, with the mean attention
-over pairs; a gate that is missing is its mean over them. The stages of the backbone up to the last that lost
-something then learn what the larger ones gave (FitNets' hints, Romero et al., ICLR 2015), so that all behind them
-goes on as it is.
+Makes `networks.nano.NANO_FAST`, or with `--cut` `NANO_CUT`, from a network like `NANO_BOX` and keeps its weights.
+Removed parts are merged into the remaining ones. The kernels of an exemplar layer are mixed once, with their mean
+attention over pairs. A removed gate is replaced by its mean over pairs. Then the backbone's stages up to the last
+changed one learn the outputs of the larger network's stages (hints, Romero et al., ICLR 2015), so that all later layers
+can stay as they are.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from .asked_pairs import box_pair_config
 from .late import first_stages
 
 _HELD_OUT_SEED = 987654
-# Recorded values of each exemplar layer and gate, by name.
+# Recorded values of each exemplar layer and gate, by the module's name.
 Watched = Mapping[str, Tensor]
 
 
 def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator[Batch]:
-    """Pairs in the windows of a network of `config`."""
+    """Yields batches of pairs, in windows for a network with `config`, without end."""
     size, search_size = config.template_size, config.search_sizes[0]
     asked = box_pair_config(config.box_context, size, size, search_size)
     return batches(cache, asked, seed=seed, batch_size=batch)
@@ -49,8 +49,11 @@ def pairs(cache: Path, config: ETTrackConfig, batch: int, seed: int) -> Iterator
 
 @torch.no_grad()
 def watched(network: ETTrack, stream: Iterator[Batch], count: int) -> Watched:
-    """The attention [n,exemplars] of each exemplar layer and the factors [n,C] of each gate, over `count` batches of
-    pairs; n counts pictures. The network is left in evaluation mode."""
+    """Records the attention [n,exemplars] of each exemplar layer and the factors [n,C] of each gate over `count`
+    batches.
+
+    n is the number of pictures. The network stays in evaluation mode.
+    """
     seen: dict[str, list[Tensor]] = {}
 
     def watch(name: str, module: nn.Module):
@@ -75,9 +78,9 @@ def watched(network: ETTrack, stream: Iterator[Batch], count: int) -> Watched:
 
 
 def slimmed(large: ETTrack, config: ETTrackConfig, seen: Watched) -> ETTrack:
-    """A network of `config` with the weights of `large`, of which `seen` is what `watched` saw; see the module.
+    """Returns a network with `config` and the weights of `large`. `seen` holds what `watched` recorded of `large`.
 
-    Raises `CheckpointError` where `config` is no slimmer network of the same kind: with layers that `large` lacks, say.
+    Raises `CheckpointError` if `config` is not a smaller network of the same kind, for example if it has more layers.
     """
     state = dict(large.state_dict())
     for name, layer in large.named_modules():
@@ -97,14 +100,14 @@ def slimmed(large: ETTrack, config: ETTrackConfig, seen: Watched) -> ETTrack:
 
 
 def changed_stages(large: ETTrackConfig, slim: ETTrackConfig) -> int:
-    """The number of stages of the backbone up to the last that differs; 0 where all are the same."""
+    """Number of the backbone's stages up to the last one that differs. 0 if all are equal."""
     both = zip(large.backbone.stages, slim.backbone.stages, strict=True)
     return max((index for index, (a, b) in enumerate(both, start=1) if a != b), default=0)
 
 
 def missed(small: nn.Module, large: nn.Module, batch: Batch) -> Tensor:
-    """The share of the variance of what `large` makes of a batch's pictures that `small` misses (0: a perfect copy),
-    the mean of templates and search windows."""
+    """Share of the variance of `large`'s outputs for a batch that `small` does not reproduce (0: equal outputs). It is
+    the mean over templates and search windows."""
     losses = []
     for name in ("template", "search"):
         x = normalise(torch.from_numpy(batch[name])).contiguous(memory_format=torch.channels_last)
@@ -116,10 +119,12 @@ def missed(small: nn.Module, large: nn.Module, batch: Batch) -> Tensor:
 
 
 def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) -> None:
-    """Teaches the first stages of `slim` what those of `large` give, from where the checkpoint `args.out` stands, if
-    there is one, and writes a log beside it. Raises ValueError for a checkpoint of another network.
+    """Trains the first stages of `slim` to give the outputs of those of `large`.
 
-    Batch norms keep their statistics from the decay on: so the last steps train what is used."""
+    Resumes from the checkpoint `args.out` if it exists, and writes a log beside it. Raises ValueError if the checkpoint
+    belongs to another network. During the decay, batch norms keep their statistics, so that the last steps train the
+    network in the form in which it is used.
+    """
     small, teacher = first_stages(slim, stages), first_stages(large, stages).eval()
     optimizer = torch.optim.AdamW(small.parameters(), lr=args.rate, weight_decay=1e-4)
     checkpoint, config, begun = CheckpointFile(args.out), slim.config.to_dict(), 0
@@ -162,13 +167,13 @@ def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the larger network")
-    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
     parser.add_argument(
-        "--out", type=Path, required=True, help="checkpoint of the slim network, resumed when it exists"
+        "--out", type=Path, required=True, help="checkpoint of the slim network; an existing one is resumed"
     )
-    parser.add_argument("--cut", action="store_true", help="leave out a block and a gate of the first stage, too")
-    parser.add_argument("--steps", type=int, default=1200, help="of the stages that lost something")
-    parser.add_argument("--decay", type=int, default=600, help="last steps, cosine to zero")
+    parser.add_argument("--cut", action="store_true", help="remove a block and a gate of the first stage, too")
+    parser.add_argument("--steps", type=int, default=1200, help="total number of steps for the changed stages")
+    parser.add_argument("--decay", type=int, default=600, help="last steps, in which the rate falls to zero")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""A teacher tracker given as two ONNX files: features of a picture, maps of a pair of features."""
+"""A teacher of two ONNX files: one computes the features of a picture, the other the maps of two features."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import onnxruntime as ort
 
 
 class Teacher:
-    """NanoTrack's layout: `backbone.onnx` (BGR 0..255, [1,3,S,S]) and `head.onnx`
-    (template features, search features -> two class logits, four positive distances).
+    """A tracker with NanoTrack's files: `backbone.onnx` (BGR in 0..255, [1,3,S,S]) and `head.onnx` (template features,
+    search features -> two class logits, four positive distances).
 
-    `hints` names inner tensors of the backbone to return before its output, from early to late,
-    `head_hints` those of the head. The declared batch of one stays; the declared picture size is relaxed.
+    `hints` names inner tensors of the backbone that are returned before its output, from early to late. `head_hints`
+    names those of the head. The graphs keep their batch of one, but accept pictures of any size. Raises ValueError if a
+    file or a named tensor does not exist.
     """
 
     def __init__(self, folder: Path, hints: tuple[str, ...] = (), threads: int = 1, head_hints: tuple[str, ...] = ()):
@@ -31,7 +32,7 @@ class Teacher:
         self._head_inputs = [i.name for i in self._head.get_inputs()]
 
     def features(self, pictures: np.ndarray) -> list[np.ndarray]:
-        """RGB u8 [B,S,S,3] -> the hints, then the output, each [B,C,h,w] f32."""
+        """RGB u8 [B,S,S,3] -> the hints, then the output, each f32 [B,C,h,w]."""
         rows = []
         for picture in pictures:
             bgr = np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
@@ -39,15 +40,15 @@ class Teacher:
         return [np.concatenate(column) for column in zip(*rows, strict=True)]
 
     def maps(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features [B,C,8,8], [B,C,n,n] -> target logit [B,1,n,n] and distances [B,4,n,n].
+        """Features [B,C,8,8], [B,C,n,n] -> target logit [B,1,n,n] and distances [B,4,n,n] in search pixels.
 
-        The logit is the difference of the two class logits: its sigmoid is their softmax.
+        The logit is the difference of the two class logits, so its sigmoid equals their softmax.
         """
         logit, distances, _ = self.head(template, search)
         return logit, distances
 
     def head(self, template: np.ndarray, search: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """As `maps`, and the head's hints, each [B,C,n,n]."""
+        """Like `maps`, but also returns the head's hints, each [B,C,n,n]."""
         logits, boxes, rows = [], [], []
         for z, x in zip(template, search, strict=True):
             feed = dict(zip(self._head_inputs, (z[None], x[None]), strict=True))
@@ -60,7 +61,7 @@ class Teacher:
 
 
 def _show(model: onnx.ModelProto, hints: tuple[str, ...], path: Path) -> None:
-    """Makes inner tensors outputs. Raises ValueError for one that is not there."""
+    """Makes inner tensors outputs. Raises ValueError for a tensor that does not exist."""
     known = {name for node in model.graph.node for name in node.output}
     for hint in hints:
         if hint not in known:
@@ -69,7 +70,7 @@ def _show(model: onnx.ModelProto, hints: tuple[str, ...], path: Path) -> None:
 
 
 def _relaxed(path: Path) -> onnx.ModelProto:
-    """The graph with free picture sides (its weights do not depend on them). Raises ValueError without a file."""
+    """Reads a graph and lets it accept pictures of any size. Raises ValueError if the file does not exist."""
     if not path.is_file():
         raise ValueError(f"expected the teacher's {path.name} in {path.parent}, found none")
     model = onnx.load(path)

@@ -1,9 +1,8 @@
 """Train ettrack-nano: `python -m ettrack_training.distil.tracker --cache DIR --teacher DIR --out FILE`
 
-Without `--joint` only the head learns: on the teacher's own features, which costs no backbone, or with
-`--backbone` on the features of that distilled backbone, which stays as it is. With `--joint` the
-backbone under the head learns too, from pictures; a mimic loss keeps its features from drifting. The loop is
-that of `ettrack_training.train`, this command is its short form for these recipes.
+Without `--joint` only the head is trained. Its inputs are the teacher's features, or with `--backbone` the features of
+that distilled backbone, which stays as it is. With `--joint` the backbone is trained too, from pictures, and a loss
+keeps its features close to the teacher's. This command is a short form of `ettrack_training.train` for these recipes.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .teacher import Teacher
 
 
 def recipe(args: argparse.Namespace) -> Recipe:
-    """What the options ask for."""
+    """Makes the recipe from the options."""
     features = "backbone_features" if args.backbone else "teacher_features"
     inputs = "pictures" if args.joint else features
     return Recipe(
@@ -51,19 +50,21 @@ def recipe(args: argparse.Namespace) -> Recipe:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
     parser.add_argument("--teacher", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, resumed when it exists")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint; an existing one is resumed")
     parser.add_argument("--joint", action="store_true", help="train the backbone too")
     parser.add_argument("--backbone", type=Path, help="checkpoint of a distilled backbone to start from")
     parser.add_argument("--head", type=Path, help="checkpoint of a trained head to start from")
-    parser.add_argument("--steps", type=int, required=True, help="steps in all")
-    parser.add_argument("--decay", type=int, default=0, help="last steps, cosine to zero")
+    parser.add_argument("--steps", type=int, required=True, help="total number of steps")
+    parser.add_argument("--decay", type=int, default=0, help="last steps, in which the rate falls to zero")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--fresh", type=int, default=8, help="new pairs per step")
-    parser.add_argument("--capacity", type=int, default=40000, help="pairs held in memory")
+    parser.add_argument("--capacity", type=int, default=40000, help="number of pairs kept in memory")
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--backbone-rate", type=float, default=0.2, help="of the rate, when joint")
+    parser.add_argument(
+        "--backbone-rate", type=float, default=0.2, help="the backbone's share of the rate, with --joint"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=250)

@@ -1,4 +1,4 @@
-"""From networks to ONNX graphs."""
+"""Exports networks as ONNX graphs that are arranged for ONNX Runtime on a CPU."""
 
 from .graph import ExportError, Graph, export_graph, verify_graph
 

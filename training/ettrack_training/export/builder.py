@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs from numpy weights, with the layers the trackers share."""
+"""A small builder of ONNX graphs from NumPy weights, with the layers that several trackers use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .graph import OPSET
 
-#: File format version of that operator set's time.
+#: File format version of ONNX that belongs to this operator set.
 IR_VERSION = 8
-#: ONNX Runtime's own operators (skip + norm, exact GELU).
+#: Domain of ONNX Runtime's own operators. The exact GELU is one of them.
 FUSED = "com.microsoft"
 
-# Winograd's F(2x2, 3x3): transforms of a patch, of a kernel and of the products.
+# Winograd's F(2x2, 3x3): matrices that transform a 4x4 patch, a 3x3 kernel, and the 4x4 products to 2x2 results.
 _PATCH = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float64)
 _KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float64)
 _RESULT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float64)
 
 
 class GraphBuilder:
-    """A graph under construction. Values are named by strings; operators run in the order of the calls."""
+    """Builds a graph. Methods take and return names of values. Operators run in the order of the calls."""
 
     def __init__(self, name: str):
         self.name = name
@@ -34,7 +34,7 @@ class GraphBuilder:
         self._count = 0
 
     def input(self, name: str, shape: Sequence[int]) -> str:
-        """Declares a float32 input."""
+        """Declares a float32 input and returns its name."""
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
         return name
 
@@ -44,7 +44,8 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
 
     def constant(self, array: np.ndarray) -> str:
-        """A float32 or int64 initializer; equal ones are stored once."""
+        """Stores an array as float32, or as int64 if it holds integers, and returns its name. Equal arrays are stored
+        once."""
         array = np.asarray(array)
         array = np.ascontiguousarray(array, np.int64 if array.dtype.kind == "i" else np.float32)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -55,9 +56,9 @@ class GraphBuilder:
         return self._constants[key]
 
     def op(self, kind: str, *inputs: str, outputs: int | Sequence[bool] = 1, domain: str = "", **attributes):
-        """Appends an operator; returns the name of its output, or a tuple of names for several.
+        """Appends an operator and returns the name of its output, or a tuple of names if there are several.
 
-        ``outputs`` may be a list of flags: an output flagged false is left unnamed (not computed).
+        ``outputs`` is their number, or a list of flags. An output with the flag False gets no name and is not computed.
         """
         flags = [True] * outputs if isinstance(outputs, int) else list(outputs)
         self._count += 1
@@ -68,7 +69,7 @@ class GraphBuilder:
         return wanted[0] if len(wanted) == 1 else wanted
 
     def model(self) -> onnx.ModelProto:
-        """The finished model, checked."""
+        """Returns the complete model. Raises ``onnx.checker.ValidationError`` if it is not valid."""
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ettrack")
@@ -78,21 +79,26 @@ class GraphBuilder:
     # Layers.
 
     def reshape(self, x: str, *shape: int) -> str:
+        """``x`` with another shape. One side may be -1 and is then computed from the others."""
         return self.op("Reshape", x, self.constant(np.array(shape, np.int64)))
 
     def transpose(self, x: str, *axes: int) -> str:
+        """``x`` with its axes in the given order."""
         return self.op("Transpose", x, perm=list(axes))
 
     def gather(self, x: str, index: np.ndarray, axis: int = 0) -> str:
+        """The slices of ``x`` at the positions ``index`` along ``axis``, which is replaced by the shape of
+        ``index``."""
         return self.op("Gather", x, self.constant(np.asarray(index, np.int64)), axis=axis)
 
     def rows(self, x: str, start: int, stop: int) -> str:
-        """Rows ``start..stop`` of the first axis."""
+        """The rows from ``start`` to before ``stop`` of the first axis."""
         index = (self.constant(np.array([v], np.int64)) for v in (start, stop, 0))
         return self.op("Slice", x, *index)
 
     def linear(self, x: str, weight: np.ndarray, bias: np.ndarray | None = None, relu: bool = False) -> str:
-        """``x [n, in]`` times ``weight [out, in]`` plus ``bias`` (``[out]`` or a whole ``[n, out]``)."""
+        """``x [n, in]`` times the transpose of ``weight [out, in]`` plus ``bias [out]`` or ``[n, out]``: ``[n,
+        out]``."""
         inputs = [x, self.constant(weight.T)]
         if bias is not None:
             inputs.append(self.constant(bias))
@@ -108,7 +114,10 @@ class GraphBuilder:
         groups: int = 1,
         relu: bool = False,
     ) -> str:
-        """Convolution padded by half the kernel (an even kernel is not padded)."""
+        """Convolution of ``x [b, in, h, w]`` with ``weight [out, in / groups, k, k]``, padded with k // 2 zeros.
+
+        With an even k it is not padded.
+        """
         kernel = weight.shape[2]
         pad = kernel // 2 if kernel % 2 else 0
         inputs = [x, self.constant(weight)] + ([self.constant(bias)] if bias is not None else [])
@@ -116,20 +125,22 @@ class GraphBuilder:
         return self.op("Relu", y) if relu else y
 
     def layer_norm(self, x: str, weight: np.ndarray, bias: np.ndarray, eps: float) -> str:
+        """Layer norm over the last axis, of ``c`` values, with ``weight [c]`` and ``bias [c]``."""
         return self.op("LayerNormalization", x, self.constant(weight), self.constant(bias), epsilon=eps, axis=-1)
 
     def add_layer_norm(self, x: str, skip: str, weight: np.ndarray, bias: np.ndarray, eps: float) -> tuple[str, str]:
-        """``(norm(x + skip), x + skip)``. As two operators: fused, they measured three times slower."""
+        """``(norm(x + skip), x + skip)``. Uses two operators, because the fused one took three times as long."""
         total = self.op("Add", x, skip)
         return self.layer_norm(total, weight, bias, eps), total
 
     def clamped_sigmoid(self, x: str, clamp: float) -> str:
+        """The sigmoid of ``x``, limited to ``clamp`` to ``1 - clamp``."""
         return self.op(
             "Clip", self.op("Sigmoid", x), self.constant(np.float32(clamp)), self.constant(np.float32(1 - clamp))
         )
 
     def gelu(self, x: str) -> str:
-        """The exact GELU (with erf)."""
+        """The exact GELU, which is computed with erf."""
         return self.op("Gelu", x, domain=FUSED)
 
     def attention(
@@ -143,10 +154,10 @@ class GraphBuilder:
         bias: np.ndarray | None = None,
         keep: int | None = None,
     ) -> str:
-        """Multi-head attention of tokens ``[batch * n, width]``, each batch for itself; same shape.
+        """Multi-head attention of tokens ``[batch * n, width]`` inside each batch. The result has the query's shape.
 
-        The query comes scaled. ``bias [batch or 1, heads, n, n]`` is added to the logits; with ``keep``
-        only that many largest logits of each query take part.
+        The query must already contain the scale. ``bias [batch or 1, heads, n, n]`` is added to the logits. With
+        ``keep``, only the ``keep`` largest logits of each query are used.
         """
 
         def split(x: str, *axes: int) -> str:
@@ -158,7 +169,7 @@ class GraphBuilder:
         if keep is None:
             weights = self.op("Softmax", logits, axis=-1)
         else:
-            # Unsorted selection, softmax over the few, and a scatter measured faster than a threshold.
+            # Selecting without sorting, a softmax over the selected logits, and a scatter were faster than a threshold.
             best, index = self.op("TopK", logits, self.constant(np.array([keep])), outputs=2, axis=-1, sorted=0)
             zeros = self.op("Mul", logits, self.constant(np.float32(0)))
             weights = self.op("ScatterElements", zeros, index, self.op("Softmax", best, axis=-1), axis=-1)
@@ -166,10 +177,11 @@ class GraphBuilder:
         return self.reshape(self.transpose(mixed, 0, 2, 1, 3), -1, width)
 
     def conv3x3(self, x: str, weight: np.ndarray, bias: np.ndarray, side: int, relu: bool = True) -> str:
-        """3x3 convolution, padded by one, of token-major cells ``[side^2, in]`` to ``[side^2, out]``.
+        """3x3 convolution, padded with zeros, of cells ``[side^2, in]`` in row-major order to ``[side^2, out]``.
 
-        Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016) as 16 matrix products: 4/9 of the
-        multiplications. ``bias`` is ``[out]`` or one per cell, ``[side^2, out]``.
+        Uses Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016) as 16 matrix products, which needs 4/9 of the
+        multiplications. ``weight`` is ``[out, in, 3, 3]``. ``bias`` is ``[out]``, or ``[side^2, out]`` for a bias of
+        each cell.
         """
         outputs, inputs = weight.shape[:2]
         tiles = (side + 1) // 2
@@ -182,7 +194,7 @@ class GraphBuilder:
         d = self.reshape(self.gather(padded, index), 16, tiles * tiles * inputs)
         d = self.op("MatMul", self.constant(np.kron(_PATCH, _PATCH)), d)
         kernel = np.einsum("ik,ockl,jl->ijco", _KERNEL, weight, _KERNEL).reshape(16, inputs, outputs)
-        # One product each: ONNX Runtime lays constant matrices out beforehand, but not a stack of them.
+        # Sixteen separate products, because ONNX Runtime packs a constant matrix in advance, but not a stack of them.
         parts = self.op("Split", d, self.constant(np.ones(16, np.int64)), outputs=16, axis=0)
         parts = [
             self.linear(self.reshape(part, tiles * tiles, inputs), w.T) for part, w in zip(parts, kernel, strict=True)

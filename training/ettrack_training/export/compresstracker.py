@@ -1,15 +1,13 @@
-"""CompressTracker for the CPU.
+"""ONNX graphs of CompressTracker for the CPU.
 
-Against a plain export:
+Differences from a plain export:
 
-* the template's tokens and its share of the first block's queries, keys and values are computed once
-  per target;
-* the last block and the final norm run on the search rows only (its template rows are needed as keys
-  and values alone);
-* cutting into patches is a reordering of pixels, bias and positions ride along in the matrix product;
-  residual sums and norms are one pass; the query's scale and the batch norms are folded;
-* the head's three towers run as one, the wide 3x3 convolutions in Winograd's form on the tokens as
-  they are.
+* The template's tokens and its part of the first block's queries, keys and values are computed once per target.
+* The last block and the final norm run only on the search rows. The template rows are needed only as keys and values.
+* Cutting an image into patches is a reordering of pixels. Bias and positions are added by the matrix product. The
+  query's scale and the batch norms are multiplied into the weights.
+* The first layers of the head's three towers run as one. The 3x3 convolutions have Winograd's form and work on tokens
+  without a transposition.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ TOWERS = ("ctr", "size", "offset")
 
 
 def embed(g: GraphBuilder, image: str, size: int, net: CompressTracker, position: nn.Parameter) -> str:
-    """``[1, 3, size, size]`` to tokens ``[cells, width]`` with their positions."""
+    """An image ``[1, 3, size, size]`` to tokens ``[cells, width]`` with the position embedding added."""
     cells = size // PATCH
     x = g.transpose(g.reshape(image, 3, cells, PATCH, cells, PATCH), 1, 3, 0, 2, 4)
     proj = net.backbone.patch_embed.proj
@@ -45,20 +43,22 @@ def embed(g: GraphBuilder, image: str, size: int, net: CompressTracker, position
 
 
 def layer_norm(g: GraphBuilder, x: str, norm: nn.LayerNorm) -> str:
+    """The layer norm ``norm`` of tokens ``[n, width]``. The shape stays."""
     return g.layer_norm(x, array(norm.weight), array(norm.bias), norm.eps)
 
 
 def add_norm(g: GraphBuilder, x: str, skip: str, norm: nn.LayerNorm) -> tuple[str, str]:
-    """``(norm(x + skip), x + skip)``"""
+    """``(norm(x + skip), x + skip)`` of tokens ``[n, width]``."""
     return g.add_layer_norm(x, skip, array(norm.weight), array(norm.bias), norm.eps)
 
 
 def linear(g: GraphBuilder, x: str, layer: nn.Linear) -> str:
+    """The linear layer ``layer`` of tokens ``[n, in]``: ``[n, out]``."""
     return g.linear(x, array(layer.weight), array(layer.bias))
 
 
 def projections(attention) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Weight and bias of query (scaled), key and value."""
+    """Weight ``[width, width]`` and bias ``[width]`` of query, key and value. The query's contain the scale."""
     weight, bias = array(attention.qkv.weight), array(attention.qkv.bias)
     width = weight.shape[1]
     result = dict(zip(PARTS, zip(np.split(weight, 3), np.split(bias, 3), strict=True), strict=True))
@@ -68,7 +68,7 @@ def projections(attention) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def template_graph(net: CompressTracker) -> onnx.ModelProto:
-    """``template [1, 3, 128, 128]`` to its tokens and their first query, key and value, ``[64, width]``."""
+    """Graph from ``template [1, 3, 128, 128]`` to its tokens and their first query, key and value, ``[64, width]``."""
     g = GraphBuilder("compresstracker_template")
     image = g.input("template", (1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE))
     tokens = embed(g, image, TEMPLATE_SIZE, net, net.backbone.pos_embed_z)
@@ -82,7 +82,7 @@ def template_graph(net: CompressTracker) -> onnx.ModelProto:
 
 
 def track_graph(net: CompressTracker) -> onnx.ModelProto:
-    """The template's outputs and ``search [1, 3, 256, 256]`` to ``score``, ``size`` and ``offset``."""
+    """Graph from the template's outputs and ``search [1, 3, 256, 256]`` to ``score``, ``size`` and ``offset``."""
     g = GraphBuilder("compresstracker_track")
     blocks, width = net.backbone.distill_blocks, net.backbone.pos_embed_x.shape[2]
     shape = (TEMPLATE_TOKENS, width)
@@ -121,7 +121,7 @@ def track_graph(net: CompressTracker) -> onnx.ModelProto:
 
 
 def head(g: GraphBuilder, x: str, net) -> tuple[str, ...]:
-    """Tokens ``[256, width]`` to the raw maps of score, size and offset, ``[1, k, 16, 16]``."""
+    """Tokens ``[256, width]`` to maps of score, size and offset before the sigmoid, ``[1, k, 16, 16]``."""
     first = [conv_bn(*getattr(net, f"conv1_{name}")[:2]) for name in TOWERS]
     merged = tuple(np.concatenate(parts) for parts in zip(*first, strict=True))
     x = g.conv3x3(x, *merged, SCORE_SIZE)

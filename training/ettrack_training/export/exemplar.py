@@ -1,7 +1,7 @@
 """Inference forms of the exemplar layer, for one image: [1,C,H,W] -> same shape.
 
-Both batch norms are folded into the exemplars (their scales) and biases, the softmax scale into the
-keys, and the gate multiplies the dynamic 1x1 kernel.
+The scales of both batch norms are multiplied into the exemplars, and their shifts become biases. The softmax scale is
+multiplied into the keys. The gate multiplies the dynamic 1x1 kernel.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..networks.exemplar import ExemplarLayer
 
 
 class _Folded(nn.Module):
-    """What both forms share. `depthwise` [exemplars,C,k*k] and `pointwise` [exemplars,C out,C in] come
-    to `_keep` with the batch norms' scales."""
+    """Common part of the forms with attention. `_keep` gets `depthwise` [exemplars,C,k*k] and `pointwise`
+    [exemplars,C out,C in], both multiplied by the batch norms' scales."""
 
     def __init__(self, layer: ExemplarLayer):
         super().__init__()
@@ -37,8 +37,8 @@ class _Folded(nn.Module):
 
 
 class FastExemplarLayer(_Folded):
-    """An exemplar layer without feed-forward part: the gate multiplies the dynamic 1x1 kernel instead of
-    the features, and that 1x1 is a matrix product with the features as they lie, [C,H*W]."""
+    """An exemplar layer without feed-forward part. The gate multiplies the dynamic 1x1 kernel instead of the features.
+    The 1x1 convolution is a matrix product with the features [C,H*W]."""
 
     def _keep(self, depthwise: Tensor, pointwise: Tensor) -> None:
         self.depthwise = constant(depthwise.flatten(1))
@@ -59,8 +59,8 @@ class FastExemplarLayer(_Folded):
 
 
 class FixedExemplarLayer(nn.Module):
-    """A layer of a single exemplar without feed-forward part: two convolutions, which ONNX Runtime's blocked layout
-    knows, with a gate between them. The norms are folded into the convolutions."""
+    """A layer of a single exemplar without feed-forward part: two convolutions with a gate between them. The norms are
+    folded into the convolutions. ONNX Runtime's blocked layout supports all of these operators."""
 
     def __init__(self, layer: ExemplarLayer, gate: nn.Module):
         super().__init__()
@@ -79,14 +79,15 @@ class FixedExemplarLayer(nn.Module):
 
 
 class FastExemplarTransformer(_Folded):
-    """An exemplar layer with feed-forward part. The dynamic product and the norms work on tokens [H*W,C]
-    without a batch axis, which ONNX Runtime runs as Gemm. The feed-forward part is two 1x1 convolutions:
-    in the blocked layout they measured 0.95 of the time of Gemm.
+    """An exemplar layer with feed-forward part.
 
-    A depthwise convolution whose kernels are computed leaves ONNX Runtime's blocked layout and is
-    slow, so the exemplars convolve as they are: a mixture of kernels on x is the sum of each on x
-    times its weight. The weights sum to one, which leaves the first exemplar on x itself and the
-    others' differences from it; the sums are part of the convolutions.
+    The dynamic product and the norms work on tokens [H*W,C] without a batch axis, which ONNX Runtime runs as Gemm. The
+    feed-forward part is two 1x1 convolutions: in the blocked layout they took 0.95 of the time of Gemm.
+
+    ONNX Runtime's blocked layout does not support a depthwise convolution with computed kernels, which is therefore
+    slow. So each exemplar convolves x separately, with x multiplied by the exemplar's weight, and the results are
+    added. The weights sum to one. So the first exemplar convolves x itself, and the others' kernels are their
+    differences from the first.
     """
 
     def __init__(self, layer: ExemplarLayer):
@@ -126,12 +127,14 @@ class FastExemplarTransformer(_Folded):
 
 
 def _mean(tokens: Tensor) -> Tensor:
-    """[n,C] -> [1,C], as a matrix product: ONNX Runtime's mean over the first axis is slow."""
+    """Mean of the rows, [n,C] -> [1,C], as a matrix product, because ONNX Runtime's mean over the first axis is
+    slow."""
     count = tokens.shape[0]
     return torch.ones(1, count) @ tokens / count
 
 
 def constant(value: Tensor) -> nn.Parameter:
+    """A parameter with this value that is not trained."""
     return nn.Parameter(value.contiguous(), requires_grad=False)
 
 
@@ -150,5 +153,6 @@ def _convolution(linear: nn.Linear) -> nn.Conv2d:
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, [C], that the batch norm applies in evaluation mode."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale

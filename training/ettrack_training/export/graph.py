@@ -1,4 +1,4 @@
-"""Writes an ONNX graph and checks it against the network."""
+"""Writes an ONNX graph and compares its outputs with those of the network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Graph:
 
 
 def export_graph(graph: Graph) -> bytes:
-    """The serialised ONNX model, with shapes inferred."""
+    """Returns the bytes of the ONNX model. Shapes of a traced module's values are filled in."""
     if isinstance(graph.module, onnx.ModelProto):
         return graph.module.SerializeToString()
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Inference forms of the networks' blocks: the same mathematics, arranged for ONNX Runtime.
+"""Inference forms of the networks' blocks. They compute the same values, arranged for ONNX Runtime.
 
-Batch norms disappear into the convolution before them; pooling is GlobalAveragePool, which
-keeps ONNX Runtime's blocked convolution layout where a mean over axes would leave it.
+Batch norms are folded into the convolution before them. Pooling is GlobalAveragePool, because ONNX Runtime's blocked
+convolution layout supports it and does not support a mean over axes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ FOLDS = {
     Sep: (("pointwise", "BN"),),
 }
 
-# From so many input channels on, predictions in two steps pay.
+# Smallest number of input channels for which a prediction in two steps (TapConvolution) is faster.
 WIDE = 96
 
 
 def fold_batch_norm(block: nn.Module, conv: str, norm: str) -> None:
-    """Multiplies the batch norm named `norm` into the convolution named `conv` before it."""
+    """Folds the batch norm named `norm` of `block` into the convolution named `conv` before it. Changes `block`."""
     fused = fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm))
     setattr(block, conv, fused)
     setattr(block, norm, nn.Identity())
 
 
 def inference_form(network: nn.Module) -> nn.Module:
-    """A copy of `network`, in evaluation mode, with every known block in its inference form."""
+    """Returns a copy of `network` in evaluation mode, in which every known block has its inference form."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(network.modules()):
         for conv, norm in FOLDS.get(type(module), ()):
@@ -69,8 +69,8 @@ def _exemplar_form(layer: ExemplarLayer) -> nn.Module:
 
 
 class FastGate(nn.Module):
-    """Squeeze-and-excitation with pooling as GlobalAveragePool, and the gate spread over the image before it
-    multiplies: ONNX Runtime's blocked layout knows products of equal shapes only."""
+    """Squeeze-and-excitation, [B,C,H,W] -> same shape. Pooling is GlobalAveragePool. The gate is enlarged to the
+    image's size before the product, because ONNX Runtime's blocked layout supports only products of equal shapes."""
 
     def __init__(self, reduce: nn.Conv2d, expand: nn.Conv2d, gate: nn.Module):
         super().__init__()
@@ -83,22 +83,22 @@ class FastGate(nn.Module):
 
 
 class TapConvolution(nn.Module):
-    """A 3x3 convolution to few channels as a 1x1 convolution to nine times as many, whose maps are then
-    shifted and added. ONNX Runtime's blocked layout computes sixteen output channels or none, which
-    costs one alone sixteen times its multiplications."""
+    """A 3x3 convolution to few channels, [B,in,H,W] -> [B,out,H,W]. It is a 1x1 convolution to nine times as many
+    channels, whose maps are then shifted and added. ONNX Runtime's blocked layout always computes a multiple of sixteen
+    output channels, so a single one would cost sixteen times its multiplications."""
 
     def __init__(self, conv: nn.Conv2d):
         super().__init__()
         outputs = conv.out_channels
         # [9 * out, in, 1, 1], one map per output and tap.
         self.taps = constant(conv.weight.permute(0, 2, 3, 1).reshape(9 * outputs, -1, 1, 1))
-        # [out, 9 * out, 3, 3]: an output takes each of its nine maps at that tap's place.
+        # [out, 9 * out, 3, 3]: each output adds its nine maps, each shifted to its tap's position.
         taps = torch.eye(9).reshape(9, 3, 3)
         self.shifts = constant(torch.block_diag(*[taps.reshape(1, -1)] * outputs).reshape(outputs, -1, 3, 3))
         self.bias = conv.bias
 
     def kernel(self) -> Tensor:
-        """The weight of the 3x3 convolution that it stands for, [out, in, 3, 3]."""
+        """Returns the weight of the equal 3x3 convolution, [out, in, 3, 3]."""
         outputs = len(self.shifts)
         return self.taps.reshape(outputs, 3, 3, -1).permute(0, 3, 1, 2)
 
@@ -107,7 +107,7 @@ class TapConvolution(nn.Module):
 
 
 class TemplateGraph(nn.Module):
-    """Template image to kept features."""
+    """Module from the template image [1,3,S,S] to its features [1,C,h,w], which are kept."""
 
     def __init__(self, network: SiameseTracker):
         super().__init__()
@@ -118,7 +118,7 @@ class TemplateGraph(nn.Module):
 
 
 class TrackGraph(nn.Module):
-    """Kept template features and search image to logits and distances."""
+    """Module from kept template features and the search image to logits [1,1,n,n] and distances [1,4,n,n] (pixels)."""
 
     def __init__(self, network: SiameseTracker):
         super().__init__()

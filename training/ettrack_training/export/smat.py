@@ -1,14 +1,14 @@
-"""SMAT for the CPU.
+"""ONNX graphs of SMAT for the CPU.
 
-Against a plain export:
+Differences from a plain export:
 
-* the template runs up to layer 3's local representation once per target (the authors: up to layer 2);
-* key projections disappear: a context is a softmax-weighted sum of keys, so the tokens are summed first
-  and the one sum is projected; group norms' affine parts fold into the projections behind them;
-* linear neighbours are multiplied together: layer 1's reduction with layer 2's expansion, layer 3's
-  projection with layer 4's expansion, layer 4's projections and both batch norms with the correlation,
-  the correlation's widening with the head's first 3x3 convolutions;
-* tokens are token-major, one matrix product per projection; the two box towers run as one.
+* The template runs up to layer 3's local representation once per target (in the authors' code up to layer 2).
+* A context is a softmax-weighted sum of projected keys. So the tokens are summed first, and only the sum is projected.
+  The affine parts of group norms are folded into the projections after them.
+* Adjacent linear layers are merged: layer 1's reduction with layer 2's expansion, layer 3's projection with layer 4's
+  expansion, layer 4's projections and both batch norms with the correlation, and the layer that widens the correlation
+  with the head's first 3x3 convolutions.
+* Tokens are the rows of a matrix, so that each projection is one matrix product. The two box towers run as one.
 """
 
 from __future__ import annotations
@@ -30,34 +30,38 @@ from ..networks.smat import (
 from .builder import GraphBuilder
 from .fold import after_affine, array, chain, conv_bn, norm_affine, padded_bias, pointwise
 
-#: Template tokens per pixel position behind layer 3's local representation, and their width.
+#: Shape of the template's tokens after layer 3's local representation: pixel position in a patch, patch, channel.
 TEMPLATE_TOKENS = (4, 64, 128)
 
 
 def folded(layer: ConvLayer) -> tuple[np.ndarray, np.ndarray]:
+    """Weight ``[out, in, k, k]`` and bias ``[out]`` of a layer with its batch norm."""
     block = layer.block
     return conv_bn(block.conv, getattr(block, "norm", None))
 
 
 def merge_pointwise(first: ConvLayer, second: ConvLayer) -> tuple[np.ndarray, np.ndarray]:
-    """Two 1x1 convolutions with nothing but batch norm between them, as one."""
+    """Weight ``[out, in, 1, 1]`` and bias of two 1x1 convolutions with only a batch norm between them, as one."""
     weight, bias = chain(pointwise(folded(first)), pointwise(folded(second)))
     return weight[:, :, None, None], bias
 
 
 def depthwise(g: GraphBuilder, x: str, layer: ConvLayer) -> str:
+    """Depthwise convolution and ReLU: ``[1, c, h, w]`` to ``[1, c, h / stride, w / stride]``."""
     weight, bias = folded(layer)
     return g.conv(x, weight, bias, stride=layer.block.conv.stride[0], groups=len(weight), relu=True)
 
 
 def inverted_residual(g: GraphBuilder, x: str, layer: InvertedResidual) -> str:
+    """1x1, depthwise 3x3, 1x1, with a skip if the shape stays: ``[1, in, h, w]`` to ``[1, out, h / s, w / s]``."""
     y = depthwise(g, g.conv(x, *folded(layer.block.exp_1x1), relu=True), layer.block.conv_3x3)
     y = g.conv(y, *folded(layer.block.red_1x1))
     return g.op("Add", x, y) if layer.skip else y
 
 
 def local(g: GraphBuilder, image: str, net: Smat) -> str:
-    """conv_1 to layer_2, with layer_1's reduction merged into layer_2's expansion."""
+    """conv_1 to layer_2: ``[1, 3, s, s]`` to ``[1, 128, s / 4, s / 4]``, with layer_1's reduction merged into layer_2's
+    expansion."""
     backbone = net.backbone
     first, second = backbone.layer_1[0].block, backbone.layer_2[0].block
     x = g.conv(image, *folded(backbone.conv_1), stride=2, relu=True)
@@ -68,7 +72,8 @@ def local(g: GraphBuilder, image: str, net: Smat) -> str:
 
 
 def patch_order(side: int) -> np.ndarray:
-    """Row-major index of the cell at each token: pixel position in the 2x2 patch first, then the patch."""
+    """Row-major index of the cell of each token, ``[side^2]``. Tokens are ordered by the position in their 2x2 patch,
+    then by the patch."""
     cells = np.arange(side * side).reshape(side // 2, 2, side // 2, 2)
     return cells.transpose(1, 3, 0, 2).reshape(-1)
 
@@ -76,7 +81,7 @@ def patch_order(side: int) -> np.ndarray:
 def to_tokens(g: GraphBuilder, x: str, channels: int, side: int) -> str:
     """``[1, d, side, side]`` to tokens ``[4, side^2 / 4, d]``.
 
-    A plain transposition and a gather of whole rows: several times as fast as one five-axis transposition.
+    A plain transposition and a gather of whole rows are several times as fast as one transposition of five axes.
     """
     x = g.reshape(g.transpose(x, 0, 2, 3, 1), side * side, channels)
     return g.reshape(g.gather(x, patch_order(side)), 4, side * side // 4, channels)
@@ -89,26 +94,27 @@ def to_map(g: GraphBuilder, x: str, channels: int, side: int) -> str:
 
 
 def local_representation(g: GraphBuilder, x: str, block, side: int) -> str:
-    """Tokens of one image before attention."""
+    """Tokens of one image before attention: ``[1, c, side, side]`` to ``[4, side^2 / 4, d]``."""
     x = g.conv(depthwise(g, x, block.local_rep[0]), *folded(block.local_rep[1]))
     return to_tokens(g, x, block.local_rep[1].block.conv.out_channels, side)
 
 
 def normalize(g: GraphBuilder, x: str, shape: tuple[int, int, int], eps: float) -> str:
-    """Zero mean and unit variance over all tokens and channels together."""
+    """Scales and shifts ``x`` of shape ``shape`` to zero mean and unit variance over all tokens and channels
+    together."""
     one, zero = g.constant(np.ones(1)), g.constant(np.zeros(1))
     y = g.op("InstanceNormalization", g.reshape(x, 1, 1, -1), one, zero, epsilon=eps)
     return g.reshape(y, *shape)
 
 
 def attention_unit(g: GraphBuilder, x: str, unit: AttentionUnit, shape: tuple[int, int, int]) -> str:
-    """``[p, n, d]`` to the same shape."""
+    """One attention unit on tokens of shape ``shape``: ``[p, n, d]`` (position in the patch, patch, channel)."""
     positions, count, d = shape
     norm, attention = unit.pre_norm_attn
     weight, bias = after_affine(array(norm.weight), array(norm.bias), *pointwise(folded(attention.qkv_proj)))
     t = normalize(g, x, shape, norm.eps)
     flat = g.reshape(t, -1, d)
-    # The query's bias is the same for all tokens and cancels in the softmax.
+    # The query's bias is the same for all tokens, so the softmax does not depend on it.
     query = g.reshape(g.op("MatMul", t, g.constant(weight[:1].T)), positions, 1, count)
     summed = g.reshape(g.op("MatMul", g.op("Softmax", query, axis=-1), t), positions, d)
     context = g.reshape(g.linear(summed, weight[1 : 1 + d], bias[1 : 1 + d]), positions, 1, d)
@@ -123,19 +129,21 @@ def attention_unit(g: GraphBuilder, x: str, unit: AttentionUnit, shape: tuple[in
 
 
 def attention_stack(g: GraphBuilder, x: str, stack: nn.Sequential, shape: tuple[int, int, int]) -> str:
-    """All units and the closing normalisation, whose affine part is left to the layer behind."""
+    """All units of ``stack`` and its last normalisation, on tokens of shape ``shape``. The affine part of the last
+    normalisation is left out; the next layer must contain it."""
     for unit in stack[:-1]:
         x = attention_unit(g, x, unit, shape)
     return normalize(g, x, shape, stack[-1].eps)
 
 
 def affine(norm: nn.GroupNorm) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift of each channel, ``[c]``."""
     return array(norm.weight), array(norm.bias)
 
 
 def correlation(g: GraphBuilder, x: str, z: str, net: Smat) -> str:
-    """``x [256, 192]``, ``z [64, 192]`` (layer 4's tokens, normalised) to the gated correlation
-    ``[256, 64]``: position-major like the tokens, template cells in the tokens' order."""
+    """Layer 4's normalised tokens of the search image, ``x [256, 192]``, and of the template, ``z [64, 192]``, to the
+    gated correlation ``[256, 64]``. Search cells and template cells keep the tokens' order."""
     block, neck = net.backbone.layer_4[1], net.neck
     scale, shift = affine(block.global_rep[-1])
 
@@ -145,7 +153,7 @@ def correlation(g: GraphBuilder, x: str, z: str, net: Smat) -> str:
 
     z = g.linear(z, *projection(neck.BN_z))
     weight, bias = projection(neck.BN_x)
-    # (W x + b) . z' = x . (W^T z') + b . z': 64 template cells are projected instead of 256 search cells.
+    # (W x + b) . z' = x . (W^T z') + b . z'. So 64 template cells are projected instead of 256 search cells.
     keys = g.linear(z, weight.T)
     offset = g.reshape(g.op("MatMul", z, g.constant(bias[:, None])), 1, -1)
     corr = g.op("Gemm", x, keys, offset, transB=1)
@@ -158,12 +166,13 @@ def correlation(g: GraphBuilder, x: str, z: str, net: Smat) -> str:
 
 
 def conv_with_map(g: GraphBuilder, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
-    """3x3 convolution and ReLU with a bias per output cell."""
+    """3x3 convolution and ReLU, ``[1, in, h, w]`` to ``[1, out, h, w]``, with a bias ``[out, h, w]``."""
     return g.op("Relu", g.op("Add", g.conv(x, weight), g.constant(bias[None])))
 
 
 def entry_conv(layer: ConvLayer, net: Smat) -> tuple[np.ndarray, np.ndarray]:
-    """The head's 3x3 convolution taken straight from the correlation (its widening folded in)."""
+    """Weight ``[out, 64, 3, 3]`` and bias ``[out, 16, 16]`` of the head's first 3x3 convolution with the layer before
+    it, which widens the correlation."""
     weight, bias = folded(layer)
     adjust, shift = pointwise(conv_bn(net.feature_fusor.adj_layer, None))
     merged = np.einsum("omkl,mi->oikl", weight, adjust)[:, patch_order(TEMPLATE_SIZE // 16)]
@@ -171,12 +180,13 @@ def entry_conv(layer: ConvLayer, net: Smat) -> tuple[np.ndarray, np.ndarray]:
 
 
 def block_diagonal(*layers: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Layers side by side, as one grouped convolution."""
+    """Weights and biases of separate convolutions as those of one grouped convolution."""
     return np.concatenate([w for w, _ in layers]), np.concatenate([b for _, b in layers])
 
 
 def towers(g: GraphBuilder, x: str, head, names: list[str], closing: nn.GroupNorm) -> str:
-    """Towers over the same input as one, from normalised tokens ``[1, 256, 128]``."""
+    """Towers over the same input, computed together: normalised tokens ``[1, 256, 128]`` to maps ``[1, k, 16, 16]``.
+    ``closing`` is the norm whose affine part the tokens do not contain yet."""
     scale, shift = affine(closing)
     x = g.reshape(g.transpose(x, 0, 2, 1), 1, len(scale), SCORE_SIZE, SCORE_SIZE)
     weight, bias = block_diagonal(*(conv_bn(*getattr(head, f"conv1_{name}")[:2]) for name in names))
@@ -190,7 +200,7 @@ def towers(g: GraphBuilder, x: str, head, names: list[str], closing: nn.GroupNor
 
 
 def template_graph(net: Smat) -> onnx.ModelProto:
-    """``template [1, 3, 128, 128]`` to ``template_tokens [4, 64, 128]``."""
+    """Graph from ``template [1, 3, 128, 128]`` to ``template_tokens [4, 64, 128]``."""
     g = GraphBuilder("smat_template")
     z = local(g, g.input("template", (1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)), net)
     z = inverted_residual(g, z, net.backbone.layer_3[0])
@@ -200,7 +210,7 @@ def template_graph(net: Smat) -> onnx.ModelProto:
 
 
 def track_graph(net: Smat) -> onnx.ModelProto:
-    """``template_tokens`` and ``search [1, 3, 256, 256]`` to ``score``, ``size`` and ``offset``."""
+    """Graph from ``template_tokens`` and ``search [1, 3, 256, 256]`` to ``score``, ``size`` and ``offset``."""
     g = GraphBuilder("smat_track")
     z = g.input("template_tokens", TEMPLATE_TOKENS)
     x = local(g, g.input("search", (1, 3, SEARCH_SIZE, SEARCH_SIZE)), net)

@@ -1,14 +1,14 @@
-"""SparseTT for the CPU.
+"""ONNX graphs of SparseTT for the CPU.
 
-Against a plain export:
+Differences from a plain export:
 
-* what the authors compute and discard (Swin's last stage) is not there; the template runs once per
-  target through backbone and encoder;
-* everything stays token-major: cutting windows, shifting and padding are one gather of rows each way,
-  position bias and mask one constant; padding is cropped before the output projection;
-* residual sums and norms are one pass; query scales and batch norms are folded, the two projections of
-  the convolution branch's first block are one product;
-* 3x3 convolutions run in Winograd's form.
+* Swin's last stage, whose result the authors' code does not use, is left out. The template runs through backbone and
+  encoder once per target.
+* Tokens are always the rows of a matrix. Cutting into windows, shifting and padding are one gather of rows, and undoing
+  them is another. Position bias and mask are one constant. Padding is removed before the output projection.
+* Query scales and batch norms are multiplied into the weights. The two projections of the convolution branch's first
+  block are one product.
+* 3x3 convolutions have Winograd's form.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from .fold import array, conv_bn, pointwise
 
 
 def window_order(side: int, shifted: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Returns the row of each token in the order of windows (``side^2`` stands for padding), the inverse order, and the
-    padded side."""
+    """Returns the row of each token in the order of windows, ``[padded^2]`` (the row ``side^2`` means padding), the
+    inverse order, ``[side^2]``, and the padded side in cells."""
     padded = -(-side // WINDOW) * WINDOW
     row, col = np.divmod(np.arange(padded * padded), padded)
     cell = np.where((row < side) & (col < side), row * side + col, side * side).reshape(padded, padded)
@@ -57,7 +57,8 @@ def window_order(side: int, shifted: bool) -> tuple[np.ndarray, np.ndarray, int]
 
 
 def swin_block(g: GraphBuilder, normed: str, stream: str, block: SwinBlock, side: int) -> tuple[str, str]:
-    """``normed = norm1(stream)``, both ``[side^2, c]``, to the two terms of the block's output."""
+    """From ``stream`` and ``normed = norm1(stream)``, both ``[side^2, c]``, to the two terms whose sum is the block's
+    output."""
     attention = block.attn.w_msa
     order, back, padded = window_order(side, block.attn.shifted)
     weight, bias = array(attention.qkv.weight), array(attention.qkv.bias)
@@ -65,8 +66,8 @@ def swin_block(g: GraphBuilder, normed: str, stream: str, block: SwinBlock, side
     windows = (padded // WINDOW) ** 2
     position = array(attention.bias())[None]
     if block.attn.shifted:
-        # Ten times the authors' -100: a masked weight is then zero instead of 1e-44, a subnormal number that
-        # processors multiply a hundred times slower than others.
+        # Ten times the authors' -100. Masked weights are then zero instead of 1e-44. That is a subnormal number, and
+        # processors multiply those a hundred times slower than others.
         position = position + 10 * shifted_window_mask(padded, padded).numpy()[:, None]
     scale = np.ones(3 * width)
     scale[:width] = (width // attention.heads) ** -0.5
@@ -85,7 +86,8 @@ def swin_block(g: GraphBuilder, normed: str, stream: str, block: SwinBlock, side
 
 
 def merge_patches(g: GraphBuilder, x: str, merging: PatchMerging, side: int) -> str:
-    """``[side^2, c]`` to ``[ceil(side / 2)^2, 2 c]``, features ordered by cell before channel."""
+    """Merges 2x2 cells: ``[side^2, c]`` to ``[ceil(side / 2)^2, 2 c]``. Features are gathered cell by cell, and the
+    weights are reordered to match."""
     half = (side + 1) // 2
     width = len(merging.norm.weight) // 4
     row, col = np.divmod(np.arange(half * half), half)
@@ -102,7 +104,7 @@ def merge_patches(g: GraphBuilder, x: str, merging: PatchMerging, side: int) -> 
 
 
 def swin(g: GraphBuilder, image: str, size: int, net: SwinT) -> str:
-    """``[1, 3, size, size]`` to tokens ``[n^2, 384]``."""
+    """An image ``[1, 3, size, size]`` to tokens ``[n^2, 384]`` at stride 16."""
     projection = net.patch_embed.projection
     weight, bias = conv_bn(projection, None)
     side = (size + 3) // 4
@@ -126,11 +128,13 @@ def swin(g: GraphBuilder, image: str, size: int, net: SwinT) -> str:
 
 
 def adjust(g: GraphBuilder, x: str, layer: Adjuster) -> str:
+    """1x1 convolution and batch norm of tokens: ``[n, in]`` to ``[n, out]``."""
     return g.linear(x, *pointwise(conv_bn(layer.conv, layer.bn)))
 
 
 def attend(g: GraphBuilder, x: str, memory: str, layer: MultiheadAttention, keep: int | None = None) -> str:
-    """Attention with its output projection, tokens ``[n, width]``."""
+    """Attention of ``x [n, width]`` to ``memory [m, width]`` with its output projection: ``[n, width]``. With ``keep``,
+    only the ``keep`` largest logits of each query are used."""
     weight, bias = array(layer.in_proj_weight), array(layer.in_proj_bias)
     width = weight.shape[1]
     scale = np.ones(3 * width)
@@ -141,16 +145,19 @@ def attend(g: GraphBuilder, x: str, memory: str, layer: MultiheadAttention, keep
 
 
 def feed_forward(g: GraphBuilder, x: str, layer) -> str:
+    """Feed-forward network with residual and norm on tokens ``[n, width]``. The shape stays."""
     hidden = g.linear(x, array(layer.w_1.weight), array(layer.w_1.bias), relu=True)
     return add_norm(g, linear(g, hidden, layer.w_2), x, layer.layer_norm)[0]
 
 
 def positioned(g: GraphBuilder, x: str, encoding) -> str:
+    """Tokens ``[n, width]`` with the position encoding added."""
     return g.op("Add", x, g.constant(array(encoding())[0]))
 
 
 def head(g: GraphBuilder, x: str, net: DoubleHead) -> tuple[str, str]:
-    """``[361, 512]`` to score ``[1, 361, 1]`` and box ``[1, 361, 4]``."""
+    """Tokens ``[361, 512]`` to score ``[1, 361, 1]`` and box ``[1, 361, 4]`` (left, top, right, bottom in search
+    pixels)."""
     dense = g.linear(x, *pointwise(conv_bn(net.fc_branch[0], None)), relu=True)
     dense = g.linear(dense, *pointwise(conv_bn(net.fc_branch[2], None)), relu=True)
     dense = g.op("Sigmoid", g.linear(dense, *pointwise(conv_bn(net.fc_branch_cls.conv, net.fc_branch_cls.bn))))
@@ -168,7 +175,7 @@ def head(g: GraphBuilder, x: str, net: DoubleHead) -> tuple[str, str]:
     one = g.constant(np.float32(1))
     score = g.op("Add", dense, g.op("Mul", local, g.op("Sub", one, dense)))
 
-    # exp(si * reg + bi) * stride, in one layer and one exponential; left and top point backwards.
+    # exp(si * reg + bi) * stride. si and bi are multiplied into the layer. Left and top distances are subtracted.
     weight, bias = pointwise(conv_bn(net.conv_branch_reg.conv, net.conv_branch_reg.bn))
     si, bi = net.si_conv.item(), net.bi_conv.item()
     distance = g.op("Exp", g.linear(y, weight * si, bias * si + bi))
@@ -179,7 +186,7 @@ def head(g: GraphBuilder, x: str, net: DoubleHead) -> tuple[str, str]:
 
 
 def template_graph(net: SparseTT) -> onnx.ModelProto:
-    """``template [1, 3, 127, 127]`` to ``encoded_template [64, 256]``."""
+    """Graph from ``template [1, 3, 127, 127]`` to ``encoded_template [64, 256]``."""
     g = GraphBuilder("sparsett_template")
     x = swin(g, g.input("template", (1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)), TEMPLATE_SIZE, net.basemodel.net)
     encoder = net.neck.encoder
@@ -198,7 +205,7 @@ def kept_keys(track: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def track_graph(net: SparseTT) -> onnx.ModelProto:
-    """``encoded_template`` and ``search [1, 3, 289, 289]`` to ``score`` and ``box``."""
+    """Graph from ``encoded_template`` and ``search [1, 3, 289, 289]`` to ``score`` and ``box``."""
     g = GraphBuilder("sparsett_track")
     encoded = g.input("encoded_template", (TEMPLATE_CELLS**2, 256))
     x = swin(g, g.input("search", (1, 3, SEARCH_SIZE, SEARCH_SIZE)), SEARCH_SIZE, net.basemodel.net)

@@ -1,4 +1,4 @@
-"""Network definitions. Attribute names follow the authors' checkpoints, key by key."""
+"""Network definitions. Attribute names are the keys of the authors' checkpoints."""
 
 from .et_track import ETTrack, ETTrackConfig, TowerSpec
 from .exemplar import ExemplarLayer

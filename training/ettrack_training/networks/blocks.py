@@ -1,6 +1,6 @@
-"""Convolution blocks shared by the LT-Mobile backbone and the heads.
+"""Convolution blocks of the LT-Mobile backbone and the heads.
 
-Every tensor is NCHW float32. Convolutions pad with zeros so that stride 1 keeps the side.
+Every tensor is [batch, channels, height, width], float32. Convolutions pad with zeros, so stride 1 keeps the side.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ GATES = {"hard_sigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid}
 
 
 def activation(name: str) -> nn.Module:
-    """The activation called `name`; raises `ValueError` listing the known ones."""
+    """Returns a module of the activation called `name`. Raises `ValueError` with the list of known names for
+    another."""
     if name not in ACTIVATIONS:
         raise ValueError(f"activation {name!r} is unknown, expected one of {sorted(ACTIVATIONS)}")
     return ACTIVATIONS[name]()
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias, padded by half the kernel."""
+    """A `kernel` x `kernel` convolution without bias, padded with `kernel` // 2 zeros."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
 
 class SqueezeExcite(nn.Module):
     """Channel gate of squeeze-and-excitation (Hu et al., CVPR 2018): [B,C,H,W] -> same shape.
 
-    Backbone blocks gate with the hard sigmoid, exemplar layers with the sigmoid.
+    Backbone blocks use the hard sigmoid, exemplar layers the sigmoid.
     """
 
     def __init__(self, channels: int, width: int, gate: str):
@@ -42,7 +43,7 @@ class SqueezeExcite(nn.Module):
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise k x k, gate, linear 1x1; `se` = 0 leaves the gate out."""
+    """Depthwise k x k, gate of width `se`, linear 1x1: [B,in,H,W] -> [B,out,H/stride,W/stride]. `se` = 0: no gate."""
 
     def __init__(
         self,
@@ -70,7 +71,8 @@ class DepthwiseSeparable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expanding 1x1, depthwise k x k, gate, linear 1x1 (MobileNetV2/V3); `se` = 0: no gate."""
+    """Expanding 1x1, depthwise k x k, gate of width `se`, linear 1x1 (MobileNetV2/V3): [B,in,H,W] ->
+    [B,out,H/stride,W/stride]. `se` = 0: no gate."""
 
     def __init__(
         self,

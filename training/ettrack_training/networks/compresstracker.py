@@ -1,4 +1,4 @@
-"""CompressTracker: OSTrack-256 (one-stream ViT-B/16) compressed to a few transformer blocks.
+"""CompressTracker: OSTrack-256 (a ViT-B/16 over template and search tokens) compressed to a few transformer blocks.
 
 Parameter names are those of the authors' stripped checkpoints (``compresstracker_vitb_256_{2,3,4,6}``).
 Images are RGB, normalised with the ImageNet mean and standard deviation.
@@ -20,12 +20,12 @@ WIDTH = 768
 HEADS = 12
 TEMPLATE_TOKENS = (TEMPLATE_SIZE // PATCH) ** 2
 SEARCH_TOKENS = (SEARCH_SIZE // PATCH) ** 2
-#: Published depths.
+#: Numbers of blocks of the published models.
 DEPTHS = (2, 3, 4, 6)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one linear layer for query, key and value."""
+    """Multi-head self-attention with one linear layer for query, key and value, ``[b, n, width]`` -> same shape."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -41,7 +41,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with the exact GELU between them."""
+    """Two linear layers with the exact GELU between them, ``[..., width]`` -> same shape."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -53,7 +53,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block over template and search tokens together."""
+    """Pre-norm transformer block over template and search tokens together, ``[b, n, width]`` -> same shape."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches to tokens ``[1, cells, width]``, row-major."""
+    """Cuts images ``[b, 3, s, s]`` into 16x16 patches and makes tokens ``[b, cells, width]``, row-major."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -83,7 +83,7 @@ class Backbone(nn.Module):
 
     def __init__(self, depth: int, width: int, heads: int):
         super().__init__()
-        # In the authors' files, without a role in this network: kept so that they load strictly.
+        # Not used by this network. They exist because the authors' files contain them and are loaded strictly.
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 197, width))
         self.pos_embed_z = nn.Parameter(torch.zeros(1, TEMPLATE_TOKENS, width))
@@ -93,7 +93,10 @@ class Backbone(nn.Module):
         self.distill_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
 
     def forward(self, template_tokens: Tensor, search: Tensor) -> Tensor:
-        """Template tokens with their positions and the search image to all tokens, template first."""
+        """Template tokens ``[b, 64, width]`` and search image ``[b, 3, 256, 256]`` to all tokens ``[b, 320, width]``.
+
+        The template's tokens already contain their positions and are the first 64 of the result.
+        """
         x = torch.cat([template_tokens, self.patch_embed(search) + self.pos_embed_x], dim=1)
         for block in self.distill_blocks:
             x = block(x)
@@ -101,7 +104,7 @@ class Backbone(nn.Module):
 
 
 class CenterHead(nn.Module):
-    """Three independent convolution towers: score, offset in the cell, size."""
+    """Three independent convolution towers: ``[b, inputs, 16, 16]`` to score, size, and offset in the cell."""
 
     def __init__(self, inputs: int, width: int = 256):
         super().__init__()
@@ -121,7 +124,7 @@ class CenterHead(nn.Module):
 
 
 class CompressTracker(nn.Module):
-    """The whole tracker network of ``depth`` blocks.
+    """The complete network with ``depth`` blocks.
 
     ``template(z)``: ``[1, 3, 128, 128]`` to its tokens ``[1, 64, width]``.
     ``track(tokens, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1),

@@ -1,4 +1,4 @@
-"""E.T.Track (Blatter et al., WACV 2023): LT-Mobile, pixel-wise correlation, exemplar towers."""
+"""E.T.Track (Blatter et al., WACV 2023): LT-Mobile backbone, pixel-wise correlation, towers of exemplar layers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .siamese import BoxPredictor, PixelwiseCorrelation, ScorePredictor, Siamese
 
 @dataclass(frozen=True)
 class TowerSpec:
-    """Width of a tower and its layers by name: `sep5` is Sep 5x5, `et3` an exemplar layer 3x3.
+    """Channels of a tower and the names of its layers: `sep5` is a 5x5 Sep, `et3` a 3x3 exemplar layer.
 
-    The first layer takes the adjusted correlation and so must be a `sep`.
+    The first layer must be a `sep`, because it changes the number of channels.
     """
 
     channels: int
@@ -28,16 +28,17 @@ class TowerSpec:
 
 @dataclass(frozen=True)
 class ETTrackConfig:
-    """Everything that shapes the network; the defaults are the paper's configuration.
+    """Configuration of the network. The defaults are those of the paper.
 
-    `correlation_cells` is the number of cells of the template feature (8 x 8 = 64 for a
-    template of 127 or 128 pixels at stride 16). `neck_channels` > 0 lets the neck project template
-    and search features to that many channels before they are correlated, each by a 1x1 of its own;
-    0, the paper's, correlates them as they are. With 2 `correlations` each tower has projections,
-    correlation and adjusting layer of its own; with 1, the paper's, they share them.
+    `template_size` and `search_sizes` are sides in pixels. `correlation_cells` is the number of cells of the template
+    features (8 x 8 = 64 for a template of 127 or 128 pixels at stride 16). With `neck_channels` > 0, a separate 1x1
+    convolution each projects template and search features to this number of channels before they are correlated. With
+    0, as in the paper, they are correlated without a projection. With `correlations` = 2, each tower has its own
+    projections, correlation and adjusting layer. With 1, as in the paper, both towers share them.
 
-    `box_context` says which windows the network is for: None, the paper's, square ones; a number c, windows of the
-    target's own shape, of which a template shows 1 + 2c of its width and height (see docs/model-folder.md).
+    `box_context` is the kind of windows that the network expects. None, as in the paper, means square windows. A number
+    c means windows of the target's own shape: a template is 1 + 2c times as wide and high as the target's box (see
+    docs/model-folder.md).
     """
 
     backbone: BackboneSpec = LT_MOBILE
@@ -59,12 +60,12 @@ class ETTrackConfig:
     box_context: float | None = None
 
     def to_dict(self) -> dict:
-        """Plain values, for checkpoints and YAML."""
+        """Returns the configuration as plain values, for checkpoints and YAML."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict) -> ETTrackConfig:
-        """Rebuilds what `to_dict` made; raises `TypeError` on unknown keys."""
+        """Makes a configuration from the values of `to_dict`. Raises `TypeError` for an unknown key."""
         values = dict(values)
         if "backbone" in values:
             values["backbone"] = BackboneSpec.from_dict(values["backbone"])
@@ -78,7 +79,7 @@ class ETTrackConfig:
 
 
 class ETTrack(SiameseTracker):
-    """See `SiameseTracker` for the steps and shapes."""
+    """The network of E.T.Track. `SiameseTracker` describes the steps and shapes."""
 
     def __init__(self, config: ETTrackConfig | None = None):
         super().__init__()
@@ -146,13 +147,13 @@ class ETTrack(SiameseTracker):
         return self.neck[f"project_{side}"](y) if self.config.neck_channels else y
 
     def correlate(self, zf: Tensor, xf: Tensor) -> list[Tensor]:
-        """The gated correlations [B,cells,n,n], one or one per tower, before they are adjusted."""
+        """The gated correlations [B,cells,n,n] before the adjusting layer: one for both towers, or one for each."""
         count = self.config.correlations
         parts = ([zf], [xf]) if count == 1 else (zf.chunk(count, 1), xf.chunk(count, 1))
         return [correlation(z, x) for correlation, z, x in zip(self.feature_fusor["pw_corr"], *parts, strict=True)]
 
     def adjusted(self, zf: Tensor, xf: Tensor) -> list[Tensor]:
-        """The adjusted correlations [B,adjust,n,n], one or one per tower."""
+        """The adjusted correlations [B,adjust,n,n]: one for both towers, or one for each."""
         layers = self.feature_fusor["adj_layer"]
         return [adjust(correlation) for adjust, correlation in zip(layers, self.correlate(zf, xf), strict=True)]
 
@@ -164,7 +165,7 @@ class ETTrack(SiameseTracker):
         return self._predict(fused.chunk(self.config.correlations, 1))
 
     def track(self, zf: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        # What each tower takes need not be put together only to be taken apart: in a graph those are copies.
+        # `fuse` would concatenate the towers' inputs and `predict` split them again. In a graph both are copies.
         return self._predict(self.adjusted(zf, self.search_features(search)))
 
     def _predict(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

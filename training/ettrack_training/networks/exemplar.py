@@ -12,7 +12,7 @@ from .blocks import SqueezeExcite
 
 
 class AveragePooler(nn.Module):
-    """The query: global average, linear, ReLU. [B,C,H,W] -> [B,key_dim]."""
+    """Computes the query: global average, linear, ReLU. [B,C,H,W] -> [B,key_dim]."""
 
     def __init__(self, channels: int, key_dim: int):
         super().__init__()
@@ -25,11 +25,11 @@ class AveragePooler(nn.Module):
 class ExemplarLayer(nn.Module):
     """Attention over a few learned kernels instead of over pixels: [B,C,H,W] -> same shape.
 
-    One query per image (the pooled features) is matched with `exemplars` keys; the softmax
-    weights mix as many depthwise k x k and pointwise kernels into one of each, which then
-    convolve the image. Each image of a batch has kernels of its own. `ffn` = 0 leaves out the
-    token-wise feed-forward part with its two layer norms. A single exemplar without that part
-    needs no attention: such a layer is `fixed` and has no keys and no query.
+    Each image has one query (its pooled features), which is compared with `exemplars` keys. The softmax weights mix
+    `exemplars` depthwise k x k kernels and `exemplars` pointwise kernels into one of each. These two kernels convolve
+    the image. So each image of a batch has its own kernels. `ffn` = 0 leaves out the feed-forward part and its two
+    layer norms. A layer with a single exemplar and without feed-forward part needs no attention: it is `fixed` and has
+    no keys and no query.
     """
 
     def __init__(
@@ -90,7 +90,10 @@ class ExemplarLayer(nn.Module):
 
 
 def _exemplar_kernels(exemplars: int, outputs: int, inputs: int, kernel: int) -> Tensor:
-    """One convolution kernel per exemplar, each with a convolution's usual start, flattened."""
+    """One convolution kernel per exemplar, flattened: [exemplars, outputs*inputs*kernel*kernel].
+
+    Each kernel has the random start values that PyTorch gives a convolution.
+    """
     kernels = torch.empty(exemplars, outputs, inputs, kernel, kernel)
     for one in kernels:
         nn.init.kaiming_uniform_(one, a=math.sqrt(5))

@@ -1,7 +1,7 @@
-"""FEAR-XS (Borsuk et al., ECCV 2022), as its authors publish it: for inference, batch norms folded into convolutions.
+"""FEAR-XS (Borsuk et al., ECCV 2022) in its published form for inference: batch norms are folded into convolutions.
 
-An FBNet backbone of stride 16, pixel-wise correlation with the 8 x 8 template beside the search features themselves,
-and a tower of separable convolutions for the scores and one for the boxes.
+It has an FBNet backbone of stride 16, and a tower of separable convolutions each for scores and boxes. A tower takes
+the search features together with their pixel-wise correlation with the 8 x 8 template.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .siamese import PixelwiseCorrelation, SiameseTracker
 
 _STEM = 16
-# Kernel, expanded channels (0: none), channels, stride; a block whose shape stays adds its input.
+# Kernel, expanded channels (0: no expansion), output channels, stride. A block that keeps its shape adds its input.
 _BLOCKS = (
     (3, 0, 16, 1),
     (3, 96, 24, 2),
@@ -36,7 +36,8 @@ _CELLS = 64
 
 
 class Block(nn.Module):
-    """An inverted residual: 1x1, depthwise, 1x1, with ReLU after all but the last."""
+    """An inverted residual: 1x1, depthwise, 1x1, with ReLU after the first two. [B,in,H,W] ->
+    [B,out,H/stride,W/stride]."""
 
     def __init__(self, inputs: int, kernel: int, expanded: int, outputs: int, stride: int):
         super().__init__()
@@ -52,7 +53,7 @@ class Block(nn.Module):
 
 
 class Separable(nn.Sequential):
-    """A 3x3 depthwise convolution, with `bias` or without, and a 1x1; nothing in between."""
+    """A 3x3 depthwise convolution, with or without `bias`, followed directly by a 1x1: [B,in,H,W] -> [B,out,H,W]."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias)
@@ -60,7 +61,7 @@ class Separable(nn.Sequential):
 
 
 class Tower(nn.Module):
-    """One branch: what it makes of the search features, their correlation with the template, and its layers."""
+    """One branch: encodes the search features, correlates them with the template, and predicts [B,outputs,n,n]."""
 
     def __init__(self, outputs: int):
         super().__init__()
@@ -78,7 +79,7 @@ class Tower(nn.Module):
 
 
 class Fear(SiameseTracker):
-    """FEAR-XS; template 128, search 256, in windows of the box's own shape."""
+    """FEAR-XS. Template 128 x 128, search 256 x 256 pixels, cut from windows of the box's own shape."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +107,7 @@ class Fear(SiameseTracker):
 
 
 def layer_order() -> list[str]:
-    """The names of a network's convolutions in the order of the authors' files."""
+    """Returns the names of the convolutions of `Fear` in the order of the authors' files."""
     with torch.device("meta"):
         network = Fear()
     names = {module: name for name, module in network.named_modules()}
@@ -119,6 +120,6 @@ def layer_order() -> list[str]:
         ]
     body.append(network.neck)
     score, box = network.score, network.box
-    # The files list the box's tower before the rest of the score's.
+    # The files list the box tower before the rest of the score tower.
     parts = (score.encode, box.encode, score.adjust, box.adjust, *box.layers, box.predict, *score.layers, score.predict)
     return [names[module] for module in (*body, *(module for part in parts for module in part))]

@@ -1,4 +1,4 @@
-"""LightTrack-M (Yan et al., CVPR 2021): as E.T.Track, with separable convolutions in the towers."""
+"""LightTrack-M (Yan et al., CVPR 2021). It is like E.T.Track, but its towers consist of separable convolutions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .siamese import BoxPredictor, PixelwiseCorrelation, ScorePredictor, Siamese
 
 @dataclass(frozen=True)
 class LightTrackConfig:
-    """Everything that shapes the network; the defaults are LightTrack-M."""
+    """Configuration of the network. The defaults are those of LightTrack-M. Sizes are sides in pixels."""
 
     backbone: BackboneSpec = LT_MOBILE
     template_size: int = 127
@@ -44,7 +44,7 @@ class _Head(nn.Module):
         adjusted = config.adjust_channels
         self.cls_tower = _tower(adjusted, config.cls_channels, config.cls_kernels)
         self.reg_tower = _tower(adjusted, config.reg_channels, config.reg_kernels)
-        # "perd" is how the authors' checkpoints spell it.
+        # The authors' checkpoints spell it "perd".
         self.cls_perd = ScorePredictor(config.cls_channels, config.score_scale)
         self.reg_pred = BoxPredictor(config.reg_channels, config.box_scale)
 
@@ -53,7 +53,7 @@ class _Head(nn.Module):
 
 
 class LightTrack(SiameseTracker):
-    """See `SiameseTracker` for the steps and shapes."""
+    """The network of LightTrack. `SiameseTracker` describes the steps and shapes."""
 
     def __init__(self, config: LightTrackConfig | None = None):
         super().__init__()

@@ -1,4 +1,4 @@
-"""LT-Mobile, the backbone that LightTrack's search found (Yan et al., CVPR 2021), configurable."""
+"""LT-Mobile, the backbone that LightTrack's architecture search found (Yan et al., CVPR 2021). It is configurable."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from .blocks import DepthwiseSeparable, InvertedResidual, activation, conv
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """One block. `mid` = 0 makes it depthwise separable, `se` = 0 leaves the gate out.
+    """One block with a k x k `kernel`, `mid` expanded and `out` output channels, and a gate of width `se`.
 
-    `residual` adds the block's input and needs stride 1 and equal channels.
+    `mid` = 0 makes a depthwise separable block. `se` = 0 leaves the gate out. `residual` adds the block's input, which
+    needs stride 1 and equal numbers of input and output channels.
     """
 
     kernel: int
@@ -26,7 +27,7 @@ class BlockSpec:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Stem width (3x3, stride 2), stages of blocks, activation of stem and blocks."""
+    """Output channels of the stem (3x3, stride 2), stages of blocks, and the name of the activation."""
 
     stem: int
     stages: tuple[tuple[BlockSpec, ...], ...]
@@ -34,7 +35,7 @@ class BackboneSpec:
 
     @property
     def channels(self) -> int:
-        """Channels of the output."""
+        """Number of output channels."""
         return self.stages[-1][-1].out
 
     @property
@@ -48,12 +49,12 @@ class BackboneSpec:
 
     @classmethod
     def from_dict(cls, values: dict) -> BackboneSpec:
-        """Rebuilds what `dataclasses.asdict` made; raises `TypeError` on unknown keys."""
+        """Makes a spec from the values of `dataclasses.asdict`. Raises `TypeError` for an unknown key."""
         stages = tuple(tuple(BlockSpec(**b) for b in stage) for stage in values["stages"])
         return cls(**{**values, "stages": stages})
 
 
-# kernel, mid, out, stride, se, residual: the path that E.T.Track and LightTrack-M ship.
+# The backbone of the published E.T.Track and LightTrack-M. Values: kernel, mid, out, stride, se, residual.
 LT_MOBILE = BackboneSpec(
     stem=16,
     stages=(
@@ -81,7 +82,7 @@ LT_MOBILE = BackboneSpec(
 
 
 class LTMobile(nn.Module):
-    """Images [B,3,S,S], normalised, to features [B,channels,S/stride,S/stride]."""
+    """Normalised images [B,3,S,S] to features [B,channels,S/stride,S/stride]."""
 
     def __init__(self, spec: BackboneSpec = LT_MOBILE):
         super().__init__()

@@ -1,4 +1,4 @@
-"""ettrack-nano: E.T.Track's building blocks at a size that a drone's computer runs in milliseconds."""
+"""Configurations of ettrack-nano: E.T.Track's building blocks, small enough for a drone's computer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from .et_track import ETTrackConfig, TowerSpec
 from .lt_mobile import BackboneSpec, BlockSpec
 
-# kernel, mid, out, stride, se, residual. Stages end at 16, 24, 40 and 48 channels, as the stages
-# of the teacher's backbone do, so that each stage can learn from the teacher's tensor there.
+# Values: kernel, mid, out, stride, se, residual. The stages have 16, 24, 40 and 48 output channels, like those of the
+# teacher's backbone, so that each stage can learn from the teacher's tensor after the same stage.
 NANO_BACKBONE = BackboneSpec(
     stem=16,
     stages=(
@@ -28,11 +28,11 @@ NANO_BACKBONE = BackboneSpec(
     activation="hardswish",
 )
 
-# Six layers of 3x3, as many as the teacher's head has, so that each can learn from the teacher's tensor there; the
-# last one mixes its kernels by exemplar attention.
+# Six 3x3 layers, as in the teacher's head, so that each layer can learn from the teacher's tensor after the same layer.
+# The last one is an exemplar layer.
 _TOWER = TowerSpec(96, ("sep3", "sep3", "sep3", "sep3", "sep3", "et3"))
 
-# For square windows, as those of the teacher from which it learns first.
+# For square windows, like those of its first teacher.
 NANO = ETTrackConfig(
     backbone=NANO_BACKBONE,
     search_sizes=(256,),
@@ -47,16 +47,17 @@ NANO = ETTrackConfig(
     box_activation="exp",
 )
 
-# The same network for windows of the target's own shape, in which every target is square, and which are four and a
-# half boxes wide and high where it searches. The template shows as much per pixel as the search window.
+# The same network for windows of the target's own shape, which are resized to squares. The search window is four and a
+# half boxes wide and high. Template and search window have the same scale.
 NANO_BOX = replace(NANO, box_context=0.6)
 
-# The shipped one, which `distil.slim` makes of it, in seven tenths of its time: windows of the same scale but less than
-# four boxes wide, and one exemplar a layer, since the attention over four hardly moved.
+# `distil.slim` makes it from NANO_BOX. It takes seven tenths of the time. Its search windows have the same scale but
+# are less than four boxes wide, and each exemplar layer has one exemplar, because the weights of its four hardly
+# differed between images.
 NANO_FAST = replace(NANO_BOX, search_sizes=(224,), exemplars=1)
 
-# In nine tenths of that: without a residual block and a gate where maps are largest, for which the first stage has to
-# learn to make up.
+# Takes nine tenths of the time of NANO_FAST. The first stage, where maps are largest, has one block less and no gate,
+# and has to be trained again.
 NANO_CUT = replace(
     NANO_FAST, backbone=replace(NANO_BACKBONE, stages=((BlockSpec(3, 0, 16, 2, 0),), *NANO_BACKBONE.stages[1:]))
 )

@@ -1,4 +1,4 @@
-"""What E.T.Track and LightTrack share: correlation of template and search, and the steps."""
+"""Common parts of E.T.Track and LightTrack: the steps of tracking, the correlation, and the predictors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 
 class ChannelAttention(nn.Module):
-    """Gate over the correlation's channels: average pool, 1x1, ReLU, 1x1, sigmoid, multiply."""
+    """Gate over the correlation's channels: average pool, 1x1, ReLU, 1x1, sigmoid, multiply. [B,C,H,W] -> same
+    shape."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -20,7 +21,7 @@ class ChannelAttention(nn.Module):
 
 
 class PixelwiseCorrelation(nn.Module):
-    """Each template cell (row-major) is a 1x1 kernel over the search features.
+    """Uses each template cell (row-major) as a 1x1 kernel over the search features.
 
     [B,C,h,w], [B,C,H,W] -> [B,h*w,H,W], gated by channel attention. `cells` = h*w.
     """
@@ -34,16 +35,16 @@ class PixelwiseCorrelation(nn.Module):
 
     @staticmethod
     def correlate(zf: Tensor, xf: Tensor) -> Tensor:
-        """The correlation before channel attention."""
+        """The correlation before channel attention: [B,C,h,w], [B,C,H,W] -> [B,h*w,H,W]."""
         scores = zf.flatten(2).transpose(1, 2) @ xf.flatten(2)
         return scores.view(xf.shape[0], -1, xf.shape[2], xf.shape[3])
 
 
 class SiameseTracker(nn.Module):
-    """A tracker in separable steps, so that training and export can take any of them alone.
+    """A tracker in separate steps, so that training and export can use each step alone.
 
     Images are [B,3,S,S], normalised. `n` = search side / stride.
-    Subclasses give `backbone`, `template_neck`, `search_neck`, `fuse` and `predict`.
+    Subclasses implement `backbone`, `template_neck`, `search_neck`, `fuse` and `predict`.
     """
 
     def backbone(self, image: Tensor) -> Tensor:
@@ -51,31 +52,32 @@ class SiameseTracker(nn.Module):
         raise NotImplementedError
 
     def template_neck(self, raw: Tensor) -> Tensor:
-        """Batch norm of raw template features (BN_z)."""
+        """Batch norm of raw template features (BN_z), [B,C,h,w] -> [B,C,h,w]. With projections, C may change."""
         raise NotImplementedError
 
     def search_neck(self, raw: Tensor) -> Tensor:
-        """Batch norm of raw search features (BN_x)."""
+        """Batch norm of raw search features (BN_x), [B,C,n,n] -> [B,C,n,n]. With projections, C may change."""
         raise NotImplementedError
 
     def fuse(self, zf: Tensor, xf: Tensor) -> Tensor:
-        """Correlation, attention and adjusting 1x1: [B,adjust,n,n]."""
+        """Correlation, channel attention and adjusting 1x1: [B,C,h,w], [B,C,n,n] -> [B,adjust,n,n]."""
         raise NotImplementedError
 
     def predict(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B,1,n,n] and distances left, top, right, bottom [B,4,n,n] in search pixels."""
+        """Logits [B,1,n,n], and distances from each cell's centre to the box's left, top, right and bottom side
+        [B,4,n,n], in search pixels."""
         raise NotImplementedError
 
     def template_features(self, template: Tensor) -> Tensor:
-        """What is kept of the template: backbone and BN_z, [B,C,h,w]."""
+        """Features of the template, which are kept for tracking: backbone and BN_z, [B,3,S,S] -> [B,C,h,w]."""
         return self.template_neck(self.backbone(template))
 
     def search_features(self, search: Tensor) -> Tensor:
-        """Backbone and BN_x, [B,C,n,n]."""
+        """Features of the search image: backbone and BN_x, [B,3,S,S] -> [B,C,n,n]."""
         return self.search_neck(self.backbone(search))
 
     def track(self, zf: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B,1,n,n] and distances [B,4,n,n] from kept template features and an image."""
+        """Logits [B,1,n,n] and distances [B,4,n,n] from kept template features and a search image [B,3,S,S]."""
         return self.predict(self.fuse(zf, self.search_features(search)))
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,7 @@ class SiameseTracker(nn.Module):
 
 
 class ScorePredictor(nn.Module):
-    """3x3 convolution to one logit per cell, times `scale` (0.1 in the authors' networks)."""
+    """3x3 convolution to one logit per cell, times `scale` (0.1 in the authors' networks): [B,C,n,n] -> [B,1,n,n]."""
 
     def __init__(self, channels: int, scale: float):
         super().__init__()
@@ -95,10 +97,10 @@ class ScorePredictor(nn.Module):
 
 
 class BoxPredictor(nn.Module):
-    """3x3 convolution to four distances per cell, in search pixels.
+    """3x3 convolution to four distances per cell, in search pixels: [B,C,n,n] -> [B,4,n,n].
 
-    `activation` "relu" (the authors') cuts at zero; "exp" is positive with a gradient
-    everywhere, which suits training from scratch. Both are then multiplied by `scale`.
+    The result of `activation` is multiplied by `scale`. "relu", as in the authors' networks, sets negative values to
+    zero. "exp" is always positive and has a gradient everywhere, which helps training from random weights.
     """
 
     def __init__(self, channels: int, scale: float, activation: str = "relu"):

@@ -1,7 +1,7 @@
 """SMAT: separable self and mixed attention on a MobileViTv2 backbone (WACV 2024).
 
-Parameter names are those of the authors' checkpoint (``mobilevitv2_256_128x1_ep300``), so their
-``state_dict`` loads strictly. Images are RGB in 0..1 without further normalisation.
+Parameter names are those of the authors' checkpoint (``mobilevitv2_256_128x1_ep300``), so that its ``state_dict`` can
+be loaded strictly. Images are RGB in 0..1 without further normalisation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ CLAMP = 1e-4
 
 
 class ConvLayer(nn.Module):
-    """Convolution, optional batch norm, optional ReLU (``block.conv``, ``block.norm``)."""
+    """Convolution (``block.conv``), optional batch norm (``block.norm``), optional ReLU. ``[b, in, h, w]`` to
+    ``[b, out, h / stride, w / stride]``."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class ConvLayer(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand by two, depthwise 3x3, reduce; identity skip where the shape stays."""
+    """1x1 to twice the channels, depthwise 3x3, 1x1. Adds its input if the shape stays."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -69,7 +70,7 @@ class InvertedResidual(nn.Module):
 
 
 class SeparableAttention(nn.Module):
-    """Attention of linear cost: one context vector per pixel position, weighted by scalar query scores.
+    """Attention of linear cost: one context vector for each pixel position, a sum weighted by scalar query scores.
 
     Input and output ``[1, d, P, N]`` (P pixel positions in a patch, N patches).
     """
@@ -87,12 +88,13 @@ class SeparableAttention(nn.Module):
 
 
 class AttentionUnit(nn.Module):
-    """Pre-norm separable attention and feed-forward network, each with a residual."""
+    """Pre-norm separable attention and feed-forward network, each with a residual. ``[1, d, P, N]`` to the same
+    shape."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
         self.pre_norm_attn = nn.Sequential(nn.GroupNorm(1, width), SeparableAttention(width))
-        # Index 2 is a parameterless layer (dropout in training), which keeps the authors' names.
+        # Index 2 is a layer without parameters (dropout in training). It keeps the authors' parameter names.
         self.pre_norm_ffn = nn.Sequential(
             nn.GroupNorm(1, width),
             ConvLayer(width, hidden, norm=False),
@@ -106,7 +108,7 @@ class AttentionUnit(nn.Module):
 
 
 def attention_stack(width: int, units: int, hidden: int) -> nn.Sequential:
-    """``units`` attention units and the closing group norm."""
+    """``units`` attention units and a final group norm. ``[1, width, P, N]`` to the same shape."""
     return nn.Sequential(*(AttentionUnit(width, hidden) for _ in range(units)), nn.GroupNorm(1, width))
 
 
@@ -141,18 +143,19 @@ class MixedAttentionBlock(nn.Module):
         return unfold(self.local_rep(x))
 
     def forward(self, search: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens of both images to their maps."""
+        """Tokens of both images, ``[1, width, 4, n]``, to their maps, ``[1, channels, H, W]``."""
         count = search.shape[3]
         mixed = self.global_rep(torch.cat([search, template], dim=3))
         return self.to_map(mixed[..., :count]), self.to_map(mixed[..., count:])
 
     def to_map(self, tokens: Tensor) -> Tensor:
+        """Tokens of one image, ``[1, width, 4, n]``, to its map ``[1, channels, 2 sqrt(n), 2 sqrt(n)]``."""
         side = 2 * math.isqrt(tokens.shape[3])
         return self.conv_proj(fold(tokens, side, side))
 
 
 class Backbone(nn.Module):
-    """MobileViTv2-1.0 up to stride 16. Up to layer 3's tokens no image sees the other."""
+    """MobileViTv2-1.0 up to stride 16. Up to layer 3's tokens, template and search image are processed separately."""
 
     def __init__(self):
         super().__init__()
@@ -174,7 +177,7 @@ class Backbone(nn.Module):
 
 
 class Neck(nn.Module):
-    """One batch norm per image."""
+    """One batch norm each for search and template features."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -183,7 +186,7 @@ class Neck(nn.Module):
 
 
 class FeatureFusor(nn.Module):
-    """Correlation of 64 template cells, widened to the head's channels."""
+    """Correlation with the template's ``cells``, widened to the head's channels: ``[1, outputs, 16, 16]``."""
 
     def __init__(self, cells: int, outputs: int):
         super().__init__()
@@ -195,17 +198,18 @@ class FeatureFusor(nn.Module):
 
 
 def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution with bias, batch norm, ReLU."""
+    """3x3 convolution with bias, batch norm, ReLU: ``[b, in, h, w]`` to ``[b, out, h, w]``."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def clamped_sigmoid(x: Tensor) -> Tensor:
-    """Sigmoid kept away from 0 and 1 by :data:`CLAMP`."""
+    """Sigmoid, limited to :data:`CLAMP` to 1 - :data:`CLAMP`."""
     return x.sigmoid().clamp(CLAMP, 1 - CLAMP)
 
 
 class BoxHead(nn.Module):
-    """Separable attention for score and box, then a small tower for each map."""
+    """Separable attention for score and box, then a small tower for each map: ``[1, 128, 16, 16]`` to score, size and
+    offset."""
 
     def __init__(self, width: int = 128, cls_units: int = 2, reg_units: int = 4):
         super().__init__()
@@ -225,6 +229,7 @@ class BoxHead(nn.Module):
         return x
 
     def attend(self, pre: nn.Module, stack: nn.Module, x: Tensor) -> Tensor:
+        """Convolution ``pre`` and attention ``stack`` over all cells: ``[1, 128, 16, 16]`` to the same shape."""
         x = pre(x)
         return fold(stack(unfold(x, 1)), *x.shape[2:], 1)
 
@@ -239,7 +244,7 @@ class BoxHead(nn.Module):
 
 
 class Smat(nn.Module):
-    """The whole tracker network.
+    """The complete network.
 
     ``template(z)``: ``[1, 3, 128, 128]`` to the template's tokens ``[1, 128, 4, 64]``, once per target.
     ``track(tokens, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1),

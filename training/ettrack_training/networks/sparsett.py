@@ -1,10 +1,10 @@
 """SparseTT: Swin-T features, a transformer with sparse self-attention, a double head (IJCAI 2022).
 
-Parameter names are those of the authors' checkpoints. Images are RGB in 0..255, normalised with
-:data:`MEAN` and :data:`STD`.
+Parameter names are those of the authors' checkpoints. Images are RGB in 0..255, normalised with :data:`MEAN` and
+:data:`STD`.
 
-What the authors' code computes and discards at test time (Swin's last stage, the fully connected box
-branch) has its parameters here, so that their files load strictly, and is never run.
+At test time the authors' code does not use the results of Swin's last stage and of the fully connected box branch.
+Here these parts are never run. They have their parameters only so that the authors' files can be loaded strictly.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ SCORE_SIZE = 19
 TEMPLATE_CELLS = 8
 WINDOW = 7
 SHIFT = WINDOW // 2
-#: Logits kept per query of the decoder's sparse self-attention.
+#: Number of largest logits of each query that the decoder's sparse self-attention uses.
 TOP_K = 32
-#: Logits that differ by less, as a share of the largest, may stand for each other: their rounding errors are a
-#: tenth of it.
+#: Two logits count as equal if their difference is below this share of the largest logit. Rounding errors are a tenth
+#: of it.
 SAME_LOGIT = 1e-5
 
 
 def pad_to(x: Tensor, multiple: int) -> Tensor:
-    """Zero-pads ``[B, H, W, C]`` at the right and the bottom to multiples."""
+    """Pads ``[B, H, W, C]`` with zeros at the right and the bottom, so that H and W are multiples of ``multiple``."""
     h, w = x.shape[1:3]
     return F.pad(x, (0, 0, 0, -w % multiple, 0, -h % multiple))
 
 
 def relative_position_index(window: int) -> Tensor:
-    """``[window^2, window^2]``: which row of the bias table stands between two cells of a window."""
+    """For each pair of cells of a window, the row of the bias table: ``[window^2, window^2]``."""
     row, col = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     row, col = row.flatten(), col.flatten()
     return (2 * window - 1) * (row[:, None] - row[None] + window - 1) + col[:, None] - col[None] + window - 1
 
 
 def shifted_window_mask(height: int, width: int) -> Tensor:
-    """``[windows, 49, 49]`` of 0 and -100: cells of one shifted window that are no neighbours in the image."""
+    """Mask ``[windows, 49, 49]`` for shifted windows of a map of ``height`` x ``width`` cells.
+
+    It is -100 for two cells of a window that come from different parts of the image, else 0.
+    """
 
     def bands(length: int) -> Tensor:
         position = torch.arange(length)
@@ -58,7 +61,7 @@ def shifted_window_mask(height: int, width: int) -> Tensor:
 
 
 def partition(x: Tensor) -> Tensor:
-    """``[B, H, W, C]`` to windows ``[B * n, 49, C]``."""
+    """``[B, H, W, C]`` to windows of 7 x 7 cells, ``[B * n, 49, C]``."""
     b, h, w, c = x.shape
     x = x.reshape(b, h // WINDOW, WINDOW, w // WINDOW, WINDOW, c).permute(0, 1, 3, 2, 4, 5)
     return x.reshape(-1, WINDOW * WINDOW, c)
@@ -72,7 +75,7 @@ def merge_windows(x: Tensor, height: int, width: int) -> Tensor:
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside windows with a learned bias per relative position."""
+    """Multi-head attention inside windows ``[b, 49, width]`` with a learned bias for each relative position."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -83,7 +86,7 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def bias(self) -> Tensor:
-        """``[heads, 49, 49]``"""
+        """The bias for each pair of cells, ``[heads, 49, 49]``."""
         table = self.relative_position_bias_table[self.relative_position_index.reshape(-1)]
         return table.reshape(WINDOW**2, WINDOW**2, self.heads).permute(2, 0, 1)
 
@@ -98,7 +101,10 @@ class WindowAttention(nn.Module):
 
 
 class ShiftWindowAttention(nn.Module):
-    """Pads, shifts, cuts into windows, attends, and undoes all that. Padded cells take part as tokens."""
+    """Window attention on ``[B, H, W, C]``: pads, shifts, cuts into windows, attends, and undoes the first three steps.
+
+    Padded cells are tokens like all others.
+    """
 
     def __init__(self, width: int, heads: int, shifted: bool):
         super().__init__()
@@ -146,7 +152,10 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """2x2 cells to one: feature ``4 * channel + 2 * row + column`` of the patch, norm, linear."""
+    """Merges 2x2 cells: ``[B, H, W, C]`` to ``[B, ceil(H / 2), ceil(W / 2), 2 C]``.
+
+    The features are ordered by ``4 * channel + 2 * row + column``. A norm and a linear layer follow.
+    """
 
     def __init__(self, width: int):
         super().__init__()
@@ -161,7 +170,7 @@ class PatchMerging(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks, every other one shifted, and the merging that follows them."""
+    """Blocks of one resolution, of which every second one uses shifted windows, and the patch merging after them."""
 
     def __init__(self, width: int, heads: int, depth: int, downsample: bool):
         super().__init__()
@@ -169,13 +178,14 @@ class SwinStage(nn.Module):
         self.downsample = PatchMerging(width) if downsample else None
 
     def attend(self, x: Tensor) -> Tensor:
+        """Runs the blocks without the merging: ``[B, H, W, C]`` to the same shape."""
         for block in self.blocks:
             x = block(x)
         return x
 
 
 class SwinPatchEmbed(nn.Module):
-    """4x4 patches of the image, zero-padded to a multiple of 4, as ``[1, H, W, C]``."""
+    """Pads an image ``[1, 3, s, s]`` with zeros to a multiple of 4, and embeds its 4x4 patches as ``[1, H, W, C]``."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -209,7 +219,7 @@ class SwinT(nn.Module):
 
 
 class Basemodel(nn.Module):
-    """Holds the backbone under the authors' name."""
+    """Holds the backbone under the name that the authors' checkpoints use."""
 
     def __init__(self):
         super().__init__()
@@ -229,7 +239,7 @@ class Adjuster(nn.Module):
 
 
 class MultiheadAttention(nn.Module):
-    """Dense attention in the parameter layout of ``torch.nn.MultiheadAttention``, tokens ``[B, n, width]``."""
+    """Attention with the parameter layout of ``torch.nn.MultiheadAttention``. Tokens are ``[B, n, width]``."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -240,7 +250,7 @@ class MultiheadAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def project(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled queries, keys and values, ``[B, heads, n, head]`` each."""
+        """Scaled queries, keys and values, ``[B, heads, n, width / heads]`` each."""
         c = query.shape[-1]
         head = c // self.heads
         q = F.linear(query, self.in_proj_weight[:c], self.in_proj_bias[:c]) * head**-0.5
@@ -255,10 +265,13 @@ class MultiheadAttention(nn.Module):
 
 
 class SparseAttention(MultiheadAttention):
-    """Only the :data:`TOP_K` largest logits of each query take part."""
+    """Attention in which each query uses only its :data:`TOP_K` largest logits. Tokens are ``[B, n, width]``."""
 
     def forward(self, query: Tensor, memory: Tensor, kept: Tensor | None = None) -> Tensor:
-        """``kept [B, heads, n, TOP_K]`` are the keys to keep, where rounding alone may tell them from the largest."""
+        """``kept [B, heads, n, TOP_K]``, if given, are the indices of the keys to use instead of the largest.
+
+        Raises ``ValueError`` if their logits differ from the largest by more than rounding can explain.
+        """
         q, k, v = self.project(query, memory)
         logits = q @ k.transpose(-2, -1)
         values, indices = logits.topk(TOP_K, dim=-1)
@@ -272,7 +285,7 @@ class SparseAttention(MultiheadAttention):
 
 
 class FeedForward(nn.Module):
-    """ReLU network with its residual and norm (post-norm)."""
+    """Two linear layers with ReLU between them, residual and norm after them. ``[B, n, width]`` to the same shape."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -285,7 +298,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Dense self-attention over the template."""
+    """Self-attention over the template, ``[B, 64, width]`` to the same shape."""
 
     def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
@@ -298,7 +311,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Sparse self-attention over the search region, dense attention to the encoded template."""
+    """Sparse self-attention over the search region ``[B, 361, width]``, then attention to the encoded template."""
 
     def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
@@ -314,7 +327,7 @@ class DecoderLayer(nn.Module):
 
 
 class LearnedPosition(nn.Module):
-    """Positions: the first half of the channels from the column, the second from the row."""
+    """Learned positions. The first half of the channels depends on the column, the second half on the row."""
 
     def __init__(self, cells: int, width: int):
         super().__init__()
@@ -322,7 +335,7 @@ class LearnedPosition(nn.Module):
         self.col_embed = nn.Embedding(cells, width // 2)
 
     def forward(self) -> Tensor:
-        """``[1, cells^2, width]``"""
+        """Returns the positions of all cells, row-major, ``[1, cells^2, width]``."""
         row, col = self.row_embed.weight, self.col_embed.weight
         n = len(row)
         grid = torch.cat([col[None].expand(n, -1, -1), row[:, None].expand(-1, n, -1)], dim=-1)
@@ -330,7 +343,7 @@ class LearnedPosition(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Template side of the neck."""
+    """Encodes the template's tokens ``[B, 64, width]``. The shape stays."""
 
     def __init__(self, width: int, heads: int, hidden: int, layers: int):
         super().__init__()
@@ -345,7 +358,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Search side of the neck."""
+    """Decodes the search tokens ``[B, 361, width]`` with the encoded template ``[B, 64, width]``. The shape stays."""
 
     def __init__(self, width: int, heads: int, hidden: int, layers: int):
         super().__init__()
@@ -360,7 +373,7 @@ class Decoder(nn.Module):
 
 
 class Neck(nn.Module):
-    """Encoder of the template, decoder of the search region."""
+    """Holds the encoder of the template and the decoder of the search region."""
 
     def __init__(self, width: int = 256, heads: int = 8, hidden: int = 2048, layers: int = 2):
         super().__init__()
@@ -369,7 +382,7 @@ class Neck(nn.Module):
 
 
 class ConvBn(nn.Module):
-    """Convolution without bias and batch norm."""
+    """Convolution without bias, followed by batch norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1):
         super().__init__()
@@ -381,7 +394,7 @@ class ConvBn(nn.Module):
 
 
 class WideningBlock(nn.Module):
-    """First block of the convolution branch, with a projected skip."""
+    """First block of the convolution branch: two convolutions, and a skip with a 1x1 convolution."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -394,7 +407,7 @@ class WideningBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """ResNet bottleneck with identity skip."""
+    """ResNet bottleneck that adds its input."""
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
@@ -412,13 +425,14 @@ class Bottleneck(nn.Module):
 
 
 def cell_centres() -> Tensor:
-    """``[1, 361, 2]``: x and y of the score's cells in search pixels."""
+    """Returns x and y of the score map's cells, row-major, in search pixels, ``[1, 361, 2]``."""
     cell = torch.arange(SCORE_SIZE * SCORE_SIZE)
     return torch.stack([cell % SCORE_SIZE, cell // SCORE_SIZE], dim=-1)[None] * float(STRIDE)
 
 
 class DoubleHead(nn.Module):
-    """Score from a pointwise and a convolution branch together, box from the convolution branch."""
+    """``[1, 512, 19, 19]`` to score ``[1, 361, 1]``, from a pointwise and a convolution branch together, and box
+    ``[1, 361, 4]``, from the convolution branch."""
 
     def __init__(self, inputs: int = 512, width: int = 1024, bottlenecks: int = 7):
         super().__init__()
@@ -445,12 +459,13 @@ class DoubleHead(nn.Module):
 
 
 class SparseTT(nn.Module):
-    """The whole tracker network.
+    """The complete network.
 
     ``template(z)``: ``[1, 3, 127, 127]`` to the encoded template ``[1, 64, 256]``, once per target.
     ``track(encoded, x)``: with ``x`` of ``[1, 3, 289, 289]`` gives score ``[1, 361, 1]`` in (0, 1) and box
-    ``[1, 361, 4]`` (left, top, right, bottom in pixels of the search crop), cells row-major. ``kept`` are the
-    decoder layers' kept keys where another implementation has chosen them, see :class:`SparseAttention`.
+    ``[1, 361, 4]`` (left, top, right, bottom in pixels of the search crop), cells row-major. ``kept`` holds the indices
+    of the keys that each decoder layer is to use, if another implementation has chosen them. See
+    :class:`SparseAttention`.
     """
 
     def __init__(self):

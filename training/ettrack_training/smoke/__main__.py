@@ -1,7 +1,7 @@
 """Runs all stages of training for a few steps each, and checks their results.
 
-Makes pictures, packs them, stands in for the teacher, distils a backbone and heads, trains a head,
-joins both, trains from truth alone, resumes, publishes, renders a flight and tracks in it with the command line.
+It makes pictures and packs them, makes a teacher with random weights, distils a backbone and heads, trains a head and
+both together, trains only from the true boxes, resumes, publishes a model, renders a flight and tracks in it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FLIGHT_FRAMES = 12
 
 
 class Smoke:
-    """One run in an empty folder; each method is a stage that needs those before it and returns what it saw."""
+    """One run in an empty folder. Each method is a stage; it needs the stages before it and returns a summary."""
 
     def __init__(self, folder: Path, binary: Path):
         self.folder, self.binary = folder, binary
@@ -57,7 +57,7 @@ class Smoke:
         self.flight = folder / "flight"
 
     def stages(self) -> list[Callable[[], str]]:
-        """All of them, in order."""
+        """All stages, in order."""
         return [
             self.pictures,
             self.stand_in_teacher,
@@ -91,13 +91,13 @@ class Smoke:
         return "3 videos, 8 photographs"
 
     def stand_in_teacher(self) -> str:
-        """Two ONNX files."""
+        """Writes the teacher's two ONNX files."""
         torch.manual_seed(SEED)
         write_teacher(self.teacher)
         return "NanoTrack's layout, random weights"
 
     def distilled_backbone(self) -> str:
-        """Block-wise, then chained."""
+        """Distils a backbone, first block by block, then as a whole."""
         command = ["--teacher", self.teacher, "--pictures", self.folder / "photographs", "--out", self.backbone]
         call(distil_backbone, *command, "--steps", 4, "--blockwise", 2, "--batch", 4, "--save-every", 2)
         rows = read_log(self.backbone.with_suffix(".csv"))
@@ -111,7 +111,7 @@ class Smoke:
         return read_log(out.with_suffix(".csv"))
 
     def distilled_head(self) -> str:
-        """Layer by layer, then chained, over the backbone, which must come out as it went in."""
+        """Distils a head, first layer by layer, then as a whole. The backbone must not change."""
         out = self.folder / "distilled-head.pt"
         rows = self._distil_head(out, 4, "--blockwise", 2)
         expect([row["step"] for row in rows] == ["2", "4"], "the log has both reports")
@@ -120,7 +120,7 @@ class Smoke:
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
 
     def corrected_head(self) -> str:
-        """Continues from that head with the corrected teacher, then averages it with the earlier head."""
+        """Trains the distilled head with the corrected teacher, then averages both heads."""
         before, out = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
         rows = self._distil_head(
             out, 2, "--head", before, "--correct", "--frozen-norms", "--hard-weight", 0.5, "--rate", 1e-2
@@ -136,7 +136,7 @@ class Smoke:
         return f"score {rows[-1]['held_score']}, hard {rows[-1]['held_hard']}"
 
     def distilled_head_with_late_stages(self) -> str:
-        """Goes on from that head; of the backbone the last stages alone move."""
+        """Trains the distilled head together with the last stages of the backbone. The other stages must not change."""
         out = self.folder / "distilled-joint.pt"
         rows = self._distil_head(out, 2, "--head", self.folder / "distilled-head.pt", "--joint", 2)
         before, after = backbone_state(self.backbone), backbone_state(out)
@@ -145,12 +145,15 @@ class Smoke:
         return f"features {rows[-1]['features']}"
 
     def distilled_maps(self) -> str:
-        """Goes on for windows of the box's shape; two model folders teach, one of them has the student's weights."""
+        """Trains the distilled head for windows of the box's shape, with two model folders as teachers.
+
+        One teacher has the student's weights.
+        """
         start, other = self.folder / "distilled-head.pt", self.folder / "corrected-head.pt"
         teachers = [self.folder / "teachers" / path.stem for path in (start, other)]
         for path, folder in zip((start, other), teachers, strict=True):
             boxed = folder.with_suffix(".pt")
-            # Windows of five boxes, as teachers must have.
+            # Teachers must have windows that are five boxes wide.
             config = replace(NANO_BOX, box_context=0.75).to_dict()
             CheckpointFile(boxed).save({**CheckpointFile(path).load(), "config": config})
             call(publish, boxed, folder)
@@ -186,7 +189,7 @@ class Smoke:
         return f"score {rows[-1]['held_score']}, box {rows[-1]['held_box']}"
 
     def slimmed(self) -> str:
-        """A cheaper network out of that one; it goes on learning in its own windows."""
+        """Slims that network and trains the smaller one in windows of the same shape."""
         large, small = self.folder / "distilled-maps.pt", self.folder / "slim.pt"
         command = ["--start", large, "--cache", self.cache, "--out", small]
         call(slim, *command, "--cut", "--steps", 3, "--decay", 1, "--batch", 2)
@@ -206,13 +209,13 @@ class Smoke:
         return read_log(out.with_suffix(".csv"))
 
     def head_on_teacher_features(self) -> str:
-        """The head alone."""
+        """Trains only the head."""
         rows = self._distil(self.head, 4)
         expect(len(rows) == 2, "the log has both reports")
         return f"loss {rows[-1]['loss']}"
 
     def head_on_backbone_features(self) -> str:
-        """The head alone, on the distilled backbone, which must come out as it went in."""
+        """Trains only the head, on the distilled backbone, which must not change."""
         out = self.folder / "head-on-backbone.pt"
         rows = self._distil(out, 2, "--backbone", self.backbone, "--head", self.head)
         before, after = backbone_state(self.backbone), backbone_state(out)
@@ -220,33 +223,33 @@ class Smoke:
         return f"loss {rows[-1]['loss']}"
 
     def joint_distillation(self) -> str:
-        """Backbone and head together."""
+        """Trains backbone and head together."""
         rows = self._distil(self.joint, 2, "--joint", "--backbone", self.backbone, "--head", self.head)
         expect(float(rows[-1]["features"]) > 0, "the features are held to the teacher's")
         return f"loss {rows[-1]['loss']}"
 
     def resumed_joint_distillation(self) -> str:
-        """Goes on from the checkpoint."""
+        """Resumes the joint distillation from its checkpoint."""
         rows = self._distil(self.joint, 4, "--joint")
         expect([row["step"] for row in rows] == ["2", "4"], "the resumed run begins after the last step")
         return "after step 2"
 
     def loss_on_fixed_data(self) -> str:
-        """The same batch again and again."""
+        """Trains on one batch several times. The loss must fall."""
         recipe = Recipe.load(RECIPES / "smoke.yaml")
         losses = self._fixed(recipe, 8, "fixed")
         expect(losses[-1] < losses[0], f"the loss falls on fixed data, got {losses}")
         return f"{losses[0]:.3f} to {losses[-1]:.3f}"
 
     def paper_recipe(self) -> str:
-        """E.T.Track's own network and losses."""
+        """Trains the network of the E.T.Track paper with its losses."""
         recipe = Recipe.load(RECIPES / "ettrack.yaml")
         recipe = replace(recipe, data=replace(recipe.data, batch=2))
         losses = self._fixed(recipe, 2, "paper")
         return f"loss {losses[0]:.3f}, {losses[1]:.3f}"
 
     def _fixed(self, recipe: Recipe, steps: int, name: str) -> list[float]:
-        # Without the device's augmentation the pictures stay the same, too.
+        # Without augmentation on the device the pictures stay the same.
         recipe = replace(recipe, data=replace(recipe.data, workers=0, device_augment=False))
         torch.manual_seed(SEED)
         training = Training(
@@ -261,7 +264,7 @@ class Smoke:
         return [row["loss"] for row in losses]
 
     def rendered_flight(self) -> str:
-        """A sequence to track in, by `ettrack simulate`."""
+        """Renders a sequence to track in, with `ettrack simulate`."""
         size = ["--width", "320", "--height", "240", "--frames", str(FLIGHT_FRAMES), "--seed", str(SEED)]
         done = subprocess.run([self.binary, "simulate", "--output", self.flight, *size], capture_output=True, text=True)
         expect(done.returncode == 0, f"ettrack simulate ends well: {done.stderr.strip()}")
@@ -277,14 +280,14 @@ class Smoke:
         return read_log(self.supervised / "log.csv")
 
     def supervised_training(self) -> str:
-        """From truth alone, augmented in batches, with averaged weights."""
+        """Trains only from the true boxes, with augmentation on the device and averaged weights."""
         rows = self._train("--backbone", self.backbone)
         expect((self.supervised / "best" / "smoke" / "model.yaml").exists(), "the best model is kept")
         expect(rows[-1]["auc"] != "", "the runtime's figures are logged")
         return f"loss {rows[-1]['loss']}, AUC {rows[-1]['auc']}"
 
     def resumed_supervised_training(self) -> str:
-        """Goes on from the pieces of the checkpoint."""
+        """Resumes from a checkpoint that is stored in parts."""
         before = CheckpointFile(self.supervised / "checkpoint.pt").load()["step"]
         rows = self._train("--resume", "--steps", 6)
         after = CheckpointFile(self.supervised / "checkpoint.pt").load()["step"]
@@ -293,13 +296,13 @@ class Smoke:
         return "after step 4"
 
     def published_model(self) -> str:
-        """The joint run's network."""
+        """Publishes the network of the joint run."""
         call(publish, self.joint, self.model)
         size = sum(path.stat().st_size for path in self.model.iterdir())
         return f"{size / 1e6:.1f} MB"
 
     def evaluation(self) -> str:
-        """`ettrack eval` opens it and tracks."""
+        """Tracks with the published model, with `ettrack eval`."""
         figures = evaluate(self.binary, self.model, Benchmark("simulated", self.flight), self.folder / "eval")
         expect(0 <= figures.success_auc <= 1, f"a success AUC, got {figures.success_auc}")
         return f"AUC {figures.success_auc:.3f} (untrained)"
@@ -310,26 +313,26 @@ class SmokeError(Exception):
 
 
 def expect(holds: bool, what: str) -> None:
-    """Ends the run if a check fails."""
+    """Raises `SmokeError` unless `holds` is true."""
     if not holds:
         raise SmokeError(f"expected: {what}")
 
 
 def call(command: Callable[[list[str]], object], *words: object) -> None:
-    """Runs one of the workshop's commands in this process."""
+    """Runs the `main` function of a command in this process."""
     command([str(word) for word in words])
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV log."""
+    """Returns the rows of a CSV log."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder to work in, emptied first")
+    parser.add_argument("--out", type=Path, required=True, help="folder to work in; its content is deleted first")
     parser.add_argument("--ettrack", type=Path, required=True, help="the ettrack command line")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 320, 240
 
 
 def texture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Coloured noise of three scales, u8 [height, width, 3]."""
+    """Coloured noise at three scales, uint8 [height, width, 3]."""
     total = np.zeros((height, width, 3), np.float32)
     for cells, strength in ((3, 70.0), (12, 35.0), (48, 15.0)):
         coarse = random.normal(0, strength, (cells, cells, 3)).astype(np.float32)
@@ -21,14 +21,14 @@ def texture(random: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def photographs(folder: Path, count: int, random: np.random.Generator) -> None:
-    """Writes JPEG pictures without annotation."""
+    """Writes JPEG pictures without annotations."""
     folder.mkdir(parents=True)
     for number in range(count):
         cv2.imwrite(str(folder / f"{number:03}.jpg"), texture(random, WIDTH, HEIGHT))
 
 
 def videos(folder: Path, count: int, frames: int, random: np.random.Generator) -> None:
-    """Writes videos with boxes and masks, in the layout of the reader `index`."""
+    """Writes videos with boxes and masks, in the layout that the reader `index` reads."""
     folder.mkdir(parents=True)
     items = []
     for video in range(count):
@@ -43,7 +43,7 @@ def videos(folder: Path, count: int, frames: int, random: np.random.Generator) -
             mask = np.zeros((HEIGHT, WIDTH), np.uint8)
             middle = (x + width / 2 - 0.5, y + height / 2 - 0.5)
             cv2.ellipse(mask, (middle, (width - 1, height - 1), 0), 255, -1)
-            # The texture moves with the object.
+            # The object's texture moves with it.
             moved = np.roll(skin, (int(y), int(x)), (0, 1))
             name = f"{video}-{number:03}"
             cv2.imwrite(str(folder / f"{name}.jpg"), np.where(mask[..., None] > 0, moved, background))

@@ -1,4 +1,4 @@
-"""Replaces NanoTrack v2 in smoke runs: two ONNX files with the same inputs, outputs and hints, and random weights."""
+"""Replaces NanoTrack v2 in smoke runs: two ONNX files with its inputs, outputs and hints, and random weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANNELS = (16, 24, 40, 48)
 
 
 class Backbone(nn.Module):
-    """BGR 0..255 [1,3,S,S] -> features of stride 4, 8, 16 and 16."""
+    """Computes features of stride 4, 8, 16 and 16 of an image [1,3,S,S], BGR, 0..255."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Backbone(nn.Module):
 
 
 class Tower(nn.Module):
-    """Correlation [1,64,16,16] -> outputs of its layers, each [1,96,16,16], and a prediction."""
+    """Computes the outputs of its layers, each [1,96,16,16], and a prediction, from the correlation [1,64,16,16]."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -55,7 +55,10 @@ class Tower(nn.Module):
 
 
 class Head(nn.Module):
-    """Features [1,48,8,8] and [1,48,16,16] -> what the towers compute inside, two class logits, four distances."""
+    """Computes the towers' inner outputs, two class logits and four distances from features of both images.
+
+    The features are [1,48,8,8] of the template and [1,48,16,16] of the search image.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +86,7 @@ def write_teacher(folder: Path) -> None:
 
 
 def _hide_hints(path: Path, outputs: int) -> None:
-    """All but the last outputs become inner tensors, as they are in the real teacher."""
+    """Turns all outputs but the last into inner tensors, as they are in the real teacher."""
     model = onnx.load(path)
     del model.graph.output[:-outputs]
     onnx.save(model, path)

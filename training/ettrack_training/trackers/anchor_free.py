@@ -1,4 +1,4 @@
-"""Graphs and manifest of the family `anchor_free`: a template graph and a track graph."""
+"""Graphs and manifest of the family `anchor_free`, which has a template graph and a track graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGENET_INPUT = {
 
 
 def graphs(network: SiameseTracker) -> dict[str, Graph]:
-    """`template.onnx` and `track.onnx`; the latter for all search sizes of the configuration."""
+    """Returns `template.onnx` and `track.onnx`; the latter takes all search sizes of the configuration."""
     config = network.config
     fast = inference_form(network)
     random = generator()
@@ -54,7 +54,7 @@ def graphs(network: SiameseTracker) -> dict[str, Graph]:
 
 
 def manifest(network: SiameseTracker) -> dict[str, Any]:
-    """The family's sections of model.yaml, with the constants that the authors use everywhere."""
+    """Returns the family's sections of `model.yaml`, with the constants that its authors use for all benchmarks."""
     config = network.config
     search: dict[str, Any] = {"input": "search", "sizes": list(config.search_sizes)}
     if len(config.search_sizes) > 1:

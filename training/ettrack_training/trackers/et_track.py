@@ -1,4 +1,4 @@
-"""E.T.Track (Blatter et al., WACV 2023), and every network of its building blocks."""
+"""E.T.Track (Blatter et al., WACV 2023), and all networks made of its building blocks."""
 
 from ..networks import ETTrack
 from ..pseudo_weights import siamese_rule

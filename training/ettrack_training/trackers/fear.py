@@ -1,4 +1,4 @@
-"""FEAR-XS (Borsuk et al., ECCV 2022), of the Core ML files that its authors publish."""
+"""FEAR-XS (Borsuk et al., ECCV 2022), from the Core ML files that its authors publish."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTEXT, _SPAN = 0.2, 5
 
 
 def _clean(state: StateDict) -> tuple[StateDict, list[str]]:
-    """Core ML's files name layers after the exporter's variables; their order tells which they are."""
+    """Renames the weights. Core ML files number the layers, so a layer is recognised by its position."""
     names, order = list(dict.fromkeys(key.rpartition(".")[0] for key in state)), layer_order()
     if len(names) != len(order) or set(names) == set(order):
         return state, []

@@ -1,4 +1,4 @@
-"""Images to check exported graphs with."""
+"""Images for the check of exported graphs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def generator() -> torch.Generator:
-    """Always the same numbers."""
+    """A random generator that always gives the same numbers."""
     return torch.Generator().manual_seed(0)
 
 
 def structured_noise(size: int, random: torch.Generator) -> Tensor:
-    """A normalised image with structure at several scales, [1,3,size,size]."""
+    """A random normalised image with structure at several scales, float32 [1,3,size,size]."""
     image = torch.zeros(1, 3, size, size)
     for cells in (2, 8, 32):
         coarse = torch.randn(1, 3, cells, cells, generator=random)

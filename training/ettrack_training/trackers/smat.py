@@ -14,7 +14,7 @@ from .noise import generator, structured_noise
 
 
 class _Template(nn.Module):
-    """Template image to tokens ``[4, 64, 128]``, as the track graph takes them."""
+    """Computes the tokens ``[4, 64, 128]`` of a template image, as the track graph takes them."""
 
     def __init__(self, network: Smat):
         super().__init__()
@@ -34,7 +34,7 @@ class _Track(nn.Module):
 
 
 def graphs(network: Smat) -> dict[str, Graph]:
-    """`template.onnx` and `track.onnx`."""
+    """Returns `template.onnx` and `track.onnx`."""
     random = generator()
     template = structured_noise(TEMPLATE_SIZE, random).sigmoid()
     search = structured_noise(SEARCH_SIZE, random).sigmoid()

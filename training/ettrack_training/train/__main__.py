@@ -1,7 +1,7 @@
 """Train a tracker: `python -m ettrack_training.train --recipe training/recipes/ettrack.yaml --cache DIR --out DIR`
 
-OUT receives recipe.yaml (as it was understood), checkpoint.pt, log.csv and, with `--eval`, the exported
-model of the best figures (best/NAME). `--cache` is what `ettrack_training.data.pack` wrote.
+Writes recipe.yaml with all settings, checkpoint.pt and log.csv into OUT, and with `--eval` the exported model with the
+best figures (best/NAME). `--cache` is the folder that `ettrack_training.data.pack` wrote.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .state import CheckpointFile
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status, 2 for what was asked wrongly."""
+    """Runs the command and returns its exit status: 1 if the training failed, 2 for bad input."""
     options = _parser().parse_args(arguments)
     try:
         return _train(options)
@@ -40,15 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", type=Path, required=True, help="YAML, see training/recipes")
-    parser.add_argument("--cache", type=Path, required=True, help="packed pictures")
+    parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and best model")
-    parser.add_argument("--steps", type=int, help="steps in all, instead of the recipe's")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint, where there is one")
+    parser.add_argument("--steps", type=int, help="total number of steps, instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="resume from OUT's checkpoint if it exists")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of the processor, for the network")
+    parser.add_argument("--threads", type=int, default=1, help="threads for the network on the processor")
     parser.add_argument("--workers", type=int, help="processes that make pairs, instead of the recipe's")
-    parser.add_argument("--teacher", type=Path, help="folder of backbone.onnx, head.onnx, where the recipe needs one")
+    parser.add_argument("--teacher", type=Path, help="folder of backbone.onnx, head.onnx, if the recipe needs it")
     parser.add_argument("--start", type=Path, help="checkpoint of a whole network to start from")
     parser.add_argument("--backbone", type=Path, help="checkpoint to take the backbone from")
     parser.add_argument("--head", type=Path, help="checkpoint to take everything else from")
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="DATASET=ROOT[:SEQ,...]",
-        help="benchmark for `ettrack eval` every run.eval_every steps and at the end; may be repeated",
+        help="run `ettrack eval` on it every run.eval_every steps and at the end; may be repeated",
     )
     parser.add_argument("--ettrack", type=Path, default=Path("ettrack"), help="the ettrack command line")
     parser.add_argument("--parts", action="store_true", help="write checkpoints as pieces of 15 MB")
@@ -72,18 +72,20 @@ def _train(options: argparse.Namespace) -> int:
         recipe = replace(recipe, data=replace(recipe.data, workers=options.workers))
     checkpoint = CheckpointFile(options.out / "checkpoint.pt", options.parts)
     if checkpoint.exists() and not options.resume:
-        raise ValueError(f"{checkpoint.path} is there already: --resume goes on with it, another --out begins anew")
+        raise ValueError(f"{checkpoint.path} exists already: give --resume to continue it, or another --out")
     if recipe.needs_teacher and options.teacher is None:
         raise ValueError(f"the recipe {recipe.name} learns from a teacher: expected --teacher DIR")
     if recipe.needs_backbone and not (options.start or options.backbone or checkpoint.exists()):
-        raise ValueError(f"the backbone of the recipe {recipe.name} stands still: expected --backbone or --start FILE")
+        raise ValueError(
+            f"the recipe {recipe.name} does not train its backbone at first: expected --backbone or --start FILE"
+        )
     benchmarks = [Benchmark.parse(text) for text in options.eval]
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {options.device}: PyTorch sees no CUDA device here; expected cpu")
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    # TF32 keeps f32's range and 10 bits of its mantissa, on GPUs that have it.
+    # TF32 has the range of f32 and 10 bits of its mantissa. Some GPUs multiply faster with it.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.run.tf32
     torch.backends.cudnn.benchmark = True
 
@@ -104,7 +106,7 @@ def _train(options: argparse.Namespace) -> int:
     )
     (options.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False))
     if training.step:
-        print(f"going on after step {training.step}", file=sys.stderr)
+        print(f"resuming after step {training.step}", file=sys.stderr)
     teacher = Teacher(options.teacher, threads=options.threads) if recipe.needs_teacher else None
     batches = training_batches(
         recipe,

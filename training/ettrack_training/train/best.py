@@ -1,4 +1,4 @@
-"""Exports the network regularly, tracks with it in the runtime, and keeps the best one."""
+"""Exports the network regularly, evaluates it with the runtime, and keeps the best one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from .evaluation import Benchmark, EvaluationError, check_binary, evaluate, mean
 
 
 class BestModel:
-    """Called with a network, exports it, runs all benchmarks, and keeps the folder of the highest mean AUC
-    as FOLDER/best/NAME, with FOLDER/best/figures.yaml beside it. Figures of other sequences, from before a run went on,
-    are not compared with.
+    """Exports a network, runs all benchmarks, and keeps the model folder with the highest mean AUC.
 
-    An export or evaluation that fails is reported and leaves its figures empty; training goes on.
+    The best folder is FOLDER/best/NAME, with its figures in FOLDER/best/figures.yaml. Earlier figures on other
+    sequences are not compared. If an export or evaluation fails, the error is printed, the figures are empty, and the
+    training continues.
+
+    Raises `EvaluationError` if the command line cannot be run, and ValueError if a benchmark is given twice.
     """
 
     def __init__(self, binary: Path, benchmarks: list[Benchmark], folder: Path, name: str, description: str):
@@ -38,8 +40,8 @@ class BestModel:
             self._best = yaml.safe_load(self._figures_file.read_text())
 
     def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
-        """See `loop.Evaluator`."""
-        # The folder's name is the model's name.
+        """Returns figures by column, or nothing after a failure. See `loop.Evaluator`."""
+        # The name of the folder becomes the name of the model.
         candidate = self._folder / "candidate" / self._name
         figures = []
         try:

@@ -1,4 +1,4 @@
-"""Averaged weights (Polyak averaging with an exponential window)."""
+"""Exponential moving average of weights (Polyak averaging)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class AveragedWeights:
-    """Running average of a network's floating-point state; counters are copied.
+    """Moving average of a network's floating-point state. Counters are copied.
 
-    The window grows with the run, so that the random first weights have little influence.
+    The decay grows up to `decay` in the first steps, so that the random first weights have little influence.
     """
 
     def __init__(self, network: nn.Module, decay: float):
@@ -19,7 +19,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Takes in the weights after a step."""
+        """Adds the weights after a step to the average."""
         self._updates += 1
         keep = min(self._decay, (1 + self._updates) / (10 + self._updates))
         for name, value in network.state_dict().items():
@@ -29,15 +29,15 @@ class AveragedWeights:
                 self._state[name].copy_(value)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages under the network's names."""
+        """Returns the averages under the names of the network's state."""
         return self._state
 
     def to_checkpoint(self) -> dict:
-        """What `load` takes back."""
+        """Returns the state of the average, for `load`."""
         return {"updates": self._updates, "state_dict": self._state}
 
     def load(self, saved: dict) -> None:
-        """Continues an average of an earlier process."""
+        """Continues the average whose state `to_checkpoint` returned."""
         self._updates = saved["updates"]
         for name, value in self._state.items():
             value.copy_(saved["state_dict"][name])

@@ -1,4 +1,4 @@
-"""Measures how well an exported network tracks, with the runtime's own loop: `ettrack eval`."""
+"""Measures how well an exported network tracks in the runtime, by `ettrack eval`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 class EvaluationError(Exception):
-    """`ettrack eval` could not be run, or gave no figures; holds what it said."""
+    """`ettrack eval` could not be run or gave no figures. The message holds its output."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A dataset that `ettrack eval` knows, its folder, the sequences to run (none named: all), and from which starts:
-    `ope`, `tre` or `sre`."""
+    """A data set of `ettrack eval`, its folder, the sequences to run (empty: all), and the kind of evaluation: `ope`,
+    `tre` or `sre`."""
 
     dataset: str
     root: Path
@@ -26,7 +26,7 @@ class Benchmark:
 
     @classmethod
     def parse(cls, text: str) -> Benchmark:
-        """From `DATASET=ROOT` or `DATASET=ROOT:SEQUENCE,SEQUENCE`. Raises ValueError."""
+        """Parses `DATASET=ROOT` or `DATASET=ROOT:SEQUENCE,SEQUENCE`. Raises ValueError for other text."""
         dataset, equals, rest = text.partition("=")
         root, _, names = rest.partition(":")
         if not (dataset and equals and root):
@@ -36,7 +36,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one benchmark: success AUC by sequence, and their mean."""
+    """The success AUC of each sequence of a benchmark, 0..1, and their mean."""
 
     dataset: str
     success_auc: float
@@ -44,8 +44,12 @@ class Figures:
 
 
 def video_of(sequence: str) -> str:
-    """The video that a sequence is of. OTB has two targets of some videos, as Jogging-1 and Jogging-2; other benchmarks
-    number their videos (LaSOT's airplane-1 and airplane-9), whose names begin with a small letter or hold more."""
+    """Returns the name of a sequence's video.
+
+    OTB has two targets in some videos, named for example Jogging-1 and Jogging-2. In other benchmarks such numbers
+    belong to the video, for example LaSOT's airplane-1 and airplane-9. Their names begin with a small letter or contain
+    other characters.
+    """
     two_targets = re.fullmatch(r"([A-Z][A-Za-z0-9]*)-[12]", sequence)
     return two_targets[1] if two_targets else sequence
 
@@ -62,9 +66,9 @@ def check_binary(binary: Path) -> None:
 def evaluate(
     binary: Path, model: Path, benchmark: Benchmark, output: Path, constants: Mapping[str, str] | None = None
 ) -> Figures:
-    """Runs a model folder over a benchmark, with `constants` in place of its own. Raises `EvaluationError`.
+    """Runs a model folder on a benchmark. `constants` replace constants of the model. Raises `EvaluationError`.
 
-    What an earlier run left in `output` is taken up.
+    Continues an interrupted run in `output`.
     """
     command = [binary, "eval", "--dataset", benchmark.dataset, "--root", benchmark.root]
     command += ["--model", model, "--output", output, "--no-samples", "--evaluation", benchmark.evaluation]
@@ -81,7 +85,7 @@ def evaluate(
 
 
 def read_summary(path: Path) -> Figures:
-    """The figures of a `summary.json`. Raises `EvaluationError`."""
+    """Reads the figures of a `summary.json`. Raises `EvaluationError` if it is missing or has another layout."""
     try:
         summary = json.loads(path.read_text())
         sequences = {name: float(row["success_auc"]) for name, row in summary["sequences"].items()}
@@ -91,6 +95,6 @@ def read_summary(path: Path) -> Figures:
 
 
 def mean_auc(figures: list[Figures]) -> float:
-    """Mean over all sequences of all benchmarks."""
+    """Returns the mean AUC over all sequences of all benchmarks."""
     values = [auc for one in figures for auc in one.sequences.values()]
     return sum(values) / len(values)

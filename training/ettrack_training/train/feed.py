@@ -1,7 +1,7 @@
-"""Makes the batches of a run: tensors in main memory, pictures as bytes.
+"""Makes the batches of a run: tensors in main memory, with pictures as u8.
 
-Every batch has `box` [B,4] (corners in search pixels) and `present` [B] (whether the search crop shows
-the template's object); `template` and `search` u8 [B,S,S,3], or the teacher's features and maps, or all.
+Every batch has `box` [B,4] (corners in search pixels) and `present` [B] (whether the search crop shows the template's
+object). It also has `template` and `search` u8 [B,S,S,3], or the teacher's features and maps, or all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..distil.teacher import Teacher
 from .recipe import Recipe
 
 _HELD_OUT_SEED = 987654
-# Pixels around wide search crops, from which the device cuts.
+# Additional pixels on each side of wide search crops, from which the device cuts.
 _MARGIN = 48
 
 
@@ -38,9 +38,9 @@ def training_batches(
     student: Student | None = None,
     pin_memory: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches. A run that is resumed at another `step` does not repeat the pairs of its beginning.
+    """Yields batches without end. A run that is resumed at another `step` does not repeat its first pairs.
 
-    `student` gives the features where the recipe's inputs are `backbone_features`, see `forward.frozen_backbone`.
+    `student` computes the features if the recipe's inputs are `backbone_features`. See `forward.frozen_backbone`.
     """
     pairs_seed = seed * 100_003 + step
     if teacher is None:
@@ -51,10 +51,10 @@ def training_batches(
 
 
 def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Student | None = None) -> dict[str, Tensor]:
-    """The pairs of the validation, the same ones in every run on a cache.
+    """Returns the pairs of the validation as one batch. They are the same in every run on a cache.
 
-    They are drawn apart from those of the training, but from the same pictures: they show how well a network fits,
-    not how well it generalises.
+    They are drawn separately from those of the training, but from the same pictures. So they show how well a network
+    fits these pictures, not how well it generalises.
     """
     count = recipe.run.validation_pairs
     pairs = batches(cache, recipe.pairs, seed=_HELD_OUT_SEED, batch_size=count)
@@ -66,7 +66,7 @@ def held_out(recipe: Recipe, cache: Path, teacher: Teacher | None, student: Stud
 
 
 def device_augment(recipe: Recipe) -> DeviceAugment | None:
-    """What the training device does to each batch, None for nothing."""
+    """Returns the augmentation on the training device, or None if the recipe does not use it."""
     if not recipe.data.device_augment:
         return None
     pairs = recipe.pairs
@@ -85,7 +85,7 @@ def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator
 
 
 def _fresh(recipe: Recipe, cache: Path, seed: int) -> Iterator[Mapping[str, np.ndarray]]:
-    """Endless small batches of new pairs."""
+    """Yields small batches of new pairs without end."""
     data = recipe.data
     if not data.workers:
         yield from batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
@@ -94,7 +94,7 @@ def _fresh(recipe: Recipe, cache: Path, seed: int) -> Iterator[Mapping[str, np.n
 
 
 def _remembered(memory: PairMemory, recipe: Recipe) -> Iterator[dict[str, Tensor]]:
-    """A few new pairs per step, the rest of the batch from those made before."""
+    """Yields batches of a few new pairs and many earlier ones without end."""
     data = recipe.data
     while memory.made < min(8 * data.batch, data.memory):
         memory.add()

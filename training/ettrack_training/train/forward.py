@@ -1,4 +1,4 @@
-"""Runs the network on a batch on its device."""
+"""Moves a batch to the training device and runs the network on it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Maps = tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]
 
 
 def to_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Moves a batch, pictures still as bytes; asynchronously where its memory is pinned."""
+    """Moves a batch, with pictures as u8, to the device. Does not wait if its memory is pinned."""
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def ready(
     batch: Mapping[str, Tensor], augment: DeviceAugment | None = None, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """A batch on its device with augmented, normalised pictures, where it has pictures."""
+    """Returns a batch on its device with augmented and normalised pictures f32 [B,3,S,S], if it has pictures."""
     batch = dict(batch) if augment is None else augment(batch, generator)
     for name in ("template", "search"):
         if name in batch:
@@ -33,7 +33,8 @@ def ready(
 
 
 def frozen_backbone(network: SiameseTracker, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
-    """The network's backbone as it is now: from pictures u8 [B,S,S,3] to features [B,C,h,w], in main memory."""
+    """Returns a function from pictures u8 [B,S,S,3] to features [B,C,h,w], both in main memory. It uses a copy of the
+    network's present backbone."""
     backbone = copy.deepcopy(network.backbone_net).to(device).eval()
 
     @torch.no_grad()
@@ -44,16 +45,17 @@ def frozen_backbone(network: SiameseTracker, device: torch.device) -> Callable[[
 
 
 def freeze_norms(network: nn.Module) -> None:
-    """Lets batch norms normalise with the statistics they have, until the network is next put into training mode."""
+    """Makes batch norms use and keep their statistics until the network is set to training mode again."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.eval()
 
 
 def maps(network: SiameseTracker, batch: Mapping[str, Tensor], inputs: str) -> Maps:
-    """Logits [B,1,n,n], distances [B,4,n,n], and the backbone's features of template and search.
+    """Returns logits [B,1,n,n], distances [B,4,n,n] in search pixels, and the backbone's features of template and
+    search.
 
-    Unless `inputs` are `pictures` the batch brings the features, and None is returned for them.
+    If `inputs` are not `pictures`, the batch contains the features, and None is returned for them.
     """
     if inputs == "pictures":
         features = template, search = network.backbone(batch["template"]), network.backbone(batch["search"])

@@ -1,4 +1,4 @@
-"""A run's CSV log: one row per report, continued when the run is."""
+"""The CSV log of a run, with one row for each report. A resumed run continues its log."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 
 
 class CsvLog:
-    """Rows of one set of columns. A file with other columns is set aside under a name with the time."""
+    """Writes rows with fixed columns. An existing file with other columns is renamed to a name with the time."""
 
     def __init__(self, path: Path):
         self.path = path
         self._columns: list[str] | None = None
 
     def write(self, row: Mapping[str, object]) -> None:
-        """Appends a row and flushes it; the first row's names are the columns, later ones may leave some out."""
+        """Appends a row to the file. The names in the first row are the columns. Later rows may leave some out.
+
+        Raises ValueError for a name that is not a column.
+        """
         if self._columns is None:
             self._columns = list(row)
             self._set_aside_others()

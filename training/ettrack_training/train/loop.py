@@ -1,4 +1,4 @@
-"""The training loop, the same for heads on a teacher's features, joint distillation and supervision."""
+"""The training loop for supervised training, for heads on a teacher's features, and for joint distillation."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ from .validation import validate
 
 
 class TrainingError(Exception):
-    """Training cannot start or continue. The message says why."""
+    """Training cannot start or continue. The message contains the reason."""
 
 
 class Evaluator(Protocol):
-    """What the loop asks from time to time how well the network tracks."""
+    """Measures from time to time how well the network tracks."""
 
     columns: list[str]
 
     def __call__(self, network: ETTrack, step: int) -> dict[str, str]:
-        """Figures by column; `network` is a copy in main memory."""
+        """Returns figures by column. `network` is a copy in main memory."""
         ...
 
 
 def make_optimizer(network: ETTrack, recipe: Recipe) -> torch.optim.Optimizer:
-    """Groups: the head; then the backbone with its share of the rate, where it sees pictures."""
+    """Makes the optimiser. Its groups are the head and, if the inputs are pictures, the backbone with its share of the
+    rate."""
     groups: list[dict[str, Any]] = [
         {"params": [p for n, p in network.named_parameters() if not n.startswith("backbone_net.")]}
     ]
@@ -59,9 +60,10 @@ def _optimizer(groups: list[dict[str, Any]], chosen: Optimizer) -> torch.optim.O
 
 
 class Training:
-    """A run: its network, optimiser, averaged weights and step, from a checkpoint where there is one.
+    """A run: network, optimiser, averaged weights and step. It resumes from the checkpoint if that exists.
 
-    `held` are the validation's pairs; `checkpoint` and `log` are written every `run.save_every` steps.
+    `checkpoint` and `log` are written every `run.save_every` steps. Raises `TrainingError` if the checkpoint belongs to
+    another network or optimiser.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Training:
         self.device = torch.device(device)
         self.network = network.to(self.device)
         self.step = 0
-        # The last step of which there are figures.
+        # The last step that was evaluated.
         self._evaluated = 0
         self._checkpoint, self._log, self._evaluator = checkpoint, log, evaluator
         self._pictures = recipe.inputs == "pictures"
@@ -113,7 +115,7 @@ class Training:
         self._evaluated = saved.get("evaluated", self.step)
 
     def student(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Where the features of the batches come from, if the recipe wants the network's own."""
+        """Returns the function that computes the features of batches, if the recipe uses the network's own backbone."""
         if self.recipe.inputs != "backbone_features":
             return None
         return frozen_backbone(self.network, self.device)
@@ -132,16 +134,17 @@ class Training:
         self._checkpoint.save(content)
 
     def best_weights(self) -> ETTrack:
-        """A copy of the network in main memory, with averaged weights where there are some."""
+        """Returns a copy of the network in main memory, with averaged weights if the run keeps them."""
         network = copy.deepcopy(self.network)
         if self._average is not None:
             network.load_state_dict(self._average.state_dict())
         return network.cpu().eval()
 
     def run(self, batches: Iterator[Mapping[str, Tensor]], held: Mapping[str, Tensor]) -> None:
-        """Trains until the schedule's last step. Raises `TrainingError` when steps are skipped without end.
+        """Trains until the schedule's last step. `held` are the validation's pairs.
 
-        An evaluation that was due when the run was interrupted comes first.
+        An evaluation that was due when the run was interrupted is done first. Raises `TrainingError` if `run.max_skips`
+        steps in a row are skipped.
         """
         recipe = self.recipe
         sums: defaultdict[str, list[float]] = defaultdict(list)
@@ -160,9 +163,9 @@ class Training:
                 sums.clear()
 
     def train_step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """One step on a batch in main memory; the loss's parts, empty where the step was skipped.
+        """Does one step on a batch in main memory. Returns the loss and its parts, or nothing if the step was skipped.
 
-        A skipped step counts as one, so that the schedule goes on.
+        A skipped step is counted, so that the schedule continues.
         """
         recipe = self.recipe
         rate = recipe.optimizer.rate * share(recipe.schedule, self.step)
@@ -178,7 +181,7 @@ class Training:
         value, *values = torch.stack([loss, *parts.values()]).tolist()
         shown = dict(zip(parts, values, strict=True))
         self.step += 1
-        # Written so that NaN is refused as well.
+        # This form of the comparison also skips NaN.
         if not value <= recipe.run.max_loss:
             self._skip(value, shown)
             return {}
@@ -217,12 +220,12 @@ class Training:
             raise TrainingError(f"{self._skipped_in_a_row} steps in a row were skipped, the last: {message}")
 
     def _report(self, sums: Mapping[str, list[float]], seconds: float, held: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Checkpoint, validation, evaluation where it is time for it, and a row of the log."""
+        """Writes a checkpoint and a row of the log, after a validation and, if it is due, an evaluation."""
         self.save()
         judged = self.network if self._average is None else self.best_weights().to(self.device)
         rate = self.optimizer.param_groups[0]["lr"]
         row: dict[str, Any] = {"step": self.step, "seconds": round(seconds, 1), "rate": f"{rate:.2e}"}
-        # Empty where every step since the last report was skipped.
+        # Empty if every step since the last report was skipped.
         for name in ("loss", *part_names(self.recipe.loss, self.recipe.inputs)):
             row[name] = f"{sum(sums[name]) / len(sums[name]):.4f}" if sums.get(name) else ""
         measured = validate(judged, held, self.recipe.inputs, device=self.device, chunk=self.recipe.data.batch)
@@ -240,7 +243,7 @@ class Training:
         return row
 
     def _evaluation_is_due(self) -> bool:
-        """At the first report after each `eval_every` steps, and at the end; where there is an evaluator."""
+        """True at the first report after each `eval_every` steps and at the end, if there is an evaluator."""
         if self._evaluator is None or self._evaluated == self.step:
             return False
         every = self.recipe.run.eval_every

@@ -1,4 +1,5 @@
-"""The objective, and the paper's losses: balanced cross-entropy and the logarithm of the IoU."""
+"""The objective of the training, and the losses of the E.T.Track paper: balanced cross-entropy and logarithm of the
+IoU."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from .recipe import Labels, Loss
 
 
 def balanced_bce(logits: Tensor, labels: Tensor) -> Tensor:
-    """Half the mean cross-entropy over cells of the target, half that over the others; both [B,n,n]."""
+    """Half of the mean cross-entropy over cells of the target plus half of that over the other cells, both [B,n,n]."""
     bce = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     positive = labels > 0
     return 0.5 * _mean(bce, positive) + 0.5 * _mean(bce, ~positive)
 
 
 def hardest_negatives(logits: Tensor, labels: Tensor, cells: int) -> Tensor:
-    """Mean cross-entropy of each pair's `cells` highest-scored cells without the target.
+    """Mean cross-entropy of the `cells` worst cells without the target of each pair. Logits and labels are [B,n,n].
 
     In an average over all cells, the few cells that mislead a tracker would have almost no weight.
     """
@@ -29,9 +30,10 @@ def hardest_negatives(logits: Tensor, labels: Tensor, cells: int) -> Tensor:
 
 
 def log_iou(distances: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Mean of -ln((I + 1) / (U + 1)) over the weighted cells, I and U in square pixels (UnitBox).
+    """Weighted mean of -ln((I + 1) / (U + 1)) over cells, with intersection I and union U in square pixels (UnitBox).
 
-    Distances left, top, right, bottom [B,4,n,n]; weight [B,n,n] is 0 where the cell lies outside the box.
+    `distances` and `truth` are left, top, right, bottom [B,4,n,n] in search pixels. `weight` [B,n,n] is 0 for cells
+    outside the box.
     """
     near = torch.minimum(distances, truth).clamp_min(0)
     inner = (near[:, 0] + near[:, 2]) * (near[:, 1] + near[:, 3])
@@ -40,9 +42,10 @@ def log_iou(distances: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 def supervised(cls: Tensor, reg: Tensor, boxes: Tensor, present: Tensor, labels: Labels, loss: Loss) -> dict:
-    """The parts with a weight above 0: `cls`, `iou`, `hardest`.
+    """Returns the parts with a weight above 0: `cls`, `iou`, `hardest`.
 
-    cls [B,1,n,n] logits, reg [B,4,n,n] search pixels, boxes [B,4] corners in search pixels, present [B] bool.
+    `cls` are logits [B,1,n,n], `reg` distances [B,4,n,n] in search pixels, `boxes` corners [B,4] in search pixels, and
+    `present` is bool [B].
     """
     kind = torch.where(present, int(Kind.POSITIVE), int(Kind.WRONG_TEMPLATE))
     target = build_labels(
@@ -68,12 +71,12 @@ def supervised(cls: Tensor, reg: Tensor, boxes: Tensor, present: Tensor, labels:
 
 
 def feature_distance(mine: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
-    """Mean squared difference in units of the teacher's variance per channel [1,C,1,1]."""
+    """Mean squared difference of features [B,C,h,w] in units of the teacher's variance of each channel [1,C,1,1]."""
     return ((mine - teacher).square() / variance).mean()
 
 
 def part_names(loss: Loss, inputs: str) -> list[str]:
-    """Names of the parts that `objective` will give, in their order."""
+    """Returns the names of the parts that `objective` returns, in their order."""
     names = [name for name, weight in (("cls", loss.cls), ("iou", loss.box), ("hardest", loss.hard)) if weight]
     names += WEIGHTS if loss.teacher else []
     return [*names, "features"] if loss.features and inputs == "pictures" else names
@@ -82,10 +85,10 @@ def part_names(loss: Loss, inputs: str) -> list[str]:
 def objective(
     cls: Tensor, reg: Tensor, features: tuple[Tensor, Tensor] | None, batch: dict, labels: Labels, loss: Loss
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum that is minimised, and its parts unweighted.
+    """Returns the weighted sum that is minimised, and its parts without weights.
 
-    `features` are the backbone's of template and search, None where the teacher's took their place. The
-    teacher's parts need its `cls`, `reg`, `template_features` and `search_features` in the batch.
+    `features` are the backbone's features of template and search, or None if the inputs were features. The teacher's
+    parts need its `cls`, `reg`, `template_features` and `search_features` in the batch.
     """
     parts = supervised(cls, reg, batch["box"], batch["present"], labels, loss)
     weights = {"cls": loss.cls, "iou": loss.box, "hardest": loss.hard}
@@ -95,7 +98,7 @@ def objective(
         value = value + loss.teacher * total(distilled, WEIGHTS | {"mimic": loss.mimic})
         parts |= distilled
     if loss.features and features is not None:
-        # One scale for both: that of the search features, which are four times as many.
+        # Both are scaled by the variance of the search features, which have four times as many cells.
         variance = batch["search_features"].var((0, 2, 3), keepdim=True).clamp_min(1e-6)
         names = ("template_features", "search_features")
         mimic = sum(feature_distance(mine, batch[name], variance) for mine, name in zip(features, names, strict=True))
@@ -105,7 +108,7 @@ def objective(
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean; 0 where all weights are 0."""
+    """Weighted mean. 0 if all weights are 0."""
     return (values * weight).sum() / weight.sum().clamp_min(1)
 
 

@@ -1,6 +1,6 @@
-"""Recipes: all settings of a training run in one YAML file. Unknown keys are refused by name.
+"""Recipes: all settings of a training run in one YAML file. Unknown keys are refused with their names.
 
-Durations are steps, or text such as `5 epochs`; an epoch is `data.epoch` pairs.
+Durations are numbers of steps, or text such as `5 epochs`. An epoch is `data.epoch` pairs.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Data:
-    """Batches. `workers` processes make pairs (0: the training process itself).
+    """Settings of batches. `batch` is the number of pairs per step. `workers` processes make pairs (0: the training
+    process itself).
 
-    `device_augment` moves the photometric changes, the flips and part of the shifts to the training
-    device, where each batch is used `repeats` times. With a teacher, `fresh` new pairs are made per step
-    and the rest of the batch is drawn from a ring of `memory` pairs.
+    `device_augment` makes the photometric changes, the flips and a part of the shifts on the training device, where
+    each batch is used `repeats` times. With a teacher, each step makes `fresh` new pairs and draws the rest of the
+    batch from the last `memory` pairs.
     """
 
     batch: int = 32
@@ -54,7 +55,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Labels:
-    """See `data.labels.build_labels`."""
+    """Settings of the classification labels. See `data.labels.build_labels`."""
 
     score: Literal["plus", "centre", "centreness"] = "plus"
     radius: int = 1
@@ -63,12 +64,14 @@ class Labels:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights; a part of weight 0 is not computed. The defaults are the paper's.
+    """Weights of the parts of the loss. A part with weight 0 is not computed. The defaults are the paper's.
 
-    `cls` balanced cross-entropy; `box` the IoU loss of kind `overlap`; `hard` the `hard_cells` hardest
-    negative cells of each pair once more; `teacher` the losses of `distil.losses` (the truth's and the
-    teacher's), among them with the weight `mimic` the teacher's distances where its box is good; `features`
-    the distance of the backbone's features from the teacher's.
+    * `cls`: balanced cross-entropy.
+    * `box`: the IoU loss of the kind `overlap`.
+    * `hard`: the `hard_cells` worst negative cells of each pair once more.
+    * `teacher`: the losses of `distil.losses`, with the truth and the teacher. `mimic` is the weight of the teacher's
+      distances among them.
+    * `features`: the distance of the backbone's features from the teacher's.
     """
 
     cls: float = 1.0
@@ -83,10 +86,12 @@ class Loss:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """`rate` is the highest of the schedule; the backbone gets `backbone_share` of it, and nothing
-    during its first `frozen_backbone` steps (its batch norms stand still then, too). `clip` bounds the
-    norm of all gradients, 0 does not. `frozen_norms` leaves all batch norms' statistics as they are, for
-    a trained network that goes on learning: batches with many negatives have others than a tracker meets.
+    """Settings of the optimiser.
+
+    `rate` is the highest rate of the schedule. The backbone gets the share `backbone_share` of it. It is not trained in
+    the first `frozen_backbone` steps, in which its batch norms do not change either. `clip` is the largest norm of all
+    gradients (0: no limit). `frozen_norms` keeps the statistics of all batch norms. It is for a trained network that
+    learns further, because batches with many negatives have other statistics than the images of a tracker.
     """
 
     kind: Literal["sgd", "adamw"] = "sgd"
@@ -101,9 +106,12 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`steps` in all. The rate rises linearly from the share `warmup_from` during `warmup` steps, then
-    follows `shape` down to the share `final`: `constant` until the last `decay` steps and a cosine there
-    (such a run can be lengthened from its checkpoint), `cosine`, or `log`, equal factors per step.
+    """The learning rate during a run of `steps` steps.
+
+    During the first `warmup` steps the rate rises linearly from the share `warmup_from` to the full rate. Then it falls
+    to the share `final` by `shape`. `constant`: it stays until the last `decay` steps and then falls along a cosine
+    (such a run can be continued with more steps). `cosine`: it falls along a cosine. `log`: it is multiplied by the
+    same factor in each step.
     """
 
     steps: int = 100_000
@@ -116,9 +124,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """How it is computed and watched. A step whose loss is not finite or above `max_loss` is skipped;
-    after `max_skips` in a row the run ends. `ema` is the decay of averaged weights, 0 keeps none; where
-    there are some, they are validated, evaluated and exported.
+    """Precision, checks and reports of a run.
+
+    A step whose loss is not finite or above `max_loss` is skipped. After `max_skips` skipped steps in a row the run
+    ends. `ema` is the decay of averaged weights (0: none are kept). If there are averaged weights, they are validated,
+    evaluated and exported instead of the others. `save_every` and `eval_every` are numbers of steps (0: no evaluation
+    before the end).
     """
 
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -133,9 +144,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`inputs`: the network learns from `pictures`; or only its head does, which costs a fraction, from the
-    `teacher_features` or from the `backbone_features` of its own backbone, which stays as it is. Features
-    are kept in the memory with the teacher's maps, so that both need a teacher.
+    """All settings of a run. Raises `RecipeError` for values out of range or that do not fit together.
+
+    With the `inputs` `pictures` the whole network is trained. With `teacher_features` or `backbone_features` only its
+    head is trained, which takes a fraction of the time, on features of the teacher or of its own backbone, which stays
+    as it is. Features are stored together with the teacher's maps, so both need a teacher.
     """
 
     name: str
@@ -154,12 +167,12 @@ class Recipe:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any part of it asks a teacher."""
+        """Whether any part of it needs a teacher."""
         return self.inputs != "pictures" or self.loss.teacher > 0 or self.loss.features > 0
 
     @property
     def needs_backbone(self) -> bool:
-        """Whether its backbone stands still at first, and so must have learnt before."""
+        """Whether its backbone is not trained at first, and so must be trained already."""
         if self.inputs == "pictures":
             return self.optimizer.frozen_backbone > 0
         return self.inputs == "backbone_features"
@@ -172,23 +185,23 @@ class Recipe:
             self.data.pairs.crop,
             template_size=network.template_size,
             search_size=network.search_sizes[0],
-            # As the model folder will say.
+            # The exported model folder has the same value.
             exemplar_size=network.template_size,
             box_context=network.box_context,
         )
         return replace(self.data.pairs, crop=crop)
 
     def with_steps(self, steps: int) -> Recipe:
-        """The same with another number of steps in all."""
+        """Returns a copy with another total number of steps."""
         return replace(self, schedule=replace(self.schedule, steps=steps))
 
     def to_dict(self) -> dict:
-        """Plain values; `from_dict` takes them back."""
+        """Returns the recipe as plain values, for `from_dict`."""
         return _plain(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Raises `RecipeError` on keys and values that no recipe knows."""
+        """Makes a recipe from plain values. Raises `RecipeError` for unknown keys and wrong values."""
         values = dict(_mapping(values, "recipe"))
         network = _network(values.pop("network", "ettrack"))
         data = _mapping(values.get("data", {}), "data")
@@ -201,7 +214,7 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Reads a YAML file; its name is the recipe's where it gives none. Raises `RecipeError`."""
+        """Reads a YAML file. Without the key `name`, the file's name is used. Raises `RecipeError`."""
         try:
             values = yaml.safe_load(path.read_text())
         except OSError as error:
@@ -215,7 +228,8 @@ class Recipe:
 
 
 def _network(value: Any) -> ETTrackConfig:
-    """A name, or values of `ETTrackConfig`, `base` naming the configuration they change."""
+    """Makes the network's configuration from a name, or from values of `ETTrackConfig` that change the one named
+    `base`."""
     if isinstance(value, str):
         value = {"base": value}
     values = dict(_mapping(value, "network"))
@@ -231,7 +245,7 @@ def _network(value: Any) -> ETTrackConfig:
 
 
 def _build(cls: type, values: Any, where: str, epoch_steps: float, **given: Any) -> Any:
-    """A dataclass from a mapping, every key and type checked. `where` ends with a dot, or is empty."""
+    """Makes a dataclass from a mapping. Checks every key and type. `where` is empty or ends with a dot."""
     values = _mapping(values, where.rstrip(".") or "recipe")
     types_of = typing.get_type_hints(cls)
     _refuse_unknown(values, set(types_of), where)
@@ -255,7 +269,7 @@ def _value(kind: Any, value: Any, where: str, epoch_steps: float) -> Any:
         return {key: _value(float, item, f"{where}.{key}", epoch_steps) for key, item in _mapping(value, where).items()}
     if kind is int and isinstance(value, str) and (match := _EPOCHS.fullmatch(value.strip())):
         return round(float(match[1]) * epoch_steps)
-    # PyYAML reads 1e-4 (without a dot) as text.
+    # PyYAML reads 1e-4, which has no dot, as text.
     if kind is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
             return float(value)

@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""The learning rate during a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .recipe import Schedule
 
 
 def share(schedule: Schedule, step: int) -> float:
-    """Share of the highest rate for the step after `step` finished ones, 0..=1."""
+    """Returns the share of the highest rate, 0..1, for the step after `step` finished steps."""
     warm = 1.0
     if schedule.warmup:
         risen = min(1.0, (step + 1) / schedule.warmup)

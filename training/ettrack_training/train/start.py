@@ -1,4 +1,4 @@
-"""Weights to start from: whole networks, backbones, heads."""
+"""Loads the weights with which a training starts: whole networks, backbones, heads."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..networks.et_track import ETTrack
 from .state import CheckpointFile, config_differences, trained_weights
 
 _PREFIX = "backbone_net."
-# LightTrack's name of the same backbone.
+# Prefixes of the backbone's keys in E.T.Track and in LightTrack, which has the same backbone.
 _PREFIXES = (_PREFIX, "features.")
 
 
 def start_from(
     network: ETTrack, *, whole: Path | None = None, backbone: Path | None = None, head: Path | None = None
 ) -> None:
-    """Puts the weights of checkpoints into the network, those of `whole` first.
+    """Loads the weights of checkpoints into the network, those of `whole` first.
 
-    A backbone is taken from a distilled one's checkpoint or from a whole network's, a head (everything
-    but the backbone) from a whole network's, averaged weights where it holds some. Raises `CheckpointError` where keys
-    or shapes differ.
+    `backbone` is the checkpoint of a distilled backbone or of a whole network. `head` is the checkpoint of a whole
+    network, of which everything except the backbone is used. Averaged weights are used if a checkpoint holds some.
+    Raises `CheckpointError` if keys or shapes differ.
     """
     if whole:
         content = _read(whole)
         load_into(network, whole, _weights(whole, content))
         if isinstance(content, Mapping) and "config" in content:
-            # What the tensors do not show, such as windows, may be meant to differ.
+            # Settings that do not change the tensors, such as the windows, may differ on purpose.
             for line in config_differences(content["config"], network.config.to_dict(), f"in {whole}"):
                 print(f"note: {line}", file=sys.stderr)
     if backbone:
@@ -43,12 +43,12 @@ def start_from(
 
 
 def backbone_state(path: Path) -> dict[str, Tensor]:
-    """The backbone's tensors without their prefix, from either kind of checkpoint."""
+    """Returns the backbone's tensors, without a prefix, from the checkpoint of a backbone or of a whole network."""
     content = _read(path)
     try:
         return unwrap(path, content, entry="backbone")
     except CheckpointError:
-        # The file holds no backbone alone. It is a whole network's file, or `load` says that it is neither.
+        # It is not the checkpoint of a backbone. If it is not one of a whole network either, loading it will fail.
         state = _weights(path, content)
     for prefix in _PREFIXES:
         if own := {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}:
@@ -57,7 +57,7 @@ def backbone_state(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
-    """One file or pieces; also other people's, as `checkpoint.load` reads them."""
+    """Reads one file or pieces, from this package or from other authors."""
     file = CheckpointFile(path)
     return read(path, data=file.read_bytes() if file.exists() else None)
 
@@ -68,7 +68,7 @@ def _weights(path: Path, content: Any) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, path: Path, state: Mapping[str, Tensor]) -> None:
-    """Puts a checkpoint's tensors into a module. Raises `CheckpointError` where keys or shapes differ."""
+    """Loads a checkpoint's tensors into a module. Raises `CheckpointError` if keys or shapes differ."""
     lines = differences(state, module.state_dict())
     if lines:
         raise CheckpointError(f"{path} does not fit: {'; '.join(lines)}")

@@ -1,4 +1,4 @@
-"""Checkpoints: one file, or pieces small enough to be copied one by one. A file is never half written."""
+"""Checkpoints: one file, or small pieces that can be copied one by one. A file is replaced only when it is complete."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ PART_BYTES = 15_000_000
 
 
 def trained_weights(saved: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """What a run's checkpoint stands for: averaged weights where it holds some."""
+    """Returns the weights of a run's checkpoint: the averaged ones if it holds some."""
     return saved.get("ema", {}).get("state_dict", saved["state_dict"])
 
 
 def config_differences(
     theirs: Mapping[str, Any], mine: Mapping[str, Any], there: str = "there", here: str = "here"
 ) -> list[str]:
-    """Where two networks' configurations differ. Not all of it shows in the tensors: the windows do not."""
+    """Returns the differences of two networks' configurations, one text for each key. Some settings, such as the
+    windows, do not change the tensors."""
     return [
         f"{key}: {theirs.get(key)} {there}, {mine.get(key)} {here}"
         for key in {**mine, **theirs}
@@ -32,16 +33,16 @@ def config_differences(
 
 
 def config_of(path: Path, saved: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of a checkpoint's network. Raises ValueError where it holds none."""
+    """Returns the configuration of a checkpoint's network. Raises ValueError if it holds none."""
     if "config" not in saved:
         raise ValueError(f"{path}: expected a checkpoint with its network's configuration, got {', '.join(saved)}")
     return saved["config"]
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Takes over what an optimiser has gathered; rates and all other settings stay those of this run.
+    """Loads an optimiser's state. Rates and all other settings stay those of this run.
 
-    Raises ValueError or KeyError for the state of another kind of optimiser, or of other parameters."""
+    Raises ValueError or KeyError if the state belongs to another kind of optimiser or to other parameters."""
     settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(dict(saved))
     for group, own in zip(optimizer.param_groups, settings, strict=True):
@@ -49,9 +50,9 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any])
 
 
 class CheckpointFile:
-    """A checkpoint under one name; `parts` writes NAME.NUMBER.part files with an index NAME.parts.json.
+    """A checkpoint under one name. `parts` writes files NAME.NUMBER-CHECKSUM.part with an index NAME.parts.json.
 
-    Either form is found when it is read, the one written last if both are there.
+    Reading finds both forms, and takes the newer one if both exist.
     """
 
     def __init__(self, path: Path, parts: bool = False, part_bytes: int = PART_BYTES):
@@ -64,20 +65,20 @@ class CheckpointFile:
         return self.path.with_name(f"{self.path.name}.parts.json")
 
     def exists(self) -> bool:
-        """Whether there is one to resume from."""
+        """Returns whether the checkpoint exists in one of the two forms."""
         return self.path.exists() or self._index.exists()
 
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any]:
-        """Only tensors and plain values are read. Raises ValueError for what is damaged or missing."""
+        """Reads the checkpoint, only tensors and plain values. Raises ValueError if it is damaged or missing."""
         data = self.read_bytes()
         try:
             return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-        # For a damaged file torch raises whatever error happens first.
+        # For a damaged file, torch raises many kinds of errors.
         except Exception as error:
             raise ValueError(f"{self.path}: expected a checkpoint, cannot read it ({error!r:.100})") from error
 
     def read_bytes(self) -> bytes:
-        """The file's content, pieces joined. Raises ValueError as `load` does."""
+        """Returns the file's bytes, joined if there are pieces. Raises ValueError if it is damaged or missing."""
         written = {path: path.stat().st_mtime_ns for path in (self.path, self._index) if path.exists()}
         if not written:
             raise ValueError(f"expected a checkpoint, found neither {self.path} nor {self._index.name} beside it")
@@ -85,7 +86,7 @@ class CheckpointFile:
         return self._joined() if newest == self._index else newest.read_bytes()
 
     def save(self, content: dict[str, Any]) -> None:
-        """Writes beside its place, then renames."""
+        """Writes the checkpoint under a temporary name and renames it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self._parts:
             temporary = self.path.with_name(f"{self.path.name}.tmp")
@@ -98,7 +99,7 @@ class CheckpointFile:
 
     def _write_parts(self, data: bytes) -> None:
         pieces = [data[at : at + self._part_bytes] for at in range(0, len(data), self._part_bytes)]
-        # Names carry the content's checksum: new pieces never overwrite those of the index in force.
+        # Names contain the content's checksum, so that new pieces do not overwrite those of the present index.
         rows = []
         for number, piece in enumerate(pieces):
             checksum = hashlib.sha256(piece).hexdigest()

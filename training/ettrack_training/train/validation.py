@@ -1,7 +1,7 @@
-"""Measures whether the network uses the template. This predicts tracking better than the loss does.
+"""Measures whether the network uses the template. This predicts tracking better than the loss.
 
-A network can lower its loss by finding anything that looks like a target. So it is given each held-out pair
-twice, with its own template and with the template of another pair.
+A network can lower its loss by finding anything that looks like a target. So each held-out pair is run twice, with its
+own template and with the template of another pair.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TEMPLATES = ("template", "template_features")
 def validate(
     network: SiameseTracker, held: Mapping[str, Tensor], inputs: str, *, device: torch.device, chunk: int = 64
 ) -> dict[str, float]:
-    """With the right and with a wrong template: `hit_*`, how often the best cell's box overlaps the truth by
-    more than half, `score_*`, the mean best score, `iou_*`, the mean overlap; over pairs that show the target.
+    """Returns figures over the pairs that show the target, with the right (`*_right`) and a wrong template (`*_wrong`).
 
-    Leaves the network in evaluation mode.
+    `hit_*` is the share of pairs in which the best cell's box overlaps the true box by more than half. `score_*` is the
+    mean score of the best cell, `iou_*` its mean overlap. The network stays in evaluation mode.
     """
     network.eval()
     row: dict[str, float] = {}
@@ -46,7 +46,7 @@ def validate(
 
 
 def _best(network: SiameseTracker, batch: dict[str, Tensor], inputs: str) -> tuple[Tensor, Tensor]:
-    """Score and overlap with the truth of each pair's best cell, two of [B]."""
+    """Returns the score of each pair's best cell and the overlap of its box with the true box, both [B]."""
     cls, reg, _ = maps(network, batch, inputs)
     score, best = cls[:, 0].float().sigmoid().flatten(1).max(1)
     iou, _ = overlap(decode(reg.float()), batch["box"])

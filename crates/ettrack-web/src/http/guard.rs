@@ -1,4 +1,5 @@
-//! Who may use the page: the right Host, no foreign Origin, and, where it can be reached from elsewhere, the token.
+//! Access checks of each request: its Host is this machine, its Origin is the page itself, and it holds the token if the
+//! server has one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use axum::response::Response;
 
 use super::refusal;
 
-/// Scripts, styles and pictures from here only; nothing embeds the page.
+/// Content security policy: scripts, styles and pictures come only from this server, and no other page may embed this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Bytes of a token: more than can be guessed.
+/// Number of random bytes in a token. 128 bits cannot be guessed.
 const TOKEN_BYTES: usize = 16;
 
-/// Opens the page from another machine. Printed once, never logged.
+/// Secret text that allows another machine to use the page. It is printed once and never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -33,10 +34,10 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// A token of the system's randomness.
+    /// Makes a token from the system's random numbers.
     ///
     /// # Errors
-    /// Where the system gives none.
+    /// Returns the system's error if it gives no random numbers.
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -45,19 +46,19 @@ impl Token {
         ))
     }
 
-    /// A token that is given, of at least 16 letters and digits.
+    /// Makes a token from a text of 16 to 128 ASCII letters and digits. Returns `None` for any other text.
     pub fn new(text: &str) -> Option<Self> {
         let is_good = (16..=128).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_good.then(|| Self(text.to_owned()))
     }
 
-    /// The text.
+    /// Returns the token's text.
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// Compares in a time that does not tell how much was right.
+    /// Compares in a time that does not depend on how many characters are right.
     fn is(&self, other: &str) -> bool {
         self.0.len() == other.len()
             && self
@@ -69,16 +70,18 @@ impl Token {
     }
 }
 
-/// What is checked.
+/// The expected values of the access checks.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
+    /// Port of this server.
     pub port: u16,
+    /// The token. Without one, each request with the right Host and Origin is allowed.
     pub token: Option<Token>,
-    /// Names of this machine beside addresses and `localhost`.
+    /// Accepted host names. `localhost` and IP addresses are accepted, too.
     pub names: Vec<String>,
 }
 
-/// Checks each request and puts the headers of safety on each answer.
+/// Checks each request and adds the security headers to each answer.
 pub(crate) async fn guard(
     State(guard): State<Arc<Guard>>,
     request: Request,
@@ -123,7 +126,7 @@ pub(crate) async fn guard(
 
 enum Entry {
     Open,
-    /// The token stood in the address of the page: it goes into a cookie, and out of the address.
+    /// The token was in the page's address. The answer stores it in this cookie and redirects to the address without it.
     Welcome(String),
 }
 
@@ -164,8 +167,8 @@ impl Guard {
         }
     }
 
-    /// The host that the request names. A name that is not this machine's would let a page elsewhere, whose name was made to
-    /// lead here, speak to this server as if it were its own.
+    /// Returns the request's Host. Refuses a name that does not belong to this machine: otherwise an attacker's page could
+    /// point its own name at this machine's address, and the browser would let it use this server (DNS rebinding).
     fn check_host<'a>(&self, request: &'a Request) -> Result<&'a str, Refused> {
         let refused = |got: &str| {
             (
@@ -195,7 +198,7 @@ impl Guard {
         }
     }
 
-    /// Cookies of one machine are shared by all its ports.
+    /// Returns the cookie's name. It contains the port because all ports of a machine share their cookies.
     fn cookie_name(&self) -> String {
         format!("ettrack-{}", self.port)
     }
@@ -219,7 +222,8 @@ fn wrong_token() -> Refused {
     )
 }
 
-/// A browser says where a request comes from; what is no browser says nothing.
+/// Refuses requests that a browser sends for another page. Programs other than browsers do not send these headers and are
+/// allowed.
 fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refused> {
     let refused = |got: &str| {
         (
@@ -238,7 +242,7 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refused> {
     let site = headers
         .get("sec-fetch-site")
         .map(|value| value.to_str().unwrap_or("unreadable"));
-    // A link from elsewhere may open the page itself.
+    // A link on another page may open this page.
     let opens = headers
         .get("sec-fetch-mode")
         .is_some_and(|mode| mode == "navigate");
@@ -249,7 +253,7 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Refused> {
     }
 }
 
-/// `host:port` or `[v6]:port`, without brackets.
+/// Splits `host:port` or `[v6]:port`. Returns the host without brackets. A port that is not a number becomes 0.
 fn split_port(host: &str) -> (&str, Option<u16>) {
     if let Some(rest) = host.strip_prefix('[') {
         return match rest.split_once(']') {
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_are_not_this_machine_are_refused() {
+    fn refuses_hosts_that_are_not_this_machine() {
         for host in [
             "localhost:8090",
             "127.0.0.1:8090",
@@ -327,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_origins_are_refused() {
+    fn refuses_requests_from_other_origins() {
         let host = ("host", "localhost:8090");
         assert_eq!(
             check(
@@ -366,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_opens_and_a_wrong_one_does_not() {
+    fn accepts_the_right_token_and_refuses_a_wrong_one() {
         let token = Some("0123456789abcdef");
         let host = ("host", "10.0.0.7:8090");
         assert_eq!(check(token, "/?token=0123456789abcdef", &[host]), Ok(false));

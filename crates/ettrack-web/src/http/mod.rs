@@ -1,4 +1,4 @@
-//! The HTTP API: what the page uses, and whoever else wants to.
+//! The HTTP API for the page and for other programs.
 
 pub(crate) mod guard;
 mod socket;
@@ -24,7 +24,7 @@ use crate::report;
 use crate::session::{OrderError, Session};
 use guard::{Guard, guard};
 
-/// The longest body, bytes: a target or all settings take a few hundred.
+/// Largest length of a request's body, bytes. A target or all settings need a few hundred.
 const LONGEST_BODY: usize = 64 << 10;
 
 /// JPEG quality of the template, which is small.
@@ -32,7 +32,7 @@ const TEMPLATE_QUALITY: u8 = 90;
 
 type Shared = State<Arc<Session>>;
 
-/// All paths.
+/// Returns the routes of all paths.
 pub(crate) fn router(session: Arc<Session>, checks: Guard) -> Router {
     let asset = |mime: &'static str, body: &'static str| {
         get(move || async move { with_type(mime, Body::from(body)) })
@@ -120,13 +120,13 @@ pub(crate) fn router(session: Arc<Session>, checks: Guard) -> Router {
         .fallback(async |method: Method| {
             refusal(
                 StatusCode::NOT_FOUND,
-                &format!("nothing is here for {method}; docs/web.md lists what there is"),
+                &format!("there is nothing at this path for {method}; docs/web.md lists the paths"),
             )
         })
         .method_not_allowed_fallback(async |method: Method| {
             refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
-                &format!("{method} is not how this is asked for; docs/web.md tells how"),
+                &format!("{method} is not allowed for this path; docs/web.md lists the methods"),
             )
         })
         .with_state(session)
@@ -144,7 +144,7 @@ struct Refused<'a> {
     error: &'a str,
 }
 
-/// An error as all of them are told.
+/// Makes an error's answer: the status, and the JSON `{"error": "…"}`.
 pub(crate) fn refusal(status: StatusCode, error: &str) -> Response {
     let mut response = json(&Refused { error });
     *response.status_mut() = status;
@@ -222,7 +222,7 @@ async fn template(session: Shared) -> Response {
     }
 }
 
-/// Lets a browser save the answer under `name`.
+/// Makes a browser save the answer as a file named `name`.
 fn download(mut response: Response, name: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         response.headers_mut().insert(CONTENT_DISPOSITION, value);
@@ -262,7 +262,7 @@ async fn record(session: Shared, body: Read) -> Response {
         }
     };
     let (answer, answered) = tokio::sync::oneshot::channel();
-    // An encoder takes its time over the end of a file: not on the thread that serves.
+    // Ending a recording waits for the video encoder, so another thread does it, not the one that serves all viewers.
     let work = move || {
         let done = if wish.on {
             session.start_recording()

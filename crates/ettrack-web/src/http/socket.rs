@@ -1,4 +1,5 @@
-//! The WebSocket: results as text, pictures with their results as binary, each viewer at its own pace.
+//! The WebSocket: results as text messages, pictures with their results as binary messages. Each viewer asks for its next
+//! picture, so a slow viewer gets fewer pictures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,34 +16,35 @@ use super::refusal;
 use crate::session::{Counted, Session};
 use crate::update::Update;
 
-/// The longest message of a viewer, bytes.
+/// Largest length of a viewer's message, bytes.
 const LONGEST: usize = 1024;
 
-/// How long a message may take to be sent; after that the viewer counts as gone.
+/// Longest time to send a message. After that the viewer counts as disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time between two words to a viewer that hears nothing, so that both ends notice a broken line.
+/// Time between two pings, so that both sides notice a broken connection.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// Silence after which a viewer counts as gone; it answers each beat.
+/// Time without a message after which a viewer counts as disconnected. A connected viewer answers each ping.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a viewer says.
+/// A viewer's message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 enum Word {
-    /// The next picture is wanted; the last one is drawn.
+    /// The viewer has drawn the last picture and wants the next one.
     Picture,
-    /// Whether what the tracker sees is wanted with the pictures.
+    /// Whether the viewer wants the search region and its scores with each picture.
     Sight(bool),
 }
 
+/// A message to a viewer.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Told<'a> {
-    /// An answered frame.
+    /// The answer for a frame.
     Update(&'a Update),
-    /// Something else has changed: `GET /state` and `GET /settings` tell what.
+    /// Something else has changed. The viewer reads it by `GET /state` and `GET /settings`.
     Changed,
 }
 
@@ -55,7 +57,7 @@ pub(super) async fn results(
             .max_message_size(LONGEST)
             .max_frame_size(LONGEST)
             .on_upgrade(move |socket| async move {
-                // Who has gone needs no words.
+                // Its only error means that the viewer has disconnected. That is not reported.
                 let _ = serve(&session, socket).await;
             }),
         Err(rejection) => refusal(
@@ -65,7 +67,7 @@ pub(super) async fn results(
     }
 }
 
-/// Says that the viewer has gone.
+/// The viewer has disconnected.
 struct Gone;
 
 async fn send(socket: &mut WebSocket, message: Message) -> Result<(), Gone> {
@@ -87,7 +89,7 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
     let mut pictures = session.pictures();
     let mut hungry: Option<Counted<'_>> = None;
     let mut curious: Option<Counted<'_>> = None;
-    // The newest of each is told at once.
+    // Send the newest answer and picture at once.
     pictures.mark_changed();
     updates.mark_changed();
     let mut last_word = Instant::now();
@@ -135,7 +137,7 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
                 send(&mut socket, Message::Ping(Default::default())).await?;
             }
         }
-        // Read by nobody, kept while it is wanted.
+        // The count holds while this value lives. Nothing else reads it.
         let _ = &curious;
     }
 }

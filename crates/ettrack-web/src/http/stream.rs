@@ -1,4 +1,4 @@
-//! Pictures for other tools: one, or one after the other (MJPEG), and the recording.
+//! Downloads for other tools: a single picture, a stream of pictures (MJPEG), and the recording.
 
 use std::io::Read;
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use tokio::time::timeout;
 use super::{download, recording_refusal, refusal, with_type};
 use crate::session::Session;
 
-/// How long a single picture may take to come.
+/// Longest time to wait for a single picture.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes of a file read at once.
+/// Number of bytes that are read from a file at once.
 const PIECE: usize = 256 << 10;
 
-/// A body that is made while it is sent.
+/// A response body whose pieces come from a channel while it is sent.
 struct Pieces(Receiver<std::io::Result<Bytes>>);
 
 impl Stream for Pieces {
@@ -34,7 +34,7 @@ impl Stream for Pieces {
     }
 }
 
-/// Each picture as soon as the one before it was sent; the newest, whatever came meanwhile.
+/// Streams pictures as MJPEG. When a picture has been sent, the newest one follows. Pictures in between are left out.
 pub(super) async fn mjpeg(State(session): State<Arc<Session>>) -> Response {
     let (pieces, body) = channel(1);
     tokio::spawn(async move { feed(&session, &pieces).await });
@@ -49,7 +49,7 @@ async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
     let mut pictures = session.pictures();
     pictures.mark_changed();
     loop {
-        // Room comes only when the piece before was taken.
+        // Waits until the previous picture was taken.
         let Ok(place) = pieces.reserve().await else {
             return;
         };
@@ -79,7 +79,7 @@ async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
     }
 }
 
-/// The newest picture.
+/// Answers with the newest picture as JPEG.
 pub(super) async fn frame(State(session): State<Arc<Session>>) -> Response {
     let newest = session.updates().borrow().seq;
     let mut pictures = session.pictures();
@@ -101,7 +101,7 @@ pub(super) async fn frame(State(session): State<Arc<Session>>) -> Response {
     }
 }
 
-/// The recorded file.
+/// Answers with the recorded file.
 pub(super) async fn recording(State(session): State<Arc<Session>>) -> Response {
     let (mut file, extension) = match session.recorded() {
         Ok(recorded) => recorded,

@@ -1,7 +1,7 @@
-"""Readers of training sets in their own layouts; each yields :class:`~ettrack_training.data.records.Clip`.
+"""Readers of training sets in their published layouts. Each yields :class:`~ettrack_training.data.records.Clip`.
 
-``open_source("coco:/data/coco/annotations/x.json:/data/coco/train2017")`` finds a reader by the word
-before the first colon; :data:`READERS` lists them.
+``open_source("coco:/data/coco/annotations/x.json:/data/coco/train2017")`` finds the reader by the word before the first
+colon. :data:`READERS` lists all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .vos import read_davis, read_youtube_vos
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader and what its paths mean: folders where that says so, else files."""
+    """A reader, and the meaning of each of its paths. A path is a folder if its meaning contains that word, else a
+    file."""
 
     read: Callable[..., Iterator[Clip]]
     paths: tuple[str, ...]
@@ -45,7 +46,7 @@ READERS: dict[str, Reader] = {
 
 
 def open_source(specification: str) -> Iterator[Clip]:
-    """Reads ``KIND:PATH[:PATH...]``. Raises ValueError naming what was expected where it is malformed."""
+    """Reads ``KIND:PATH[:PATH...]``. Raises ValueError if it is malformed or a path does not exist."""
     kind, *paths = specification.split(":")
     reader = READERS.get(kind)
     if reader is None:

@@ -1,4 +1,4 @@
-"""COCO instances: one JSON of images and annotations, one folder of pictures."""
+"""Reads COCO instances: a JSON file of images and annotations, and a folder of pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _EXPECTED = "COCO instances"
 def read_coco(annotations: Path, pictures: Path) -> Iterator[Clip]:
     """Yields one clip per photograph that has annotated objects, one track per object.
 
-    Crowds and objects below :data:`MIN_AREA` square pixels are left out.
+    Crowds and objects whose box is smaller than :data:`MIN_AREA` square pixels are left out. Raises ValueError if the
+    JSON file has another layout.
     """
     content = read_json(annotations, _EXPECTED, dict)
     missing = {"images", "annotations"} - content.keys()

@@ -1,8 +1,8 @@
-"""Prepared folders with an ``index.json``.
+"""Reads prepared folders with an ``index.json``.
 
-The index is a list of items with ``frames`` (paths relative to the folder) and, where known, ``boxes``
-(x, y, width, height per frame, null where absent) and ``masks`` (PNG per frame, null where absent).
-A photograph with several boxes has one item per box.
+The index is a list of items. An item has ``frames`` (paths relative to the folder), and may have ``boxes`` (x, y,
+width, height in pixels for each frame, null if the object is absent) and ``masks`` (a PNG for each frame, null if the
+object is absent). A photograph with several boxes has one item for each box.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _EXPECTED = "a list of items with frames"
 
 
 def read_index(root: Path) -> Iterator[Clip]:
-    """Yields the items of ``root/index.json``, those with the same frames joined to one clip of several tracks."""
+    """Yields the items of ``root/index.json``. Items with the same frames become one clip with several tracks.
+
+    Raises ValueError if the file is missing or has another layout.
+    """
     path = root / "index.json"
     if not path.is_file():
         raise ValueError(f"expected {path}, {_EXPECTED}")

@@ -1,12 +1,12 @@
-"""The sequences of LaSOT that nothing may learn from."""
+"""The sequences of LaSOT's test split, which must not be used for training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# A class and the numbers of its four sequences a line. The runtime has the same list, in
-# crates/ettrack-eval/src/dataset/lasot_test.txt; a test holds them equal. It is kept here again because the
-# package must not need files from outside it.
+# Each line is a class and the numbers of its four sequences. The runtime has the same list, in
+# crates/ettrack-eval/src/dataset/lasot_test.txt, and a test compares both. This package has its own copy because it
+# must not need files from outside.
 TEST_SPLIT = """\
 airplane 1 9 13 15
 basketball 1 6 7 11
@@ -82,12 +82,13 @@ zebra 10 14 16 17
 
 
 def published_names() -> set[str]:
-    """The published test split."""
+    """Returns the names of the published test split."""
     rows = (line.split() for line in TEST_SPLIT.splitlines())
     return {f"{category}-{number}" for category, *numbers in rows for number in numbers}
 
 
 def evaluated_names(root: Path) -> set[str]:
-    """The published test split and that of ``testing_set.txt`` in ``root``, which the runtime takes where it is."""
+    """Returns the names of the published test split, and those in ``root/testing_set.txt`` if it exists. The runtime
+    evaluates on the sequences of that file."""
     listing = root / "testing_set.txt"
     return published_names() | (set(listing.read_text().split()) if listing.is_file() else set())

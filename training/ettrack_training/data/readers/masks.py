@@ -1,4 +1,4 @@
-"""Masks in the encodings that training sets use: label pictures, polygons, run lengths."""
+"""Reads masks in the encodings of training sets: label pictures, polygons, run lengths."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class LabelPicture:
-    """The pixels of a PNG that carry ``label`` (palette index or grey value); any but 0 where it is None."""
+    """The pixels of a PNG with the value ``label`` (palette index or grey value). If it is None, all pixels except
+    0."""
 
     path: Path
     label: int | None = None
 
     def read(self) -> np.ndarray:
-        """Returns a bool array [height, width]."""
+        """Returns a bool array [height, width]. Raises ValueError if the file is not a label picture."""
         labels = read_labels(self.path)
         return labels != 0 if self.label is None else labels == self.label
 
@@ -35,7 +36,7 @@ class Polygons:
     def read(self) -> np.ndarray:
         """Returns a bool array [height, width]."""
         mask = np.zeros((self.height, self.width), np.uint8)
-        # Pixel i covers i..i+1, OpenCV's integer coordinate is the pixel's centre.
+        # COCO's pixel i covers i to i+1. OpenCV's integer coordinates are pixel centres.
         shapes = [np.rint(np.asarray(p, np.float64).reshape(-1, 2) - 0.5).astype(np.int32) for p in self.polygons]
         cv2.fillPoly(mask, shapes, 1)
         return mask.astype(bool)
@@ -43,14 +44,14 @@ class Polygons:
 
 @dataclass(frozen=True)
 class RunLengths:
-    """COCO's run lengths down the columns, as a list of counts or compressed to a string."""
+    """COCO's run lengths along the columns, as a list of counts or as a compressed string."""
 
     counts: Sequence[int] | str
     height: int
     width: int
 
     def read(self) -> np.ndarray:
-        """Returns a bool array [height, width]. Raises ValueError where the runs do not fill the picture."""
+        """Returns a bool array [height, width]. Raises ValueError if the runs do not fill the picture exactly."""
         counts = decompress_counts(self.counts) if isinstance(self.counts, str) else list(self.counts)
         if sum(counts) != self.height * self.width:
             raise ValueError(f"expected run lengths of {self.height} x {self.width} pixels in total, got {sum(counts)}")
@@ -59,7 +60,11 @@ class RunLengths:
 
 
 def decompress_counts(text: str) -> list[int]:
-    """COCO's string form: 5 bits per character with a continuation bit, deltas to the count before last."""
+    """Decodes COCO's string form of run lengths. Raises ValueError if it ends within a number.
+
+    A character holds 5 bits and a continuation bit. From the fourth on, a number is the difference to the count two
+    places before.
+    """
     counts: list[int] = []
     position = 0
     while position < len(text):
@@ -79,10 +84,13 @@ def decompress_counts(text: str) -> list[int]:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Label values [height, width] of a PNG: palette indices where it has a palette, grey values otherwise."""
+    """Label values [height, width] of a PNG: palette indices if it has a palette, else grey values.
+
+    Raises ValueError if the file cannot be read.
+    """
     try:
         with Image.open(path) as picture:
             return np.asarray(picture if picture.mode in ("P", "L") else picture.convert("L"))
-    # Pillow calls a broken PNG a syntax error.
+    # Pillow raises SyntaxError for a damaged PNG.
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: expected a label picture: {error}") from error

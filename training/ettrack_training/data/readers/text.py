@@ -1,4 +1,4 @@
-"""Small text files of numbers that tracking sets keep beside their frames, and JSON."""
+"""Reads the small text files of numbers of tracking data sets, and JSON files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _SEPARATOR = re.compile(r"[,\s]+")
 
 
 def read_rows(path: Path, columns: int) -> np.ndarray:
-    """Rows of numbers separated by commas or blanks, float64 [rows, columns]."""
+    """Reads rows of ``columns`` numbers separated by commas or blanks: float64 [rows, columns].
+
+    Raises ValueError that names file and line if a row is malformed.
+    """
     rows = []
     for where, row in _rows(path, f"{columns} numbers"):
         if len(row) != columns:
@@ -25,7 +28,11 @@ def read_rows(path: Path, columns: int) -> np.ndarray:
 
 
 def read_numbers(path: Path, least: int) -> np.ndarray:
-    """Rows of equally many numbers, at least ``least``, separated by commas or blanks: float64 [rows, columns]."""
+    """Reads rows with equal counts of numbers, at least ``least``, separated by commas or blanks: float64 [rows,
+    columns].
+
+    Raises ValueError that names file and line if a row is malformed.
+    """
     rows: list[list[float]] = []
     for where, row in _rows(path, f"{least} or more numbers"):
         columns = len(rows[0]) if rows else max(len(row), least)
@@ -36,7 +43,7 @@ def read_numbers(path: Path, least: int) -> np.ndarray:
 
 
 def _rows(path: Path, expected: str) -> Iterator[tuple[str, list[float]]]:
-    """Where each line with something in it stands, and its numbers."""
+    """Yields file and number of each line that is not empty, and its numbers."""
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
@@ -47,7 +54,7 @@ def _rows(path: Path, expected: str) -> Iterator[tuple[str, list[float]]]:
 
 
 def read_flags(path: Path) -> np.ndarray:
-    """Numbers in any number of lines, float64 [n]; empty where there is no such file."""
+    """Reads all numbers of a file, float64 [n]. Empty if the file does not exist. Raises ValueError for other text."""
     if not path.is_file():
         return np.zeros(0)
     try:
@@ -57,7 +64,10 @@ def read_flags(path: Path) -> np.ndarray:
 
 
 def hide(boxes: np.ndarray, absent: np.ndarray, path: Path) -> np.ndarray:
-    """Boxes with NaN where ``absent`` is set; an empty ``absent`` hides none."""
+    """Replaces boxes [n, 4] by NaN where ``absent`` [n] is not 0. An empty ``absent`` changes nothing.
+
+    Raises ValueError, which names ``path``, if the counts differ.
+    """
     if len(absent) == 0:
         return boxes
     if len(absent) != len(boxes):
@@ -66,7 +76,8 @@ def hide(boxes: np.ndarray, absent: np.ndarray, path: Path) -> np.ndarray:
 
 
 def read_json(path: Path, expected: str, kind: type) -> Any:
-    """The content of a JSON file, a ``kind`` at its top. Raises ValueError naming the file and what was expected."""
+    """Returns the content of a JSON file, whose top value must be a ``kind``. Raises ValueError that names the file and
+    ``expected``."""
     try:
         content = json.loads(path.read_text())
     except ValueError as error:
@@ -78,7 +89,7 @@ def read_json(path: Path, expected: str, kind: type) -> Any:
 
 @contextmanager
 def understanding(path: Path, expected: str) -> Iterator[None]:
-    """Raises ValueError naming the file where what was read from it lacks something or is of another type."""
+    """Turns errors about missing keys or wrong types into a ValueError that names the file and ``expected``."""
     try:
         yield
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""Sequences of frames with a text file of boxes: LaSOT, GOT-10k, TrackingNet."""
+"""Reads sequences of frames with a text file of boxes: LaSOT, GOT-10k, TrackingNet."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from .text import hide, read_flags, read_rows
 
 
 def read_lasot(root: Path, test: bool = False) -> Iterator[Clip]:
-    """Yields the sequences below ``root`` but those of the test split, which the runtime evaluates on; with ``test``
-    those too. Fully occluded and out-of-view frames carry no box."""
+    """Yields LaSOT's sequences in ``root`` without the test split, on which trackers are evaluated. ``test`` includes
+    it.
+
+    Frames in which the target is fully occluded or out of view have no box. Raises ValueError if files are missing or
+    malformed.
+    """
     truths = sorted(root.rglob("groundtruth.txt"))
     if not truths:
         raise ValueError(f"expected folders with a groundtruth.txt below {root}, as LaSOT has them")
@@ -29,7 +33,7 @@ def read_lasot(root: Path, test: bool = False) -> Iterator[Clip]:
         folder = truth.parent
         frames = pictures_below(folder / "img")
         boxes = read_rows(truth, 4)
-        # Coordinates are 1-based.
+        # The file counts pixels from 1.
         boxes[:, :2] -= 1
         absent = read_flags(folder / "full_occlusion.txt"), read_flags(folder / "out_of_view.txt")
         for flags in absent:
@@ -40,7 +44,10 @@ def read_lasot(root: Path, test: bool = False) -> Iterator[Clip]:
 
 
 def read_got10k(root: Path) -> Iterator[Clip]:
-    """Yields the sequences of a GOT-10k split: ``NAME/{00000001.jpg, groundtruth.txt, absence.label}``."""
+    """Yields the sequences of a GOT-10k split: ``NAME/{00000001.jpg, groundtruth.txt, absence.label}``.
+
+    Raises ValueError if files are missing or malformed.
+    """
     listing = root / "list.txt"
     names = listing.read_text().split() if listing.is_file() else sorted(p.name for p in root.iterdir() if p.is_dir())
     if not names:
@@ -51,7 +58,7 @@ def read_got10k(root: Path) -> Iterator[Clip]:
         if not truth.is_file():
             raise ValueError(f"expected {truth}, as every sequence of a GOT-10k split has one")
         frames = pictures_below(folder)
-        # Taken as they are, as its toolkit and `ettrack eval` do.
+        # No offset is subtracted: GOT-10k's toolkit and `ettrack eval` do not subtract one either.
         boxes = read_rows(truth, 4)
         count = min(len(frames), len(boxes))
         boxes = hide(boxes, read_flags(folder / "absence.label"), folder)
@@ -70,8 +77,9 @@ def _category(meta: Path) -> str:
 
 
 def read_trackingnet(root: Path) -> Iterator[Clip]:
-    """Yields a TrackingNet chunk, ``frames/NAME/0.jpg`` ... and ``anno/NAME.txt``; where ``root`` is none, the chunks
-    ``TRAIN_0`` ... ``TRAIN_11`` that lie in it."""
+    """Yields the sequences of a TrackingNet chunk, ``frames/NAME/0.jpg`` ... and ``anno/NAME.txt``. If ``root`` is not
+    a chunk, yields those of the chunks ``TRAIN_0`` ... ``TRAIN_11`` in it. Raises ValueError if files are missing or
+    malformed."""
     chunks = [] if (root / "anno").is_dir() else sorted(path for path in root.glob("TRAIN_*") if path.is_dir())
     listed = {chunk: sorted((chunk / "anno").glob("*.txt")) for chunk in chunks or [root]}
     for chunk, truths in listed.items():
@@ -88,7 +96,7 @@ def read_trackingnet(root: Path) -> Iterator[Clip]:
 
 
 def _number(frame: Path) -> int:
-    """Of a frame whose files are numbered without leading zeros."""
+    """The number in a frame's name, for sorting, because names have no leading zeros."""
     try:
         return int(frame.stem)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""ImageNet VID: ``Annotations/VID/train/.../SNIPPET/000000.xml`` beside ``Data/VID/...`` with the frames."""
+"""Reads ImageNet VID: ``Annotations/VID/train/.../SNIPPET/000000.xml``, and ``Data/VID/...`` with the frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..records import Clip, Track
 
 
 def read_vid(root: Path, split: str = "train") -> Iterator[Clip]:
-    """Yields the snippets of a split, one track per object id."""
+    """Yields the snippets of a split, with one track per object id. Raises ValueError if files are missing or
+    malformed."""
     annotations = root / "Annotations" / "VID" / split
     if not annotations.is_dir():
         raise ValueError(f"expected {annotations}, as ImageNet VID has it")
@@ -45,5 +46,5 @@ def _box(item: ElementTree.Element, path: Path) -> list[float]:
         x1, y1, x2, y2 = (float(item.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
     except ValueError as error:
         raise ValueError(f"{path}: expected bndbox with xmin, ymin, xmax, ymax") from error
-    # Here coordinates are 0-based and x2, y2 lie behind the last pixel.
+    # The file counts pixels from 0, and x2, y2 are the first pixel after the box.
     return [x1, y1, x2 - x1, y2 - y1]

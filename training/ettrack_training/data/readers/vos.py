@@ -1,4 +1,4 @@
-"""Video object segmentation: DAVIS and YouTube-VOS, whose label pictures give boxes and masks."""
+"""Reads DAVIS and YouTube-VOS (video object segmentation). Boxes and masks come from label pictures."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from .folder import pictures_below
 from .masks import LabelPicture, read_labels
 from .text import read_json, understanding
 
-# Palette entry of pixels that were not labelled.
+# Palette index of pixels without label.
 _VOID = 255
 
 
 def read_davis(root: Path, resolution: str = "480p", names: list[str] | None = None) -> Iterator[Clip]:
     """Yields DAVIS 2016 or 2017: ``JPEGImages/480p/NAME/00000.jpg``, ``Annotations/480p/NAME/00000.png``.
 
-    ``names`` restricts it to some videos, for instance those of a split in ``ImageSets``.
+    ``names`` limits it to some videos, for example those of a split in ``ImageSets``. Raises ValueError if the folders
+    are missing.
     """
     yield from _read(root / "JPEGImages" / resolution, root / "Annotations" / resolution, names, {})
 
 
 def read_youtube_vos(root: Path) -> Iterator[Clip]:
-    """Yields a YouTube-VOS split: ``JPEGImages/ID``, ``Annotations/ID`` and ``meta.json`` with the categories."""
+    """Yields a YouTube-VOS split: ``JPEGImages/ID``, ``Annotations/ID``, and ``meta.json`` with the categories.
+
+    Raises ValueError if the folders are missing or ``meta.json`` has another layout.
+    """
     meta = root / "meta.json"
     expected = "YouTube-VOS' videos with their objects"
     content = read_json(meta, expected, dict) if meta.is_file() else {"videos": {}}
@@ -56,7 +60,7 @@ def _tracks(name: str, paths: list[Path], categories: dict[tuple[str, int], str]
     for number, path in enumerate(paths):
         labels = read_labels(path)
         found = [int(value) for value in np.unique(labels) if value != 0]
-        # A lone 255 is DAVIS 2016's foreground; beside other labels it means unlabelled.
+        # If 255 is the only label, it is the foreground of DAVIS 2016. Beside other labels it means "not labelled".
         values = found if found == [_VOID] else [value for value in found if value != _VOID]
         for value in values:
             boxes.setdefault(value, np.full((len(paths), 4), np.nan))[number] = box_of_mask(labels == value)

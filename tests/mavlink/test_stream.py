@@ -101,5 +101,9 @@ def test_the_stream_shows_each_frame_soon_after_it_was_due(numbered, flight, tmp
     assert len(late) >= 0.8 * (len(flight.truth) - 1), f"{len(late)} of {len(flight.truth) - 1} frames came"
     ranked = sorted(late)
     median, most = statistics.median(ranked), ranked[int(0.95 * len(ranked))]
-    print(f"\n    the stream is {median:.0f} ms late in the median, {most:.0f} ms in 95 % of the frames", end="", flush=True)
+    print(
+        f"\n    the stream is {median:.0f} ms late in the median, {most:.0f} ms in 95 % of the frames",
+        end="",
+        flush=True,
+    )
     assert median < 300, f"{median:.0f} ms"

@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .refusals import refusals
+from .whole_file import write_whole
 
 Box = tuple[float, float, float, float]
 
@@ -120,9 +121,7 @@ def write(out: Path, sequence: Sequence, answers: list[tuple[Box, float]]) -> No
     for name, lines in texts.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(lines))
-        partial.replace(path)
+        write_whole(path, "".join(lines))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from ..refusals import refusals
+from ..whole_file import write_whole
 from .cutout import cut, segment
 from .evaluation import refuse_evaluation
 from .flow import window_tracks
@@ -27,7 +28,7 @@ from .provenance import PackRecord, check_record
 from .readers import READERS
 from .records import Clip, Track
 from .sources import Source, named
-from .store import CODECS, Store, StoreWriter, write_whole
+from .store import CODECS, Store, StoreWriter
 
 PICTURE_SIZE = 360
 VIEWS_PER_TRACK = 24

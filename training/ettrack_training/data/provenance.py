@@ -11,8 +11,8 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ..whole_file import write_whole
 from .readers.text import read_json
-from .store import write_whole
 
 FILE = "source.json"
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..whole_file import rename_whole, write_whole
+
 PIECE_BYTES = 56_000_000
 CODECS = ("raw", "webp")
 WEBP_QUALITY = 88
@@ -117,7 +119,7 @@ class StoreWriter:
             data.write_bytes(b"")
         else:
             self._file.close()
-            Path(f"{data}.tmp").rename(data)
+            rename_whole(Path(f"{data}.tmp"), data)
         write_whole(data.with_suffix(".json"), json.dumps(self._index))
         self._piece += 1
         self._index = {}
@@ -168,13 +170,6 @@ class Store:
         if entry.codec == "raw":
             return data.reshape(entry.height, entry.width, entry.channels)
         return _from_opencv(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it, so that it is never incomplete."""
-    temporary = Path(f"{path}.tmp")
-    temporary.write_text(text)
-    temporary.rename(path)
 
 
 def _pieces(folder: Path) -> list[Path]:

@@ -110,13 +110,8 @@ def main(argv: list[str] | None = None) -> None:
         net = LTMobile(NANO_BACKBONE).to(memory_format=torch.channels_last)
         parts = stages(net)
         optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-4)
-        step = 0
         checkpoint = CheckpointFile(args.out)
-        if checkpoint.exists():
-            state = checkpoint.load()
-            net.load_state_dict(state["backbone"])
-            optimizer.load_state_dict(state["optimizer"])
-            step = state["step"]
+        step = checkpoint.resume(net, optimizer, asdict(NANO_BACKBONE), keys=("backbone", "spec"))
     # A resumed run uses another seed, so that it does not repeat the pictures of its beginning.
     rng = np.random.default_rng([args.seed, step])
     streams = {size: framings(pictures, size, args.batch, rng) for size in (127, 256)}

@@ -21,7 +21,7 @@ from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
-from ..train.state import CheckpointFile, config_differences, resume_optimizer
+from ..train.state import CheckpointFile
 from .late import Late
 from .memory import Memory
 
@@ -42,14 +42,7 @@ class Distillation(ABC):
             groups.append({"params": list(self.late.late.parameters()), "share": options.backbone_rate})
         self._optimizer = torch.optim.AdamW(groups, lr=options.rate, weight_decay=1e-4)
         self._checkpoint = CheckpointFile(options.out)
-        self.step = 0
-        if self._checkpoint.exists():
-            state = self._checkpoint.load()
-            if different := config_differences(state["config"], network.config.to_dict()):
-                raise ValueError(f"the checkpoint {options.out} is of another network: {'; '.join(different)}")
-            network.load_state_dict(state["state_dict"])
-            resume_optimizer(self._optimizer, state["optimizer"])
-            self.step = state["step"]
+        self.step = self._checkpoint.resume(network, self._optimizer, network.config.to_dict())
         # Held-out pairs are added in batches as in training, so that all teachers that take turns label some of them.
         held = self.memory(_HELD_OUT_SEED, options.validation_pairs, options.fresh)
         while held.made < options.validation_pairs:

@@ -31,7 +31,7 @@ from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
 from ..train.start import load_into
-from ..train.state import CheckpointFile, config_differences, config_of, trained_weights
+from ..train.state import CheckpointFile, config_of, trained_weights
 from .asked_pairs import box_pair_config
 from .late import first_stages
 
@@ -127,14 +127,8 @@ def learn(slim: ETTrack, large: ETTrack, stages: int, args: argparse.Namespace) 
     """
     small, teacher = first_stages(slim, stages), first_stages(large, stages).eval()
     optimizer = torch.optim.AdamW(small.parameters(), lr=args.rate, weight_decay=1e-4)
-    checkpoint, config, begun = CheckpointFile(args.out), slim.config.to_dict(), 0
-    if checkpoint.exists():
-        state = checkpoint.load()
-        if different := config_differences(state["config"], config):
-            raise ValueError(f"the checkpoint {args.out} is of another network: {'; '.join(different)}")
-        slim.load_state_dict(state["state_dict"])
-        optimizer.load_state_dict(state["optimizer"])
-        begun = state["step"]
+    checkpoint, config = CheckpointFile(args.out), slim.config.to_dict()
+    begun = checkpoint.resume(slim, optimizer, config)
     # A resumed run uses another seed, so that it does not repeat the pairs of its beginning.
     stream = pairs(args.cache, slim.config, args.batch, args.seed * 100_003 + begun)
     held = next(pairs(args.cache, slim.config, 64, _HELD_OUT_SEED))

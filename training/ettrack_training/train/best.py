@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ..distil.publish import publish
 from ..export import ExportError
 from ..networks.et_track import ETTrack
+from ..whole_file import write_whole
 from .evaluation import Benchmark, EvaluationError, check_binary, evaluate, mean_auc
 
 
@@ -63,14 +64,13 @@ class BestModel:
 
     def _keep(self, candidate: Path) -> None:
         best = self._figures_file.parent / self._name
-        copy, figures = best.with_name(f".{self._name}"), self._figures_file.with_suffix(".tmp")
+        copy = best.with_name(f".{self._name}")
         shutil.rmtree(copy, ignore_errors=True)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(candidate, copy)
         shutil.rmtree(best, ignore_errors=True)
         copy.rename(best)
-        figures.write_text(yaml.safe_dump(self._best))
-        figures.replace(self._figures_file)
+        write_whole(self._figures_file, yaml.safe_dump(self._best))
 
 
 def _names(sequences: Mapping[str, Mapping[str, float]]) -> dict[str, set[str]]:

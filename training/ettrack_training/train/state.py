@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..whole_file import rename_whole, write_whole
+
 PART_BYTES = 15_000_000
 
 
@@ -77,6 +79,28 @@ class CheckpointFile:
         except Exception as error:
             raise ValueError(f"{self.path}: expected a checkpoint, cannot read it ({error!r:.100})") from error
 
+    def resume(
+        self,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: Mapping[str, Any],
+        keys: tuple[str, str] = ("state_dict", "config"),
+    ) -> int:
+        """Loads the checkpoint into a run's network and optimiser if it exists. Returns the step at which it was saved,
+        or 0.
+
+        `config` is the network's configuration. `keys` are the checkpoint's entries with the weights and the
+        configuration. Raises ValueError if the checkpoint is damaged or belongs to another network."""
+        if not self.exists():
+            return 0
+        saved = self.load()
+        weights, known = keys
+        if different := config_differences(saved[known], config):
+            raise ValueError(f"the checkpoint {self.path} is of another network: {'; '.join(different)}")
+        network.load_state_dict(saved[weights])
+        resume_optimizer(optimizer, saved["optimizer"])
+        return saved["step"]
+
     def read_bytes(self) -> bytes:
         """Returns the file's bytes, joined if there are pieces. Raises ValueError if it is damaged or missing."""
         written = {path: path.stat().st_mtime_ns for path in (self.path, self._index) if path.exists()}
@@ -91,7 +115,7 @@ class CheckpointFile:
         if not self._parts:
             temporary = self.path.with_name(f"{self.path.name}.tmp")
             torch.save(content, temporary)
-            temporary.replace(self.path)
+            rename_whole(temporary, self.path)
             return
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -105,10 +129,8 @@ class CheckpointFile:
             checksum = hashlib.sha256(piece).hexdigest()
             name = f"{self.path.name}.{number:03}-{checksum[:12]}.part"
             rows.append({"file": name, "sha256": checksum})
-            self.path.with_name(name).write_bytes(piece)
-        temporary = self._index.with_name(f"{self._index.name}.tmp")
-        temporary.write_text(json.dumps(rows, indent=1) + "\n")
-        temporary.replace(self._index)
+            write_whole(self.path.with_name(name), piece)
+        write_whole(self._index, json.dumps(rows, indent=1) + "\n")
         kept = {row["file"] for row in rows}
         for old in self.path.parent.glob(f"{self.path.name}.*.part"):
             if old.name not in kept:

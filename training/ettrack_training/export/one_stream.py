@@ -69,7 +69,7 @@ def projections(attention: Attention) -> dict[str, tuple[np.ndarray, np.ndarray]
 
 
 def template_graph(name: str, backbone: nn.Module, block: Block, size: int) -> onnx.ModelProto:
-    """``template [1, 3, size, size]`` to its tokens and their query, key and value in the first block, ``[n, width]``."""
+    """``template [1, 3, size, size]`` to its tokens and their first query, key and value, ``[n, width]``."""
     g = GraphBuilder(name)
     image = g.input("template", (1, 3, size, size))
     tokens = embed(g, image, size, backbone.patch_embed, backbone.pos_embed_z)

@@ -60,7 +60,7 @@ def mlp(g: GraphBuilder, x: str, layers: nn.Module) -> str:
 
 def projections(attention: Attention) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Weight and bias of query (scaled), key and value."""
-    weight, bias = array(attention.qkv.weight), array(attention.qkv.bias)
+    weight, bias = array(attention.qkv.weight), array(attention.qkv_bias())
     width = weight.shape[1]
     result = dict(zip(PARTS, zip(np.split(weight, 3), np.split(bias, 3), strict=True), strict=True))
     scale = (width // attention.heads) ** -0.5

@@ -26,6 +26,9 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
+    def qkv_bias(self) -> Tensor:
+        return self.qkv.bias
+
     def forward(self, x: Tensor) -> Tensor:
         return self.with_weights(x)[0]
 
@@ -62,6 +65,48 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
+
+
+class MemoryBlock(nn.Module):
+    """Pre-norm transformer block of one image's tokens, which also see those of another image, but not the reverse."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = self.attention(width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, hidden)
+
+    @staticmethod
+    def attention(width: int) -> Attention:
+        """The block's attention."""
+        return Attention(width, width // HEAD_WIDTH)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of tokens, ``[1, n, width]`` each."""
+        return F.linear(self.norm1(x), self.attn.qkv.weight, self.attn.qkv_bias()).chunk(3, dim=-1)
+
+    def memory(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of tokens that others are to see."""
+        return self.project(x)[1:]
+
+    def scales(self) -> tuple[Tensor | float, Tensor | float]:
+        """What attention and MLP are multiplied with, per channel."""
+        return 1.0, 1.0
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Tokens that see each other, and before them those of ``memory``."""
+        query, key, value = self.project(x)
+        if memory is not None:
+            key, value = torch.cat([memory[0], key], dim=1), torch.cat([memory[1], value], dim=1)
+        query, key, value = (
+            part.reshape(*part.shape[:2], self.attn.heads, HEAD_WIDTH).transpose(1, 2) for part in (query, key, value)
+        )
+        weights = (query @ key.transpose(-2, -1) * HEAD_WIDTH**-0.5).softmax(dim=-1)
+        mixed = self.attn.proj((weights @ value).transpose(1, 2).reshape(x.shape))
+        of_attention, of_mlp = self.scales()
+        x = x + of_attention * mixed
+        return x + of_mlp * self.mlp(self.norm2(x))
 
 
 class PatchEmbed(nn.Module):

@@ -1,12 +1,26 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
-from . import compresstracker, et_track, fear, lighttrack, ostrack, smat, sparsett
+from . import compresstracker, et_track, fear, hit, lighttrack, litetrack, mixformer2, ostrack, smat, sparsett
 from .base import Tracker
 
 TRACKERS: dict[str, Tracker] = {
     tracker.name: tracker
     for tracker in (
-        *(module.TRACKER for module in (et_track, lighttrack, smat, sparsett, compresstracker, ostrack, fear)),
+        *(
+            module.TRACKER
+            for module in (
+                et_track,
+                lighttrack,
+                smat,
+                sparsett,
+                compresstracker,
+                ostrack,
+                litetrack,
+                hit,
+                mixformer2,
+                fear,
+            )
+        ),
         ostrack.WITHOUT_ELIMINATION,
     )
 }

@@ -14,11 +14,13 @@ def manifest(
     template_size: int = 128,
     search_size: int = 256,
     search_factor: float = 4.0,
+    box_input: str | None = None,
 ) -> dict[str, Any]:
     """The family's sections of model.yaml. No tracker of it has constants to tune."""
+    box = {} if box_input is None else {"box_input": box_input}
     return {
         "input": dict(pixels),
-        "template": {"input": "template", "size": template_size, "factor": 2.0, "outputs": template_outputs},
+        "template": {"input": "template", **box, "size": template_size, "factor": 2.0, "outputs": template_outputs},
         "search": {"input": "search", "sizes": [search_size], "factor": search_factor, "stride": 16},
         "outputs": {
             "score": {"name": "score", "activation": "none"},

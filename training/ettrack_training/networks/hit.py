@@ -64,14 +64,17 @@ class Grid:
         return [*product(range(self.search), repeat=2), *product(after, repeat=2)]
 
 
-def bias_indices(queries: Iterable[tuple[int, int]], keys: list[tuple[int, int]], stride: int = 1) -> Tensor:
-    """Which learned bias stands between query and key, by their distances along both axes, numbered as they come."""
+def bias_indices(
+    queries: Iterable[tuple[int, int]], keys: list[tuple[int, int]], stride: int = 1
+) -> tuple[Tensor, int]:
+    """Which learned bias stands between query and key, by their distances along both axes, numbered as they come; and how
+    many there are."""
     numbers: dict[tuple[int, int], int] = {}
     rows = [
         [numbers.setdefault((abs(q[0] * stride - k[0]), abs(q[1] * stride - k[1])), len(numbers)) for k in keys]
         for q in queries
     ]
-    return torch.tensor(rows)
+    return torch.tensor(rows), len(numbers)
 
 
 class ConvNorm(nn.Module):
@@ -117,8 +120,8 @@ class Attention(nn.Module):
         self.heads, self.key, self.value = heads, key, VALUE_RATIO * key
         self.qkv = LinearNorm(width, heads * (2 * key + self.value))
         self.proj = nn.Sequential(nn.Hardswish(), LinearNorm(heads * self.value, width))
-        indices = bias_indices(grid.points(), grid.points())
-        self.attention_biases = nn.Parameter(torch.zeros(heads, int(indices.max()) + 1))
+        indices, count = bias_indices(grid.points(), grid.points())
+        self.attention_biases = nn.Parameter(torch.zeros(heads, count))
         self.register_buffer("attention_bias_idxs", indices)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,8 +141,8 @@ class ShrinkingAttention(nn.Module):
         # Index 0 is a parameterless layer in the authors' code.
         self.q = nn.Sequential(nn.Identity(), LinearNorm(inputs, heads * key))
         self.proj = nn.Sequential(nn.Hardswish(), LinearNorm(heads * self.value, outputs))
-        indices = bias_indices(grid.halved().points(), grid.points(), stride=2)
-        self.attention_biases = nn.Parameter(torch.zeros(heads, int(indices.max()) + 1))
+        indices, count = bias_indices(grid.halved().points(), grid.points(), stride=2)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, count))
         self.register_buffer("attention_bias_idxs", indices)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -114,10 +114,7 @@ TRACKER = Tracker(
     build=build,
     graphs=graphs,
     manifest=manifest,
-    pseudo_rule=transformer_rule(
-        (Override(r"^box_head\.conv5_(tl|br)\.weight$", gain=6.0),),
-        {},
-    ),
-    golden_salt="#hit",
+    pseudo_rule=transformer_rule((Override(r"^box_head\.conv5_(tl|br)\.weight$", gain=2.0),), {}),
+    golden_salt="#hit149",
     small=lambda: Hit(HitConfig((32, 48, 64), (2, 3, 4), (2, 1, 1), 16, 64, 32)),
 )

@@ -32,6 +32,8 @@ def build(state: Mapping[str, Tensor], eliminates: bool = True) -> OSTrack:
     try:
         template, search = (state[f"backbone.pos_embed_{image}"].shape for image in "zx")
         head_width = len(state["box_head.conv1_ctr.0.bias"])
+        # LiteTrack's has none.
+        _ = state["backbone.blocks.0.attn.qkv.bias"]
     except KeyError:
         # Not this tracker: strict loading says what the file holds.
         return OSTrack(eliminates=eliminates)

@@ -16,7 +16,7 @@ from .trackers import TRACKERS, Tracker
 
 def write(tracker: Tracker, salt: str, path: Path) -> int:
     """Writes the checkpoint; the checksum of its weights."""
-    state = pseudo_state_dict(tracker.build({}).state_dict(), tracker.pseudo_rule, salt)
+    state = pseudo_state_dict(tracker.golden_network().state_dict(), tracker.pseudo_rule, salt)
     torch.save({"state_dict": state}, path)
     return checksum(state)
 

@@ -6,7 +6,7 @@ use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
 use ettrack::families::family_of;
 use ettrack::frame::{Encoding, Frame};
 use ettrack::geometry::BoundingBox;
-use ettrack::model::{ModelFolder, Network, NetworkOptions};
+use ettrack::model::{Constants, ModelFolder, Network, NetworkOptions};
 use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
 use ndarray::{Array, Array3, ArrayView1, Dimension};
 use ndarray_npy::NpzReader;
@@ -88,10 +88,14 @@ impl FedNetwork {
     }
 
     pub fn set_template(&mut self, pixels: &Array3<u8>) {
-        let (cropper, normalization) = (&mut self.cropper, &self.normalization);
-        self.network
-            .set_template(|tensor| whole(cropper, normalization, pixels, tensor))
-            .expect("it runs");
+        // A second template is the first one until it is refreshed.
+        for image in 0..self.network.template_images() {
+            let (cropper, normalization) = (&mut self.cropper, &self.normalization);
+            self.network.fill_template(image, |tensor| {
+                whole(cropper, normalization, pixels, tensor);
+            });
+        }
+        self.network.run_template().expect("it runs");
     }
 
     pub fn search(&mut self, pixels: &Array3<u8>) {
@@ -128,9 +132,15 @@ fn whole(
 
 /// A tracker that runs the authors' loop alone.
 pub fn follower(folder: &Path) -> Tracker {
+    follower_with(folder, Constants::default())
+}
+
+/// The same with other `constants` of the loop.
+pub fn follower_with(folder: &Path, constants: Constants) -> Tracker {
     let options = TrackerOptions::default()
         .with_threads(1)
-        .with_lost(LostMode::Off);
+        .with_lost(LostMode::Off)
+        .with_overrides(constants);
     Tracker::open(folder, &options).expect("a model that fits its manifest")
 }
 

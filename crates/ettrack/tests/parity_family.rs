@@ -1,13 +1,13 @@
-//! SMAT, CompressTracker and SparseTT against their authors' implementations, like `parity.rs`: networks with
-//! pseudo-random weights on recorded crops, and the closed loop over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, HiT and MixFormerV2 against their authors' implementations, like
+//! `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop over thirty frames.
 
 use std::path::PathBuf;
 
 use ettrack::geometry::BoundingBox;
-use ettrack::model::ModelFolder;
+use ettrack::model::{Constants, ModelFolder};
 use ettrack::tracker::TrackState;
 use ettrack_testing::parity::{
-    FedNetwork, Npz, crop_of, distance, follower, frame_of, largest_difference, model, picture,
+    FedNetwork, Npz, crop_of, distance, follower_with, frame_of, largest_difference, model, picture,
 };
 use ndarray::{Array1, Array2, Array3, ArrayD, IxDyn, OwnedRepr, s};
 
@@ -38,6 +38,11 @@ fn network_equals(name: &str, outputs: &[(&str, f32)]) {
     let folder = ModelFolder::open(folder).expect("a model folder");
     let mut fed = FedNetwork::open(&folder);
     let mut npz = goldens(name);
+    if let Ok(target) = npz.by_name::<OwnedRepr<f32>, ndarray::Ix2>("template_box") {
+        let target = target.as_slice().expect("standard layout");
+        fed.network
+            .fill_template_box(target.try_into().expect("four numbers"));
+    }
     fed.set_template(&crop(&mut npz, "template_crop"));
     fed.search(&crop(&mut npz, "search_crop"));
     for (index, (key, gate)) in outputs.iter().enumerate() {
@@ -68,8 +73,13 @@ struct Gates {
 
 /// Tracks the recorded frames: equal cells and crops, boxes and scores within `gates`.
 fn follows_as_the_authors_do(name: &str, gates: &Gates) {
+    follows_with(name, gates, Constants::default());
+}
+
+/// The same with other constants of the loop.
+fn follows_with(name: &str, gates: &Gates, constants: Constants) {
     let Some(folder) = model(name) else { return };
-    let mut tracker = follower(&folder);
+    let mut tracker = follower_with(&folder, constants);
     let mut npz = goldens(name);
     let boxes: Array2<f64> = npz.by_name("boxes").expect("boxes");
     let cells: Array1<i64> = npz.by_name("argmax").expect("cells");
@@ -103,7 +113,7 @@ fn follows_as_the_authors_do(name: &str, gates: &Gates) {
             "{name}, frame {row}: score {score} against {}, gate {score_gate}",
             scores[row]
         );
-        assert_eq!(track.state, TrackState::Tracking);
+        assert_eq!(track.state, TrackState::Tracking, "{name}, frame {row}");
         assert!((0.0..=1.0).contains(&track.confidence));
         let found = tracker.as_authors_write(track.bounding_box);
         worst = worst.max(distance(&found, boxes.row(row)));
@@ -167,4 +177,51 @@ fn sparsett_follows_as_the_authors_do() {
         scores: [1e-3, 5e-3],
     };
     follows_as_the_authors_do("sparsett", &gates);
+}
+
+#[test]
+fn ostrack_network_equals_the_authors() {
+    centre_head_network_equals("ostrack");
+}
+
+#[test]
+fn ostrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("ostrack", &CENTRE_HEAD);
+}
+
+#[test]
+fn ostrack_without_elimination_follows_as_the_authors_do() {
+    follows_as_the_authors_do("ostrack_all_tokens", &CENTRE_HEAD);
+}
+
+#[test]
+fn litetrack_network_equals_the_authors() {
+    centre_head_network_equals("litetrack");
+}
+
+#[test]
+fn litetrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("litetrack", &CENTRE_HEAD);
+}
+
+#[test]
+fn hit_network_equals_the_authors() {
+    network_equals("hit", &[("box", 1e-4)]);
+}
+
+#[test]
+fn hit_follows_as_the_authors_do() {
+    follows_as_the_authors_do("hit", &CENTRE_HEAD);
+}
+
+#[test]
+fn mixformer2_network_equals_the_authors() {
+    network_equals("mixformer2", &[("box", 1e-4), ("score", 1e-4)]);
+}
+
+/// The second template is refreshed every five frames.
+#[test]
+fn mixformer2_follows_and_refreshes_its_template_as_the_authors_do() {
+    let constants = Constants::from_iter([("update_interval", 5.0)]);
+    follows_with("mixformer2", &CENTRE_HEAD, constants);
 }

@@ -159,6 +159,20 @@ class GraphBuilder:
         The query must already contain the scale. ``bias [batch or 1, heads, n, n]`` is added to the logits. With
         ``keep``, only the ``keep`` largest logits of each query are used.
         """
+        return self.attention_with_weights(query, key, value, batch, heads, width, bias, keep)[0]
+
+    def attention_with_weights(
+        self,
+        query: str,
+        key: str,
+        value: str,
+        batch: int,
+        heads: int,
+        width: int,
+        bias: np.ndarray | None = None,
+        keep: int | None = None,
+    ) -> tuple[str, str]:
+        """As :meth:`attention`, with the weight of each key for each query, ``[batch, heads, queries, keys]``."""
 
         def split(x: str, *axes: int) -> str:
             return self.transpose(self.reshape(x, batch, -1, heads, width // heads), *axes)
@@ -174,7 +188,7 @@ class GraphBuilder:
             zeros = self.op("Mul", logits, self.constant(np.float32(0)))
             weights = self.op("ScatterElements", zeros, index, self.op("Softmax", best, axis=-1), axis=-1)
         mixed = self.op("MatMul", weights, split(value, 0, 2, 1, 3))
-        return self.reshape(self.transpose(mixed, 0, 2, 1, 3), -1, width)
+        return self.reshape(self.transpose(mixed, 0, 2, 1, 3), -1, width), weights
 
     def conv3x3(self, x: str, weight: np.ndarray, bias: np.ndarray, side: int, relu: bool = True) -> str:
         """3x3 convolution, padded with zeros, of cells ``[side^2, in]`` in row-major order to ``[side^2, out]``.

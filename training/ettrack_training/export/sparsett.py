@@ -37,8 +37,8 @@ from ..networks.sparsett import (
     shifted_window_mask,
 )
 from .builder import GraphBuilder
-from .compresstracker import add_norm, layer_norm, linear
 from .fold import array, conv_bn, pointwise
+from .one_stream import add_norm, layer_norm, linear
 
 
 def window_order(side: int, shifted: bool) -> tuple[np.ndarray, np.ndarray, int]:

@@ -1,10 +1,28 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
-from . import compresstracker, et_track, fear, lighttrack, smat, sparsett
+from . import compresstracker, et_track, fear, hit, lighttrack, litetrack, mixformer2, ostrack, smat, sparsett
 from .base import Tracker
 
 TRACKERS: dict[str, Tracker] = {
-    module.TRACKER.name: module.TRACKER for module in (et_track, lighttrack, smat, sparsett, compresstracker, fear)
+    tracker.name: tracker
+    for tracker in (
+        *(
+            module.TRACKER
+            for module in (
+                et_track,
+                lighttrack,
+                smat,
+                sparsett,
+                compresstracker,
+                ostrack,
+                litetrack,
+                hit,
+                mixformer2,
+                fear,
+            )
+        ),
+        ostrack.WITHOUT_ELIMINATION,
+    )
 }
 
 __all__ = ["TRACKERS", "Tracker"]

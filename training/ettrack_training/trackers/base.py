@@ -27,7 +27,7 @@ class Tracker:
     `manifest` gives the sections `input`, `template`, `search`, `outputs` and `tracking` of
     model.yaml. `clean` drops or renames the keys that a checkpoint may carry beyond the
     network's, and tells what it dropped. `golden_salt` makes the pseudo-random weights that the
-    goldens of the tests were made with.
+    goldens of the tests were made with; where the published sizes are too large for tests, in a network of `small`.
     """
 
     name: str
@@ -41,3 +41,8 @@ class Tracker:
     pseudo_rule: Rule
     golden_salt: str
     clean: Callable[[StateDict], tuple[StateDict, list[str]]] = _keep
+    small: Callable[[], nn.Module] | None = None
+
+    def golden_network(self) -> nn.Module:
+        """A network as the goldens of the tests were made with, with weights of its constructor."""
+        return self.build({}) if self.small is None else self.small()

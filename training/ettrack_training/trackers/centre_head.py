@@ -1,4 +1,4 @@
-"""Manifest of the family `centre_head`: score, size and offset of a 16x16 map (SMAT, CompressTracker)."""
+"""Manifest of the family `centre_head`: score, size and offset of a map (SMAT, CompressTracker, OSTrack, LiteTrack)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import Any
 OUTPUTS = ("score", "size", "offset")
 
 
-def manifest(template_outputs: list[str], pixels: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(
+    template_outputs: list[str],
+    pixels: Mapping[str, Any],
+    template_size: int = 128,
+    search_size: int = 256,
+    search_factor: float = 4.0,
+    box_input: str | None = None,
+) -> dict[str, Any]:
     """The family's sections of model.yaml. No tracker of it has constants to tune."""
+    box = {} if box_input is None else {"box_input": box_input}
     return {
         "input": dict(pixels),
-        "template": {"input": "template", "size": 128, "factor": 2.0, "outputs": template_outputs},
-        "search": {"input": "search", "sizes": [256], "factor": 4.0, "stride": 16},
+        "template": {"input": "template", **box, "size": template_size, "factor": 2.0, "outputs": template_outputs},
+        "search": {"input": "search", "sizes": [search_size], "factor": search_factor, "stride": 16},
         "outputs": {
             "score": {"name": "score", "activation": "none"},
             "size": {"name": "size"},

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint import CheckpointError
-from ..export import Graph
-from ..export import compresstracker as export
-from ..networks.compresstracker import DEPTHS, SEARCH_SIZE, TEMPLATE_SIZE, CompressTracker
+from ..export.one_stream import TEMPLATE_OUTPUTS
+from ..networks.compresstracker import DEPTHS, CompressTracker
 from ..pseudo_weights import Override, transformer_rule
-from . import centre_head
+from . import centre_head, one_stream
 from .anchor_free import IMAGENET_INPUT
 from .base import StateDict, Tracker
-from .noise import generator, structured_noise
 
 _BLOCK = re.compile(r"backbone\.distill_blocks\.(\d+)\.")
 
@@ -55,54 +53,6 @@ def build(state: Mapping[str, Tensor]) -> CompressTracker:
     return CompressTracker(len(blocks))
 
 
-class _Template(nn.Module):
-    """Template image to what the track graph takes."""
-
-    def __init__(self, network: CompressTracker):
-        super().__init__()
-        self.network = network
-
-    def forward(self, template: Tensor) -> tuple[Tensor, ...]:
-        block = self.network.backbone.distill_blocks[0]
-        tokens = self.network.template(template)
-        query, key, value = block.attn.qkv(block.norm1(tokens))[0].chunk(3, dim=-1)
-        scale = (query.shape[-1] // block.attn.heads) ** -0.5
-        return tokens[0], query * scale, key, value
-
-
-class _Track(nn.Module):
-    """The plain network from the template's tokens on; what follows from these is not used."""
-
-    def __init__(self, network: CompressTracker):
-        super().__init__()
-        self.network = network
-
-    def forward(self, tokens: Tensor, _query: Tensor, _key: Tensor, _value: Tensor, search: Tensor):
-        return self.network.track(tokens[None], search)
-
-
-def graphs(network: CompressTracker) -> dict[str, Graph]:
-    """`template.onnx` and `track.onnx`."""
-    random = generator()
-    template = structured_noise(TEMPLATE_SIZE, random)
-    names = ["template_tokens", *(f"template_{part}" for part in export.PARTS)]
-    features = {name: f.detach() for name, f in zip(names, _Template(network)(template), strict=True)}
-    return {
-        "template": Graph(
-            module=export.template_graph(network),
-            reference=_Template(network),
-            inputs={"template": template},
-            outputs=names,
-        ),
-        "track": Graph(
-            module=export.track_graph(network),
-            reference=_Track(network),
-            inputs={**features, "search": structured_noise(SEARCH_SIZE, random)},
-            outputs=centre_head.OUTPUTS,
-        ),
-    }
-
-
 TRACKER = Tracker(
     name="compresstracker",
     title="CompressTracker (General Compression Framework for Efficient Transformer Object Tracking, ICCV 2025)",
@@ -111,10 +61,8 @@ TRACKER = Tracker(
     "linked from the authors' repository LingyiHongfd/CompressTracker",
     licence="code of the authors under MIT, the weights' licence is not stated",
     build=build,
-    graphs=graphs,
-    manifest=lambda _: centre_head.manifest(
-        ["template_tokens", *(f"template_{part}" for part in export.PARTS)], IMAGENET_INPUT
-    ),
+    graphs=lambda network: one_stream.graphs(network, "compresstracker"),
+    manifest=lambda _: centre_head.manifest(list(TEMPLATE_OUTPUTS), IMAGENET_INPUT),
     pseudo_rule=transformer_rule(
         (
             Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),

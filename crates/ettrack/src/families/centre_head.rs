@@ -19,7 +19,8 @@ use crate::model::{
 /// The family `centre_head`.
 pub(super) struct Family;
 
-static KEYS: [Key; 5] = [
+static KEYS: [Key; 6] = [
+    Key::optional("template.box_input"),
     Key::needed("template.factor"),
     Key::needed("search.factor"),
     Key::needed("outputs.score"),
@@ -223,6 +224,19 @@ impl Loop for CentreHead {
         pytracking::window(&self.pose, self.factors.template).into()
     }
 
+    /// The box that LiteTrack's network takes, computed in `f32`. Its authors put the centre at `(size - 1) / 2`, half a
+    /// pixel left of and above the image's.
+    fn template_box(&self, size: usize) -> [f32; 4] {
+        let window = pytracking::window(&self.pose, self.factors.template);
+        let size = size as f32;
+        let scale = (f64::from(size) / f64::from(window.side)) as f32;
+        let side = |length: f64| length as f32 * scale;
+        let (width, height) = (side(self.pose.width), side(self.pose.height));
+        let first = |length: f32| ((size - 1.0) / 2.0 - 0.5 * length) / size;
+        let (left, top) = (first(width), first(height));
+        [left, top, left + width / size, top + height / size]
+    }
+
     fn search(&self, scale: f64) -> SearchRegion {
         let window = pytracking::window(&self.pose, self.factors.search * scale);
         SearchRegion::even(window, self.size / f64::from(window.side))
@@ -342,6 +356,16 @@ mod tests {
             Array3::from_elem((2, 16, 16), share),
             Array3::zeros((2, 16, 16)),
         )
+    }
+
+    #[test]
+    fn gives_the_targets_box_in_the_template_as_litetrack_does() {
+        let state = new_loop(BoundingBox::new(165.0, 124.0, 43.0, 35.0));
+        // What LiteTrack's own code gives its network for this target.
+        let theirs = [0.220_452_72, 0.271_734_78, 0.771_734_8, 0.720_452_7];
+        for (ours, theirs) in state.template_box(128).iter().zip(theirs) {
+            assert!((ours - theirs).abs() < 1e-6, "{ours} against {theirs}");
+        }
     }
 
     #[test]

@@ -64,6 +64,12 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// Takes a new target in an image of `image` pixels and gives the template's region.
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View;
 
+    /// Where the target lies in a template image of `size` pixels a side: left, top, right and bottom as shares of it, for
+    /// networks that take this (`template.box_input`). Asked for after [`Self::initialize`].
+    fn template_box(&self, _size: usize) -> [f32; 4] {
+        [0.0, 0.0, 1.0, 1.0]
+    }
+
     /// The region to search next, `scale` times as long and wide as the authors' one.
     fn search(&self, scale: f64) -> SearchRegion;
 
@@ -231,6 +237,8 @@ impl<L: Loop> Follower for Engine<L> {
             self.network
                 .fill_template(image, |tensor| tensor.copy_from_slice(first));
         }
+        let target = self.loops[self.chosen].template_box(self.template_size);
+        self.network.fill_template_box(target);
         self.network.run_template()
     }
 

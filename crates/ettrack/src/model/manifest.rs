@@ -139,6 +139,10 @@ pub struct TemplateSettings {
     /// Tensor name of a second template image of the same shape, which the family refreshes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_input: Option<String>,
+    /// Tensor name of the target's box in the template image, `[1, 4]`: left, top, right and bottom as shares of its
+    /// side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub box_input: Option<String>,
     /// Pixels a side.
     pub size: usize,
     /// Shape of the template and search regions.
@@ -296,6 +300,7 @@ impl Manifest {
         let window = (!template.window.is_usual()).then(|| "box".to_owned());
         let keys = [
             ("template.refreshed_input", template.refreshed_input.clone()),
+            ("template.box_input", template.box_input.clone()),
             ("template.window", window),
             ("template.context", number(template.context)),
             ("template.factor", number(template.factor)),
@@ -329,6 +334,7 @@ impl Manifest {
         let inputs = [
             Some(&template.input),
             template.refreshed_input.as_ref(),
+            template.box_input.as_ref(),
             Some(&self.search.input),
         ];
         distinct("*.input", inputs.into_iter().flatten().map(String::as_str))?;

@@ -71,9 +71,12 @@ pub struct Network {
 struct TemplateSide {
     /// The graph that makes them; without it the images themselves go to the track graph.
     graph: Option<(PathBuf, Session)>,
-    /// The template images by the names of their inputs.
-    images: Vec<(String, Tensor<f32>)>,
-    /// Inputs of the track graph by name. Empty without a graph: then `images` are the inputs.
+    /// The template images by the names of their inputs, and after them the target's box in them, where the model takes
+    /// it.
+    given: Vec<(String, Tensor<f32>)>,
+    /// How many of these are images.
+    images: usize,
+    /// Inputs of the track graph by name. Empty without a graph: then `given` are the inputs.
     features: Vec<(String, Tensor<f32>)>,
 }
 
@@ -95,7 +98,7 @@ struct Stage {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Search,
-    TemplateImage(usize),
+    Given(usize),
     Feature(usize),
 }
 
@@ -129,28 +132,34 @@ impl Network {
             manifest.template.refreshed_input.as_ref(),
         ];
         let names: Vec<String> = names.into_iter().flatten().cloned().collect();
-        let images = names
+        let mut given = names
             .iter()
             .map(|name| {
                 let image = image_tensor(template_side, &folder.manifest_path())?;
                 Ok((name.clone(), image))
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
+        let images = given.len();
+        if let Some(name) = &manifest.template.box_input {
+            let unknown = tensor(vec![1, 4], vec![0.0; 4], &folder.manifest_path())?;
+            given.push((name.clone(), unknown));
+        }
 
         let mut features = Vec::new();
         let mut graph = None;
         if let Some(file) = &manifest.files.template {
             let (path, bytes) = folder.read("files.template.sha256", file)?;
             let mut session = open_session(&runtime, &path, &bytes, threads, None)?;
-            for name in &names {
-                let image = find(session.inputs(), name, "input", &path)?;
-                check_image(image, template_side, &path)?;
+            for (name, value) in &given {
+                let input = find(session.inputs(), name, "input", &path)?;
+                check_shape(input, &value.shape()[..], &path)?;
             }
+            let names: Vec<String> = given.iter().map(|(name, _)| name.clone()).collect();
             only_inputs(&session, &names, &path)?;
             for name in &manifest.template.outputs {
                 find(session.outputs(), name, "output", &path)?;
             }
-            let made = run_template(&mut session, &images, &manifest.template.outputs, &path)?;
+            let made = run_template(&mut session, &given, &manifest.template.outputs, &path)?;
             for Made {
                 name,
                 shape,
@@ -163,6 +172,7 @@ impl Network {
         }
         let template = TemplateSide {
             graph,
+            given,
             images,
             features,
         };
@@ -230,7 +240,16 @@ impl Network {
 
     /// The number of template images: one, or two where the manifest has `template.refreshed_input`.
     pub fn template_images(&self) -> usize {
-        self.template.images.len()
+        self.template.images
+    }
+
+    /// Writes the target's box in the template image: left, top, right and bottom as shares of its side. It counts from
+    /// the next [`Self::run_template`] on. For a model without `template.box_input` it does nothing.
+    pub fn fill_template_box(&mut self, target: [f32; 4]) {
+        let TemplateSide { given, images, .. } = &mut self.template;
+        for (_, value) in &mut given[*images..] {
+            value.extract_tensor_mut().1.copy_from_slice(&target);
+        }
     }
 
     /// Writes template image `image` (three planes) with `fill`. It counts from the next [`Self::run_template`] on.
@@ -238,7 +257,8 @@ impl Network {
     /// # Panics
     /// Where there is no such image.
     pub fn fill_template(&mut self, image: usize, fill: impl FnOnce(&mut [f32])) {
-        fill(self.template.images[image].1.extract_tensor_mut().1);
+        let images = &mut self.template.given[..self.template.images];
+        fill(images[image].1.extract_tensor_mut().1);
     }
 
     /// Runs the template graph, if there is one, on the template images.
@@ -253,7 +273,7 @@ impl Network {
                 .iter()
                 .map(|(name, _)| name.clone())
                 .collect();
-            let made = run_template(session, &self.template.images, &names, path)?;
+            let made = run_template(session, &self.template.given, &names, path)?;
             for ((_, feature), Made { name, values, .. }) in
                 self.template.features.iter_mut().zip(made)
             {
@@ -330,7 +350,7 @@ impl Stage {
         if template.graph.is_some() {
             expected.extend(template.features.iter().map(|(name, _)| name.clone()));
         } else {
-            expected.extend(template.images.iter().map(|(name, _)| name.clone()));
+            expected.extend(template.given.iter().map(|(name, _)| name.clone()));
         }
         if expected.len() > MOST_INPUTS || wanted.len() > MOST_OUTPUTS {
             return Err(refuse(
@@ -345,9 +365,9 @@ impl Stage {
             check_shape(outlet, &feature.shape()[..], path)?;
         }
         if template.graph.is_none() {
-            for (name, image) in &template.images {
+            for (name, value) in &template.given {
                 let outlet = find(session.inputs(), name, "input", path)?;
-                check_shape(outlet, &image.shape()[..], path)?;
+                check_shape(outlet, &value.shape()[..], path)?;
             }
         }
         let mut inputs = Vec::with_capacity(session.inputs().len());
@@ -356,9 +376,9 @@ impl Stage {
         };
         for input in session.inputs() {
             let feature = place(&template.features, input.name()).map(Source::Feature);
-            let image = || place(&template.images, input.name()).map(Source::TemplateImage);
+            let given = || place(&template.given, input.name()).map(Source::Given);
             // All inputs are known from here on: those that are no template's are the search image.
-            inputs.push(feature.or_else(image).unwrap_or(Source::Search));
+            inputs.push(feature.or_else(given).unwrap_or(Source::Search));
         }
         let mut selector = OutputSelector::no_default();
         let mut outputs = Vec::with_capacity(wanted.len());
@@ -406,7 +426,7 @@ impl Stage {
         let values: [SessionInputValue<'_>; MOST_INPUTS] =
             std::array::from_fn(|i| match inputs.get(i) {
                 Some(Source::Feature(feature)) => (&template.features[*feature].1).into(),
-                Some(Source::TemplateImage(image)) => (&template.images[*image].1).into(),
+                Some(Source::Given(index)) => (&template.given[*index].1).into(),
                 Some(Source::Search) | None => (&*image).into(),
             });
         let failed = |error: ort::Error| ModelError::Onnx {
@@ -491,7 +511,7 @@ fn has_external_data(bytes: &[u8]) -> bool {
 /// Runs the template graph and copies what it gives: name, shape, values.
 fn run_template(
     session: &mut Session,
-    images: &[(String, Tensor<f32>)],
+    given: &[(String, Tensor<f32>)],
     names: &[String],
     path: &std::path::Path,
 ) -> Result<Vec<Made>, ModelError> {
@@ -500,9 +520,9 @@ fn run_template(
         path: path.to_path_buf(),
         reason: error.message().to_owned(),
     };
-    let inputs: Vec<(&str, SessionInputValue<'_>)> = images
+    let inputs: Vec<(&str, SessionInputValue<'_>)> = given
         .iter()
-        .map(|(name, image)| (name.as_str(), image.into()))
+        .map(|(name, value)| (name.as_str(), value.into()))
         .collect();
     let outputs = session.run(inputs).map_err(failed)?;
     names

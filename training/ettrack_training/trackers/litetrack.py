@@ -1,0 +1,115 @@
+"""LiteTrack (Wei et al., ICRA 2024), with four, six, eight or nine blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import CheckpointError
+from ..export import Graph
+from ..export import litetrack as export
+from ..networks.litetrack import INTERACTIONS, SEARCH_SIZE, TEMPLATE_SIZE, LiteTrack
+from ..networks.one_stream import HEAD_WIDTH
+from ..pseudo_weights import Override, transformer_rule
+from . import centre_head
+from .anchor_free import IMAGENET_INPUT
+from .base import Tracker
+from .noise import generator, structured_noise
+
+FEATURES = ("template_keys", "template_values")
+
+_BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
+
+
+def build(state: Mapping[str, Tensor]) -> LiteTrack:
+    """A network of the sizes that the checkpoint has (eight blocks without one)."""
+    depth = len({match[1] for key in state if (match := _BLOCK.match(key))})
+    try:
+        width = len(state["backbone.blocks.0.gamma_1"])
+        head_width = len(state["box_head.conv1_ctr.0.bias"])
+    except KeyError:
+        # Not this tracker: strict loading says what the file holds.
+        return LiteTrack()
+    if depth not in INTERACTIONS:
+        *others, last = INTERACTIONS
+        raise CheckpointError(
+            f"the checkpoint holds {depth} blocks of a LiteTrack, expected {', '.join(map(str, others))} or {last}"
+        )
+    if width % HEAD_WIDTH:
+        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    return LiteTrack(depth, width, head_width)
+
+
+class _Template(nn.Module):
+    """The template image and the target's box in it to keys and values."""
+
+    def __init__(self, network: LiteTrack):
+        super().__init__()
+        self.network = network
+
+    def forward(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.template(template, box)
+
+
+class _Track(nn.Module):
+    def __init__(self, network: LiteTrack):
+        super().__init__()
+        self.network = network
+
+    def forward(self, keys: Tensor, values: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.network.track(keys, values, search)
+
+
+def graphs(network: LiteTrack) -> dict[str, Graph]:
+    """`template.onnx` and `track.onnx`."""
+    random = generator()
+    target = {
+        "template": structured_noise(TEMPLATE_SIZE, random),
+        "template_box": torch.tensor([[0.21, 0.29, 0.77, 0.7]]),
+    }
+    features = [feature.detach() for feature in _Template(network)(*target.values())]
+    return {
+        "template": Graph(
+            module=export.template_graph(network),
+            reference=_Template(network),
+            inputs=target,
+            outputs=FEATURES,
+        ),
+        "track": Graph(
+            module=export.track_graph(network),
+            reference=_Track(network),
+            inputs={**dict(zip(FEATURES, features, strict=True)), "search": structured_noise(SEARCH_SIZE, random)},
+            outputs=centre_head.OUTPUTS,
+        ),
+    }
+
+
+TRACKER = Tracker(
+    name="litetrack",
+    title="LiteTrack (Layer Pruning with Asynchronous Feature Extraction for Lightweight and Efficient Visual "
+    "Tracking, ICRA 2024)",
+    family="centre_head",
+    source="LiteTrack_ep0300.pth.tar of a configuration B*_cae_center_all_ep300, "
+    "linked from the authors' repository TsingWei/LiteTrack",
+    licence="code of the authors under MIT, the weights' licence is not stated",
+    build=build,
+    graphs=graphs,
+    manifest=lambda _: centre_head.manifest(list(FEATURES), IMAGENET_INPUT, box_input="template_box"),
+    pseudo_rule=transformer_rule(
+        (
+            Override(r"gamma_[12]$", offset=0.5),
+            Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
+            Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
+            Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
+            Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
+            Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
+            Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
+        ),
+        {},
+    ),
+    golden_salt="#litetrack",
+    small=lambda: LiteTrack(depth=4, width=128, head_width=64),
+)

@@ -1,12 +1,13 @@
 """Batches of pairs as NHWC bytes; normalisation and labels happen on the device that trains.
 
 :func:`batches` is a plain generator. :class:`PairStream` is the same for PyTorch's DataLoader, and
-:func:`loader` sets that up with worker processes. Everything is seeded: worker w of seed s always gives
-the same pairs, and batches arrive in a fixed order.
+:func:`loader` sets that up with worker processes. Every pair has a number and a generator of its own, seeded with that
+number: a seed gives the same batches whatever the number of workers and of training processes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -57,31 +58,48 @@ def _filled(others: np.ndarray) -> np.ndarray:
 
 
 def batches(
-    cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int, worker: int = 0
+    cache: Path | str,
+    config: PairConfig | None = None,
+    *,
+    seed: int,
+    batch_size: int,
+    worker: tuple[int, int] = (0, 1),
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """Endless batches of numpy arrays from the packs in ``cache``, made in this process."""
+    """Endless batches of numpy arrays from the packs in ``cache``, made in this process.
+
+    Of several workers ``(w, n)`` makes the batches w, w + n, ...; of several training processes ``(p, m)`` makes the
+    part p of every batch of m times ``batch_size`` pairs.
+    """
     config = config or PairConfig()
     limit_threads()
     sampler = PairSampler(Dataset(Path(cache), config.source_weights, config.source_cap), config)
-    rng = np.random.default_rng([seed, worker])
-    while True:
-        yield stack([sampler(rng) for _ in range(batch_size)])
+    for number in itertools.count(*worker):
+        first = (number * part[1] + part[0]) * batch_size
+        numbers = range(first, first + batch_size)
+        yield stack([sampler(np.random.default_rng([seed, pair])) for pair in numbers])
 
 
 class PairStream(IterableDataset):
-    """Whole batches as torch tensors; each worker process draws from a generator of its own."""
+    """Whole batches as torch tensors; each worker process makes every n-th of them."""
 
-    def __init__(self, cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        cache: Path | str,
+        config: PairConfig | None = None,
+        *,
+        seed: int,
+        batch_size: int,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         super().__init__()
         self._arguments = (cache, config)
-        self._seed = seed
-        self._batch_size = batch_size
+        self._options = {"seed": seed, "batch_size": batch_size, "part": part}
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         info = get_worker_info()
-        worker = 0 if info is None else info.id
-        cache, config = self._arguments
-        for batch in batches(cache, config, seed=self._seed, batch_size=self._batch_size, worker=worker):
+        worker = (0, 1) if info is None else (info.id, info.num_workers)
+        for batch in batches(*self._arguments, **self._options, worker=worker):
             yield {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
@@ -94,10 +112,11 @@ def loader(
     workers: int = 1,
     prefetch: int = 3,
     pin_memory: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> DataLoader:
     """Endless batches made by ``workers`` processes (0: in this one). Resuming: pass another seed."""
     return DataLoader(
-        PairStream(cache, config, seed=seed, batch_size=batch_size),
+        PairStream(cache, config, seed=seed, batch_size=batch_size, part=part),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,

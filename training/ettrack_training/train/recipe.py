@@ -35,7 +35,7 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Data:
-    """Batches. `workers` processes make pairs (0: the training process itself).
+    """Batches. `workers` processes make pairs for each training process (0: it does so itself).
 
     `device_augment` moves the photometric changes, the flips and part of the shifts to the training
     device, where each batch is used `repeats` times. With a teacher, `fresh` new pairs are made per step
@@ -181,6 +181,18 @@ class Recipe:
     def with_steps(self, steps: int) -> Recipe:
         """The same with another number of steps in all."""
         return replace(self, schedule=replace(self.schedule, steps=steps))
+
+    def for_processes(self, count: int) -> Recipe:
+        """What each of `count` training processes does: its part of each batch, of the new pairs and of the memory.
+
+        Raises `RecipeError` where they cannot be divided."""
+        data = self.data
+        shared = {"batch": data.batch, "fresh": data.fresh} if self.needs_teacher else {"batch": data.batch}
+        for name, value in shared.items():
+            if value % count:
+                raise RecipeError(f"data.{name}: expected a multiple of {count}, the number of processes, got {value}")
+        own = {name: value // count for name, value in shared.items()}
+        return replace(self, data=replace(data, **own, memory=-(-data.memory // count)))
 
     def to_dict(self) -> dict:
         """Plain values; `from_dict` takes them back."""

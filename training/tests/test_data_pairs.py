@@ -294,13 +294,16 @@ def test_same_seed_gives_the_same_batches(cache: Path) -> None:
     assert not np.array_equal(first["search"], other["search"])
 
 
-def test_worker_processes_draw_from_their_own_generators(cache: Path) -> None:
-    stream = iter(loader(cache, seed=9, batch_size=2, workers=2))
-    arrived = [next(stream) for _ in range(4)]
+def test_workers_and_training_processes_share_the_batches_of_a_seed(cache: Path) -> None:
+    whole = batches(cache, seed=9, batch_size=4)
+    expected = [next(whole)["search"] for _ in range(4)]
+    stream = iter(loader(cache, seed=9, batch_size=4, workers=2))
+    for batch in expected:
+        np.testing.assert_array_equal(next(stream)["search"].numpy(), batch)
     del stream
-    own = [batches(cache, seed=9, batch_size=2, worker=worker) for worker in (0, 1)]
-    for number, batch in enumerate(arrived):
-        np.testing.assert_array_equal(batch["search"].numpy(), next(own[number % 2])["search"])
+    parts = [batches(cache, seed=9, batch_size=2, part=(process, 2)) for process in (0, 1)]
+    for batch in expected:
+        np.testing.assert_array_equal(np.concatenate([next(part)["search"] for part in parts]), batch)
 
 
 def test_a_pack_resumes_and_can_be_copied_compressed(cache: Path, tmp_path: Path) -> None:

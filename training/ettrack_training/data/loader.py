@@ -1,12 +1,13 @@
 """Makes batches of pairs as u8 [n, height, width, 3]. Normalisation and labels are computed on the training device.
 
 :func:`batches` is a plain generator. :class:`PairStream` is the same for PyTorch's DataLoader, and :func:`loader` makes
-one with worker processes. Everything is seeded: worker w with seed s always makes the same pairs, and batches come in a
-fixed order.
+one with worker processes. Each pair has a number and its own random generator, which is seeded with that number. So a
+seed gives the same batches for any number of workers and of training processes.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -60,34 +61,50 @@ def _filled(others: np.ndarray) -> np.ndarray:
 
 
 def batches(
-    cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int, worker: int = 0
+    cache: Path | str,
+    config: PairConfig | None = None,
+    *,
+    seed: int,
+    batch_size: int,
+    worker: tuple[int, int] = (0, 1),
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Yields batches of NumPy arrays without end, from the packs in ``cache``. They are made in this process.
+
+    Worker ``(w, n)`` is number w of n and makes the batches w, w + n, ... Training process ``(p, m)`` is number p of m
+    and makes part p of each batch of m times ``batch_size`` pairs.
 
     Raises ValueError if the cache holds no pack, or none for the configured mixture.
     """
     config = config or PairConfig()
     limit_threads()
     sampler = PairSampler(Dataset(Path(cache), config.source_weights, config.source_cap), config)
-    rng = np.random.default_rng([seed, worker])
-    while True:
-        yield stack([sampler(rng) for _ in range(batch_size)])
+    for number in itertools.count(*worker):
+        first = (number * part[1] + part[0]) * batch_size
+        numbers = range(first, first + batch_size)
+        yield stack([sampler(np.random.default_rng([seed, pair])) for pair in numbers])
 
 
 class PairStream(IterableDataset):
-    """Whole batches as PyTorch tensors without end. Each worker process has its own random generator."""
+    """Whole batches as PyTorch tensors without end. Each of n worker processes makes every n-th batch."""
 
-    def __init__(self, cache: Path | str, config: PairConfig | None = None, *, seed: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        cache: Path | str,
+        config: PairConfig | None = None,
+        *,
+        seed: int,
+        batch_size: int,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         super().__init__()
         self._arguments = (cache, config)
-        self._seed = seed
-        self._batch_size = batch_size
+        self._options = {"seed": seed, "batch_size": batch_size, "part": part}
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         info = get_worker_info()
-        worker = 0 if info is None else info.id
-        cache, config = self._arguments
-        for batch in batches(cache, config, seed=self._seed, batch_size=self._batch_size, worker=worker):
+        worker = (0, 1) if info is None else (info.id, info.num_workers)
+        for batch in batches(*self._arguments, **self._options, worker=worker):
             yield {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
@@ -100,13 +117,14 @@ def loader(
     workers: int = 1,
     prefetch: int = 3,
     pin_memory: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> DataLoader:
     """Returns a loader of batches without end, made by ``workers`` processes (0: by this one).
 
     To resume a training with new pairs, pass another seed.
     """
     return DataLoader(
-        PairStream(cache, config, seed=seed, batch_size=batch_size),
+        PairStream(cache, config, seed=seed, batch_size=batch_size, part=part),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..boxes import overlap as box_overlap
 from ..data.labels import STRIDE, grid_points
+from ..processes import weighted_mean
 
 
 def cell_positions(n: int, device: torch.device) -> Tensor:
@@ -79,17 +80,17 @@ def head_loss(
     bce = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
     positive = inner | (found[:, None, None] & (probability > 0.3) & (inner | ring))
     negative = ~positive & ~(ring & ~found[:, None, None])
-    pos = (bce * positive).sum() / positive.sum().clamp_min(1)
-    neg = (bce * negative).sum() / negative.sum().clamp_min(1)
+    pos = weighted_mean(bce, positive)
+    neg = weighted_mean(bce, negative)
     hardest = (bce * negative).flatten(1).topk(8, 1).values.mean()
 
     iou, giou = overlap(decode(reg), boxes)
     weight = inner.float() + 0.5 * (ring & (probability > 0.3)).float()
-    box = ((1 - giou) * weight).sum() / weight.sum().clamp_min(1)
+    box = weighted_mean(1 - giou, weight)
     # Where the teacher's distances are good, they are a better label than one overlap per box.
     trusted = positive & (teacher_iou > 0.5)
     ratio = (reg.clamp_min(0.1).log() - teacher_reg.clamp_min(0.1).log()).abs().mean(1)
-    mimic = (ratio * trusted).sum() / trusted.sum().clamp_min(1)
+    mimic = weighted_mean(ratio, trusted)
     return {"pos": pos, "neg": neg, "hard": hardest, "box": box, "mimic": mimic}
 
 

@@ -67,8 +67,9 @@ class Grid:
 def bias_indices(
     queries: Iterable[tuple[int, int]], keys: list[tuple[int, int]], stride: int = 1
 ) -> tuple[Tensor, int]:
-    """Which learned bias stands between query and key, by their distances along both axes, numbered as they come; and how
-    many there are."""
+    """Returns the number of the learned bias of each pair of query and key, and how many biases there are.
+
+    A bias belongs to a pair's distances along both axes. Biases are numbered in the order in which distances occur."""
     numbers: dict[tuple[int, int], int] = {}
     rows = [
         [numbers.setdefault((abs(q[0] * stride - k[0]), abs(q[1] * stride - k[1])), len(numbers)) for k in keys]

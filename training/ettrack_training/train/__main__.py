@@ -7,6 +7,7 @@ best figures (best/NAME). `--cache` is the folder that `ettrack_training.data.pa
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from .. import processes
 from ..checkpoint import CheckpointError
 from ..distil.teacher import Teacher
 from ..networks.et_track import ETTrack
@@ -30,10 +32,13 @@ from .state import CheckpointFile
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 1 if the training failed, 2 for bad input."""
     options = _parser().parse_args(arguments)
+    process = os.environ.get("RANK", "0")
     try:
-        return _train(options)
+        with processes.joined(options.device) as device:
+            return _train(options, device)
     except (RecipeError, CheckpointError, EvaluationError, TrainingError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        where = "" if process == "0" else f"process {process}: "
+        print(f"error: {where}{error}", file=sys.stderr)
         return 1 if isinstance(error, TrainingError) else 2
 
 
@@ -64,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace, device: torch.device) -> int:
     recipe = Recipe.load(options.recipe)
     if options.steps is not None:
         recipe = recipe.with_steps(options.steps)
@@ -80,8 +85,7 @@ def _train(options: argparse.Namespace) -> int:
             f"the recipe {recipe.name} does not train its backbone at first: expected --backbone or --start FILE"
         )
     benchmarks = [Benchmark.parse(text) for text in options.eval]
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {options.device}: PyTorch sees no CUDA device here; expected cpu")
+    own = recipe.for_processes(processes.count())
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -96,20 +100,22 @@ def _train(options: argparse.Namespace) -> int:
     if benchmarks:
         evaluator = BestModel(options.ettrack, benchmarks, options.out, recipe.name, recipe.description)
     training = Training(
-        recipe,
+        own,
         network,
         checkpoint=checkpoint,
         log=CsvLog(options.out / "log.csv"),
-        device=options.device,
+        device=device,
         seed=options.seed,
         evaluator=evaluator,
     )
-    (options.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False))
-    if training.step:
+    first = processes.is_first()
+    if first:
+        (options.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False))
+    if training.step and first:
         print(f"resuming after step {training.step}", file=sys.stderr)
     teacher = Teacher(options.teacher, threads=options.threads) if recipe.needs_teacher else None
     batches = training_batches(
-        recipe,
+        own,
         options.cache,
         teacher,
         seed=options.seed,
@@ -117,8 +123,9 @@ def _train(options: argparse.Namespace) -> int:
         student=training.student(),
         pin_memory=training.device.type == "cuda",
     )
-    training.run(batches, held_out(recipe, options.cache, teacher, training.student()))
-    if training.skipped:
+    held = held_out(recipe, options.cache, teacher, training.student()) if first else {}
+    training.run(batches, held)
+    if training.skipped and first:
         print(f"{training.skipped} steps were skipped", file=sys.stderr)
     return 0
 

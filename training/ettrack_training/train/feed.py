@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import processes
 from ..data.device import DeviceAugment, wide_config
 from ..data.loader import batches, loader
 from ..data.pairs import Kind
@@ -40,13 +41,16 @@ def training_batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Yields batches without end. A run that is resumed at another `step` does not repeat its first pairs.
 
+    Each of several processes makes its part of a batch; `recipe` is that of one process (`Recipe.for_processes`).
     `student` computes the features if the recipe's inputs are `backbone_features`. See `forward.frozen_backbone`.
     """
     pairs_seed = seed * 100_003 + step
     if teacher is None:
         return _pairs(recipe, cache, pairs_seed, pin_memory)
     fresh = _fresh(recipe, cache, pairs_seed)
-    memory = PairMemory(fresh, teacher, recipe.data.memory, recipe.inputs == "pictures", seed + step, student)
+    # Each process has a memory of its own.
+    draws = seed + step + 1_000_003 * processes.number()
+    memory = PairMemory(fresh, teacher, recipe.data.memory, recipe.inputs == "pictures", draws, student)
     return _remembered(memory, recipe)
 
 
@@ -77,7 +81,14 @@ def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator
     data = recipe.data
     config = wide_config(recipe.pairs, _MARGIN) if data.device_augment else recipe.pairs
     stream = loader(
-        cache, config, seed=seed, batch_size=data.batch, workers=data.workers, prefetch=3, pin_memory=pin_memory
+        cache,
+        config,
+        seed=seed,
+        batch_size=data.batch,
+        workers=data.workers,
+        prefetch=3,
+        pin_memory=pin_memory,
+        part=_part(),
     )
     for batch in stream:
         for _ in range(data.repeats if data.device_augment else 1):
@@ -88,9 +99,13 @@ def _fresh(recipe: Recipe, cache: Path, seed: int) -> Iterator[Mapping[str, np.n
     """Yields small batches of new pairs without end."""
     data = recipe.data
     if not data.workers:
-        yield from batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh)
-    for batch in loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers):
+        yield from batches(cache, recipe.pairs, seed=seed, batch_size=data.fresh, part=_part())
+    for batch in loader(cache, recipe.pairs, seed=seed, batch_size=data.fresh, workers=data.workers, part=_part()):
         yield {name: value.numpy() for name, value in batch.items()}
+
+
+def _part() -> tuple[int, int]:
+    return processes.number(), processes.count()
 
 
 def _remembered(memory: PairMemory, recipe: Recipe) -> Iterator[dict[str, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -13,8 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from .. import processes
 from ..networks.et_track import ETTrack
 from .ema import AveragedWeights
 from .feed import device_augment
@@ -59,11 +62,34 @@ def _optimizer(groups: list[dict[str, Any]], chosen: Optimizer) -> torch.optim.O
     return torch.optim.AdamW(groups, lr=chosen.rate, weight_decay=chosen.weight_decay)
 
 
+class _Objective(nn.Module):
+    """Computes the loss and its parts of a batch on the training device. Several processes compute it in parallel."""
+
+    def __init__(self, network: ETTrack, recipe: Recipe, device: torch.device):
+        super().__init__()
+        self.network = network
+        self._recipe, self._device = recipe, device
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        recipe = self._recipe
+        with self._precision():
+            cls, reg, features = maps(self.network, batch, recipe.inputs)
+        features = features and (features[0].float(), features[1].float())
+        loss, parts = objective(cls.float(), reg.float(), features, batch, recipe.labels, recipe.loss)
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    def _precision(self):
+        if self._recipe.run.precision == "bf16":
+            return torch.autocast(self._device.type, torch.bfloat16)
+        return nullcontext()
+
+
 class Training:
     """A run: network, optimiser, averaged weights and step. It resumes from the checkpoint if that exists.
 
-    `checkpoint` and `log` are written every `run.save_every` steps. Raises `TrainingError` if the checkpoint belongs to
-    another network or optimiser.
+    `held` are the pairs of the validation. `checkpoint` and `log` are written every `run.save_every` steps. With
+    several processes, `recipe` is that of one process (`Recipe.for_processes`), and the first process writes, validates
+    and evaluates. Raises `TrainingError` if the checkpoint belongs to another network or optimiser.
     """
 
     def __init__(
@@ -96,7 +122,38 @@ class Training:
         self.skipped = 0
         if checkpoint.exists():
             self._resume(checkpoint.load(self.device))
-        self._random = torch.Generator(self.device).manual_seed(seed * 100_003 + self.step)
+        self._refuse_other_steps()
+        changes = seed * 100_003 + self.step + (processes.number() << 40)
+        self._random = torch.Generator(self.device).manual_seed(changes)
+        self._objective: nn.Module = _Objective(self.network, recipe, self.device)
+        if processes.count() > 1:
+            self._objective = self._parallel(self._objective)
+
+    def _refuse_other_steps(self) -> None:
+        steps = processes.gathered(self.step, self.device)
+        if len(set(steps)) > 1:
+            path, shown = self._checkpoint.path, ", ".join(map(str, steps))
+            raise TrainingError(
+                f"expected all processes to read the same {path}, but they would resume after the steps {shown}"
+            )
+
+    def _parallel(self, computed: nn.Module) -> DistributedDataParallel:
+        """Returns the module with gradients that are averaged over the processes."""
+        processes.share_norms(computed)
+        # Depthwise kernels have another memory layout than PyTorch advises. They are small.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        return DistributedDataParallel(
+            computed,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            find_unused_parameters=self._some_do_not_learn(),
+        )
+
+    def _some_do_not_learn(self) -> bool:
+        """Returns whether some parameters have no influence on the loss, at least for some steps."""
+        recipe, loss = self.recipe, self.recipe.loss
+        scores, boxes = loss.cls or loss.hard or loss.teacher, loss.box or loss.teacher
+        still = not self._pictures or self.step < recipe.optimizer.frozen_backbone
+        return bool(still or not scores or not boxes)
 
     def _resume(self, saved: Mapping[str, Any]) -> None:
         if different := config_differences(saved["config"], self.network.config.to_dict()):
@@ -121,7 +178,9 @@ class Training:
         return frozen_backbone(self.network, self.device)
 
     def save(self) -> None:
-        """Writes the checkpoint."""
+        """Writes the checkpoint, in the first process."""
+        if not processes.is_first():
+            return
         content = {
             "state_dict": self.network.state_dict(),
             "config": self.network.config.to_dict(),
@@ -151,7 +210,8 @@ class Training:
         started = time.monotonic()
         if self._evaluation_is_due():
             self._report(sums, 0.0, held)
-        with tqdm(total=recipe.schedule.steps, initial=self.step, mininterval=1.0) as bar:
+        quiet = not processes.is_first()
+        with tqdm(total=recipe.schedule.steps, initial=self.step, mininterval=1.0, disable=quiet) as bar:
             while self.step < recipe.schedule.steps:
                 for name, value in self.train_step(next(batches)).items():
                     sums[name].append(value)
@@ -159,7 +219,8 @@ class Training:
                 if self.step % recipe.run.save_every and self.step != recipe.schedule.steps:
                     continue
                 row = self._report(sums, time.monotonic() - started, held)
-                bar.set_postfix(right=row["hit_right"], wrong=row["hit_wrong"], skipped=self.skipped)
+                if row:
+                    bar.set_postfix(right=row["hit_right"], wrong=row["hit_wrong"], skipped=self.skipped)
                 sums.clear()
 
     def train_step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
@@ -173,12 +234,10 @@ class Training:
             group["lr"] = rate * group.get("share", 1.0)
         self._mode()
         batch = ready(to_device(batch, self.device), self._augment, self._random)
-        with self._precision():
-            cls, reg, features = maps(self.network, batch, recipe.inputs)
-        features = features and (features[0].float(), features[1].float())
-        loss, parts = objective(cls.float(), reg.float(), features, batch, recipe.labels, recipe.loss)
-        # One transfer for all values, because each transfer waits for the device.
-        value, *values = torch.stack([loss, *parts.values()]).tolist()
+        loss, parts = self._objective(batch)
+        # One transfer for all values, because each transfer waits for the device. The mean lets all processes skip a
+        # step, or none.
+        value, *values = processes.mean(torch.stack([loss, *parts.values()])).tolist()
         shown = dict(zip(parts, values, strict=True))
         self.step += 1
         # This form of the comparison also skips NaN.
@@ -205,22 +264,22 @@ class Training:
             if frozen:
                 self.network.backbone_net.eval()
 
-    def _precision(self):
-        if self.recipe.run.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def _skip(self, value: float, parts: Mapping[str, float]) -> None:
         self.skipped += 1
         self._skipped_in_a_row += 1
         shown = ", ".join(f"{name} {part:.3g}" for name, part in parts.items())
         message = f"step {self.step} skipped: the loss is {value:.3g} ({shown})"
-        tqdm.write(message, file=sys.stderr)
+        if processes.is_first():
+            tqdm.write(message, file=sys.stderr)
         if self._skipped_in_a_row >= self.recipe.run.max_skips:
             raise TrainingError(f"{self._skipped_in_a_row} steps in a row were skipped, the last: {message}")
 
     def _report(self, sums: Mapping[str, list[float]], seconds: float, held: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Writes a checkpoint and a row of the log, after a validation and, if it is due, an evaluation."""
+        """Writes a checkpoint and a row of the log, after a validation and, if it is due, an evaluation.
+
+        Other processes than the first do nothing."""
+        if not processes.is_first():
+            return {}
         self.save()
         judged = self.network if self._average is None else self.best_weights().to(self.device)
         rate = self.optimizer.param_groups[0]["lr"]

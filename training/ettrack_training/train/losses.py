@@ -10,6 +10,7 @@ from torch import Tensor
 from ..data.labels import STRIDE, build_labels
 from ..data.pairs import Kind
 from ..distil.losses import WEIGHTS, decode, head_loss, overlap, total
+from ..processes import variance, weighted_mean
 from .recipe import Labels, Loss
 
 
@@ -17,7 +18,7 @@ def balanced_bce(logits: Tensor, labels: Tensor) -> Tensor:
     """Half of the mean cross-entropy over cells of the target plus half of that over the other cells, both [B,n,n]."""
     bce = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     positive = labels > 0
-    return 0.5 * _mean(bce, positive) + 0.5 * _mean(bce, ~positive)
+    return 0.5 * weighted_mean(bce, positive) + 0.5 * weighted_mean(bce, ~positive)
 
 
 def hardest_negatives(logits: Tensor, labels: Tensor, cells: int) -> Tensor:
@@ -38,7 +39,7 @@ def log_iou(distances: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     near = torch.minimum(distances, truth).clamp_min(0)
     inner = (near[:, 0] + near[:, 2]) * (near[:, 1] + near[:, 3])
     union = _area(distances) + _area(truth) - inner
-    return _mean(torch.log((union + 1) / (inner + 1)), weight)
+    return weighted_mean(torch.log((union + 1) / (inner + 1)), weight)
 
 
 def supervised(cls: Tensor, reg: Tensor, boxes: Tensor, present: Tensor, labels: Labels, loss: Loss) -> dict:
@@ -64,15 +65,16 @@ def supervised(cls: Tensor, reg: Tensor, boxes: Tensor, present: Tensor, labels:
         parts["iou"] = log_iou(reg, target.distances, target.regression_weight)
     elif loss.box:
         _, giou = overlap(decode(reg), boxes)
-        parts["iou"] = _mean(1 - giou, target.regression_weight)
+        parts["iou"] = weighted_mean(1 - giou, target.regression_weight)
     if loss.hard:
         parts["hardest"] = hardest_negatives(logits, target.score, loss.hard_cells)
     return parts
 
 
-def feature_distance(mine: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
-    """Mean squared difference of features [B,C,h,w] in units of the teacher's variance of each channel [1,C,1,1]."""
-    return ((mine - teacher).square() / variance).mean()
+def feature_distance(mine: Tensor, teacher: Tensor, scale: Tensor) -> Tensor:
+    """Mean squared difference of features [B,C,h,w] in units of the teacher's variance `scale` of each channel
+    [1,C,1,1]."""
+    return ((mine - teacher).square() / scale).mean()
 
 
 def part_names(loss: Loss, inputs: str) -> list[str]:
@@ -99,17 +101,12 @@ def objective(
         parts |= distilled
     if loss.features and features is not None:
         # Both are scaled by the variance of the search features, which have four times as many cells.
-        variance = batch["search_features"].var((0, 2, 3), keepdim=True).clamp_min(1e-6)
+        scale = variance(batch["search_features"]).clamp_min(1e-6)
         names = ("template_features", "search_features")
-        mimic = sum(feature_distance(mine, batch[name], variance) for mine, name in zip(features, names, strict=True))
+        mimic = sum(feature_distance(mine, batch[name], scale) for mine, name in zip(features, names, strict=True))
         value = value + loss.features * mimic
         parts["features"] = mimic
     return value, parts
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean. 0 if all weights are 0."""
-    return (values * weight).sum() / weight.sum().clamp_min(1)
 
 
 def _area(distances: Tensor) -> Tensor:

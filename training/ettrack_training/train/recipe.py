@@ -35,8 +35,8 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Data:
-    """Settings of batches. `batch` is the number of pairs per step. `workers` processes make pairs (0: the training
-    process itself).
+    """Settings of batches. `batch` is the number of pairs per step. `workers` processes make pairs for each training
+    process (0: the training process itself).
 
     `device_augment` makes the photometric changes, the flips and a part of the shifts on the training device, where
     each batch is used `repeats` times. With a teacher, each step makes `fresh` new pairs and draws the rest of the
@@ -194,6 +194,17 @@ class Recipe:
     def with_steps(self, steps: int) -> Recipe:
         """Returns a copy with another total number of steps."""
         return replace(self, schedule=replace(self.schedule, steps=steps))
+
+    def for_processes(self, count: int) -> Recipe:
+        """Returns the recipe of each of `count` training processes: its part of each batch, of the new pairs and of the
+        memory. Raises `RecipeError` if they cannot be divided."""
+        data = self.data
+        shared = {"batch": data.batch, "fresh": data.fresh} if self.needs_teacher else {"batch": data.batch}
+        for name, value in shared.items():
+            if value % count:
+                raise RecipeError(f"data.{name}: expected a multiple of {count}, the number of processes, got {value}")
+        own = {name: value // count for name, value in shared.items()}
+        return replace(self, data=replace(data, **own, memory=-(-data.memory // count)))
 
     def to_dict(self) -> dict:
         """Returns the recipe as plain values, for `from_dict`."""

@@ -31,11 +31,11 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-arm parity parity-models fuzz fuzz-check \
+.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-got10k test-arm parity parity-models fuzz fuzz-check \
 	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What `simulate` writes is in the layout of OTB-100, whose pixels count from 1.
 FIRST_BOX = awk -F, 'NR == 1 { printf "%.2f,%.2f,%s,%s", $$1 - 1, $$2 - 1, $$3, $$4 }'
@@ -110,6 +110,15 @@ test-vot: build onnxruntime target/vot/.installed ## Run VOT's official toolkit 
 target/vot/.installed: tests/vot/requirements.txt
 	$(PYTHON) -m venv target/vot
 	target/vot/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r tests/vot/requirements.txt
+	touch $@
+
+# Apart from `make test`, because it only changes when our measures or layouts do.
+test-got10k: build target/got10k/.installed ## Hold our measures on DTB70 and UAV20L against the got10k toolkit's, on boxes made here.
+	target/got10k/bin/python tests/got10k/run.py $(ETTRACK) $(OUT)/got10k
+
+target/got10k/.installed: tests/got10k/requirements.txt
+	$(PYTHON) -m venv target/got10k
+	target/got10k/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r tests/got10k/requirements.txt
 	touch $@
 
 # In an empty environment and outside the repository, so that only what the wheel brings and asks for is found.

@@ -109,9 +109,10 @@ impl fmt::Display for Region {
                 Ok(())
             }
             Self::Mask(Mask { offset, size, runs }) => {
+                // The TraX library takes `m…` for a polygon.
                 write!(
                     formatter,
-                    "m{},{},{},{}",
+                    "mask:{},{},{},{}",
                     offset.0, offset.1, size.0, size.1
                 )?;
                 runs.iter().try_for_each(|run| write!(formatter, ",{run}"))
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn a_rectangle_as_a_mask_has_its_bounds() {
         let mask = Mask::of_rectangle([9.6, 20.4, 5.0, 3.0]);
-        assert_eq!(Region::Mask(mask).to_string(), "m10,20,5,3,0,15");
+        assert_eq!(Region::Mask(mask).to_string(), "mask:10,20,5,3,0,15");
         for text in [
             "m10,20,5,3,0,15",
             "mask:10,20,5,3,0,15",

@@ -38,7 +38,19 @@ class QuantizeError(ValueError):
 
 
 class NoGain(Exception):
-    """Eight bits are not faster here; the message holds the times."""
+    """Eight bits are not faster here; the message holds the times, `judged` the groups."""
+
+    def __init__(self, message: str, judged: list[Judged]) -> None:
+        super().__init__(message)
+        self.judged = judged
+
+
+def benchmark(text: str) -> Benchmark:
+    """Parses `--calibrate`."""
+    try:
+        return Benchmark.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--calibrate",
         required=True,
-        type=Benchmark.parse,
+        type=benchmark,
         metavar="DATASET=ROOT[:SEQUENCE,...]",
         help="frames with true boxes, in a layout that `ettrack eval` reads",
     )
@@ -62,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--most", type=int, default=8, help="frames of one target, at most")
     made.add_argument("--layers", choices=["measured", "all"], default="measured", help="which compute in eight bits")
     made.add_argument("--parts", type=int, default=4, help="groups of each kind of layer, at most")
-    made.add_argument("--balance", type=float, default=2.0, help="share of the loss per share of the time that is accepted")
+    made.add_argument(
+        "--balance", type=float, default=2.0, help="share of the loss per share of the time that is accepted"
+    )
     made.add_argument("--rounds", type=int, default=30, help="timed runs of each graph")
     made.add_argument(
         "--reduce-range",
@@ -114,11 +128,11 @@ def quantize(
         judged = choose(divided, measured, balance=options.balance)
     kept = [one.group for one in judged if one.is_kept]
     if not kept:
-        raise NoGain("no group of layers is faster in eight bits here")
+        raise NoGain("no group of layers is faster in eight bits here", judged)
     costs_of_it = measured([kept])
     before, after = costs_of_it
     if options.layers == "measured" and after.milliseconds >= before.milliseconds:
-        raise NoGain(f"{after.milliseconds:.2f} ms in eight bits, {before.milliseconds:.2f} ms as it is")
+        raise NoGain(f"{after.milliseconds:.2f} ms in eight bits, {before.milliseconds:.2f} ms as it is", judged)
     return make(kept), judged, costs_of_it, len(found)
 
 
@@ -167,7 +181,12 @@ def run(options: argparse.Namespace) -> None:
         path = Path(temporary) / "track.onnx"
         onnx.save(track, path)
         graph, judged, (before, after), all_layers = quantize(
-            str(path), track, feeds_of(options.model, manifest, fit), feeds_of(options.model, manifest, held), sizes, options
+            str(path),
+            track,
+            feeds_of(options.model, manifest, fit),
+            feeds_of(options.model, manifest, held),
+            sizes,
+            options,
         )
         differences = largest_differences(
             track.SerializeToString(), graph, feeds_of(options.model, manifest, held), sizes
@@ -177,16 +196,21 @@ def run(options: argparse.Namespace) -> None:
         files[template["path"]] = (options.model / template["path"]).read_bytes()
     text = to_yaml(manifest_of(manifest, options.output, graph, judged, all_layers, fit))
     write_files(options.output, {**files, "model.yaml": text.encode()}, replace=options.replace)
+    show(judged)
+    largest = ", ".join(f"{name} {value:.3g}" for name, value in differences.items())
+    print(
+        f"{options.output}: {after.milliseconds:.2f} ms, {before.milliseconds:.2f} ms as it was; "
+        f"relative difference of the outputs {after.difference:.3f}, largest: {largest}"
+    )
+
+
+def show(judged: list[Judged]) -> None:
+    """Prints the groups as they were judged last."""
     for one in judged:
         print(
             f"{'8 bit' if one.is_kept else 'float'}  {one.milliseconds:+8.3f} ms saved  {one.loss:6.1%} of the loss  "
             f"{one.group.macs / 1e6:8.1f} M MACs  {one.group}"
         )
-    largest = ", ".join(f"{name} {value:.3g}" for name, value in differences.items())
-    print(
-        f"{options.output}: {after.milliseconds:.2f} ms, {before.milliseconds:.2f} ms as it was; relative difference of the "
-        f"outputs {after.difference:.3f}, largest: {largest}"
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -196,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(options)
     except NoGain as reason:
+        show(reason.judged)
         print(f"nothing is written: {reason}", file=sys.stderr)
         return 1
     except (CalibrationError, QuantizeError, ModelFolderError) as error:

@@ -19,7 +19,7 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True)
 class Crop:
-    """What the networks read for one frame of a target: images [1,3,S,S], float32, normalised, by the graphs' inputs."""
+    """What the networks read for one frame of a target: normalised images [1,3,S,S], float32, by the graphs' inputs."""
 
     sequence: str
     search_size: int
@@ -38,7 +38,9 @@ def cut(binary: Path, model: Path, benchmark: Benchmark, output: Path, *, every:
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:
-        raise CalibrationError(f"{binary}: expected the ettrack command line (cargo build --release): {error}") from error
+        raise CalibrationError(
+            f"{binary}: expected the ettrack command line (cargo build --release): {error}"
+        ) from error
     if done.returncode != 0:
         raise CalibrationError(done.stderr.strip())
 
@@ -71,5 +73,7 @@ def halves(crops: Iterable[Crop]) -> tuple[list[Crop], list[Crop]]:
         first = set(names[::2])
         return [c for c in crops if c.sequence in first], [c for c in crops if c.sequence not in first]
     if len(crops) < 2:
-        raise CalibrationError(f"expected two frames at least, one to calibrate on and one to measure on, got {len(crops)}")
+        raise CalibrationError(
+            f"expected two frames at least, one to calibrate on and one to measure on, got {len(crops)}"
+        )
     return crops[::2], crops[1::2]

@@ -28,8 +28,8 @@ class _Reader(CalibrationDataReader):
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a graph against the exact one: milliseconds, and the relative difference of its outputs (root mean square of the
-    difference over that of the output's spread, the worst output)."""
+    """Of a graph against the exact one: milliseconds, and the relative difference of its outputs (root mean square of
+    the difference, over the standard deviation of the output; of the worst output)."""
 
     milliseconds: float
     difference: float

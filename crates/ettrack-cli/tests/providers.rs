@@ -153,7 +153,7 @@ fn what_the_provider_does_not_know_is_refused_by_name() {
     // ONNX Runtime itself would run the network on cpu without a word.
     refused(
         &with("device_type=ABC"),
-        &["track.onnx", "it takes none of its"],
+        &["template.onnx", "it takes none of its"],
     );
     refused(
         &track(&library, &flight, &["--provider", "cuda"]),

@@ -224,8 +224,10 @@ impl<'a> Plan<'a> {
             return refused(path, bytes, reason);
         }
         // Why a provider does not start stands in the log only.
-        let mut reasons = self.runtime.messages();
-        if !reasons.iter().any(|message| message.contains(&reason)) {
+        let messages = self.runtime.messages();
+        let mut reasons: Vec<&str> = messages.iter().map(|said| without_place(said)).collect();
+        let reason = without_place(&reason);
+        if !reasons.iter().any(|said| said.contains(reason)) {
             reasons.push(reason);
         }
         ModelError::Provider(ProviderError::Refused {
@@ -358,6 +360,18 @@ fn placement(message: &str) -> Option<(String, usize)> {
     Some((provider.to_owned(), rest.trim().parse().ok()?))
 }
 
+/// A message of ONNX Runtime without the place in its sources that stands before it.
+fn without_place(message: &str) -> &str {
+    if !message.starts_with('/') {
+        return message;
+    }
+    let ends = ["[ERROR] ", " : FAIL : ", "<lambda()> "];
+    let rest = ends.iter().filter_map(|end| message.split_once(end));
+    rest.map(|(_, rest)| rest)
+        .min_by_key(|rest| rest.len())
+        .unwrap_or(message)
+}
+
 fn said<R>(error: ort::Error<R>) -> String {
     error.message().to_owned()
 }
@@ -446,6 +460,27 @@ mod tests {
         }
         check_options(&options(Provider::OpenVino, "device_type", "GPU.1")).unwrap();
         check_options(&options(Provider::Qnn, "backend_path", "libQnnHtp.so")).unwrap();
+    }
+
+    #[test]
+    fn messages_are_given_without_the_place_in_the_sources() {
+        for (message, rest) in [
+            (
+                "/a/b.cc:141 std::string ParseDeviceType(const Options&) [ERROR] [OpenVINO] Device GPU is not available",
+                "[OpenVINO] Device GPU is not available",
+            ),
+            (
+                "/a/b.cc:7 Provider& Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library /c.so",
+                "Failed to load library /c.so",
+            ),
+            (
+                "Failed to load provider OpenVINO",
+                "Failed to load provider OpenVINO",
+            ),
+            ("/a/b.cc:9 another place", "/a/b.cc:9 another place"),
+        ] {
+            assert_eq!(without_place(message), rest);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ endif
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-got10k test-arm parity parity-models fuzz fuzz-check \
+.PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-got10k test-arm test-openvino parity parity-models fuzz fuzz-check \
 	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
 
 help: ## Say what each command does.
@@ -139,6 +139,10 @@ parity: onnxruntime parity-models ## Hold networks and tracking loops against th
 
 test-arm: ## Run the tests that need no network on 64-bit ARM, under user-mode emulation; says what is missing for it.
 	@CARGO=$(CARGO) scripts/test_arm.sh
+
+test-openvino: ## Fetch ONNX Runtime with OpenVINO and run the tests that need it.
+	$(PYTHON) scripts/onnxruntime.py --provider openvino .ettrack/openvino
+	$(CARGO) test --release --workspace --test providers
 
 # Pseudo-random weights go through the same conversion as the authors' checkpoints.
 parity-models: $(WORKSHOP)

@@ -198,6 +198,7 @@ impl Statistics {
         }
         add("model", situation.model.name.clone());
         add("onnxruntime", situation.model.runtime.clone());
+        add("execution", situation.model.execution.clone());
         add("search scale", situation.search_scale.to_string());
         add(
             "last bad message",

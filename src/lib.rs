@@ -77,6 +77,8 @@ pub struct TrackerSettings {
 pub struct ModelInfo {
     /// Name and folder.
     pub name: String,
-    /// Name and version of the runtime.
+    /// Version of ONNX Runtime.
     pub runtime: String,
+    /// What runs it inside ONNX Runtime, such as `cpu, exact (f32)`.
+    pub execution: String,
 }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use ettrack::{Precision, Provider};
+
 use super::{Bounds, TrackerSettings};
 
 /// The value of a parameter, in ROS's types.
@@ -323,6 +325,13 @@ parameters! {
     num_threads: i64 = 0, Range::Between(0.0, 64.0), Model;
     /// The ONNX Runtime library or its folder; empty: searched for.
     onnxruntime_library: String = "", Range::Any, Start;
+    /// What runs the network inside ONNX Runtime. The library must have it; cpu is in every one.
+    provider: String = "cpu", Range::OneOf(Provider::NAMES), Model;
+    /// How exactly the provider computes: exact in the numbers of the model; fast in half precision, bf16 or tf32, where
+    /// provider and processor have them.
+    precision: String = "exact", Range::OneOf(Precision::NAMES), Model;
+    /// Further options of the provider by its own names, KEY=VALUE separated by spaces, such as device_type=GPU.
+    provider_options: String = "", Range::Any, Model;
     /// Side of the widest window that is searched, against the authors'; above 1, a frame that does not show the target in
     /// the usual window is looked at again this much wider, in up to three runs of the network.
     /// 2 is for fast targets and cameras, or few frames a second.
@@ -399,11 +408,35 @@ fn above<T: PartialOrd>(value: T, none: T) -> Option<T> {
     (value > none).then_some(value)
 }
 
+/// The parameters that choose the model and how it is opened, so that a change loads it again.
+pub(crate) const MODEL_PARAMETERS: [&str; 6] = [
+    "model_path",
+    "constants",
+    "num_threads",
+    "provider",
+    "precision",
+    "provider_options",
+];
+
 impl Parameters {
     /// Whether `other` asks for the same model, opened in the same way.
     pub fn same_model(&self, other: &Self) -> bool {
-        (&self.model_path, &self.constants, self.num_threads)
-            == (&other.model_path, &other.constants, other.num_threads)
+        MODEL_PARAMETERS
+            .iter()
+            .all(|name| self.get(name) == other.get(name))
+    }
+
+    /// Asks for the model of `other`, opened in the same way.
+    pub(crate) fn take_model_of(&mut self, other: &Self) {
+        *self = Self {
+            model_path: other.model_path.clone(),
+            constants: other.constants.clone(),
+            num_threads: other.num_threads,
+            provider: other.provider.clone(),
+            precision: other.precision.clone(),
+            provider_options: other.provider_options.clone(),
+            ..self.clone()
+        };
     }
 
     /// How many frames are kept, and bytes of them.

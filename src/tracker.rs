@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ettrack::follower::Inspection;
-use ettrack::{LostMode, LostSettings, TrackError, Tracker, TrackerOptions};
+use ettrack::model::provider::{ProviderError, parse_option};
+use ettrack::{LostMode, LostSettings, ModelError, TrackError, Tracker, TrackerOptions};
 
 use super::parameters::Parameters;
 use super::{ModelInfo, NodeTracker, TrackerSettings};
@@ -15,7 +16,17 @@ use super::{ModelInfo, NodeTracker, TrackerSettings};
 /// As [`ettrack_models::open`] and [`Tracker::from_model`].
 pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), TrackError> {
     let library = &parameters.onnxruntime_library;
+    let of_provider = |error: ProviderError| TrackError::from(ModelError::from(error));
+    let provider_options = parameters
+        .provider_options
+        .split_whitespace()
+        .map(parse_option)
+        .collect::<Result<_, _>>()
+        .map_err(of_provider)?;
     let options = TrackerOptions::default()
+        .with_provider(parameters.provider.parse().map_err(of_provider)?)
+        .with_precision(parameters.precision.parse().map_err(of_provider)?)
+        .with_provider_options(provider_options)
         .with_threads(usize::try_from(parameters.num_threads).unwrap_or(0))
         .with_library((!library.is_empty()).then(|| library.into()))
         .with_constants(&parameters.constants)
@@ -28,6 +39,7 @@ pub fn open_tracker(parameters: &Parameters) -> Result<(Tracker, ModelInfo), Tra
     let model = ModelInfo {
         name: tracker.manifest().name.clone(),
         runtime: tracker.runtime().version.clone(),
+        execution: tracker.execution().to_string(),
     };
     Ok((tracker, model))
 }

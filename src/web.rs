@@ -267,6 +267,9 @@ fn perform(
     }
 }
 
+/// Some providers load a library that an option names, and who opens the page must not choose one.
+const NOT_FOR_THE_PAGE: &[&str] = &["provider_options"];
+
 fn set(
     settings: &[(String, ettrack_web::Value)],
     core: &mut NodeCore,
@@ -287,6 +290,9 @@ fn set(
             }
             ettrack_web::Value::Text(value) => Value::Text(value.clone()),
         };
+        if NOT_FOR_THE_PAGE.contains(&name.as_str()) {
+            return Err(format!("{name} cannot be changed from the page"));
+        }
         if name == "model_path"
             && !models
                 .iter()
@@ -321,7 +327,7 @@ fn settings(parameters: &Parameters, models: &[String]) -> Vec<Setting> {
     };
     descriptors()
         .into_iter()
-        .filter(|known| known.change != Change::Start)
+        .filter(|known| known.change != Change::Start && !NOT_FOR_THE_PAGE.contains(&known.name))
         .filter_map(|known| {
             let (range, none, choices) = match known.range {
                 Range::Any if known.name == "model_path" => (None, None, Some(models.to_vec())),

@@ -169,6 +169,7 @@ fn model(name: &str) -> ModelInfo {
     ModelInfo {
         name: name.into(),
         runtime: "none".into(),
+        execution: "cpu, exact (f32)".into(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{Clock, NodeCore, Output, Place, Request};
 use crate::log::Level;
-use crate::parameters::{Change, ParameterError, ParameterSet, Value, descriptors};
+use crate::parameters::{
+    Change, MODEL_PARAMETERS, ParameterError, ParameterSet, Value, descriptors,
+};
 use crate::{ModelInfo, NodeTracker};
 use ettrack::error_chain;
 use ettrack::tracker::TrackState;
@@ -135,12 +137,8 @@ impl NodeCore {
 
     /// Keeps the old model because the new one cannot be loaded, and sets the parameters back to it.
     pub fn refuse_model(&mut self, reason: &str, out: &mut Vec<Output>) {
-        self.parameters
-            .model_path
-            .clone_from(&self.loaded.model_path);
-        self.parameters.constants.clone_from(&self.loaded.constants);
-        self.parameters.num_threads = self.loaded.num_threads;
-        self.tell_of(["model_path", "constants", "num_threads"].into_iter(), out);
+        self.parameters.take_model_of(&self.loaded);
+        self.tell_of(MODEL_PARAMETERS.into_iter(), out);
         self.statistics.last_refused = Some(reason.to_owned());
         let line = format!("model refused, {} stays in use: {reason}", self.model.name);
         out.push(Output::Log(Level::Error, line));

@@ -39,6 +39,7 @@ fn reports_state_rate_and_latency() {
         ("latency max (ms)", "5.00"),
         ("image size", "32x24"),
         ("model", "test"),
+        ("execution", "cpu, exact (f32)"),
     ] {
         let got = status.value(key).unwrap();
         assert!(

@@ -143,6 +143,7 @@ impl Bench {
         let model = ModelInfo {
             name: "test".into(),
             runtime: "none".into(),
+            execution: "cpu, exact (f32)".into(),
         };
         let core = NodeCore::new("tracker", parameters, tracker, model, &clock).unwrap();
         calls.lock().unwrap().clear();
@@ -259,6 +260,7 @@ impl Bench {
         let model = ModelInfo {
             name: "other".into(),
             runtime: "none".into(),
+            execution: "cpu, exact (f32)".into(),
         };
         self.core
             .replace_tracker(tracker, model, &self.clock, &mut self.out)

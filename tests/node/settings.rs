@@ -104,7 +104,13 @@ fn gives_the_target_to_a_model_loaded_in_the_background() {
         .unwrap();
     assert_eq!(std::mem::take(&mut node.out), [Output::LoadModel]);
 
-    // A model cannot be loaded. The old one stays, and the parameter names it.
+    // The model is opened anew for another precision, too.
+    node.core
+        .set_parameter("precision", &Value::Text("fast".into()), &mut node.out)
+        .unwrap();
+    assert_eq!(std::mem::take(&mut node.out), [Output::LoadModel]);
+
+    // A model cannot be loaded. The old one stays, and the parameters say how it was opened.
     node.core
         .refuse_model("models/other: no such folder", &mut node.out);
     let out = std::mem::take(&mut node.out);
@@ -117,6 +123,7 @@ fn gives_the_target_to_a_model_loaded_in_the_background() {
         matches!(&out[0], Output::ParametersSet(set) if set.contains(&back)),
         "{out:?}"
     );
+    assert_eq!(node.core.parameters().precision, "exact");
     assert_eq!(
         node.core.parameters().model_path,
         Parameters::default().model_path

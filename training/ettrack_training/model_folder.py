@@ -117,6 +117,16 @@ def _versions() -> str:
     return f"ettrack_training {__version__}, torch {torch.__version__}, onnx {onnx.__version__}"
 
 
+def write_files(output: Path, files: Mapping[str, bytes], *, replace: bool = False) -> None:
+    """Writes the folder `output` of files by name, `model.yaml` last, whole or not at all.
+
+    Raises `ModelFolderError` where it exists already and is not to be replaced.
+    """
+    output = Path(output)
+    _refuse_existing(output, replace)
+    _write(output, files)
+
+
 def _write(output: Path, files: Mapping[str, bytes]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))

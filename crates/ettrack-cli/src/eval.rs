@@ -7,9 +7,9 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use ettrack::Tracker;
 use ettrack::error_chain;
 use ettrack::model::ModelFolder;
+use ettrack::{Execution, Tracker};
 use ettrack_eval::archive::write_archive;
 use ettrack_eval::dataset::{self, Dataset, Evaluation, Sequence, SequenceEntry};
 use ettrack_eval::metrics::Protocol;
@@ -245,8 +245,8 @@ impl EvalArgs {
         let model = ettrack_models::open(path)
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
-        check_opens(&model, &options)?;
-        let settings = settings(&model, &self.tracker, self.lost);
+        let execution = check_opens(&model, &options)?;
+        let settings = settings(&model, &self.tracker, self.lost, &execution);
         let fingerprint = fingerprint(&settings);
         let results = ResultFolder::new(&self.output, self.dataset.dataset);
         if self.merge {
@@ -503,6 +503,7 @@ pub(crate) fn settings(
     model: &ModelFolder,
     tracker: &TrackerArgs,
     lost: Lost,
+    execution: &Execution,
 ) -> serde_json::Value {
     serde_json::json!({
         "model": model.manifest.name,
@@ -511,6 +512,8 @@ pub(crate) fn settings(
         "set": tracker.set,
         "search_scale": tracker.search_scale,
         "lost": format!("{lost:?}").to_lowercase(),
+        "execution": execution.to_string(),
+        "provider_options": tracker.engine.written_options(),
     })
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod console;
 mod dataset_args;
+mod engine_args;
 mod eval;
 mod failures;
 mod interrupt;
@@ -19,6 +20,7 @@ mod serve;
 mod simulate;
 mod suite;
 mod tap;
+mod tensors;
 mod track;
 mod tracker_args;
 mod trax;
@@ -61,6 +63,7 @@ enum Command {
     Sequences(sequences::SequencesArgs),
     Simulate(simulate::SimulateArgs),
     Tap(tap::TapArgs),
+    Tensors(Box<tensors::TensorsArgs>),
     Trax(Box<trax::TraxArgs>),
     VotWorkspace(Box<vot_workspace::VotWorkspaceArgs>),
     Presence(Box<presence::PresenceArgs>),
@@ -75,6 +78,7 @@ impl Command {
             Self::Serve(args) => args.run(),
             Self::Mavlink(args) => args.run(),
             Self::Tap(args) => args.run(),
+            Self::Tensors(args) => args.run(),
             Self::Trax(args) => args.run(),
             Self::VotWorkspace(args) => args.run(),
             Self::Replay(args) => args.run(),

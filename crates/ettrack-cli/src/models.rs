@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use ettrack::error_chain;
+use ettrack::model::manifest::Quantization;
 use ettrack::{TrackError, Tracker, TrackerOptions};
 
 use crate::console::{self, BadInput};
+use crate::engine_args::EngineArgs;
 
 /// List model folders and check them: manifest, checksums, tensors, one run of each graph.
 ///
@@ -18,9 +20,8 @@ pub struct Models {
     /// Model folders, folders that hold model folders, or names of built-in models. Without any: the folder `models`
     /// if there is one, else the built-in models.
     folders: Vec<PathBuf>,
-    /// The ONNX Runtime library or its folder.
-    #[arg(long, value_name = "PATH")]
-    onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Print a JSON array instead of lines.
     #[arg(long)]
     json: bool,
@@ -35,6 +36,7 @@ struct Entry {
     description: Option<String>,
     parameters: Option<u64>,
     macs_track: Option<u64>,
+    quantization: Option<Quantization>,
     /// `None` for a model that works.
     error: Option<String>,
 }
@@ -61,9 +63,7 @@ impl Models {
                 "no model folder (one with a model.yaml) in {searched}"
             )));
         }
-        let options = TrackerOptions::default()
-            .with_threads(1)
-            .with_library(self.onnxruntime.clone());
+        let options = self.engine.apply(TrackerOptions::default().with_threads(1));
         let entries: Vec<Entry> = folders
             .iter()
             .map(|folder| check(folder, &options))
@@ -113,6 +113,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 fn check(path: &Path, options: &TrackerOptions) -> Entry {
     let model = ettrack_models::open(path);
     let manifest = model.as_ref().ok().map(|model| model.manifest.clone());
+    let quantization = manifest.as_ref().and_then(|manifest| manifest.quantization);
     let cost = manifest.as_ref().and_then(|manifest| manifest.cost);
     Entry {
         path: path.to_path_buf(),
@@ -121,6 +122,7 @@ fn check(path: &Path, options: &TrackerOptions) -> Entry {
         description: manifest.map(|manifest| manifest.description),
         parameters: cost.map(|cost| cost.parameters),
         macs_track: cost.map(|cost| cost.macs_track),
+        quantization,
         error: model
             .map_err(TrackError::from)
             .and_then(|model| Tracker::from_model(model, options))
@@ -135,7 +137,7 @@ fn print(out: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
         |value: Option<u64>| value.map_or("?".to_owned(), |v| format!("{:.1} M", v as f64 / 1e6));
     writeln!(
         out,
-        "{}  {}  {} parameters, {} MACs per frame  {}",
+        "{}  {}  {} parameters, {} MACs per frame{}  {}",
         if entry.error.is_some() {
             "BROKEN"
         } else {
@@ -144,6 +146,10 @@ fn print(out: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
         entry.path.display(),
         millions(entry.parameters),
         millions(entry.macs_track),
+        entry.quantization.map_or_else(String::new, |it| format!(
+            ", {} of {} layers in {} bits",
+            it.layers, it.of, it.bits
+        )),
         known(&entry.family),
     )?;
     match &entry.error {

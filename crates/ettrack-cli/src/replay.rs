@@ -12,9 +12,11 @@ use ettrack_node::replay::{ReplayError, ReplayOptions, Start, replay};
 use ettrack_node::{Clock, NodeCore, open_tracker};
 
 use crate::console::BadInput;
+use crate::engine_args::EngineArgs;
 use crate::interrupt;
 use crate::progress;
 use crate::roi::parse_roi;
+use crate::tracker_args::tell;
 
 /// Write the bag that the ROS 2 node would have published: every image of BAG is answered.
 ///
@@ -53,9 +55,8 @@ pub struct ReplayArgs {
     /// Scale of the widest search region, instead of the parameters' search_scale.
     #[arg(long, value_name = "X")]
     search_scale: Option<f64>,
-    /// The ONNX Runtime library or its folder.
-    #[arg(long, value_name = "PATH")]
-    onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// The node's name in a replay, for parameter files and diagnostics.
@@ -121,9 +122,7 @@ impl ReplayArgs {
         if let Some(model) = &self.model {
             parameters.model_path = model.to_string_lossy().into_owned();
         }
-        if let Some(library) = &self.onnxruntime {
-            parameters.onnxruntime_library = library.to_string_lossy().into_owned();
-        }
+        self.engine.apply_to(&mut parameters);
         if let Some(threads) = self.threads {
             parameters.num_threads = threads.into();
         }
@@ -139,6 +138,7 @@ impl ReplayArgs {
         clock: &dyn Clock,
     ) -> Result<NodeCore, anyhow::Error> {
         let (tracker, model) = open_tracker(&parameters).map_err(|error| BadInput::of(&error))?;
+        tell(&tracker);
         NodeCore::new(NODE_NAME, parameters, Box::new(tracker), model, clock)
             .map_err(|error| BadInput::of(&error).into())
     }

@@ -191,8 +191,8 @@ impl SuiteArgs {
         let model = ettrack_models::open(path)
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
-        check_opens(&model, &options)?;
-        let settings = settings(&model, &self.tracker, self.lost);
+        let execution = check_opens(&model, &options)?;
+        let settings = settings(&model, &self.tracker, self.lost, &execution);
         Ok(Source::Model(Box::new(Run {
             model,
             options,

@@ -22,7 +22,7 @@ use crate::console::{self, BadInput};
 use crate::interrupt;
 use crate::progress;
 use crate::roi::parse_roi;
-use crate::tracker_args::{Lost, TrackerArgs};
+use crate::tracker_args::{Lost, TrackerArgs, tell};
 
 /// Track one target and print its box in every frame.
 ///
@@ -367,12 +367,7 @@ impl TrackArgs {
         let options = self.tracker.options(&folder, self.lost)?;
         let tracker =
             Tracker::from_model(folder, &options).map_err(|error| BadInput::of(&error))?;
-        tracing::info!(
-            "model {}, ONNX Runtime {} ({})",
-            tracker.manifest().name,
-            tracker.runtime().version,
-            tracker.runtime().library.display()
-        );
+        tell(&tracker);
         Ok(tracker)
     }
 

@@ -1,15 +1,14 @@
 //! The arguments that choose the tracker and its settings, shared by the subcommands that track.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use ettrack::error_chain;
 use ettrack::families;
 use ettrack::model::Constants;
-use ettrack::{LostMode, LostSettings, ModelFolder, Tracker, TrackerOptions};
+use ettrack::{Execution, LostMode, LostSettings, ModelFolder, Tracker, TrackerOptions};
 
 use crate::console::BadInput;
+use crate::engine_args::EngineArgs;
 
 /// Whether the lost state acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,9 +28,8 @@ pub struct TrackerArgs {
     /// Threads of the network; 0 takes one per processor, at most four.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=64))]
     pub threads: u16,
-    /// The ONNX Runtime library or its folder.
-    #[arg(long, value_name = "PATH")]
-    pub onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Which of the model's sets of constants to use.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub constants: String,
@@ -76,9 +74,10 @@ impl TrackerArgs {
                 LostMode::Settings(settings)
             }
         };
-        Ok(TrackerOptions::default()
+        Ok(self
+            .engine
+            .apply(TrackerOptions::default())
             .with_threads(self.threads.into())
-            .with_library(self.onnxruntime.clone())
             .with_constants(&self.constants)
             .with_overrides(overrides)
             .with_search_scale(self.search_scale)
@@ -154,15 +153,21 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
     Ok(())
 }
 
-/// Opens the model once before the work, so that a wrong model is refused early.
-pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<()> {
+/// Opens the model once before the work, so that a wrong model is refused early, and says what will run it.
+pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<Execution> {
     let tracker = Tracker::from_model(model.clone(), options)
         .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
+    tell(&tracker);
+    Ok(tracker.execution().clone())
+}
+
+/// Says which model runs, and what runs it, in the log.
+pub fn tell(tracker: &Tracker) {
     tracing::info!(
-        "model {}, ONNX Runtime {} at {}",
+        "model {}, {}, ONNX Runtime {} at {}",
         tracker.manifest().name,
+        tracker.execution(),
         tracker.runtime().version,
         tracker.runtime().library.display()
     );
-    Ok(())
 }

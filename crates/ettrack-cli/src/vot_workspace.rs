@@ -113,6 +113,15 @@ impl VotWorkspaceArgs {
             format!("--search-scale={}", self.tracker.search_scale),
             format!("--lost={}", format!("{:?}", self.lost).to_lowercase()),
         ];
+        let execution = tracker.execution();
+        command.push(format!("--provider={}", execution.provider));
+        command.push(format!("--precision={}", execution.precision));
+        let options = self.tracker.engine.written_options();
+        command.extend(
+            options
+                .iter()
+                .map(|option| format!("--provider-option={option}")),
+        );
         command.extend(self.tracker.set.iter().map(|set| format!("--set={set}")));
         let command: Vec<_> = command.iter().map(|word| shell_word(word)).collect();
         let name = identifier(&manifest.name);

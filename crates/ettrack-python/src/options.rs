@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ettrack::model::provider::ProviderError;
 use ettrack::model::runtime::LIBRARY_VARIABLE;
 use ettrack::model::{Constants, Refusal};
 use ettrack::{LostMode, LostSettings, ModelFolder, TrackerOptions, families};
@@ -17,6 +18,9 @@ use crate::errors;
 pub struct Keywords<'py> {
     pub threads: Option<i64>,
     pub library: Option<PathBuf>,
+    pub provider: Option<String>,
+    pub precision: Option<String>,
+    pub provider_options: Option<Bound<'py, PyAny>>,
     pub constants: Option<String>,
     pub overrides: Option<Bound<'py, PyAny>>,
     pub search_scale: Option<f64>,
@@ -41,6 +45,20 @@ impl Keywords<'_> {
             })?;
             options = options.with_threads(threads);
         }
+        if let Some(provider) = self.provider {
+            options = options.with_provider(provider.parse().map_err(of_name)?);
+        }
+        if let Some(precision) = self.precision {
+            options = options.with_precision(precision.parse().map_err(of_name)?);
+        }
+        if let Some(given) = self.provider_options {
+            let pairs: BTreeMap<String, String> = given.extract().map_err(|_| {
+                PyTypeError::new_err(format!(
+                    "provider_options is {given}, expected a dict of texts by texts"
+                ))
+            })?;
+            options = options.with_provider_options(pairs.into_iter().collect());
+        }
         if let Some(constants) = self.constants {
             options = options.with_constants(constants);
         }
@@ -61,6 +79,10 @@ impl Keywords<'_> {
         check_constants(model, &options)?;
         Ok(options)
     }
+}
+
+fn of_name(error: ProviderError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// Refuses what the tracker would refuse of the constants, as a fault of the keyword and not of the model.

@@ -85,6 +85,13 @@ impl Last {
 /// `library`: the ONNX Runtime library or its folder; None takes that of the installed package onnxruntime, unless
 /// ORT_DYLIB_PATH names another. A process has one: the first tracker chooses it for all.
 ///
+/// `provider`: what runs the network inside ONNX Runtime: "cpu", or "openvino" and others where the library has them.
+///
+/// `precision`: "exact", in the numbers of the model, or "fast", in half precision, bf16 or tf32 where provider and processor
+/// have them.
+///
+/// `provider_options`: further options of the provider, texts by its own names: {"device_type": "GPU"}.
+///
 /// `constants`: name of one of the model's sets of constants.
 ///
 /// `overrides`: constants that replace those of the set, by name.
@@ -104,6 +111,8 @@ impl Last {
 #[derive(Debug)]
 pub struct Tracker {
     encoding: Encoding,
+    /// What runs the network, in words.
+    execution: String,
     /// Taken only while the interpreter's lock is released: two threads that share a tracker take turns.
     tracker: Mutex<ettrack::Tracker>,
     /// Held for moments, so that it can be read while a frame is tracked.
@@ -114,8 +123,8 @@ pub struct Tracker {
 impl Tracker {
     #[new]
     #[pyo3(signature = (
-        model = None, *, encoding = "bgr8", threads = None, library = None, constants = None, overrides = None,
-        search_scale = None, lost = None,
+        model = None, *, encoding = "bgr8", threads = None, library = None, provider = None, precision = None,
+        provider_options = None, constants = None, overrides = None, search_scale = None, lost = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python's keywords")]
     fn new(
@@ -124,6 +133,9 @@ impl Tracker {
         encoding: &str,
         threads: Option<i64>,
         library: Option<PathBuf>,
+        provider: Option<String>,
+        precision: Option<String>,
+        provider_options: Option<Bound<'_, PyAny>>,
         constants: Option<String>,
         overrides: Option<Bound<'_, PyAny>>,
         search_scale: Option<f64>,
@@ -139,6 +151,9 @@ impl Tracker {
         let keywords = Keywords {
             threads,
             library,
+            provider,
+            precision,
+            provider_options,
             constants,
             overrides,
             search_scale,
@@ -150,6 +165,7 @@ impl Tracker {
             .map_err(errors::of_track)?;
         Ok(Self {
             encoding,
+            execution: tracker.execution().to_string(),
             tracker: Mutex::new(tracker),
             last: Mutex::new(Last::new("idle", 0.0)),
         })
@@ -213,6 +229,12 @@ impl Tracker {
     #[getter]
     fn confidence(&self) -> f32 {
         lock(&self.last).confidence
+    }
+
+    /// What runs the network inside ONNX Runtime, in words: "openvino, fast (bf16)".
+    #[getter]
+    fn execution(&self) -> &str {
+        &self.execution
     }
 
     /// Where the time of the last `update` went, in seconds.

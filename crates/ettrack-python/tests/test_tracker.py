@@ -166,6 +166,11 @@ def test_update_before_init_says_what_to_do(frames):
         ({"lost": {"lost_belov": 0.1}}, ValueError, ["lost_belov", "lost_below"]),
         ({"lost": {"weights": {"colour": 0.1}}}, ValueError, ["colour", "appearance"]),
         ({"lost": {"smoothing": 3}}, ValueError, ["lost.smoothing is 3, expected 0..=1"]),
+        ({"provider": "gpu"}, ValueError, ['provider is "gpu", expected cpu, acl,', "openvino"]),
+        ({"precision": "half"}, ValueError, ['precision is "half", expected exact or fast']),
+        ({"provider": "qnn"}, ettrack.ModelError, ["does not have the provider qnn, it has cpu", "onnxruntime-qnn"]),
+        ({"provider_options": {"colour": "red"}}, ettrack.ModelError, ['"colour" for provider cpu', "has no options"]),
+        ({"provider_options": {"colour": 3}}, TypeError, ["provider_options is", "expected a dict of texts"]),
         ({"threads": -1}, ValueError, ["threads is -1, expected 0 or more"]),
         ({"wide": True}, TypeError, ["wide"]),
     ],
@@ -175,6 +180,11 @@ def test_option_that_cannot_be_is_refused_with_what_can(keywords, error, words):
         ettrack.Tracker(**keywords)
     for word in words:
         assert word in str(refused.value)
+
+
+def test_what_runs_the_network_is_said():
+    assert ettrack.Tracker().execution == "cpu, exact (f32)"
+    assert ettrack.Tracker(provider="cpu", precision="exact").execution == "cpu, exact (f32)"
 
 
 def test_interpreter_runs_other_threads_while_a_frame_is_tracked(frames, target):

@@ -37,7 +37,7 @@
 //!
 //! # ONNX Runtime
 //! The networks run in ONNX Runtime 1.17 or newer, which is loaded when the first model is opened;
-//! [`model::runtime`] says where it is looked for.
+//! [`model::runtime`] says where it is looked for, [`model::provider`] what may run them inside it.
 //!
 //! # How it works
 //! A frame goes one way: [`frame`] → [`crop`] → [`model`] → [`families`] → [`tracker`]. The crate reads no file but the
@@ -61,6 +61,7 @@ pub use error_chain::error_chain;
 pub use frame::{Encoding, Frame, FrameError};
 pub use geometry::BoundingBox;
 pub use model::lost::LostSettings;
+pub use model::provider::{Execution, Precision, Provider};
 pub use model::{ModelError, ModelFolder};
 pub use tracker::{LostMode, StageTimings, Track, TrackError, TrackState, Tracker, TrackerOptions};
 

@@ -491,6 +491,31 @@ fn refuses_a_file_that_is_no_onnx_graph() {
     );
 }
 
+/// Two messages of a protocol buffer after one another are read as one, so what is appended is a part of the graph.
+#[test]
+fn refuses_a_scale_of_eight_bit_numbers_that_cannot_be_by_its_name() {
+    // graph { node { input: "x", "x_scale"; op_type: "QuantizeLinear" } initializer { FLOAT, "x_scale", raw: 0.0 } }
+    let node = b"\x0a\x01x\x0a\x07x_scale\x22\x0eQuantizeLinear";
+    let scale = b"\x10\x01\x42\x07x_scale\x4a\x04\0\0\0\0";
+    let field = |key: u8, content: &[u8]| [&[key, content.len() as u8], content].concat();
+    let graph = [field(0x0a, node), field(0x2a, scale)].concat();
+    let (_temporary, folder) = changed("track.onnx", |bytes| [bytes, field(0x3a, &graph)].concat());
+    let track = std::fs::read(folder.join("track.onnx")).expect("read");
+    let yaml = std::fs::read_to_string(folder.join("model.yaml")).expect("read");
+    let old = yaml.split("sha256: ").nth(2).expect("two files")[..64].to_owned();
+    std::fs::write(
+        folder.join("model.yaml"),
+        yaml.replace(&old, &sha256(&track)),
+    )
+    .expect("written");
+    let message = refusal(&folder);
+    let words = "the scale x_scale is 0, expected a finite number above 0";
+    assert!(
+        message.contains("track.onnx") && message.contains(words),
+        "{message}"
+    );
+}
+
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes)

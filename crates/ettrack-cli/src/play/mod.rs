@@ -3,7 +3,7 @@
 pub mod feed;
 pub mod player;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,9 @@ use ettrack_node::{Clock, Level, Output, open_tracker};
 use self::feed::Feed;
 use self::player::SourcePlayer;
 use crate::console::BadInput;
+use crate::engine_args::EngineArgs;
 use crate::interrupt;
+use crate::tracker_args::tell;
 
 /// Number of frames that are kept, so that a late choice still finds the frame that was shown.
 const KEPT_FRAMES: i64 = 600;
@@ -50,9 +52,8 @@ pub struct PlayArgs {
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
     pub image_topic: Option<String>,
-    /// The ONNX Runtime library or its folder.
-    #[arg(long, value_name = "PATH")]
-    pub onnxruntime: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -67,16 +68,11 @@ impl PlayArgs {
     pub fn parameters(&self) -> anyhow::Result<Parameters> {
         let mut parameters = Parameters {
             model_path: self.model.display().to_string(),
-            onnxruntime_library: self
-                .onnxruntime
-                .as_deref()
-                .map(Path::display)
-                .map(|path| path.to_string())
-                .unwrap_or_default(),
             history_frames: KEPT_FRAMES,
             history_megabytes: KEPT_MEGABYTES,
             ..Parameters::default()
         };
+        self.engine.apply_to(&mut parameters);
         for pair in &self.set {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 BadInput(format!(
@@ -164,6 +160,7 @@ impl Sink for Terminal {
 pub fn loader() -> Loader {
     Arc::new(|parameters: &Parameters| {
         let (tracker, model) = open_tracker(parameters).map_err(|error| error_chain(&error))?;
+        tell(&tracker);
         Ok((Box::new(tracker) as _, model))
     })
 }

@@ -17,7 +17,7 @@ use ettrack_eval::region::{Mask, Region};
 
 use self::message::{Kind, Message};
 use crate::console::{BadInput, stdout};
-use crate::tracker_args::{Lost, TrackerArgs};
+use crate::tracker_args::{Lost, TrackerArgs, tell};
 
 /// The protocol's version. Clients of earlier versions are understood too.
 const VERSION: u32 = 4;
@@ -85,6 +85,7 @@ impl TraxArgs {
         let options = self.tracker.options(&folder, self.lost)?;
         let tracker =
             Tracker::from_model(folder, &options).map_err(|error| BadInput::of(&error))?;
+        tell(&tracker);
         let mut session = Session {
             tracker,
             answer: self.region,

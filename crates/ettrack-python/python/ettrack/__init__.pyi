@@ -36,6 +36,9 @@ class Tracker:
         encoding: str = "bgr8",
         threads: int | None = None,
         library: str | os.PathLike[str] | None = None,
+        provider: Literal["cpu", "acl", "coreml", "cuda", "openvino", "qnn", "tensorrt", "xnnpack"] | None = None,
+        precision: Literal["exact", "fast"] | None = None,
+        provider_options: dict[str, str] | None = None,
         constants: str | None = None,
         overrides: dict[str, float] | None = None,
         search_scale: float | None = None,
@@ -45,6 +48,8 @@ class Tracker:
     def update(self, frame: _Frame) -> tuple[bool, tuple[float, float, float, float]]: ...
     @property
     def state(self) -> Literal["idle", "tracking", "lost"]: ...
+    @property
+    def execution(self) -> str: ...
     @property
     def confidence(self) -> float: ...
     @property

@@ -9,6 +9,7 @@ use crate::follower::{Candidate, Follower, Inspection, Pose, SearchRequest, Stag
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::Channels;
+use crate::model::provider::Execution;
 use crate::model::runtime::Runtime;
 use crate::model::{ModelError, ModelFolder, Network, NetworkOptions};
 
@@ -329,6 +330,10 @@ impl<L: Loop> Follower for Engine<L> {
             self.seen.as_ref(),
             self.before,
         )
+        .with_images(
+            self.network.search_image(),
+            [0, 1].map(|image| self.network.template_image(image)),
+        )
         .with_scores(state.scores(), state.map_side())
         .with_cells(
             (x + first / along_x, y + first / along_y),
@@ -338,6 +343,10 @@ impl<L: Loop> Follower for Engine<L> {
 
     fn runtime(&self) -> &Runtime {
         self.network.runtime()
+    }
+
+    fn execution(&self) -> &Execution {
+        self.network.execution()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::crop::{Padding, SearchWindow, View};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::ModelError;
+use crate::model::provider::Execution;
 use crate::model::runtime::Runtime;
 
 /// The tracking loop of a family with its network.
@@ -71,6 +72,9 @@ pub trait Follower: Send + std::fmt::Debug {
 
     /// The ONNX Runtime that runs the network.
     fn runtime(&self) -> &Runtime;
+
+    /// What runs it inside ONNX Runtime, and in which numbers.
+    fn execution(&self) -> &Execution;
 }
 
 /// Centre and size of a target, pixels of the frame.
@@ -157,6 +161,10 @@ pub struct Inspection<'a> {
     pub padding: Padding,
     /// Side of the network's search image, pixels.
     pub search_size: usize,
+    /// What was cut out, as the network reads it: three planes of `search_size` x `search_size` normalised values.
+    pub search_image: &'a [f32],
+    /// The template images that the network reads next, in the order of the manifest's keys: three planes each.
+    pub template_images: [Option<&'a [f32]>; 2],
     /// The network's outputs as it gave them, row-major, in the order in which the family reads them.
     pub outputs: &'a [Vec<f32>],
     /// Scores 0..=1, `map_side` x `map_side`, row-major; empty in a family without a score map.
@@ -190,6 +198,8 @@ impl<'a> Inspection<'a> {
             view,
             padding,
             search_size,
+            search_image: &[],
+            template_images: [None; 2],
             outputs,
             scores: &[],
             map_side: 0,
@@ -201,6 +211,13 @@ impl<'a> Inspection<'a> {
                 .bounding_box(),
             evidence: candidate.map_or_else(Evidence::default, |candidate| candidate.evidence),
         }
+    }
+
+    /// The same look with the images that the network read.
+    #[must_use]
+    pub fn with_images(mut self, search: &'a [f32], templates: [Option<&'a [f32]>; 2]) -> Self {
+        (self.search_image, self.template_images) = (search, templates);
+        self
     }
 
     /// The same look with its score map of `map_side` x `map_side` cells.

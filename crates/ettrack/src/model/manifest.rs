@@ -42,6 +42,9 @@ pub struct Manifest {
     /// What one frame costs.
     #[serde(default)]
     pub cost: Option<Cost>,
+    /// Which of its layers compute with shorter numbers than single precision; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
     /// Where the weights come from.
     #[serde(default)]
     pub provenance: BTreeMap<String, ProvenanceValue>,
@@ -261,6 +264,18 @@ pub struct Cost {
     pub macs_track: u64,
 }
 
+/// Layers whose weights and activations are whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantization {
+    /// Bits of these numbers.
+    pub bits: u32,
+    /// Number of these layers: convolutions and matrix products of all graphs.
+    pub layers: u32,
+    /// Number of all such layers.
+    pub of: u32,
+}
+
 impl Manifest {
     /// Reads a manifest and checks what holds for every family; `path` is for messages. What its own family needs is
     /// checked by [`crate::families::check`].
@@ -383,6 +398,15 @@ impl Manifest {
                 "files.*.sha256",
                 format!("{:?}", file.sha256),
                 "64 lower-case hexadecimal digits",
+            )?;
+        }
+        if let Some(Quantization { bits, layers, of }) = self.quantization {
+            ensure(bits == 8, "quantization.bits", bits.to_string(), "8")?;
+            ensure(
+                (1..=of).contains(&layers),
+                "quantization.layers",
+                layers.to_string(),
+                "1 or more, and at most quantization.of",
             )?;
         }
         let scale = self.input.scale;

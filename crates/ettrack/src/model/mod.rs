@@ -1,7 +1,7 @@
 //! What a model folder holds, and running it.
 //!
 //! A folder's `model.yaml` ([`manifest`]) says everything about its networks; [`runtime`] finds ONNX Runtime;
-//! [`network`] runs the graphs with buffers that live as long as the model.
+//! [`provider`] says what runs the graphs inside it; [`network`] runs them with buffers that live as long as the model.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,11 @@ mod folder;
 pub mod lost;
 pub mod manifest;
 pub mod network;
+mod processor;
+pub mod provider;
 pub mod runtime;
+mod scales;
+mod session;
 
 pub use constants::Constants;
 pub use folder::ModelFolder;
@@ -78,6 +82,9 @@ pub enum ModelError {
     /// ONNX Runtime is missing, too old or broken.
     #[error(transparent)]
     Runtime(#[from] runtime::RuntimeError),
+    /// The chosen provider or precision is not there, or refuses a graph.
+    #[error(transparent)]
+    Provider(#[from] provider::ProviderError),
     /// ONNX Runtime refuses a graph or fails in it.
     #[error("ONNX Runtime {doing} {path}: {reason}")]
     Onnx {

@@ -6,15 +6,14 @@
 use std::path::PathBuf;
 
 use ort::logging::LogLevel;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
+use super::provider::{Execution, Precision, Provider};
 use super::runtime::Runtime;
+use super::scales;
+use super::session::Plan;
 use super::{ModelError, ModelFolder};
-
-/// The symbolic axis of `track.onnx` that each search size replaces.
-const SEARCH_AXIS: &str = "search_size";
 
 /// More inputs or outputs would make `ort` allocate at each run.
 const MOST_INPUTS: usize = 6;
@@ -28,6 +27,12 @@ pub struct NetworkOptions {
     pub threads: usize,
     /// The ONNX Runtime library or its folder, instead of the search order of [`super::runtime`].
     pub library: Option<PathBuf>,
+    /// What runs the graphs.
+    pub provider: Provider,
+    /// How exactly it computes.
+    pub precision: Precision,
+    /// Further options of the provider, by its own names; the last of one name counts.
+    pub provider_options: Vec<(String, String)>,
 }
 
 impl NetworkOptions {
@@ -61,6 +66,7 @@ struct Made {
 /// The graphs of a model with their buffers.
 pub struct Network {
     runtime: Runtime,
+    execution: Execution,
     template: TemplateSide,
     stages: Vec<Stage>,
     stage: usize,
@@ -106,6 +112,7 @@ impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Network")
             .field("runtime", &self.runtime)
+            .field("execution", &self.execution)
             .field("template", &self.template)
             .field("search_size", &self.search_size())
             .finish_non_exhaustive()
@@ -125,7 +132,8 @@ impl Network {
     ) -> Result<Self, ModelError> {
         let runtime = Runtime::load(options.library.as_deref())?;
         let manifest = &folder.manifest;
-        let threads = options.resolved_threads();
+        let plan = Plan::new(&runtime, options)?;
+        let mut partly = Vec::new();
         let template_side = manifest.template.size;
         let names = [
             Some(&manifest.template.input),
@@ -149,7 +157,10 @@ impl Network {
         let mut graph = None;
         if let Some(file) = &manifest.files.template {
             let (path, bytes) = folder.read("files.template.sha256", file)?;
-            let mut session = open_session(&runtime, &path, &bytes, threads, None)?;
+            check_scales(&bytes, &path)?;
+            let mut opened = plan.open(&path, &bytes, None)?;
+            partly.extend(opened.partly.take());
+            let mut session = opened.session;
             for (name, value) in &given {
                 let input = find(session.inputs(), name, "input", &path)?;
                 check_shape(input, &value.shape()[..], &path)?;
@@ -178,12 +189,17 @@ impl Network {
         };
 
         let (path, bytes) = folder.read("files.track.sha256", &manifest.files.track)?;
+        check_scales(&bytes, &path)?;
         let mut stages = Vec::with_capacity(manifest.search.sizes.len());
         for &size in &manifest.search.sizes {
-            let session = open_session(&runtime, &path, &bytes, threads, Some(size))?;
+            let opened = plan.open(&path, &bytes, Some(size))?;
+            // Each size of a graph is divided alike.
+            if stages.is_empty() {
+                partly.extend(opened.partly);
+            }
             stages.push(Stage::new(
                 &path,
-                session,
+                opened.session,
                 size,
                 &manifest.search.input,
                 &template,
@@ -191,6 +207,7 @@ impl Network {
             )?);
         }
         let mut network = Self {
+            execution: plan.execution(partly),
             runtime,
             template,
             stages,
@@ -208,6 +225,11 @@ impl Network {
     /// The ONNX Runtime that runs it.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// What runs it, and in which numbers.
+    pub fn execution(&self) -> &Execution {
+        &self.execution
     }
 
     /// Chooses among the manifest's search sizes by index.
@@ -261,6 +283,12 @@ impl Network {
         fill(images[image].1.extract_tensor_mut().1);
     }
 
+    /// Template image `image`, three planes; `None` where there is no such image.
+    pub fn template_image(&self, image: usize) -> Option<&[f32]> {
+        let (_, tensor) = self.template.given[..self.template.images].get(image)?;
+        Some(tensor.extract_tensor().1)
+    }
+
     /// Runs the template graph, if there is one, on the template images.
     ///
     /// # Errors
@@ -295,6 +323,11 @@ impl Network {
     /// Writes the search image (three planes) with `fill`.
     pub fn fill_search(&mut self, fill: impl FnOnce(&mut [f32])) {
         fill(self.stages[self.stage].image.extract_tensor_mut().1);
+    }
+
+    /// The search image, three planes.
+    pub fn search_image(&self) -> &[f32] {
+        self.stages[self.stage].image.extract_tensor().1
     }
 
     /// Runs the track graph on what [`Self::fill_search`] wrote and the current template.
@@ -392,13 +425,16 @@ impl Stage {
             outputs.push(vec![0.0; numbers]);
             shapes.push(shape.clone());
         }
-        let options = RunOptions::new()
-            .map_err(|error| ModelError::Onnx {
-                doing: "cannot run",
-                path: path.to_path_buf(),
-                reason: error.to_string(),
-            })?
+        let cannot_run = |error: ort::Error| ModelError::Onnx {
+            doing: "cannot run",
+            path: path.to_path_buf(),
+            reason: error.to_string(),
+        };
+        let mut options = RunOptions::new()
+            .map_err(cannot_run)?
             .with_outputs(selector);
+        // A session may have been opened with a verbose log.
+        options.set_log_level(LogLevel::Error).map_err(cannot_run)?;
         Ok(Self {
             path: path.to_path_buf(),
             session,
@@ -461,51 +497,13 @@ fn tensor(
     })
 }
 
-fn open_session(
-    runtime: &Runtime,
-    path: &std::path::Path,
-    bytes: &[u8],
-    threads: usize,
-    search_size: Option<usize>,
-) -> Result<Session, ModelError> {
-    let refused = |error: &dyn std::fmt::Display| ModelError::Onnx {
-        doing: "cannot open",
+fn check_scales(bytes: &[u8], path: &std::path::Path) -> Result<(), ModelError> {
+    scales::check(bytes).map_err(|bad| ModelError::Tensor {
         path: path.to_path_buf(),
-        reason: error.to_string(),
-    };
-    let mut builder = Session::builder(&runtime.environment)
-        .map_err(|e| refused(&e))?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(|e| refused(&e))?
-        .with_intra_threads(threads)
-        .map_err(|e| refused(&e))?
-        // Idle threads sleep, because a robot uses its processors for other work between two frames.
-        .with_intra_op_spinning(false)
-        .map_err(|e| refused(&e))?
-        // The arena of the process; see `Runtime::load`.
-        .with_env_allocators()
-        .map_err(|e| refused(&e))?
-        .with_log_level(LogLevel::Error)
-        .map_err(|e| refused(&e))?;
-    if let Some(size) = search_size {
-        builder = builder
-            .with_dimension_override(SEARCH_AXIS, size as i64)
-            .map_err(|e| refused(&e))?;
-    }
-    builder.commit_from_memory(bytes).map_err(|error| {
-        if has_external_data(bytes) {
-            refused(&"its weights lie in another file (external data), expected all of them in this one")
-        } else {
-            refused(&error)
-        }
+        what: format!("the scale {}", bad.name),
+        got: bad.value.to_string(),
+        expected: "a finite number above 0".to_owned(),
     })
-}
-
-/// Whether a tensor of an ONNX file says that its values lie in another file: an entry whose key (field 1, length 8) is
-/// `location`.
-fn has_external_data(bytes: &[u8]) -> bool {
-    const KEY: &[u8] = b"\x0a\x08location";
-    bytes.windows(KEY.len()).any(|window| window == KEY)
 }
 
 /// Runs the template graph and copies what it gives: name, shape, values.

@@ -17,10 +17,11 @@
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::AsPointer;
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 /// The environment variable that names the library.
@@ -85,9 +86,7 @@ impl Runtime {
     /// [`RuntimeError`], which says what to do.
     pub fn load(named: Option<&Path>) -> Result<Self, RuntimeError> {
         // A panic while loading leaves no partial state, so a poisoned lock can be used.
-        let mut loaded = LOADED
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = loaded.as_ref() {
             return Ok(runtime.clone());
         }
@@ -101,8 +100,10 @@ impl Runtime {
             .map_err(|error| start(error.to_string()))?
             .with_name("ettrack")
             .with_telemetry(false)
+            .with_logger(Arc::new(|level, _, _, _, message| keep(level, message)))
             .build()
             .map_err(|error| start(error.to_string()))?;
+        environment.set_log_level(LogLevel::Error);
         share_arena(&environment).map_err(|error| start(error.to_string()))?;
         tracing::info!("ONNX Runtime {version} from {}", library.display());
         let runtime = Self {
@@ -112,6 +113,42 @@ impl Runtime {
         };
         *loaded = Some(runtime.clone());
         Ok(runtime)
+    }
+}
+
+/// The newest errors in ONNX Runtime's log. A provider that does not start says why there and nowhere else.
+static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// More are not kept.
+const MOST_MESSAGES: usize = 8;
+
+/// Keeps an error of the log. It is not printed as an error, because what failed is reported by who asked for it.
+fn keep(level: LogLevel, message: &str) {
+    if !matches!(level, LogLevel::Error | LogLevel::Fatal) {
+        return;
+    }
+    tracing::debug!("ONNX Runtime: {}", message.trim_end());
+    let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    if messages.len() < MOST_MESSAGES {
+        messages.push(message.trim_end().to_owned());
+    }
+}
+
+impl Runtime {
+    /// Forgets the errors in the log so far.
+    pub(super) fn forget_messages(&self) {
+        MESSAGES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// The errors in the log since.
+    pub(super) fn messages(&self) -> Vec<String> {
+        MESSAGES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

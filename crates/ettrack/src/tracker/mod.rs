@@ -19,6 +19,7 @@ use crate::follower::{Follower, Inspection};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::lost::{Features, LostSettings};
+use crate::model::provider::Execution;
 use crate::model::runtime::Runtime;
 use crate::model::{Manifest, ModelFolder, NetworkOptions};
 use recovery::Recovery;
@@ -96,6 +97,9 @@ impl Tracker {
         let network = NetworkOptions {
             threads: options.threads,
             library: options.library.clone(),
+            provider: options.provider,
+            precision: options.precision,
+            provider_options: options.provider_options.clone(),
         };
         let follower = family.open(&model, &constants, &network)?;
         let manifest = model.manifest;
@@ -177,6 +181,11 @@ impl Tracker {
     /// The ONNX Runtime that runs the model.
     pub fn runtime(&self) -> &Runtime {
         self.follower.runtime()
+    }
+
+    /// What runs it inside ONNX Runtime, and in which numbers.
+    pub fn execution(&self) -> &Execution {
+        self.follower.execution()
     }
 
     /// Changes the search scale from the next frame on.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::geometry::BoundingBox;
 use crate::model::lost::LostSettings;
+use crate::model::provider::{Precision, Provider};
 use crate::model::{Constants, ModelError};
 
 /// What to do about a target that is no longer seen.
@@ -33,6 +34,12 @@ pub struct TrackerOptions {
     pub threads: usize,
     /// The ONNX Runtime library or its folder, instead of the search order of [`crate::model::runtime`].
     pub library: Option<PathBuf>,
+    /// What runs the network inside ONNX Runtime. The library must have it ([`crate::model::provider`]).
+    pub provider: Provider,
+    /// How exactly it computes.
+    pub precision: Precision,
+    /// Further options of the provider, by its own names, such as `device_type` and `GPU`; the last of one name counts.
+    pub provider_options: Vec<(String, String)>,
     /// Which of the manifest's sets of constants to use.
     pub constants: String,
     /// Constants that replace those of the set, for tuning.
@@ -47,11 +54,14 @@ pub struct TrackerOptions {
 }
 
 impl Default for TrackerOptions {
-    /// All processors up to four, the model's constants and target-lost settings, the authors' search region.
+    /// All processors up to four, ONNX Runtime's own kernels in the graph's numbers, the model's constants and target-lost settings, the authors' search region.
     fn default() -> Self {
         Self {
             threads: 0,
             library: None,
+            provider: Provider::Cpu,
+            precision: Precision::Exact,
+            provider_options: Vec::new(),
             constants: "default".to_owned(),
             overrides: Constants::default(),
             search_scale: 1.0,
@@ -72,6 +82,27 @@ impl TrackerOptions {
     #[must_use]
     pub fn with_library(mut self, library: Option<PathBuf>) -> Self {
         self.library = library;
+        self
+    }
+
+    /// Sets [`Self::provider`].
+    #[must_use]
+    pub fn with_provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// Sets [`Self::precision`].
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`Self::provider_options`].
+    #[must_use]
+    pub fn with_provider_options(mut self, options: Vec<(String, String)>) -> Self {
+        self.provider_options = options;
         self
     }
 

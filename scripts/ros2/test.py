@@ -4,9 +4,10 @@
 python3 scripts/ros2/test.py [OPTIONS OF PYTEST]
 python3 scripts/ros2/test.py --shell
 
-With a sourced ROS 2 the package is taken as sourced, or built into .ros2 where it is not. Exit code 0 when the tests
-passed, or when this machine cannot have a ROS 2, which one line says; 1 when they failed or the build did. With --shell
-a shell in which ROS 2 and the package are sourced takes the place of the tests.
+With a sourced ROS 2 the package is taken as sourced, or built into .ros2 where it is not. RMW_IMPLEMENTATION chooses
+the middleware, ETTRACK_ROS_OVERLAY names install folders to look for it first. Exit code 0 when the tests passed, or
+when this machine cannot have a ROS 2, which one line says; 1 when they failed or the build did; 2 for a middleware that
+is not there. With --shell a shell in which ROS 2 and the package are sourced takes the place of the tests.
 """
 
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import middleware
 import package
 import prefix
 
@@ -32,6 +34,9 @@ def main():
     except subprocess.CalledProcessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     # A domain of its own on this machine alone: other nodes are none of the tests' business.
     environment.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -47,16 +52,22 @@ def main():
 
 
 def ready():
-    """The environment with ROS 2 and the package sourced. Raises Unavailable and CalledProcessError."""
+    """The environment with ROS 2, its middleware and the package sourced.
+
+    Raises Unavailable, CalledProcessError, and ValueError for a middleware that is not there.
+    """
     environment = dict(os.environ)
     name = environment.get("ROS_DISTRO")
     if not (name and environment.get("AMENT_PREFIX_PATH")):
         name = "wheels"
         prefix.make(FOLDER / "jazzy")
         environment = prefix.environment(FOLDER / "jazzy")
-    elif package.found("ettrack", environment):
-        return environment
-    return package.build(FOLDER / name, environment)
+    # Refuses a middleware that is not there before minutes of building.
+    chosen = middleware.choose(environment)
+    if package.found("ettrack", chosen):
+        return chosen
+    # The package is the same on every middleware, and is not built again for another one.
+    return middleware.choose(package.build(FOLDER / name, environment))
 
 
 def launch_tests(environment):

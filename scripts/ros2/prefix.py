@@ -20,6 +20,9 @@ FOREIGN_NUMPY = "/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/_cor
 EXPORTED_INCLUDES = "PUBLIC ${Python3_INCLUDE_DIRS} ${Python3_NumPy_INCLUDE_DIRS}"
 # Libraries that need Python extension modules. A program that is not Python cannot load such modules.
 WITHOUT_PYTHON = ("librcl.so", "librcl_action.so", "librcl_lifecycle.so")
+# The middleware of the wheels, and the name by which a distribution's programs load whichever one was chosen.
+MIDDLEWARE = "librmw_fastrtps_cpp.so"
+ANY_MIDDLEWARE = "librmw_implementation.so"
 
 
 class Unavailable(Exception):
@@ -93,16 +96,21 @@ def mend_cmake_files(folder):
 
 
 def mend_libraries(folder):
-    """Gives the middleware the name that programs load, and removes Python from the needs of rcl."""
+    """Gives the middleware the name that programs load, and removes Python and this middleware from the needs of rcl."""
     libraries = folder / "lib"
-    alias = libraries / "librmw_implementation.so"
-    if not alias.exists():
-        alias.symlink_to("librmw_fastrtps_cpp.so")
     patchelf = folder / "bin" / "patchelf"
+    purpose = "change a library"
+    # A copy with a name of its own, not a link: linkers write that name into programs, and a folder before this one in
+    # LD_LIBRARY_PATH can then hold another middleware.
+    shutil.copy(libraries / MIDDLEWARE, libraries / ANY_MIDDLEWARE)
+    command([patchelf, "--set-soname", ANY_MIDDLEWARE, libraries / ANY_MIDDLEWARE], purpose)
     for name in WITHOUT_PYTHON:
         needed = command([patchelf, "--print-needed", libraries / name], "read a library").split()
         for other in (one for one in needed if one.endswith("_generator_py.so")):
-            command([patchelf, "--remove-needed", other, libraries / name], "change a library")
+            command([patchelf, "--remove-needed", other, libraries / name], purpose)
+    client = (folder / "lib" / PYTHON / "site-packages" / "rclpy").glob("_rclpy_pybind11*.so")
+    for path in (*(libraries / name for name in WITHOUT_PYTHON), *client):
+        command([patchelf, "--replace-needed", MIDDLEWARE, ANY_MIDDLEWARE, path], purpose)
 
 
 def environment(folder):

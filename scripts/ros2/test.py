@@ -4,9 +4,11 @@
 python3 scripts/ros2/test.py [OPTIONS OF PYTEST]
 python3 scripts/ros2/test.py --shell
 
-With a sourced ROS 2, the package is used if it is sourced, and else built into .ros2. The exit code is 0 if the tests
+With a sourced ROS 2, the package is used if it is sourced, and else built into .ros2. RMW_IMPLEMENTATION chooses the
+middleware. ETTRACK_ROS_OVERLAY names install folders that are searched first for it. The exit code is 0 if the tests
 passed, or if ROS 2 cannot be installed on this machine, for which one line gives the reason. It is 1 if the tests or
-the build failed. --shell starts a shell in which ROS 2 and the package are sourced, instead of the tests.
+the build failed, and 2 if the middleware is missing. --shell starts a shell in which ROS 2 and the package are
+sourced, instead of the tests.
 """
 
 import os
@@ -15,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import middleware
 import package
 import prefix
 
@@ -32,6 +35,9 @@ def main():
     except subprocess.CalledProcessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     # A separate domain, limited to this machine, so that the tests do not meet other nodes.
     environment.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -47,16 +53,22 @@ def main():
 
 
 def ready():
-    """Returns the environment in which ROS 2 and the package are sourced. Raises Unavailable and CalledProcessError."""
+    """Returns the environment in which ROS 2, its middleware and the package are sourced.
+
+    Raises Unavailable, CalledProcessError, and ValueError if the middleware is missing.
+    """
     environment = dict(os.environ)
     name = environment.get("ROS_DISTRO")
     if not (name and environment.get("AMENT_PREFIX_PATH")):
         name = "wheels"
         prefix.make(FOLDER / "jazzy")
         environment = prefix.environment(FOLDER / "jazzy")
-    elif package.found("ettrack", environment):
-        return environment
-    return package.build(FOLDER / name, environment)
+    # Refuses a middleware that is not there before minutes of building.
+    chosen = middleware.choose(environment)
+    if package.found("ettrack", chosen):
+        return chosen
+    # The package is the same on every middleware, and is not built again for another one.
+    return middleware.choose(package.build(FOLDER / name, environment))
 
 
 def launch_tests(environment):

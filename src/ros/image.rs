@@ -67,12 +67,13 @@ const PLAIN: usize = 3 * size_of::<usize>();
 /// Whether the data of a sequence is in the memory of another device.
 ///
 /// From Lyrical on, a sequence of numbers has two more flags. If the first flag is set, the pointer leads to an object and not to
-/// numbers. The middleware delivers such sequences only to subscriptions that ask for them. r2r does not ask.
+/// numbers. The middleware delivers such sequences only to subscriptions that ask for them. r2r does not ask. `docs/node.md`
+/// says which code that was read in.
 fn is_elsewhere<T>(sequence: &T) -> bool {
     if size_of::<T>() <= PLAIN {
         return false;
     }
-    // SAFETY: the byte lies inside the structure, and rosidl initialises the whole structure.
+    // SAFETY: the byte lies inside the structure, and rosidl's functions that make a sequence set it.
     #[allow(unsafe_code)]
     let flag = unsafe { std::ptr::from_ref(sequence).cast::<u8>().add(PLAIN).read() };
     flag != 0

@@ -1,0 +1,28 @@
+"""Which middleware the tests and the node run on. A wrong one would pass unseen by the other tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import rclpy
+from ament_index_python.resources import get_resources
+from harness import tell
+
+
+def loaded(process):
+    """The installed middlewares whose libraries a process has loaded, by /proc."""
+    names = {Path(line.split()[-1]).name for line in Path(f"/proc/{process}/maps").read_text().splitlines()}
+    return {name for name in get_resources("rmw_typesupport") if f"lib{name}.so" in names}
+
+
+def test_the_node_runs_on_the_middleware_of_these_tests(start):
+    node, _ = start()
+    tell(f"middleware: {rclpy.get_rmw_implementation_identifier()}")
+    assert loaded(node.process.pid) == loaded("self") != set()
+
+
+def test_the_middleware_is_the_one_that_was_asked_for():
+    wanted = os.environ.get("RMW_IMPLEMENTATION")
+    if not wanted:
+        pytest.skip("RMW_IMPLEMENTATION asks for none: the default is used")
+    assert rclpy.get_rmw_implementation_identifier() == wanted

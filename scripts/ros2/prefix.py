@@ -96,7 +96,7 @@ def mend_cmake_files(folder):
 
 
 def mend_libraries(folder):
-    """Gives the middleware the name that programs load, and removes Python and this middleware from the needs of rcl."""
+    """Gives the middleware the name that programs load. Removes Python and this middleware from the needs of rcl."""
     libraries = folder / "lib"
     patchelf = folder / "bin" / "patchelf"
     purpose = "change a library"

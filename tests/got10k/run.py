@@ -2,8 +2,8 @@
 
     python run.py ETTRACK FOLDER
 
-ETTRACK is the program. The data are made in FOLDER. The exit status is 1 if a figure differs by more than 1e-9. Compared
-are the data sets that the toolkit knows, too, and that `tests/data/eval/make_metrics.py` does not cover.
+ETTRACK is the program. The data are made in FOLDER. The exit status is 1 if a figure differs by more than 1e-9.
+Compared are the data sets that the toolkit knows, too, and that `tests/data/eval/make_metrics.py` does not cover.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ impl TensorsArgs {
                     continue;
                 }
                 tracker.update(&image.frame()?)?;
-                if frame as u32 % self.every == 0 {
+                if (frame as u32).is_multiple_of(self.every) {
                     let stem = format!("{number:03}-{frame:05}");
                     let (inputs, search_size) = self.write(&tracker, &stem)?;
                     index.push(Entry {

@@ -14,7 +14,7 @@ use ettrack_web::{About, Command, Order, Rgb, Session, Setting, Sight, State, Up
 use crate::inbox::Inbox;
 use crate::parameters::{Change, ParameterSet as _, Parameters, Range, Value, descriptors};
 use crate::worker::Sink;
-use crate::{Clock, Glance, Level, NodeCore, Output, Place};
+use crate::{Clock, Glance, Level, ModelInfo, NodeCore, Output, Place};
 
 /// Side of the picture of a chosen target, pixels.
 const TEMPLATE_SIDE: usize = 128;
@@ -133,7 +133,8 @@ pub struct Watched<S> {
     template: u64,
     update: Arc<Update>,
     parameters: Option<Parameters>,
-    model: String,
+    /// The model that the page names.
+    model: ModelInfo,
     cropper: Cropper,
 }
 
@@ -169,7 +170,7 @@ pub fn watch<S: Sink>(
         template: 0,
         update: Arc::default(),
         parameters: None,
-        model: String::new(),
+        model: ModelInfo::default(),
         cropper: Cropper::new(),
     };
     (session, watched)
@@ -396,10 +397,12 @@ impl<S> Watched<S> {
             self.parameters = Some(parameters.clone());
         }
         let model = core.model();
-        if self.model != model.name {
-            self.model.clone_from(&model.name);
-            self.session
-                .set_model(&format!("{}, ONNX Runtime {}", model.name, model.runtime));
+        if self.model != *model {
+            self.model.clone_from(model);
+            self.session.set_model(&format!(
+                "{}, {}, ONNX Runtime {}",
+                model.name, model.execution, model.runtime
+            ));
         }
     }
 

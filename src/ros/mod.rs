@@ -182,7 +182,10 @@ fn run_node(node: &mut r2r::Node, log: &Arc<Log>, stop: &AtomicBool) -> Result<(
         .doing("cannot tell the node's name")?;
     log.say(
         Level::Info,
-        &format!("model {} on ONNX Runtime {}", model.name, model.runtime),
+        &format!(
+            "model {}, {}, ONNX Runtime {}",
+            model.name, model.execution, model.runtime
+        ),
     );
     let core = NodeCore::new(
         &full_name,

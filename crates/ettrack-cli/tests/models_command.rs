@@ -135,3 +135,52 @@ fn bench_measures_every_model_in_the_list() {
     let output = ettrack(&["bench", "--model", MODEL, "--size", "0x0"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// `fast` is refused on `cpu` but on ARM processors with bf16, so what is left there is `exact` or both.
+#[test]
+fn bench_measures_what_is_there_and_names_what_is_not() {
+    let bench = |more: &[&str]| {
+        let first = [
+            "bench", "--model", MODEL, "--frames", "5", "--size", "64x48",
+        ];
+        ettrack(&[&first[..], more].concat())
+    };
+    let output = bench(&["--precision", "exact", "--precision", "fast", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = report["models"].as_array().expect("rows");
+    assert_eq!(rows[0]["execution"], "cpu, exact (f32)");
+    assert_eq!(rows[0]["ratio"], 1.0);
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(rows.len(), 1);
+        let words = "not measured: micro_model, cpu, fast: provider cpu has no precision fast here";
+        assert!(said.contains(words), "{said}");
+        let output = bench(&["--precision", "fast"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("has no precision fast here"), "{said}");
+    }
+    let output = bench(&["--provider-option", "device_type=GPU"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("expected one --provider beside cpu, got 0")
+    );
+}
+
+#[test]
+fn a_report_says_what_machine_measured() {
+    let output = ettrack(&["bench", "--report", "--frames", "5", "--size", "320x240"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    for words in [
+        "ettrack: 0.",
+        "processor: ",
+        "system: ",
+        "ONNX Runtime: 1.",
+        "ettrack-nano  cpu, exact (f32)",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}

@@ -7,6 +7,7 @@ mod inputs;
 mod replay;
 mod simulate;
 mod suite;
+mod tensors;
 mod track;
 mod trax;
 

@@ -1,38 +1,35 @@
 //! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ettrack::error_chain;
-use ettrack::model::ModelFolder;
-use ettrack::{Execution, Tracker};
 use ettrack_eval::archive::write_archive;
-use ettrack_eval::dataset::{self, Dataset, Evaluation, Sequence, SequenceEntry};
+use ettrack_eval::dataset::SequenceEntry;
 use ettrack_eval::metrics::Protocol;
 use ettrack_eval::report::{Report, write_report};
-use ettrack_eval::results::{
-    ResultFolder, SequenceResult, TextLayout, find_boxes, find_folder, find_seconds, write_layout,
-};
-use ettrack_eval::runner::{Outcome, Progress, collect, run};
+use ettrack_eval::results::{ResultFolder, TextLayout, write_layout};
 use ettrack_eval::score::{
-    Common, SequenceScore, Speed, Summary, TrackerScore, by_attribute, common, score_sequence,
+    SequenceScore, Speed, Summary, TrackerScore, by_attribute, common, score_sequence,
 };
 use ettrack_eval::shard::Shard;
 use ettrack_files::write_file;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::console::{BadInput, stdout};
 use crate::dataset_args::DatasetArgs;
-use crate::tracker_args::{Lost, TrackerArgs, check_opens};
+use crate::eval_table::{print_benchmark_figures, print_table};
+use crate::runs::{
+    Boxes, Recorded, RunArgs, Tracked, attributes, image_size, inner_folder, label_of, read_result,
+};
 
 /// Evaluate a model on a benchmark: boxes, summary.json, report.html.
 ///
 /// A sequence that an earlier run into the same folder finished, with the same model and settings, is not run again.
 /// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
+///
+/// `ettrack eval --suite FILE` is `ettrack suite FILE`: several benchmarks, models and starts in one report.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     #[command(flatten)]
@@ -49,12 +46,6 @@ pub struct EvalArgs {
     /// instead of running a model.
     #[arg(long, value_name = "DIR")]
     boxes: Option<PathBuf>,
-    /// Folder for boxes, times, summary.json and report.html.
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
-    /// Sequences at a time, each with a tracker of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
     /// Leave out frames without a visible target (what the got10k toolkit does on UAV123).
     #[arg(long)]
     exclude_absent: bool,
@@ -75,20 +66,11 @@ pub struct EvalArgs {
     /// settings are named, and nothing is written.
     #[arg(long, conflicts_with_all = ["boxes", "fresh"])]
     merge: bool,
-    /// Print the content of summary.json instead of a table.
-    #[arg(long)]
-    json: bool,
-    /// Run finished sequences again.
-    #[arg(long)]
-    fresh: bool,
     /// Leave sample frames out of the report: faster, and a smaller file.
     #[arg(long)]
     no_samples: bool,
-    /// Whether the lost state acts. Benchmarks score the authors' loop, so it is off by default.
-    #[arg(long, value_enum, default_value_t = Lost::Off)]
-    lost: Lost,
     #[command(flatten)]
-    tracker: TrackerArgs,
+    run: RunArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -108,40 +90,11 @@ impl LayoutArg {
     }
 }
 
-/// A `--compare`: a folder of result files and the name of their tracker.
-struct Compared {
-    label: String,
-    folder: PathBuf,
-}
-
-impl Compared {
-    fn parse(argument: &str) -> anyhow::Result<Self> {
-        let (label, folder) = match argument.split_once('=') {
-            Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
-            None => (label_of(Path::new(argument)), PathBuf::from(argument)),
-        };
-        if !folder.is_dir() {
-            bail!(BadInput(format!(
-                "--compare {argument}: expected a folder of result files"
-            )));
-        }
-        Ok(Self { label, folder })
-    }
-}
-
-/// The boxes of one tracker on the benchmark.
-struct Boxes {
-    tracked: Vec<Tracked>,
-    /// Sequences without a result, and why.
-    failed: Vec<(String, String)>,
+/// The boxes that are evaluated, and where they are from.
+struct Evaluated {
+    boxes: Boxes,
     label: String,
     settings: serde_json::Value,
-}
-
-/// A sequence with the boxes of a tracker.
-struct Tracked {
-    sequence: Sequence,
-    result: SequenceResult,
 }
 
 impl EvalArgs {
@@ -154,69 +107,44 @@ impl EvalArgs {
         let compared = self
             .compare
             .iter()
-            .map(|argument| Compared::parse(argument))
+            .map(|argument| Recorded::parse("--compare", argument))
             .collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(shard) = self.shard {
             return self.run_shard(shard, entries);
         }
-        let boxes = match &self.boxes {
+        let evaluated = match &self.boxes {
             Some(folder) => self.read_boxes(folder, &entries)?,
             None => self.run_model(&entries)?,
         };
-        if self.merge && !boxes.failed.is_empty() {
-            for (name, reason) in &boxes.failed {
+        let failed = &evaluated.boxes.failed;
+        if self.merge && !failed.is_empty() {
+            for (name, reason) in failed {
                 eprintln!("error: {name}: {reason}");
             }
             bail!(
                 "{} of {} {} have no result of this run in {}; nothing is written",
-                boxes.failed.len(),
+                failed.len(),
                 entries.len(),
                 self.dataset.evaluation.unit(),
-                self.output.display()
+                self.run.output.display()
             );
         }
-        self.finish(&protocol, boxes, &compared)
+        self.finish(&protocol, &entries, evaluated, &compared)
     }
 
-    fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+    fn read_boxes(&self, folder: &Path, entries: &[SequenceEntry]) -> anyhow::Result<Evaluated> {
         if !folder.is_dir() {
             bail!(BadInput(format!(
                 "{}: expected a folder of result files",
                 folder.display()
             )));
         }
-        let folder = &inner_folder(
-            folder,
-            self.dataset.dataset,
-            entries.iter().map(|e| &e.name),
-        )?;
-        let mut tracked = Vec::new();
-        let mut failed = Vec::new();
-        for entry in entries {
-            let read = || -> anyhow::Result<Tracked> {
-                let sequence = entry.load()?;
-                let first = Some(&sequence.first_box);
-                let boxes = find_boxes(folder, self.dataset.dataset, &entry.name, first)?
-                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
-                let result = SequenceResult {
-                    boxes,
-                    seconds: find_seconds(folder, self.dataset.dataset, &entry.name)?,
-                    ..SequenceResult::default()
-                };
-                Ok(Tracked { sequence, result })
-            };
-            match read() {
-                Ok(one) => tracked.push(one),
-                Err(error) => failed.push((entry.name.clone(), error_chain(error.as_ref()))),
-            }
-        }
-        let label = label_of(folder);
-        let settings = serde_json::json!({ "boxes": folder.display().to_string() });
-        Ok(Boxes {
-            tracked,
-            failed,
-            label,
-            settings,
+        let dataset = self.dataset.dataset;
+        let folder = &inner_folder(folder, dataset, entries.iter().map(|e| &e.name))?;
+        Ok(Evaluated {
+            boxes: Boxes::recorded(folder, dataset, entries),
+            label: label_of(folder),
+            settings: serde_json::json!({ "boxes": folder.display().to_string() }),
         })
     }
 
@@ -225,14 +153,14 @@ impl EvalArgs {
         let part = shard.of(entries);
         let unit = self.dataset.evaluation.unit();
         eprintln!("shard {shard}: {} of {all} {unit}", part.len());
-        let boxes = self.run_model(&part)?;
-        for (name, reason) in &boxes.failed {
+        let failed = self.run_model(&part)?.boxes.failed;
+        for (name, reason) in &failed {
             eprintln!("error: {name}: {reason}");
         }
-        let failed = boxes.failed.len();
-        if failed > 0 {
+        if !failed.is_empty() {
             bail!(
-                "shard {shard}: {failed} of {} {unit} have no result",
+                "shard {shard}: {} of {} {unit} have no result",
+                failed.len(),
                 part.len()
             );
         }
@@ -240,82 +168,42 @@ impl EvalArgs {
         Ok(())
     }
 
-    fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Boxes> {
+    fn run_model(&self, entries: &[SequenceEntry]) -> anyhow::Result<Evaluated> {
         let path = self.model.as_deref().unwrap_or(Path::new("."));
-        let model = ettrack_models::open(path)
-            .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
-        let options = self.tracker.options(&model, self.lost)?;
-        let execution = check_opens(&model, &options)?;
-        let settings = settings(&model, &self.tracker, self.lost, &execution);
-        let fingerprint = fingerprint(&settings);
-        let results = ResultFolder::new(&self.output, self.dataset.dataset);
-        if self.merge {
-            let (tracked, failed) = split(collect(entries, &results, &fingerprint));
-            let label = model.manifest.name.clone();
-            return Ok(Boxes {
-                tracked,
-                failed,
-                label,
-                settings,
-            });
-        }
-        if self.fresh {
-            entries
-                .iter()
-                .try_for_each(|entry| results.forget(&entry.name))?;
-        }
-        let bars = Bars::new(entries.len());
-        let outcomes = run(
-            entries,
-            &|| Ok(Box::new(Tracker::from_model(model.clone(), &options)?)),
-            &results,
-            &fingerprint,
-            usize::from(self.jobs),
-            &|progress| bars.show(progress),
-        );
-        bars.clear();
-        let resumed = outcomes.iter().filter(|outcome| outcome.resumed).count();
-        if resumed > 0 {
-            eprintln!(
-                "{resumed} of {} {} were already done",
-                outcomes.len(),
-                self.dataset.evaluation.unit()
-            );
-        }
-        let (tracked, failed) = split(outcomes);
-        let label = model.manifest.name.clone();
-        Ok(Boxes {
-            tracked,
-            failed,
-            label,
-            settings,
+        let run = self.run.open(path, &self.run.tracker)?;
+        let results = ResultFolder::new(&self.run.output, self.dataset.dataset);
+        let boxes = if self.merge {
+            run.collect(entries, &results)
+        } else {
+            let unit = self.dataset.evaluation.unit();
+            self.run.track(&run, entries, &results, unit)?
+        };
+        Ok(Evaluated {
+            boxes,
+            label: run.model.manifest.name.clone(),
+            settings: run.settings,
         })
     }
 
     fn finish(
         &self,
         protocol: &Protocol,
-        boxes: Boxes,
-        compared: &[Compared],
+        entries: &[SequenceEntry],
+        evaluated: Evaluated,
+        compared: &[Recorded],
     ) -> anyhow::Result<()> {
-        let Boxes {
-            tracked,
-            mut failed,
+        let Evaluated {
+            boxes: Boxes {
+                tracked,
+                mut failed,
+            },
             label,
             settings,
-        } = boxes;
+        } = evaluated;
         let label = self.label.clone().unwrap_or(label);
         let mut scores = Vec::new();
         for one in &tracked {
-            let score = score_sequence(
-                protocol,
-                &one.sequence,
-                one.result.boxes.clone(),
-                one.result.confidence.clone(),
-                &one.result.seconds,
-                || image_size(&one.sequence),
-            );
-            match score {
+            match one.score(protocol) {
                 Ok(score) => scores.push(score),
                 Err(error) => failed.push((one.sequence.name.clone(), error_chain(&error))),
             }
@@ -330,7 +218,7 @@ impl EvalArgs {
             let (folder, layout) = layout.parts();
             for one in &tracked {
                 write_layout(
-                    &self.output.join(folder),
+                    &self.run.output.join(folder),
                     self.dataset.dataset,
                     layout,
                     &one.sequence.name,
@@ -341,6 +229,7 @@ impl EvalArgs {
         let unscored = scores.iter().any(|score| score.scored.is_none());
         if let (true, Some(archive)) = (unscored, &self.dataset.dataset.archive) {
             let path = self
+                .run
                 .output
                 .join(format!("{}_submission.zip", self.dataset.dataset));
             let results: Vec<_> = tracked
@@ -364,10 +253,17 @@ impl EvalArgs {
             eprintln!("{}", common.note);
         }
         let evaluation = self.dataset.evaluation;
-        let rows = trackers[0].rows(evaluation);
-        let attributes = by_attribute(&rows, &self.attributes()?);
+        let names = attributes(
+            self.dataset.dataset,
+            self.dataset.root(),
+            entries,
+            evaluation,
+        );
+        let by_attribute = |tracker: &TrackerScore| by_attribute(&tracker.rows(evaluation), &names);
+        let shown = common.as_ref().map_or(&trackers, |one| &one.trackers);
+        let shown: Vec<_> = shown.iter().map(by_attribute).collect();
         let summary = Summary {
-            attributes,
+            attributes: by_attribute(&trackers[0]),
             ..Summary::new(
                 self.dataset.dataset,
                 evaluation,
@@ -377,9 +273,9 @@ impl EvalArgs {
             )
         };
         let text = serde_json::to_string_pretty(&summary)? + "\n";
-        write_file(&self.output.join("summary.json"), &text)?;
+        write_file(&self.run.output.join("summary.json"), &text)?;
         let speed = Speed::of(&trackers[0], evaluation);
-        let path = self.output.join("speed.json");
+        let path = self.run.output.join("speed.json");
         write_file(&path, serde_json::to_string_pretty(&speed)? + "\n")?;
         let sequences: Vec<_> = tracked.into_iter().map(|one| one.sequence).collect();
         let report = Report {
@@ -390,13 +286,14 @@ impl EvalArgs {
             common: common.as_ref(),
             sequences: &sequences,
             failed: &failed,
-            attributes: &summary.attributes,
+            attributes: &shown,
             settings: &settings,
             samples: !self.no_samples,
         };
-        let page = self.output.join("report.html");
+        let page = self.run.output.join("report.html");
         write_report(&page, &report)?;
-        if self.json {
+        self.run.write_figures(&report.figures()?)?;
+        if self.run.json {
             let mut out = stdout();
             out.write_all(text.as_bytes())?;
             out.flush()?;
@@ -416,47 +313,29 @@ impl EvalArgs {
         Ok(())
     }
 
-    /// The attributes of the benchmark's sequences, where there are files of them.
-    fn attributes(&self) -> anyhow::Result<BTreeMap<String, Vec<&'static str>>> {
-        let Some(attributes) = &self.dataset.dataset.attributes else {
-            return Ok(BTreeMap::new());
-        };
-        let mut found = BTreeMap::new();
-        for entry in self.dataset.entries()? {
-            let name = self.dataset.evaluation.sequence_of(&entry.name).to_owned();
-            match attributes.of(self.dataset.root(), &entry) {
-                Ok(Some(names)) => {
-                    found.insert(name, names);
-                }
-                Ok(None) => {}
-                // The attributes are beside the point of the run.
-                Err(error) => tracing::warn!("{name}: {}", error_chain(&error)),
-            }
-        }
-        Ok(found)
-    }
-
     fn compared(
         &self,
-        other: &Compared,
+        other: &Recorded,
         protocol: &Protocol,
         tracked: &[Tracked],
     ) -> anyhow::Result<TrackerScore> {
-        let Compared { label, folder } = other;
+        let Recorded { label, folder } = other;
         let names = tracked.iter().map(|one| &one.sequence.name);
         let folder = &inner_folder(folder, self.dataset.dataset, names)?;
         let mut scores = Vec::new();
         for one in tracked {
+            let sequence = &one.sequence;
             let score = || -> anyhow::Result<SequenceScore> {
-                let name = &one.sequence.name;
-                let first = Some(&one.sequence.first_box);
-                let boxes = find_boxes(folder, self.dataset.dataset, name, first)?
-                    .with_context(|| format!("no boxes of it in {}", folder.display()))?;
-                let seconds = find_seconds(folder, self.dataset.dataset, name)?;
-                let size = || image_size(&one.sequence);
-                let (sequence, confidence) = (&one.sequence, Vec::new());
+                let result = read_result(folder, self.dataset.dataset, sequence)?;
+                let size = || image_size(sequence);
+                let (boxes, confidence) = (result.boxes, Vec::new());
                 Ok(score_sequence(
-                    protocol, sequence, boxes, confidence, &seconds, size,
+                    protocol,
+                    sequence,
+                    boxes,
+                    confidence,
+                    &result.seconds,
+                    size,
                 )?)
             };
             // A results folder that cannot be read must not cost the results of this run.
@@ -476,248 +355,5 @@ impl EvalArgs {
             evaluation,
             scores,
         ))
-    }
-}
-
-/// The folder of results that `folder` is or holds; `folder` itself where there are none.
-pub(crate) fn inner_folder<'a>(
-    folder: &Path,
-    dataset: &Dataset,
-    names: impl Iterator<Item = &'a String>,
-) -> anyhow::Result<PathBuf> {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    let found = find_folder(folder, dataset, &names).map_err(|error| BadInput::of(&error))?;
-    Ok(found.map_or_else(
-        || folder.to_owned(),
-        |found| {
-            if found != folder {
-                eprintln!("results are read from {}", found.display());
-            }
-            found
-        },
-    ))
-}
-
-/// What the boxes of a model depend on beside the frames.
-pub(crate) fn settings(
-    model: &ModelFolder,
-    tracker: &TrackerArgs,
-    lost: Lost,
-    execution: &Execution,
-) -> serde_json::Value {
-    serde_json::json!({
-        "model": model.manifest.name,
-        "model_yaml_sha256": model.checksum(),
-        "constants": tracker.constants,
-        "set": tracker.set,
-        "search_scale": tracker.search_scale,
-        "lost": format!("{lost:?}").to_lowercase(),
-        "execution": execution.to_string(),
-        "provider_options": tracker.engine.written_options(),
-    })
-}
-
-/// What ties a finished sequence to this program and these settings.
-pub(crate) fn fingerprint(settings: &serde_json::Value) -> String {
-    format!("{} {settings}", env!("CARGO_PKG_VERSION"))
-}
-
-/// A folder's name, or that of the folder around `boxes`.
-pub(crate) fn label_of(folder: &Path) -> String {
-    let named = if folder.file_name().is_some_and(|name| name == "boxes") {
-        folder.parent().unwrap_or(folder)
-    } else {
-        folder
-    };
-    named.file_name().map_or_else(
-        || folder.display().to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-/// Width and height of the first frame.
-pub(crate) fn image_size(sequence: &Sequence) -> Option<(f64, f64)> {
-    let (width, height) = dataset::image_size(sequence.frames.first()?).ok()?;
-    Some((f64::from(width), f64::from(height)))
-}
-
-fn split(outcomes: Vec<Outcome>) -> (Vec<Tracked>, Vec<(String, String)>) {
-    let mut tracked = Vec::new();
-    let mut failed = Vec::new();
-    for outcome in outcomes {
-        match (outcome.sequence, outcome.result) {
-            (Some(sequence), Ok(result)) => tracked.push(Tracked { sequence, result }),
-            (_, Err(error)) => failed.push((outcome.name, error_chain(&error))),
-            (None, Ok(_)) => failed.push((outcome.name, "result without a sequence".to_owned())),
-        }
-    }
-    (tracked, failed)
-}
-
-fn print_table(
-    trackers: &[TrackerScore],
-    common: Option<&Common>,
-    evaluation: Evaluation,
-) -> anyhow::Result<()> {
-    let mut out = stdout();
-    let rows = trackers[0].rows(evaluation);
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .chain(trackers.iter().map(|tracker| tracker.label.chars().count()))
-        .chain(
-            common
-                .iter()
-                .flat_map(|common| &common.trackers)
-                .map(|one| one.label.chars().count()),
-        )
-        .chain([8])
-        .max()
-        .unwrap_or(8);
-    writeln!(
-        out,
-        "{:width$}  frames  success_auc  precision_20  norm_precision_20  sr_50  sr_75     ao     fps",
-        "sequence"
-    )?;
-    let row = |name: &str,
-               frames: usize,
-               scores: Option<&ettrack_eval::metrics::Scores>,
-               fps: Option<f64>| {
-        let scores = scores.map_or_else(
-            || {
-                format!(
-                    "{:>11}  {:>12}  {:>17}  {:>5}  {:>5}  {:>5}",
-                    "-", "-", "-", "-", "-", "-"
-                )
-            },
-            |s| {
-                format!(
-                    "{:11.3}  {:12.3}  {:17.3}  {:5.3}  {:5.3}  {:5.3}",
-                    s.success_auc,
-                    s.precision_20,
-                    s.normalized_precision_20,
-                    s.sr_50,
-                    s.sr_75,
-                    s.ao
-                )
-            },
-        );
-        let fps = fps.map_or_else(|| "-".to_owned(), |fps| format!("{fps:.1}"));
-        format!("{name:width$}  {frames:6}  {scores}  {fps:>6}")
-    };
-    for (name, one) in &rows {
-        let scores = one.scores.as_ref();
-        writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
-    }
-    // Means over different sequences are no comparison.
-    let compared = match common {
-        Some(common) => &common.trackers[..],
-        None => &trackers[1..],
-    };
-    for tracker in trackers[..1].iter().chain(compared) {
-        let frames = tracker.sequences.iter().map(|one| one.frames).sum();
-        let scores = tracker.total.as_ref().map(|(scores, _)| scores);
-        writeln!(
-            out,
-            "{}",
-            row(&tracker.label, frames, scores, tracker.fps())
-        )?;
-    }
-    out.flush()?;
-    Ok(())
-}
-
-/// What only some benchmarks have.
-fn print_benchmark_figures(summary: &Summary) -> anyhow::Result<()> {
-    let mut out = stdout();
-    if let Some(vot) = &summary.vot {
-        write!(out, "VOT's toolkit: accuracy {:.3}", vot.accuracy)?;
-        match vot.robustness {
-            Some(robustness) => writeln!(out, ", robustness {robustness:.3}")?,
-            None => writeln!(out)?,
-        }
-    }
-    if let Some(long) = &summary.long_term {
-        writeln!(
-            out,
-            "long-term: precision {:.3}, recall {:.3}, F {:.3}",
-            long.precision, long.recall, long.f_score
-        )?;
-    }
-    let width = summary
-        .attributes
-        .keys()
-        .map(String::len)
-        .max()
-        .unwrap_or(0);
-    for (name, row) in &summary.attributes {
-        writeln!(
-            out,
-            "{name:width$}  {:4} sequences  success_auc {:.3}  precision_20 {:.3}",
-            row.sequences, row.scores.success_auc, row.scores.precision_20
-        )?;
-    }
-    out.flush()?;
-    Ok(())
-}
-
-/// One progress bar for the sequences, one for the frames of the running ones.
-pub(crate) struct Bars {
-    all: MultiProgress,
-    sequences: ProgressBar,
-    frames: ProgressBar,
-    running: Mutex<Vec<String>>,
-}
-
-impl Bars {
-    pub(crate) fn new(count: usize) -> Self {
-        let style = |template: &str| {
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─")
-        };
-        let all = MultiProgress::new();
-        let sequences = all.add(ProgressBar::new(count as u64));
-        sequences.set_style(style(
-            "sequences {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}",
-        ));
-        let frames = all.add(ProgressBar::new(0));
-        frames.set_style(style("frames    {bar:30} {pos}/{len}  {per_sec}"));
-        Self {
-            all,
-            sequences,
-            frames,
-            running: Mutex::new(Vec::new()),
-        }
-    }
-
-    pub(crate) fn show(&self, progress: Progress<'_>) {
-        match progress {
-            Progress::Started { name, frames } => {
-                self.frames.inc_length(frames as u64);
-                self.names(|running| running.push(name.to_owned()));
-            }
-            Progress::Frame => self.frames.inc(1),
-            Progress::Ended { name, .. } => {
-                self.sequences.inc(1);
-                self.names(|running| running.retain(|other| other != name));
-            }
-        }
-    }
-
-    fn names(&self, change: impl FnOnce(&mut Vec<String>)) {
-        let mut running = self
-            .running
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(&mut running);
-        self.sequences.set_message(running.join(", "));
-    }
-
-    pub(crate) fn clear(&self) {
-        self.sequences.finish_and_clear();
-        self.frames.finish_and_clear();
-        // The evaluation is good even where the terminal cannot be cleared.
-        let _ = self.all.clear();
     }
 }

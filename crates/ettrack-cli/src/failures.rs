@@ -4,16 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::bail;
-use ettrack::error_chain;
-use ettrack::tracker::{Track, Tracker};
 use ettrack_eval::dataset::Evaluation;
-use ettrack_eval::presence::{EditedSequence, FailureScore, FeatureTable, answers};
+use ettrack_eval::presence::{EditedSequence, FailureScore, FeatureTable};
 use ettrack_eval::suite;
 use ettrack_files::PendingFile;
 
 use crate::console::{BadInput, stdout};
-use crate::presence::{PresenceArgs, frames_bar};
-use crate::tracker_args::check_opens;
+use crate::presence::{PresenceArgs, finish, load};
 
 /// False alarms that the confidence is judged at.
 const FALSE_ALARMS: [f64; 2] = [0.01, 0.03];
@@ -26,65 +23,40 @@ struct Row {
 
 /// Runs the subcommand's mode.
 pub fn run(args: &PresenceArgs, suite: &Path, evaluation: Evaluation) -> anyhow::Result<()> {
-    let benchmarks = suite::read(suite).map_err(|error| BadInput::of(&error))?;
+    let suite = suite::read(suite).map_err(|error| BadInput::of(&error))?;
     // Checked before the work, not after it.
     let features_file = args
         .features
         .as_deref()
         .map(PendingFile::create)
         .transpose()?;
-    let model = ettrack_models::open(&args.model)
-        .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
-    let options = args.tracker.options(&model, args.lost)?;
-    check_opens(&model, &options)?;
-    let mut tracker = Tracker::from_model(model.clone(), &options)?;
-    let mut failed = 0;
-    let mut made = Vec::new();
-    for entry in benchmarks.iter().flat_map(|one| one.runs(evaluation)) {
-        match entry.load() {
-            Ok(sequence) => made.extend(EditedSequence::unedited(&sequence)),
-            Err(error) => {
-                eprintln!("error: {}: {}", entry.name, error_chain(&error));
-                failed += 1;
-            }
-        }
-    }
-    let bar = frames_bar(made.iter().map(|one| one.len() as u64).sum());
+    let runs = suite.benchmarks.iter().flat_map(|one| one.runs(evaluation));
+    let (sequences, unread) = load(&runs.collect::<Vec<_>>());
+    let made: Vec<_> = sequences
+        .iter()
+        .filter_map(EditedSequence::unedited)
+        .collect();
     let mut features = FeatureTable::of_failures();
     let mut rows: Vec<Row> = Vec::new();
-    for sequence in &made {
-        bar.set_message(sequence.name.clone());
-        let record = |frame: usize, tracker: &Tracker, track: &Track| {
-            features.push(sequence, frame, tracker, track);
-        };
-        match answers(&mut tracker, sequence, record) {
-            Ok(answers) => {
-                let score = FailureScore::of(&sequence.truth, &answers);
-                let name = evaluation.sequence_of(&sequence.name);
-                match rows.last_mut().filter(|row| row.name == name) {
-                    Some(row) => row.score = FailureScore::pooled([&row.score, &score]),
-                    None => rows.push(Row {
-                        name: name.to_owned(),
-                        score,
-                    }),
-                }
-            }
-            Err(error) => {
-                bar.suspend(|| eprintln!("error: {}: {}", sequence.name, error_chain(&error)));
-                failed += 1;
-            }
+    let name = |one: &EditedSequence| one.name.clone();
+    let failed = args.run_over(&made, &mut features, name, |sequence, answers| {
+        let score = FailureScore::of(&sequence.truth, answers);
+        let name = evaluation.sequence_of(&sequence.name);
+        match rows.last_mut().filter(|row| row.name == name) {
+            Some(row) => row.score = FailureScore::pooled([&row.score, &score]),
+            None => rows.push(Row {
+                name: name.to_owned(),
+                score,
+            }),
         }
-        bar.inc(sequence.len() as u64);
-    }
-    bar.finish_and_clear();
-    // Where one of the two outputs fails, the other is still written.
-    let printed = print(args.json, evaluation, &rows);
-    if let Some(file) = features_file {
-        file.write(features.as_str())?;
-    }
-    printed?;
-    if failed > 0 {
-        bail!("{failed} runs have no result");
+    })?;
+    finish(
+        print(args.json, evaluation, &rows),
+        features_file,
+        &features,
+    )?;
+    if unread + failed > 0 {
+        bail!("{} runs have no result", unread + failed);
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The command line: it parses, calls the libraries and prints. One file per subcommand.
 
+mod bars;
 mod bench;
 mod console;
 mod dataset_args;
 mod engine_args;
 mod eval;
+mod eval_table;
 mod failures;
 mod interrupt;
 mod mavlink;
@@ -14,6 +16,7 @@ mod presence;
 mod progress;
 mod replay;
 mod roi;
+mod runs;
 mod score;
 mod sequences;
 mod serve;
@@ -93,7 +96,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(suite::arguments(std::env::args_os()));
     console::start_log(cli.verbose);
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,8 +7,10 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use ettrack::error_chain;
 use ettrack::tracker::{Track, Tracker};
-use ettrack_eval::dataset::{self, Dataset, DatasetOptions, Evaluation};
-use ettrack_eval::presence::{Edit, FeatureTable, PresenceScore, answers, edited, judge, pool};
+use ettrack_eval::dataset::{self, Dataset, DatasetOptions, Evaluation, Sequence, SequenceEntry};
+use ettrack_eval::presence::{
+    Answers, Edit, EditedSequence, FeatureTable, PresenceScore, answers, edited, judge, pool,
+};
 use ettrack_files::PendingFile;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -41,7 +43,7 @@ pub struct PresenceArgs {
     evaluation: Evaluation,
     /// Model folder.
     #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
+    model: PathBuf,
     /// Only this sequence. May be repeated.
     #[arg(long, value_name = "NAME")]
     sequence: Vec<String>,
@@ -57,9 +59,9 @@ pub struct PresenceArgs {
     pub(crate) json: bool,
     /// Whether the lost state acts. With off, only the confidence is measured.
     #[arg(long, value_enum, default_value_t = Lost::On)]
-    pub(crate) lost: Lost,
+    lost: Lost,
     #[command(flatten)]
-    pub(crate) tracker: TrackerArgs,
+    tracker: TrackerArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,17 +110,7 @@ impl PresenceArgs {
             .as_deref()
             .map(PendingFile::create)
             .transpose()?;
-        let mut sequences = Vec::new();
-        let mut failed = 0;
-        for entry in &entries {
-            match entry.load() {
-                Ok(sequence) => sequences.push(sequence),
-                Err(error) => {
-                    eprintln!("error: {}: {}", entry.name, error_chain(&error));
-                    failed += 1;
-                }
-            }
-        }
+        let (sequences, unread) = load(&entries);
         let edits: Vec<Edit> = match (self.edit.is_empty(), dataset.has_disappearances) {
             (true, true) => vec![Edit::None],
             (true, false) => vec![Edit::Cut, Edit::Paint, Edit::Board],
@@ -131,50 +123,57 @@ impl PresenceArgs {
                 root.display()
             )));
         }
+        let mut rows = Vec::new();
+        let mut features = FeatureTable::default();
+        let name = |one: &EditedSequence| format!("{} ({})", one.name, one.edit.name());
+        let failed = self.run_over(&made, &mut features, name, |sequence, answers| {
+            rows.push(Row {
+                name: sequence.name.clone(),
+                edit: sequence.edit.name(),
+                score: judge(sequence, answers),
+            });
+        })?;
+        let printed = self.print(dataset, &rows, &edits);
+        finish(printed, features_file, &features)?;
+        if unread + failed > 0 {
+            bail!("{} sequences have no result", unread + failed);
+        }
+        Ok(())
+    }
+
+    /// Runs the model over the sequences and hands over the answers to each. One that fails is reported under its `name`;
+    /// their number is returned.
+    pub(crate) fn run_over(
+        &self,
+        made: &[EditedSequence],
+        features: &mut FeatureTable,
+        name: impl Fn(&EditedSequence) -> String,
+        mut take: impl FnMut(&EditedSequence, &Answers),
+    ) -> anyhow::Result<usize> {
         let model = ettrack_models::open(&self.model)
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = self.tracker.options(&model, self.lost)?;
         check_opens(&model, &options)?;
-        let mut tracker = Tracker::from_model(model.clone(), &options)?;
+        let mut tracker = Tracker::from_model(model, &options)?;
         let bar = frames_bar(made.iter().map(|one| one.len() as u64).sum());
-        let mut rows = Vec::new();
-        let mut features = FeatureTable::default();
-        for sequence in &made {
+        let mut failed = 0;
+        for sequence in made {
             bar.set_message(sequence.name.clone());
             let record = |frame: usize, tracker: &Tracker, track: &Track| {
                 features.push(sequence, frame, tracker, track);
             };
             match answers(&mut tracker, sequence, record) {
-                Ok(answers) => rows.push(Row {
-                    name: sequence.name.clone(),
-                    edit: sequence.edit.name(),
-                    score: judge(sequence, &answers),
-                }),
+                Ok(answers) => take(sequence, &answers),
                 Err(error) => {
-                    bar.suspend(|| {
-                        eprintln!(
-                            "error: {} ({}): {}",
-                            sequence.name,
-                            sequence.edit.name(),
-                            error_chain(&error)
-                        )
-                    });
+                    let name = name(sequence);
+                    bar.suspend(|| eprintln!("error: {name}: {}", error_chain(&error)));
                     failed += 1;
                 }
             }
             bar.inc(sequence.len() as u64);
         }
         bar.finish_and_clear();
-        // Where one of the two outputs fails, the other is still written.
-        let printed = self.print(dataset, &rows, &edits);
-        if let Some(file) = features_file {
-            file.write(features.as_str())?;
-        }
-        printed?;
-        if failed > 0 {
-            bail!("{failed} sequences have no result");
-        }
-        Ok(())
+        Ok(failed)
     }
 
     fn print(&self, dataset: &Dataset, rows: &[Row], edits: &[Edit]) -> anyhow::Result<()> {
@@ -228,8 +227,33 @@ impl PresenceArgs {
     }
 }
 
+/// Reads sequences. Those that cannot be read are reported; their number is returned, too.
+pub(crate) fn load(entries: &[SequenceEntry]) -> (Vec<Sequence>, usize) {
+    let mut sequences = Vec::new();
+    for entry in entries {
+        match entry.load() {
+            Ok(sequence) => sequences.push(sequence),
+            Err(error) => eprintln!("error: {}: {}", entry.name, error_chain(&error)),
+        }
+    }
+    let unread = entries.len() - sequences.len();
+    (sequences, unread)
+}
+
+/// Writes the features where a file was asked for. Where one of the two outputs fails, the other is still written.
+pub(crate) fn finish(
+    printed: anyhow::Result<()>,
+    file: Option<PendingFile>,
+    features: &FeatureTable,
+) -> anyhow::Result<()> {
+    if let Some(file) = file {
+        file.write(features.as_str())?;
+    }
+    printed
+}
+
 /// A bar over frames.
-pub(crate) fn frames_bar(count: u64) -> ProgressBar {
+fn frames_bar(count: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("frames {bar:30} {pos}/{len}  {elapsed} (left: {eta})  {msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -1,98 +1,108 @@
-//! `ettrack suite`: one tracker on several benchmark folders, in one table.
+//! `ettrack suite`: several trackers on several benchmark folders, in one report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use ettrack::error_chain;
-use ettrack::model::ModelFolder;
-use ettrack::tracker::{Tracker, TrackerOptions};
-use ettrack_eval::dataset::{Evaluation, Sequence, SequenceEntry};
+use ettrack_eval::dataset::Evaluation;
 use ettrack_eval::interval::Interval;
-use ettrack_eval::results::{ResultFolder, SequenceResult, find_boxes};
-use ettrack_eval::runner::run;
-use ettrack_eval::score::{TrackerScore, score_sequence};
-use ettrack_eval::suite::{self, Benchmark, Judgement, Targets};
+use ettrack_eval::report::{SuiteReport, write_suite_report};
+use ettrack_eval::results::ResultFolder;
+use ettrack_eval::score::{AttributeRow, SummaryRow, TrackerScore, by_attribute};
+use ettrack_eval::suite::{self, Benchmark, Difference, Mean, Model, Suite, Targets};
 use ettrack_files::write_file;
 
 use crate::console::{BadInput, stdout};
-use crate::eval::{Bars, fingerprint, image_size, inner_folder, label_of, settings};
-use crate::tracker_args::{Lost, TrackerArgs, check_opens};
+use crate::runs::{Boxes, Recorded, Run, RunArgs, attributes, inner_folder};
 
-/// Judge a tracker on a suite of benchmark folders: one table of means over targets, each with its interval.
+/// Judge trackers on a suite of benchmark folders: one table of means over targets, each with its interval, and the
+/// differences between the trackers, paired by target.
 ///
-/// SUITE is a YAML file: `benchmarks:`, a list of `dataset`, `root` (relative to the file) and optionally `sequences`.
-/// An interval holds 95 % of the means over targets that are drawn with replacement. --compare gives the difference to
-/// another tracker, paired by target. What an earlier run into the same folder finished is not run again. A sequence that
-/// cannot be read is reported and does not stop the others; the exit code is then 1.
+/// SUITE is a YAML file: `benchmarks:`, a list of `dataset`, `root` (relative to the file) and optionally `sequences`;
+/// optionally `models:`, a list of model folders, or of `model` with `label`, `constants`, `search_scale` and `set`; and
+/// optionally `evaluations:`, a list of ope, sre, tre. An interval holds 95 % of the means over targets that are drawn with
+/// replacement. What an earlier run into the same folder finished is not run again. A sequence that cannot be read is reported and
+/// does not stop the others; the exit code is then 1.
 #[derive(Debug, Args)]
 pub struct SuiteArgs {
     /// YAML file that lists the benchmark folders.
     #[arg(value_name = "SUITE")]
     suite: PathBuf,
-    /// Model folder.
-    #[arg(
-        long,
-        value_name = "DIR",
-        required_unless_present = "boxes",
-        conflicts_with = "boxes"
-    )]
-    model: Option<PathBuf>,
-    /// Judge the boxes recorded in DIR/EVALUATION (of any tracker) instead of running a model.
-    #[arg(long, value_name = "DIR")]
-    boxes: Option<PathBuf>,
-    /// Where summary.json and the results, in OUTPUT/EVALUATION, go.
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
-    /// How often each target is run, from which start: ope, sre, tre, or several of them (see eval).
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "ope"
-    )]
-    evaluation: Vec<Evaluation>,
-    /// Another tracker's results, in DIR/EVALUATION as this command and eval write them.
+    /// Model folder, instead of those in SUITE. May be repeated.
+    #[arg(long, value_name = "DIR", conflicts_with = "boxes")]
+    model: Vec<PathBuf>,
+    /// Judge the boxes recorded in DIR/EVALUATION (of any tracker) instead of running models. May be repeated.
     #[arg(long, value_name = "[LABEL=]DIR")]
-    compare: Option<String>,
-    /// Sequences at a time, each with a tracker of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
-    /// Name in the table; the model's name if not given.
+    boxes: Vec<String>,
+    /// How often each target is run, from which start: ope, sre, tre, or several of them (see eval). Those in SUITE, or
+    /// ope, if not given.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    evaluation: Vec<Evaluation>,
+    /// Another tracker's results, in DIR/EVALUATION as this command and eval write them. May be repeated.
+    #[arg(long, value_name = "[LABEL=]DIR")]
+    compare: Vec<String>,
+    /// Name of the first tracker in the tables; the model's name if not given.
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Run finished sequences again.
-    #[arg(long)]
-    fresh: bool,
-    /// Target-lost logic. Benchmarks score the authors' loop, so it is off unless asked for.
-    #[arg(long, value_enum, default_value_t = Lost::Off)]
-    lost: Lost,
     #[command(flatten)]
-    tracker: TrackerArgs,
+    run: RunArgs,
 }
 
-/// A run with its boxes, or its name and why there are none.
-type Tracked = Result<(Sequence, SequenceResult), (String, String)>;
+/// The command's words, with `eval --suite FILE` as `suite FILE`.
+pub fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.collect();
+    let command = words
+        .iter()
+        .skip(1)
+        .position(|word| !starts_with(word, "-"));
+    let Some(command) = command
+        .map(|place| place + 1)
+        .filter(|place| words[*place] == "eval")
+    else {
+        return words;
+    };
+    let option = words
+        .iter()
+        .position(|word| word == "--suite" || starts_with(word, "--suite="));
+    if let Some(option) = option {
+        words[command] = "suite".into();
+        match words[option].to_str().and_then(|word| word.split_once('=')) {
+            Some((_, file)) => words[option] = file.into(),
+            None => _ = words.remove(option),
+        }
+    }
+    words
+}
+
+fn starts_with(word: &OsString, start: &str) -> bool {
+    word.as_encoded_bytes().starts_with(start.as_bytes())
+}
+
+/// One of the trackers that are judged.
+struct Judged {
+    label: String,
+    source: Source,
+    /// Whether it is there to be held against: its missing results are no failure of this run.
+    compared: bool,
+    settings: serde_json::Value,
+}
 
 /// Where a tracker's boxes come from.
-enum Source<'a> {
-    Model(Box<Run>),
-    Recorded(&'a Path),
-}
-
-/// A model that is run where no earlier run has left its boxes.
-struct Run {
-    model: ModelFolder,
-    options: TrackerOptions,
-    settings: serde_json::Value,
+enum Source {
+    /// A model that is run where no earlier run has left its boxes, and the folder for them.
+    Model(Box<Run>, PathBuf),
+    Recorded(PathBuf),
 }
 
 /// One tracker's figures of an evaluation.
 #[derive(Default)]
 struct Figures {
-    targets: Targets,
+    /// By benchmark.
+    targets: Vec<Targets>,
     /// Runs without a result, and why. Their targets have no figures.
     failed: BTreeMap<String, String>,
 }
@@ -100,291 +110,422 @@ struct Figures {
 /// The content of `summary.json`.
 #[derive(serde::Serialize)]
 struct Summary<'a> {
-    tracker: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    against: Option<&'a str>,
+    /// In the order of the tables.
+    trackers: &'a [String],
     ettrack_version: &'a str,
-    settings: serde_json::Value,
-    table: &'a [Judgement],
-    /// By evaluation, then by target.
-    targets: BTreeMap<&'a str, Targets>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    targets_against: BTreeMap<&'a str, Targets>,
-    failed: BTreeMap<&'a str, BTreeMap<String, String>>,
+    /// By tracker.
+    settings: BTreeMap<&'a str, &'a serde_json::Value>,
+    table: &'a [Mean],
+    differences: &'a [Difference],
+    /// By tracker, evaluation and target.
+    targets: &'a BTreeMap<String, BTreeMap<&'static str, Targets>>,
+    failed: BTreeMap<&'a str, BTreeMap<&'static str, BTreeMap<&'a str, &'a str>>>,
 }
 
 impl SuiteArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        let benchmarks = suite::read(&self.suite).map_err(|error| BadInput::of(&error))?;
-        let source = self.source()?;
-        let other = self.compare.as_deref().map(compared).transpose()?;
-        let (label, settings) = match &source {
-            Source::Model(run) => (run.model.manifest.name.clone(), run.settings.clone()),
-            Source::Recorded(folder) => (
-                label_of(folder),
-                serde_json::json!({ "boxes": folder.display().to_string() }),
-            ),
-        };
-        let label = self.label.clone().unwrap_or(label);
-        let mut table = Vec::new();
-        let mut targets = BTreeMap::new();
-        let mut targets_against = BTreeMap::new();
-        let mut failed = BTreeMap::new();
-        for &evaluation in &self.evaluation {
-            let figures = self.figures(&benchmarks, evaluation, &source)?;
-            for (name, reason) in &figures.failed {
-                eprintln!("error: {name}: {reason}");
-            }
-            let against = match &other {
-                Some((label, folder)) => {
-                    let source = Source::Recorded(folder);
-                    let figures = self.figures(&benchmarks, evaluation, &source)?;
-                    for (name, reason) in &figures.failed {
-                        eprintln!("warning: {label}: {name}: {reason}");
-                    }
-                    Some(figures.targets)
+        let suite = suite::read(&self.suite).map_err(|error| BadInput::of(&error))?;
+        let evaluations = self.evaluations(&suite);
+        let trackers = self.trackers(&suite)?;
+        let labels: Vec<String> = trackers.iter().map(|one| one.label.clone()).collect();
+        let benchmarks = &suite.benchmarks;
+        let (mut table, mut differences) = (Vec::new(), Vec::new());
+        let mut targets: BTreeMap<String, BTreeMap<&'static str, Targets>> = BTreeMap::new();
+        let mut failed = Vec::new();
+        let mut count = 0;
+        for &evaluation in &evaluations {
+            let mut figures = Vec::new();
+            for tracker in &trackers {
+                let one = self.figures(tracker, benchmarks, evaluation)?;
+                let word = if tracker.compared { "warning" } else { "error" };
+                for (name, reason) in one.failed {
+                    eprintln!("{word}: {}: {name}: {reason}", tracker.label);
+                    count += usize::from(!tracker.compared);
+                    failed.push((tracker.label.clone(), evaluation.name(), name, reason));
                 }
-                None => None,
+                figures.push(one.targets);
+            }
+            let of = |benchmark: usize| -> Vec<(&str, &Targets)> {
+                let figures = figures.iter().map(|one| &one[benchmark]);
+                labels.iter().map(String::as_str).zip(figures).collect()
             };
-            table.extend(suite::judge(evaluation, &figures.targets, against.as_ref()));
-            let name = evaluation.name();
-            targets.insert(name, figures.targets);
-            targets_against.extend(against.map(|targets| (name, targets)));
-            failed.insert(name, figures.failed);
+            let all: Vec<Targets> = figures
+                .iter()
+                .map(|one| one.iter().flatten().map(|(k, v)| (k.clone(), *v)).collect())
+                .collect();
+            let pairs: Vec<_> = labels.iter().map(String::as_str).zip(&all).collect();
+            table.extend(suite::means(evaluation, "all", &pairs));
+            if benchmarks.len() > 1 {
+                for (index, benchmark) in benchmarks.iter().enumerate() {
+                    table.extend(suite::means(evaluation, &benchmark.name, &of(index)));
+                }
+            }
+            differences.extend(suite::differences(evaluation, &pairs));
+            for (label, figures) in labels.iter().zip(&all) {
+                let by_evaluation = targets.entry(label.clone()).or_default();
+                by_evaluation.insert(evaluation.name(), figures.clone());
+            }
         }
         if table.is_empty() {
             bail!("no target has a result");
         }
-        let count: usize = failed.values().map(BTreeMap::len).sum();
-        let against = other.as_ref().map(|(label, _)| label.as_str());
+        let settings = trackers
+            .iter()
+            .map(|one| (one.label.as_str(), &one.settings));
+        let settings: BTreeMap<_, _> = settings.collect();
         let summary = Summary {
-            tracker: &label,
-            against,
+            trackers: &labels,
             ettrack_version: env!("CARGO_PKG_VERSION"),
-            settings,
+            settings: settings.clone(),
             table: &table,
-            targets,
-            targets_against,
-            failed,
+            differences: &differences,
+            targets: &targets,
+            failed: by_tracker(&failed),
         };
-        let path = self.output.join("summary.json");
-        write_file(&path, serde_json::to_string_pretty(&summary)? + "\n")?;
-        print_table(&table, &label, against)?;
+        let text = serde_json::to_string_pretty(&summary)? + "\n";
+        write_file(&self.run.output.join("summary.json"), &text)?;
+        let names: Vec<_> = evaluations.iter().map(|one| one.name()).collect();
+        let report = SuiteReport {
+            trackers: &labels,
+            evaluations: &names,
+            benchmarks: &benchmarks.iter().map(named).collect::<Vec<_>>(),
+            means: &table,
+            differences: &differences,
+            targets: &targets,
+            attributes: &by_attributes(benchmarks, &labels, names[0], &targets),
+            failed: &failed,
+            settings: &serde_json::to_value(&settings)?,
+        };
+        let page = self.run.output.join("report.html");
+        write_suite_report(&page, &report)?;
+        self.run.write_figures(&report.figures()?)?;
+        if self.run.json {
+            let mut out = stdout();
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+        } else {
+            print_means(&table, &labels)?;
+            print_differences(&differences)?;
+        }
+        eprintln!("report: {}", page.display());
         if count > 0 {
             bail!("{count} runs have no result");
         }
         Ok(())
     }
 
-    fn source(&self) -> anyhow::Result<Source<'_>> {
-        if let Some(folder) = &self.boxes {
-            if !folder.is_dir() {
+    fn evaluations(&self, suite: &Suite) -> Vec<Evaluation> {
+        let asked = [&self.evaluation, &suite.evaluations];
+        let asked = asked.into_iter().find(|names| !names.is_empty());
+        let mut evaluations = asked.cloned().unwrap_or(vec![Evaluation::OnePass]);
+        let mut seen = BTreeSet::new();
+        evaluations.retain(|one| seen.insert(one.name()));
+        evaluations
+    }
+
+    /// The trackers in their order: models or boxes, then those that are compared. Their names differ.
+    fn trackers(&self, suite: &Suite) -> anyhow::Result<Vec<Judged>> {
+        let recorded = |option: &str, argument: &String| {
+            Recorded::parse(option, argument).map(|Recorded { label, folder }| Judged {
+                label,
+                settings: serde_json::json!({ "boxes": folder.display().to_string() }),
+                source: Source::Recorded(folder),
+                compared: option == "--compare",
+            })
+        };
+        let mut trackers = if self.boxes.is_empty() {
+            self.models(suite)?
+        } else {
+            let boxes = self.boxes.iter().map(|one| recorded("--boxes", one));
+            boxes.collect::<anyhow::Result<Vec<_>>>()?
+        };
+        if let (Some(first), Some(label)) = (trackers.first_mut(), &self.label) {
+            first.label.clone_from(label);
+        }
+        for argument in &self.compare {
+            trackers.push(recorded("--compare", argument)?);
+        }
+        let mut names = BTreeSet::new();
+        for Judged { label, .. } in &trackers {
+            if !names.insert(label) {
                 bail!(BadInput(format!(
-                    "--boxes {}: expected a folder of results",
-                    folder.display()
+                    "two trackers are called {label}, expected names that differ: `label` in the suite's file, or LABEL=DIR"
                 )));
             }
-            return Ok(Source::Recorded(folder));
         }
-        let path = self.model.as_deref().unwrap_or(Path::new("."));
-        let model = ettrack_models::open(path)
-            .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
-        let options = self.tracker.options(&model, self.lost)?;
-        let execution = check_opens(&model, &options)?;
-        let settings = settings(&model, &self.tracker, self.lost, &execution);
-        Ok(Source::Model(Box::new(Run {
-            model,
-            options,
-            settings,
-        })))
+        Ok(trackers)
+    }
+
+    fn models(&self, suite: &Suite) -> anyhow::Result<Vec<Judged>> {
+        let given = self.model.iter().map(|model| Model {
+            model: model.clone(),
+            ..Model::default()
+        });
+        let models: Vec<Model> = if self.model.is_empty() {
+            suite.models.clone()
+        } else {
+            given.collect()
+        };
+        if models.is_empty() {
+            bail!(BadInput(format!(
+                "expected a model: `models:` in {}, --model DIR or --boxes DIR",
+                self.suite.display()
+            )));
+        }
+        let several = models.len() > 1;
+        let judged = |model: Model| {
+            let run = self.run.open(&model.model, &self.tracker_of(&model))?;
+            let label = model
+                .label
+                .unwrap_or_else(|| run.model.manifest.name.clone());
+            // Of several models each has a folder of its own.
+            let folder = if several {
+                self.run.output.join(folder_name(&label)?)
+            } else {
+                self.run.output.clone()
+            };
+            Ok(Judged {
+                label,
+                settings: run.settings.clone(),
+                source: Source::Model(Box::new(run), folder),
+                compared: false,
+            })
+        };
+        models.into_iter().map(judged).collect()
+    }
+
+    /// The command's settings, with those that the suite gives the model.
+    fn tracker_of(&self, model: &Model) -> crate::tracker_args::TrackerArgs {
+        let mut tracker = self.run.tracker.clone();
+        if let Some(constants) = &model.constants {
+            tracker.constants.clone_from(constants);
+        }
+        tracker.search_scale = model.search_scale.unwrap_or(tracker.search_scale);
+        tracker.set.extend(model.set.iter().cloned());
+        tracker
     }
 
     /// A tracker's figures on all targets whose runs all have a result.
     fn figures(
         &self,
+        tracker: &Judged,
         benchmarks: &[Benchmark],
         evaluation: Evaluation,
-        source: &Source<'_>,
     ) -> anyhow::Result<Figures> {
         let mut figures = Figures::default();
         for benchmark in benchmarks {
-            let runs = benchmark.runs(evaluation);
-            let results = match source {
-                Source::Model(model) => self.track(model, benchmark, evaluation, &runs)?,
+            let (dataset, runs) = (benchmark.dataset, benchmark.runs(evaluation));
+            let boxes = match &tracker.source {
+                Source::Model(run, folder) => {
+                    let results = ResultFolder::new(folder.join(evaluation.name()), dataset);
+                    self.run.track(run, &runs, &results, evaluation.unit())?
+                }
                 Source::Recorded(folder) => {
                     // The results of one pass may also lie in the folder itself.
                     let inner = folder.join(evaluation.name());
                     let is_there = inner.is_dir() || evaluation != Evaluation::OnePass;
-                    let base = if is_there {
-                        inner
+                    let base = if is_there { &inner } else { folder };
+                    if base.is_dir() {
+                        let names = runs.iter().map(|entry| &entry.name);
+                        let base = inner_folder(base, dataset, names)?;
+                        Boxes::recorded(&base, dataset, &runs)
                     } else {
-                        folder.to_path_buf()
-                    };
-                    let names = runs.iter().map(|entry| &entry.name);
-                    let base = if base.is_dir() {
-                        inner_folder(&base, benchmark.dataset, names)?
-                    } else {
-                        base
-                    };
-                    recorded(&base, benchmark, &runs)
+                        Boxes::recorded(base, dataset, &runs)
+                    }
                 }
             };
-            figures.add(benchmark, evaluation, results);
+            figures.add(benchmark, evaluation, boxes);
         }
         Ok(figures)
-    }
-
-    fn track(
-        &self,
-        model: &Run,
-        benchmark: &Benchmark,
-        evaluation: Evaluation,
-        runs: &[SequenceEntry],
-    ) -> anyhow::Result<Vec<Tracked>> {
-        let results = ResultFolder::new(self.output.join(evaluation.name()), benchmark.dataset);
-        if self.fresh {
-            runs.iter()
-                .try_for_each(|entry| results.forget(&entry.name))?;
-        }
-        let bars = Bars::new(runs.len());
-        let outcomes = run(
-            runs,
-            &|| {
-                Ok(Box::new(Tracker::from_model(
-                    model.model.clone(),
-                    &model.options,
-                )?))
-            },
-            &results,
-            &fingerprint(&model.settings),
-            usize::from(self.jobs),
-            &|progress| bars.show(progress),
-        );
-        bars.clear();
-        let one = |outcome: ettrack_eval::runner::Outcome| match (outcome.sequence, outcome.result)
-        {
-            (Some(sequence), Ok(result)) => Ok((sequence, result)),
-            (_, Err(error)) => Err((outcome.name, error_chain(&error))),
-            (None, Ok(_)) => Err((outcome.name, "result without a sequence".to_owned())),
-        };
-        Ok(outcomes.into_iter().map(one).collect())
     }
 }
 
 impl Figures {
-    fn add(&mut self, benchmark: &Benchmark, evaluation: Evaluation, results: Vec<Tracked>) {
-        let protocol = benchmark.dataset.protocol;
+    fn add(&mut self, benchmark: &Benchmark, evaluation: Evaluation, boxes: Boxes) {
+        let protocol = &benchmark.dataset.protocol;
+        let mut failed = boxes.failed;
         let mut scores = Vec::new();
-        let mut incomplete = BTreeSet::new();
-        for result in results {
-            let scored = result.and_then(|(sequence, result)| {
-                let SequenceResult {
-                    boxes,
-                    confidence,
-                    seconds,
-                    ..
-                } = result;
-                score_sequence(&protocol, &sequence, boxes, confidence, &seconds, || {
-                    image_size(&sequence)
-                })
-                .map_err(|error| (sequence.name.clone(), error_chain(&error)))
-            });
-            match scored {
+        for one in &boxes.tracked {
+            match one.score(protocol) {
                 Ok(score) => scores.push(score),
-                Err((name, reason)) => {
-                    incomplete.insert(evaluation.sequence_of(&name).to_owned());
-                    self.failed.insert(name, reason);
-                }
+                Err(error) => failed.push((one.sequence.name.clone(), error_chain(&error))),
             }
         }
-        let rows = TrackerScore::new(String::new(), &protocol, evaluation, scores).rows(evaluation);
-        let whole = rows
-            .into_iter()
-            .filter(|(name, _)| !incomplete.contains(name));
-        self.targets
-            .extend(whole.filter_map(|(name, row)| Some((name, row.scores?))));
+        let incomplete = failed.iter().map(|(name, _)| evaluation.sequence_of(name));
+        let incomplete: BTreeSet<&str> = incomplete.collect();
+        let rows = TrackerScore::new(String::new(), protocol, evaluation, scores).rows(evaluation);
+        let whole = rows.into_iter();
+        let whole = whole.filter(|(name, _)| !incomplete.contains(name.as_str()));
+        let targets = whole.filter_map(|(name, row)| Some((name, row.scores?)));
+        self.targets.push(targets.collect());
+        self.failed.extend(failed);
     }
 }
 
-/// A label and an existing folder.
-fn compared(argument: &str) -> anyhow::Result<(String, PathBuf)> {
-    let (label, folder) = match argument.split_once('=') {
-        Some((label, folder)) => (label.to_owned(), PathBuf::from(folder)),
-        None => (label_of(Path::new(argument)), PathBuf::from(argument)),
-    };
-    if !folder.is_dir() {
-        bail!(BadInput(format!(
-            "--compare {argument}: expected a folder of results"
-        )));
+/// A tracker's name as that of a folder.
+fn folder_name(label: &str) -> anyhow::Result<&str> {
+    let mut parts = Path::new(label).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(name)), None) if name == label => Ok(label),
+        _ => bail!(BadInput(format!(
+            "label {label}: it names a folder of results, expected no separators in it"
+        ))),
     }
-    Ok((label, folder))
 }
 
-/// The boxes that lie in a folder.
-fn recorded(folder: &Path, benchmark: &Benchmark, runs: &[SequenceEntry]) -> Vec<Tracked> {
-    let read = |entry: &SequenceEntry| -> anyhow::Result<(Sequence, SequenceResult)> {
-        let sequence = entry.load()?;
-        let first = Some(&sequence.first_box);
-        let boxes = find_boxes(folder, benchmark.dataset, &entry.name, first)?
-            .with_context(|| format!("no boxes of it in {}", folder.display()))?;
-        Ok((
-            sequence,
-            SequenceResult {
-                boxes,
-                ..SequenceResult::default()
-            },
-        ))
+/// A benchmark's name and the names of its targets.
+fn named(benchmark: &Benchmark) -> (String, Vec<String>) {
+    let targets = benchmark.entries.iter().map(|entry| entry.name.clone());
+    (benchmark.name.clone(), targets.collect())
+}
+
+/// Means by attribute of each tracker, for the benchmarks that have attributes.
+fn by_attributes(
+    benchmarks: &[Benchmark],
+    labels: &[String],
+    evaluation: &'static str,
+    targets: &BTreeMap<String, BTreeMap<&'static str, Targets>>,
+) -> Vec<(String, Vec<BTreeMap<String, AttributeRow>>)> {
+    let of = |benchmark: &Benchmark| {
+        let (dataset, root) = (benchmark.dataset, &benchmark.root);
+        let names = attributes(dataset, root, &benchmark.entries, Evaluation::OnePass);
+        let rows = |label: &String| {
+            let figures = targets.get(label).and_then(|one| one.get(evaluation));
+            let rows: Vec<_> = figures.into_iter().flatten().map(row).collect();
+            by_attribute(&rows, &names)
+        };
+        let trackers = labels.iter().map(rows).collect();
+        (!names.is_empty()).then(|| (benchmark.name.clone(), trackers))
     };
-    let one =
-        |entry| read(entry).map_err(|error| (entry.name.clone(), error_chain(error.as_ref())));
-    runs.iter().map(one).collect()
+    benchmarks.iter().filter_map(of).collect()
 }
 
-fn print_table(table: &[Judgement], label: &str, against: Option<&str>) -> anyhow::Result<()> {
+fn row((name, scores): (&String, &ettrack_eval::metrics::Scores)) -> (String, SummaryRow) {
+    let row = SummaryRow {
+        scores: Some(*scores),
+        fps: None,
+        frames: 0,
+    };
+    (name.clone(), row)
+}
+
+fn by_tracker<'a>(
+    failed: &'a [(String, &'static str, String, String)],
+) -> BTreeMap<&'a str, BTreeMap<&'static str, BTreeMap<&'a str, &'a str>>> {
+    let mut all: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
+    for (tracker, evaluation, name, reason) in failed {
+        let by_evaluation = all.entry(tracker.as_str()).or_default();
+        let runs = by_evaluation.entry(*evaluation).or_default();
+        runs.insert(name.as_str(), reason.as_str());
+    }
+    all
+}
+
+/// A row for each evaluation, benchmark and measure, a column for each tracker.
+fn print_means(table: &[Mean], labels: &[String]) -> anyhow::Result<()> {
     let mut out = stdout();
-    let plain = |interval: &Interval| {
-        let Interval { mean, low, high } = interval;
-        format!("{mean:.3} [{low:.3}, {high:.3}]")
-    };
-    let signed = |interval: &Interval| {
-        let Interval { mean, low, high } = interval;
-        format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
-    };
-    let width = label.chars().count().max(20);
-    let other = against.unwrap_or_default();
-    let other_width = other.chars().count().max(20);
+    let plain =
+        |Interval { mean, low, high }: &Interval| format!("{mean:.3} [{low:.3}, {high:.3}]");
+    let width = |text: &str| text.chars().count().max(20);
+    let names = table.iter().map(|line| line.benchmark.chars().count());
+    let names = names.max().unwrap_or(0).max(9);
     write!(
         out,
-        "{:10}  {:12}  {:>7}  {label:width$}",
-        "evaluation", "measure", "targets"
+        "evaluation  {:names$}  {:12}  targets",
+        "benchmark", "measure"
     )?;
-    if against.is_some() {
-        let paired = "difference, paired";
-        write!(out, "  {other:other_width$}  {paired:23}  won")?;
+    for label in labels {
+        write!(out, "  {label:0$}", width(label))?;
     }
     writeln!(out)?;
-    for line in table {
+    let same = |a: &Mean, b: &Mean| {
+        (&a.evaluation, &a.benchmark, &a.measure) == (&b.evaluation, &b.benchmark, &b.measure)
+    };
+    for row in table.chunk_by(same) {
+        let Mean {
+            evaluation,
+            benchmark,
+            measure,
+            ..
+        } = &row[0];
+        let targets = row.iter().map(|line| line.targets).max().unwrap_or(0);
         write!(
             out,
-            "{:10}  {:12}  {:>7}  {:width$}",
-            line.evaluation,
-            line.measure,
-            line.targets,
-            plain(&line.tracker)
+            "{evaluation:10}  {benchmark:names$}  {measure:12}  {targets:>7}"
         )?;
-        if let Some(against) = &line.against {
-            write!(
-                out,
-                "  {:other_width$}  {:23}  {} of {}",
-                plain(&against.other),
-                signed(&against.difference),
-                against.won,
-                against.targets
-            )?;
+        for label in labels {
+            let line = row.iter().find(|line| line.tracker == *label);
+            let text = line.map_or_else(|| "-".to_owned(), |line| plain(&line.interval));
+            write!(out, "  {text:0$}", width(label))?;
         }
         writeln!(out)?;
     }
     out.flush()?;
     Ok(())
+}
+
+/// A row for each evaluation, measure and pair of trackers.
+fn print_differences(differences: &[Difference]) -> anyhow::Result<()> {
+    let mut out = stdout();
+    if !differences.is_empty() {
+        writeln!(out)?;
+        writeln!(
+            out,
+            "evaluation  measure       targets  difference, paired       won  trackers"
+        )?;
+    }
+    for line in differences {
+        let Interval { mean, low, high } = line.difference;
+        let difference = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
+        writeln!(
+            out,
+            "{:10}  {:12}  {:>7}  {difference:23}  {:>3}  {} less {}",
+            line.evaluation, line.measure, line.targets, line.won, line.tracker, line.other
+        )?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(words: &str) -> String {
+        let words = arguments(words.split(' ').map(OsString::from));
+        let words: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn an_evaluation_of_a_suite_is_the_suites_command() {
+        assert_eq!(
+            rewritten("ettrack -v eval --output o --suite a.yaml --json"),
+            "ettrack -v suite --output o a.yaml --json"
+        );
+        assert_eq!(
+            rewritten("ettrack eval --suite=a.yaml"),
+            "ettrack suite a.yaml"
+        );
+        for kept in [
+            "ettrack eval --dataset vot",
+            "ettrack track --suite x",
+            "ettrack",
+        ] {
+            assert_eq!(rewritten(kept), kept);
+        }
+    }
+
+    #[test]
+    fn a_label_with_separators_is_refused() {
+        assert!(folder_name("E.T.Track, wide").is_ok());
+        for label in ["a/b", "..", "", "/", "a/"] {
+            let error = folder_name(label).expect_err(label);
+            assert!(
+                error.to_string().contains("expected no separators"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Several benchmark folders judged as one: the mean over all their targets, how sure it is, and how far ahead of another
-//! tracker's on the same targets.
+//! Several benchmark folders judged as one: each tracker's mean over all their targets, how sure it is, and how far one tracker
+//! is ahead of another on the same targets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ pub enum SuiteError {
     },
     /// The file is no list of benchmarks.
     #[error(
-        "{path}: expected `benchmarks:`, a list of `dataset`, `root` and optionally `sequences`"
+        "{path}: expected `benchmarks:`, a list of `dataset`, `root` and optionally `sequences`; and optionally \
+         `models:` and `evaluations:`"
     )]
     Format {
         /// The file.
@@ -42,6 +43,14 @@ pub enum SuiteError {
         /// The name.
         name: String,
     },
+    /// An evaluation that does not exist.
+    #[error("{path}: evaluations")]
+    Evaluation {
+        /// The file.
+        path: PathBuf,
+        /// What came and what was expected.
+        source: DatasetError,
+    },
     /// A benchmark cannot be listed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -52,6 +61,49 @@ pub enum SuiteError {
 #[serde(deny_unknown_fields)]
 struct File {
     benchmarks: Vec<Folder>,
+    #[serde(default)]
+    models: Vec<Listed>,
+    #[serde(default)]
+    evaluations: Vec<String>,
+}
+
+/// A model, or a model with its settings.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Plain(PathBuf),
+    Set(Model),
+}
+
+/// A model of a suite, and the settings that it has for itself.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Its folder, or the name of a built-in model.
+    pub model: PathBuf,
+    /// Name in tables; the model's name if not given.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The set of constants.
+    #[serde(default)]
+    pub constants: Option<String>,
+    /// Scale of the widest search region.
+    #[serde(default)]
+    pub search_scale: Option<f64>,
+    /// Constants and settings as `KEY=VALUE`.
+    #[serde(default)]
+    pub set: Vec<String>,
+}
+
+/// A suite: what is run on what.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// Its benchmark folders; one at least.
+    pub benchmarks: Vec<Benchmark>,
+    /// The models that the file names.
+    pub models: Vec<Model>,
+    /// The evaluations that the file names.
+    pub evaluations: Vec<Evaluation>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +118,8 @@ struct Folder {
 /// One benchmark folder of a suite.
 #[derive(Debug, Clone)]
 pub struct Benchmark {
+    /// Name in tables: that of the data set, and its folder where the suite has several of the data set.
+    pub name: String,
     /// Its layout and protocol.
     pub dataset: &'static Dataset,
     /// Its folder.
@@ -82,11 +136,12 @@ impl Benchmark {
     }
 }
 
-/// Reads a suite's file and lists its benchmarks. Folders are relative to the file.
+/// Reads a suite's file and lists its benchmarks. Folders are relative to the file; a model that is no folder there is left
+/// as it is written, because it may be a built-in one.
 ///
 /// # Errors
 /// [`SuiteError`], with the file and what was expected in it.
-pub fn read(path: &Path) -> Result<Vec<Benchmark>, SuiteError> {
+pub fn read(path: &Path) -> Result<Suite, SuiteError> {
     let text = std::fs::read_to_string(path).map_err(|source| SuiteError::Read {
         path: path.to_owned(),
         source,
@@ -99,11 +154,18 @@ pub fn read(path: &Path) -> Result<Vec<Benchmark>, SuiteError> {
         return Err(SuiteError::Empty(path.to_owned()));
     }
     let around = path.parent().unwrap_or(Path::new(""));
+    let several = |name: &str| {
+        file.benchmarks
+            .iter()
+            .filter(|one| one.dataset == name)
+            .count()
+            > 1
+    };
     let mut names = std::collections::BTreeSet::new();
     let mut benchmarks = Vec::new();
-    for folder in file.benchmarks {
+    for folder in &file.benchmarks {
         let dataset = Dataset::find(&folder.dataset)?;
-        let root = around.join(folder.root);
+        let root = around.join(&folder.root);
         let entries = dataset::list(dataset, &root, DatasetOptions::default(), &folder.sequences)?;
         if let Some(entry) = entries
             .iter()
@@ -114,13 +176,47 @@ pub fn read(path: &Path) -> Result<Vec<Benchmark>, SuiteError> {
                 name: entry.name.clone(),
             });
         }
+        let name = if several(&folder.dataset) {
+            format!("{dataset} in {}", folder.root.display())
+        } else {
+            dataset.to_string()
+        };
         benchmarks.push(Benchmark {
+            name,
             dataset,
             root,
             entries,
         });
     }
-    Ok(benchmarks)
+    let evaluation = |name: &String| {
+        name.parse().map_err(|source| SuiteError::Evaluation {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let models = file.models.into_iter().map(|listed| {
+        let model = match listed {
+            Listed::Plain(model) => Model {
+                model,
+                ..Model::default()
+            },
+            Listed::Set(model) => model,
+        };
+        let beside = around.join(&model.model);
+        Model {
+            model: if beside.is_dir() { beside } else { model.model },
+            ..model
+        }
+    });
+    Ok(Suite {
+        benchmarks,
+        models: models.collect(),
+        evaluations: file
+            .evaluations
+            .iter()
+            .map(evaluation)
+            .collect::<Result<_, _>>()?,
+    })
 }
 
 /// A tracker's figures on each target, of all frames of the target's runs together.
@@ -136,69 +232,90 @@ pub const MEASURES: [(&str, Measure); 3] = [
     ("sr_75", |scores| scores.sr_75),
 ];
 
-/// A line of the table.
+/// A line of the table of means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct Mean {
+    /// `ope`, `sre` or `tre`.
+    pub evaluation: String,
+    /// The benchmark; `all` for all targets of the suite.
+    pub benchmark: String,
+    /// A name of [`MEASURES`].
+    pub measure: String,
+    /// The tracker.
+    pub tracker: String,
+    /// Targets with a result.
+    pub targets: usize,
+    /// The mean over them.
+    pub interval: Interval,
+}
+
+/// Two trackers on the targets that both have results of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
     /// `ope`, `sre` or `tre`.
     pub evaluation: String,
     /// A name of [`MEASURES`].
     pub measure: String,
-    /// Targets with a result.
+    /// The first of the two.
+    pub tracker: String,
+    /// The second.
+    pub other: String,
+    /// How many targets both have.
     pub targets: usize,
-    /// The tracker's mean over them.
-    pub tracker: Interval,
-    /// Against another tracker, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub against: Option<Difference>,
-}
-
-/// Another tracker on the targets that both have results of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// How many targets those are.
-    pub targets: usize,
-    /// The other's mean over them.
-    pub other: Interval,
-    /// Mean of the targets' differences, the tracker's figure less the other's. Paired: what makes a target hard for both
-    /// is not in it.
+    /// Mean of the targets' differences, the first tracker's figure less the second's. Paired: what makes a target hard for
+    /// both is not in it.
     pub difference: Interval,
-    /// On how many targets the tracker's figure is higher.
+    /// On how many targets the first tracker's figure is higher.
     pub won: usize,
 }
 
-/// Judges a tracker, alone and against another: a line for each measure. None where no target has a result.
-pub fn judge(evaluation: Evaluation, tracker: &Targets, other: Option<&Targets>) -> Vec<Judgement> {
-    let line = |(name, measure): &(&str, fn(&Scores) -> f64)| {
-        let of = |targets: &Targets| targets.values().map(measure).collect::<Vec<_>>();
-        Some(Judgement {
+/// The means of each tracker, by measure. None for a tracker without a result.
+pub fn means(evaluation: Evaluation, benchmark: &str, trackers: &[(&str, &Targets)]) -> Vec<Mean> {
+    let line = |name: &str, measure: Measure, tracker: &str, targets: &Targets| {
+        let values: Vec<_> = targets.values().map(measure).collect();
+        Some(Mean {
             evaluation: evaluation.name().to_owned(),
-            measure: (*name).to_owned(),
-            targets: tracker.len(),
-            tracker: Interval::of(&of(tracker))?,
-            against: other.and_then(|other| difference(tracker, other, measure)),
+            benchmark: benchmark.to_owned(),
+            measure: name.to_owned(),
+            tracker: tracker.to_owned(),
+            targets: values.len(),
+            interval: Interval::of(&values)?,
         })
     };
-    MEASURES.iter().filter_map(line).collect()
+    let lines = MEASURES.iter().flat_map(|(name, measure)| {
+        let of =
+            move |(tracker, targets): &(&str, &Targets)| line(name, *measure, tracker, targets);
+        trackers.iter().filter_map(of)
+    });
+    lines.collect()
 }
 
-fn difference(
-    tracker: &Targets,
-    other: &Targets,
-    measure: impl Fn(&Scores) -> f64,
-) -> Option<Difference> {
-    let (others, differences): (Vec<f64>, Vec<f64>) = tracker
-        .iter()
-        .filter_map(|(name, scores)| {
-            let theirs = measure(other.get(name)?);
-            Some((theirs, measure(scores) - theirs))
+/// The differences of each pair of trackers, by measure. None for a pair without a common target.
+pub fn differences(evaluation: Evaluation, trackers: &[(&str, &Targets)]) -> Vec<Difference> {
+    let line = |name: &str, measure: Measure, one: &(&str, &Targets), other: &(&str, &Targets)| {
+        let differences: Vec<f64> = one
+            .1
+            .iter()
+            .filter_map(|(target, scores)| Some(measure(scores) - measure(other.1.get(target)?)))
+            .collect();
+        Some(Difference {
+            evaluation: evaluation.name().to_owned(),
+            measure: name.to_owned(),
+            tracker: one.0.to_owned(),
+            other: other.0.to_owned(),
+            targets: differences.len(),
+            difference: Interval::of(&differences)?,
+            won: differences.iter().filter(|d| **d > 0.0).count(),
         })
-        .unzip();
-    Some(Difference {
-        targets: differences.len(),
-        other: Interval::of(&others)?,
-        difference: Interval::of(&differences)?,
-        won: differences.iter().filter(|d| **d > 0.0).count(),
-    })
+    };
+    let mut lines = Vec::new();
+    for (name, measure) in MEASURES {
+        for (index, one) in trackers.iter().enumerate() {
+            let others = trackers[index + 1..].iter();
+            lines.extend(others.filter_map(|other| line(name, measure, one, other)));
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -225,26 +342,49 @@ mod tests {
         // Hard and easy targets differ by far more than the trackers do on each.
         let ours = targets(&[("a", 0.12), ("b", 0.52), ("c", 0.92), ("only ours", 1.0)]);
         let theirs = targets(&[("a", 0.1), ("b", 0.5), ("c", 0.9), ("only theirs", 0.0)]);
-        let lines = judge(Evaluation::Spatial, &ours, Some(&theirs));
+        let trackers = [("ours", &ours), ("theirs", &theirs)];
+        let lines = differences(Evaluation::Spatial, &trackers);
         assert_eq!(lines.len(), 3);
         let line = &lines[0];
-        assert_eq!((line.evaluation.as_str(), line.targets), ("sre", 4));
-        let against = line.against.as_ref().expect("there is another tracker");
-        assert_eq!((against.targets, against.won), (3, 3));
-        let Interval { mean, low, high } = against.difference;
+        assert_eq!(
+            (line.evaluation.as_str(), line.targets, line.won),
+            ("sre", 3, 3)
+        );
+        assert_eq!(
+            (line.tracker.as_str(), line.other.as_str()),
+            ("ours", "theirs")
+        );
+        let Interval { mean, low, high } = line.difference;
         assert!((mean - 0.02).abs() < 1e-9 && low > 0.019 && high < 0.021);
-        assert!(against.other.high - against.other.low > 0.3, "{against:?}");
+
+        let lines = means(Evaluation::Spatial, "all", &trackers);
+        assert_eq!(lines.len(), 6);
+        assert_eq!((lines[1].tracker.as_str(), lines[1].targets), ("theirs", 4));
+        assert!(
+            lines[1].interval.high - lines[1].interval.low > 0.3,
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn each_pair_of_trackers_has_a_difference() {
+        let figures = targets(&[("a", 0.5)]);
+        let trackers = [("one", &figures), ("two", &figures), ("three", &figures)];
+        let lines = differences(Evaluation::OnePass, &trackers);
+        let pairs: Vec<_> = lines[..3]
+            .iter()
+            .map(|line| (line.tracker.as_str(), line.other.as_str()))
+            .collect();
+        assert_eq!(pairs, [("one", "two"), ("one", "three"), ("two", "three")]);
     }
 
     #[test]
     fn without_a_target_there_is_nothing_to_judge() {
-        assert!(judge(Evaluation::OnePass, &Targets::new(), None).is_empty());
-        let alone = judge(
-            Evaluation::OnePass,
-            &targets(&[("a", 0.5)]),
-            Some(&Targets::new()),
-        );
-        assert!(alone.iter().all(|line| line.against.is_none()));
+        let (none, some) = (Targets::new(), targets(&[("a", 0.5)]));
+        let trackers = [("none", &none), ("some", &some)];
+        assert!(means(Evaluation::OnePass, "all", &trackers[..1]).is_empty());
+        assert_eq!(means(Evaluation::OnePass, "all", &trackers).len(), 3);
+        assert!(differences(Evaluation::OnePass, &trackers).is_empty());
     }
 
     #[test]
@@ -273,9 +413,27 @@ mod tests {
             "{}",
             refusal(twice)
         );
-        std::fs::write(&path, "benchmarks: [{dataset: otb100, root: one}]").expect("written");
-        let benchmarks = read(&path).expect("a suite");
-        assert_eq!(benchmarks[0].entries.len(), 1);
-        assert_eq!(benchmarks[0].runs(Evaluation::Spatial).len(), 12);
+        let one = "benchmarks: [{dataset: otb100, root: one}]";
+        let unknown = refusal(&format!("{one}\nevaluations: [ope, all]"));
+        assert!(unknown.contains("suite.yaml: evaluations"), "{unknown}");
+        assert!(
+            refusal(&format!("{one}\nmodels: [{{folder: x}}]")).contains("expected `benchmarks:`")
+        );
+        let text = "evaluations: [sre, ope]\nmodels: [built-in, one, {model: one, label: b, set: [penalty_k=0.1]}]";
+        std::fs::write(&path, format!("{one}\n{text}")).expect("written");
+        let suite = read(&path).expect("a suite");
+        assert_eq!(suite.benchmarks[0].entries.len(), 1);
+        assert_eq!(suite.benchmarks[0].runs(Evaluation::Spatial).len(), 12);
+        assert_eq!(suite.benchmarks[0].name, "otb100");
+        assert_eq!(
+            suite.evaluations,
+            [Evaluation::Spatial, Evaluation::OnePass]
+        );
+        let [built_in, beside, set] = &suite.models[..] else {
+            panic!("three models, got {:?}", suite.models);
+        };
+        assert_eq!(built_in.model, Path::new("built-in"));
+        assert_eq!(beside.model, folder.path().join("one"));
+        assert_eq!(set.set, ["penalty_k=0.1"]);
     }
 }

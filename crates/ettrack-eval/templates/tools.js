@@ -28,8 +28,10 @@ document.querySelectorAll('.plots .card, details .inside').forEach(place => {
         .forEach(key => parts[index].style.setProperty(key, style.getPropertyValue(key)));
     });
     copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+    copy.removeAttribute('data-csv');
     save(`${name}.svg`, 'image/svg+xml', new XMLSerializer().serializeToString(copy));
   }));
+  if (plot.dataset.csv) place.append(button('CSV', () => save(`${name}.csv`, 'text/csv', plot.dataset.csv)));
 });
 
 document.querySelectorAll('table.sortable').forEach(table => {

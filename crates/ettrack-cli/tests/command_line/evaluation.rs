@@ -77,6 +77,72 @@ fn an_evaluation_reports_what_it_ran_and_continues_after_a_failed_sequence() {
 }
 
 #[test]
+fn a_benchmark_with_attributes_has_a_radar_of_all_trackers_and_figures_are_written_as_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("otb"), folder.path().join("out"));
+    sequence(&root, "Couple", 4);
+    sequence(&root, "Deer", 4);
+    fs::create_dir(root.join("att")).unwrap();
+    fs::write(root.join("att/Couple.txt"), "1,1,1,0,0,0,0,0,0,0,0\n").unwrap();
+    fs::write(root.join("att/Deer.txt"), "0,0,1,1,0,0,0,0,0,0,0\n").unwrap();
+    // A tracker without a mistake.
+    let theirs = folder.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    for name in ["Couple", "Deer"] {
+        let truth = root.join(name).join("groundtruth_rect.txt");
+        fs::copy(truth, theirs.join(format!("{name}.txt"))).unwrap();
+    }
+    let (model, compared) = (model(), format!("--compare={}", theirs.display()));
+    let words = [
+        "eval",
+        "--dataset=otb100",
+        "--figures",
+        "--model",
+        &model,
+        &compared,
+        "--root",
+        root.to_str().unwrap(),
+        "--output",
+        out.to_str().unwrap(),
+    ];
+    expect(&ettrack(&words), 0);
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("Success AUC by attribute") && report.contains("scale variation (2)"));
+    let figure = |name: &str| fs::read_to_string(out.join("figures").join(name)).unwrap();
+    let table = figure("success-auc-by-attribute.csv");
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows[0], "attribute,sequences,micro_model,theirs");
+    let names: Vec<_> = rows[1..]
+        .iter()
+        .map(|row| row.split(',').next().unwrap())
+        .collect();
+    let expected = [
+        "illumination variation",
+        "occlusion",
+        "out-of-plane rotation",
+        "scale variation",
+    ];
+    assert_eq!(names, expected);
+    assert!(
+        rows[4].starts_with("scale variation,2,") && rows[4].ends_with(",0.9523809523809523"),
+        "{table}"
+    );
+    let radar = figure("success-auc-by-attribute.svg");
+    assert_eq!(radar.matches("<polygon class=\"line ").count(), 2);
+    for name in ["success", "precision", "normalised-precision"] {
+        assert!(
+            figure(&format!("{name}.svg")).starts_with("<svg xmlns="),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        figure("success.csv").lines().next(),
+        Some("overlap threshold,micro_model,theirs")
+    );
+    assert_eq!(figure("precision.csv").lines().count(), 1 + 51);
+}
+
+#[test]
 fn scores_the_boxes_and_times_of_another_tracker_on_the_listed_sequences() {
     let folder = tempfile::tempdir().unwrap();
     let (root, theirs) = (folder.path().join("otb"), folder.path().join("theirs"));

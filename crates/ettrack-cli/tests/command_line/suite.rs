@@ -24,10 +24,11 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
         ettrack(&all)
     };
     let (table, _) = expect(&judge(&["--model", &model, "--evaluation=ope,sre"]), 0);
-    assert_eq!(table.lines().count(), 1 + 2 * 3, "{table}");
+    // Three measures of both folders together and of each.
+    assert_eq!(table.lines().count(), 1 + 2 * 3 * 3, "{table}");
     for words in [
-        "ope         success_auc         2",
-        "sre         sr_75               2",
+        "ope         all            success_auc         2",
+        "sre         all            sr_75               2",
     ] {
         assert!(table.contains(words), "{words} in {table}");
     }
@@ -46,8 +47,9 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
         .modified()
         .unwrap();
     assert_eq!(before, after);
-    let nothing = "+0.000 [+0.000, +0.000]  0 of 2";
-    assert!(table.lines().nth(1).unwrap().contains(nothing), "{table}");
+    let nothing =
+        "ope         success_auc         2  +0.000 [+0.000, +0.000]    0  micro_model less Itself";
+    assert!(table.contains(nothing), "{table}");
 
     // A tracker that makes no mistake on one target, and has no result of the other.
     let theirs = folder.path().join("theirs");
@@ -59,13 +61,95 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
     assert!(table.contains("0.952 [0.952, 0.952]"), "{table}");
     let text = fs::read_to_string(out.join("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(summary["tracker"], "theirs");
+    assert_eq!(summary["trackers"], serde_json::json!(["theirs"]));
     assert_eq!(summary["table"][0]["targets"], 1);
-    assert!(summary["targets"]["ope"]["Couple"]["sr_75"].is_number());
-    assert!(summary["failed"]["ope"]["Deer"].is_string());
+    assert!(summary["targets"]["theirs"]["ope"]["Couple"]["sr_75"].is_number());
+    assert!(summary["failed"]["theirs"]["ope"]["Deer"].is_string());
+
+    // As one that is compared it only has fewer targets.
+    let compared = format!("--compare={}", theirs.display());
+    let (table, errors) = expect(&judge(&["--model", &model, &compared]), 0);
+    assert!(
+        errors.contains("warning: theirs: Deer: no boxes of it"),
+        "{errors}"
+    );
+    assert!(
+        table.contains("ope         success_auc         1  "),
+        "{table}"
+    );
 
     let (_, errors) = expect(&judge(&["--boxes", "nowhere"]), 2);
-    assert!(errors.contains("expected a folder of results"), "{errors}");
+    assert!(
+        errors.contains("expected a folder of result files"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn several_models_and_starts_of_a_file_come_into_one_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (suite(folder.path(), 4), folder.path().join("out"));
+    let model = model();
+    let text = fs::read_to_string(&path).unwrap()
+        + &format!(
+            "\nevaluations: [ope, sre]\nmodels: [{model}, {{model: {model}, label: wide, search_scale: 2}}]\n"
+        );
+    fs::write(&path, text).unwrap();
+    let words = [
+        "eval",
+        "--suite",
+        path.to_str().unwrap(),
+        "--figures",
+        "--output",
+        out.to_str().unwrap(),
+    ];
+    let (table, _) = expect(&ettrack(&words), 0);
+    assert!(table.contains("micro_model less wide"), "{table}");
+    for file in [
+        "micro_model/ope/boxes/Couple.txt",
+        "wide/sre/boxes/Deer@scale_8.txt",
+        "figures/success-auc-sre.svg",
+        "figures/success-auc-ope.csv",
+    ] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let first = fs::read(out.join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&first).unwrap();
+    assert_eq!(summary["settings"]["wide"]["search_scale"], 2.0);
+    // Three measures in two evaluations, of the one pair.
+    assert_eq!(summary["differences"].as_array().unwrap().len(), 6);
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    for words in ["Paired differences", "AUC wide, sre", "otb100 in two"] {
+        assert!(report.contains(words), "{words}");
+    }
+
+    // What is done is not run again, and gives the same file.
+    let (_, errors) = expect(&ettrack(&words), 0);
+    assert!(
+        errors.contains("12 of 12 runs were already done"),
+        "{errors}"
+    );
+    assert_eq!(fs::read(out.join("summary.json")).unwrap(), first);
+
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("label: wide", "label: micro_model")).unwrap();
+    let (_, errors) = expect(&ettrack(&words), 2);
+    assert!(
+        errors.contains("two trackers are called micro_model"),
+        "{errors}"
+    );
+    let alone = suite(&folder.path().join("other"), 4);
+    let words = [
+        "suite",
+        alone.to_str().unwrap(),
+        "--output",
+        out.to_str().unwrap(),
+    ];
+    let (_, errors) = expect(&ettrack(&words), 2);
+    assert!(
+        errors.contains("expected a model: `models:` in"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -2,8 +2,12 @@
 //!
 //! This module computes what the page shows. The templates in `templates/` write it and escape all text.
 
+mod figure;
+mod intervals;
 mod plot;
+mod radar;
 mod samples;
+mod suite;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +15,10 @@ use std::path::Path;
 
 use askama::Template;
 
+pub use self::figure::Figure;
 use self::plot::{Axes, Plot, Series};
+use self::radar::Radar;
+pub use self::suite::{SuiteReport, write_suite_report};
 use super::dataset::{Dataset, Evaluation, Sequence};
 use super::metrics::{
     Curves, DISTANCE_STEPS, OVERLAP_STEPS, Protocol, Scores, distance_threshold,
@@ -53,8 +60,8 @@ pub struct Report<'a> {
     pub sequences: &'a [Sequence],
     /// Sequences without a result, and the reasons.
     pub failed: &'a [(String, String)],
-    /// The evaluated tracker's means by attribute of the benchmark.
-    pub attributes: &'a BTreeMap<String, AttributeRow>,
+    /// Means by attribute of the benchmark, of each tracker (over the common sequences, where there are such).
+    pub attributes: &'a [BTreeMap<String, AttributeRow>],
     /// Model and options that gave the boxes, shown at the end.
     pub settings: &'a serde_json::Value,
     /// Whether sample frames are put in.
@@ -95,8 +102,8 @@ struct Page<'a> {
     /// What a comparison leaves out.
     note: Option<&'a str>,
     compared: Vec<ComparedRow<'a>>,
-    /// Attribute, number of sequences, measures.
-    attributes: Vec<(&'a str, usize, Measures)>,
+    radar: Option<Radar>,
+    attributes: Vec<AttributeLine<'a>>,
     sequences: Vec<SequenceRow<'a>>,
     total: Option<SequenceRow<'a>>,
     /// Tracker and colour of its boxes.
@@ -127,6 +134,15 @@ struct ComparedRow<'a> {
     label: &'a str,
     count: usize,
     measures: Measures,
+}
+
+/// A row of the table of attributes.
+struct AttributeLine<'a> {
+    name: &'a str,
+    count: usize,
+    measures: Measures,
+    /// Success AUC of each compared tracker.
+    others: Vec<Option<String>>,
 }
 
 /// A row of the table of sequences.
@@ -217,11 +233,8 @@ impl<'a> Report<'a> {
             labels: self.trackers.iter().map(|one| one.label.as_str()).collect(),
             note: self.common.map(|common| common.note.as_str()),
             compared: self.compared(),
-            attributes: self
-                .attributes
-                .iter()
-                .map(|(name, row)| (name.as_str(), row.sequences, Measures::of(&row.scores)))
-                .collect(),
+            radar: self.radar(),
+            attributes: self.attribute_lines(),
             sequences: main.sequences.iter().map(|one| self.row(one)).collect(),
             total: self.total(frames),
             legend: self.legend(),
@@ -229,6 +242,40 @@ impl<'a> Report<'a> {
             settings: serde_json::to_string_pretty(self.settings)?,
         };
         page.render().map_err(std::io::Error::other)
+    }
+
+    /// The plots as files of their own: success, precision, normalised precision and, where the benchmark has attributes,
+    /// their radar.
+    ///
+    /// # Errors
+    /// If a plot cannot be written as text.
+    pub fn figures(&self) -> std::io::Result<Vec<Figure>> {
+        let plots = self.plots();
+        let radar = self.radar();
+        let plots = plots.iter().map(Figure::of_plot);
+        plots.chain(radar.iter().map(Figure::of_radar)).collect()
+    }
+
+    fn radar(&self) -> Option<Radar> {
+        let labels = self.comparable().iter().map(|one| one.label.as_str());
+        let trackers: Vec<_> = labels.zip(self.attributes).collect();
+        Radar::new("Success AUC by attribute".to_owned(), &trackers)
+    }
+
+    fn attribute_lines(&self) -> Vec<AttributeLine<'a>> {
+        let Some((first, others)) = self.attributes.split_first() else {
+            return Vec::new();
+        };
+        let line = |(name, row): (&'a String, &AttributeRow)| AttributeLine {
+            name,
+            count: row.sequences,
+            measures: Measures::of(&row.scores),
+            others: others
+                .iter()
+                .map(|rows| Some(three(rows.get(name)?.scores.success_auc)))
+                .collect(),
+        };
+        first.iter().map(line).collect()
     }
 
     fn cards(&self) -> Vec<Card> {
@@ -264,6 +311,7 @@ impl<'a> Report<'a> {
             y_range: (0.0, 1.0),
             size: (360.0, 290.0),
             marker,
+            figure: true,
         };
         vec![
             self.curve(
@@ -315,6 +363,7 @@ impl<'a> Report<'a> {
             .filter_map(|(index, tracker)| {
                 let (scores, curves) = tracker.total.as_ref()?;
                 Some(Series {
+                    name: tracker.label.clone(),
                     label: format!("{}: {:.3}", tracker.label, score(scores)),
                     class: class(index),
                     points: (0..steps)
@@ -437,6 +486,7 @@ impl<'a> Report<'a> {
                     })
                     .collect();
                 series.push(Series {
+                    name: tracker.label.clone(),
                     label: format!("overlap of {}", tracker.label),
                     class: class(index),
                     points,
@@ -445,6 +495,7 @@ impl<'a> Report<'a> {
         }
         if !one.confidence.is_empty() {
             series.push(Series {
+                name: "confidence".to_owned(),
                 label: "confidence".to_owned(),
                 class: "thin s7".to_owned(),
                 points: (0_u32..)
@@ -461,6 +512,7 @@ impl<'a> Report<'a> {
             y_range: (0.0, 1.0),
             size: (1040.0, 190.0),
             marker: None,
+            figure: false,
         };
         Plot::new(&axes, &series)
     }
@@ -542,6 +594,12 @@ mod tests {
             TrackerScore::new(label.to_owned(), &Protocol::OTB, one_pass, vec![score()])
         };
         let trackers = [tracker(EVIL), tracker("other")];
+        let row = AttributeRow {
+            sequences: 1,
+            scores: score().scored.unwrap().0,
+        };
+        let names = [EVIL, "blur", "turned"];
+        let attributes = BTreeMap::from(names.map(|name| (name.to_owned(), row.clone())));
         let report = Report {
             dataset: &OTB100,
             protocol: &Protocol::OTB,
@@ -550,13 +608,7 @@ mod tests {
             common: None,
             sequences: std::slice::from_ref(&sequence),
             failed: &[(EVIL.to_owned(), EVIL.to_owned())],
-            attributes: &BTreeMap::from([(
-                EVIL.to_owned(),
-                AttributeRow {
-                    sequences: 1,
-                    scores: score().scored.unwrap().0,
-                },
-            )]),
+            attributes: &[attributes.clone(), attributes],
             settings: &serde_json::json!({ "label": EVIL }),
             samples: true,
         };
@@ -569,11 +621,37 @@ mod tests {
             "Sequences without a result: 1",
             "success AUC",
             "<th>AUC other</th>",
+            "Success AUC by attribute",
             "The first frame counts.",
             "mean over the sequences",
             "Normalised precision",
         ] {
             assert!(page.contains(expected), "{expected} is missing in {page}");
+        }
+        let figures = report.figures().unwrap();
+        let names: Vec<_> = figures.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "success",
+                "precision",
+                "normalised-precision",
+                "success-auc-by-attribute"
+            ]
+        );
+        for Figure { name, svg, csv } in &figures {
+            assert!(
+                svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""),
+                "{svg}"
+            );
+            assert!(
+                !svg.contains("<script>") && !svg.contains("var(") && !svg.contains("data-csv"),
+                "{svg}"
+            );
+            assert!(
+                svg.contains(">other") && csv.lines().count() > 3,
+                "{name}: {csv}"
+            );
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::class;
+
 /// The axes of a plot.
 pub(super) struct Axes {
     pub title: &'static str,
@@ -13,11 +15,15 @@ pub(super) struct Axes {
     pub size: (f64, f64),
     /// A vertical line at the threshold that is reported.
     pub marker: Option<f64>,
+    /// Whether the plot may stand alone: it then has a legend, and its numbers as CSV.
+    pub figure: bool,
 }
 
 /// A line of a plot.
 pub(super) struct Series {
-    /// Shown as a tooltip.
+    /// Head of its column in the CSV.
+    pub name: String,
+    /// Shown as a tooltip, and in the legend.
     pub label: String,
     /// CSS classes, `s0`, `s1` …
     pub class: String,
@@ -43,6 +49,43 @@ pub(super) struct Plot {
     pub y_label_at: String,
     /// The last one is drawn on top.
     pub lines: Vec<Line>,
+    pub legend: Vec<LegendRow>,
+    /// A row for each x, a column for each line.
+    pub csv: Option<String>,
+}
+
+/// A row of a legend: a short line in the colour of `class`, and a text.
+pub(super) struct LegendRow {
+    pub class: String,
+    pub y: String,
+    pub text_y: String,
+    pub label: String,
+}
+
+/// Rows below `top`, in the order of the lines' colours, and the height down to their end.
+pub(super) fn legend<'a>(labels: impl Iterator<Item = &'a str>, top: f64) -> (Vec<LegendRow>, f64) {
+    const ROW: f64 = 16.0;
+    let row = |(index, label): (usize, &str)| {
+        let y = top + ROW * index as f64 + 6.0;
+        LegendRow {
+            class: class(index),
+            y: pixel(y),
+            text_y: pixel(y + 4.0),
+            label: label.to_owned(),
+        }
+    };
+    let rows: Vec<_> = labels.enumerate().map(row).collect();
+    let height = top + ROW * rows.len() as f64 + 4.0;
+    (rows, height)
+}
+
+/// A text as a field of a CSV file.
+pub(super) fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// A grid line and its label.
@@ -76,20 +119,20 @@ fn tick_step(span: f64) -> f64 {
     step * power
 }
 
-fn ticks((from, to): (f64, f64)) -> Vec<f64> {
+pub(super) fn ticks((from, to): (f64, f64)) -> Vec<f64> {
     let step = tick_step(to - from);
     let first = (from / step).ceil() as i64;
     let last = (to / step + 1e-9).floor() as i64;
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A coordinate with one decimal.
-fn pixel(value: f64) -> String {
+pub(super) fn pixel(value: f64) -> String {
     format!("{value:.1}")
 }
 
@@ -130,10 +173,15 @@ impl Plot {
                 points,
             }
         });
+        let (legend, full_height) = if axes.figure && series.len() > 1 {
+            legend(series.iter().map(|one| one.label.as_str()), height)
+        } else {
+            (Vec::new(), height)
+        };
         Self {
             title: axes.title,
             width: width.to_string(),
-            height: height.to_string(),
+            height: full_height.to_string(),
             left: LEFT.to_string(),
             right: right.to_string(),
             top: TOP.to_string(),
@@ -146,8 +194,33 @@ impl Plot {
             y_label: axes.y_label,
             y_label_at: pixel((TOP + bottom) / 2.0),
             lines: lines.collect(),
+            legend,
+            csv: axes.figure.then(|| table(axes.x_label, series)),
         }
     }
+}
+
+/// Lines with the same x as CSV.
+fn table(x_label: &str, series: &[Series]) -> String {
+    let mut text = csv_field(x_label);
+    for one in series {
+        text.push(',');
+        text.push_str(&csv_field(&one.name));
+    }
+    text.push('\n');
+    let places = series.first().map_or(&[][..], |first| &first.points);
+    for (row, (x, _)) in places.iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}", number(*x));
+        for one in series {
+            text.push(',');
+            if let Some((_, y)) = one.points.get(row) {
+                let _ = write!(text, "{y}");
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -179,8 +252,10 @@ mod tests {
             y_range: (0.0, 1.0),
             size: (300.0, 200.0),
             marker: Some(0.5),
+            figure: true,
         };
         let series = Series {
+            name: "a, b".to_owned(),
             label: "\"<script>".to_owned(),
             class: "s0".to_owned(),
             points: vec![(0.0, 1.0), (1.0, f64::INFINITY)],
@@ -193,7 +268,12 @@ mod tests {
             svg.contains("a&#60;b") && svg.contains("&#34;&#60;script&#62;"),
             "{svg}"
         );
-        assert!(!svg.contains("<script>") && !svg.contains("inf"), "{svg}");
+        assert!(!svg.contains("<script>") && !svg.contains(",inf "), "{svg}");
         assert!(svg.contains("points=\"46.0,30.0 288.0,30.0 \""), "{svg}");
+        // In the page the numbers are an attribute.
+        assert!(
+            svg.contains("data-csv=\"x,&#34;a, b&#34;\n0,1\n1,inf\n\""),
+            "{svg}"
+        );
     }
 }

@@ -38,10 +38,7 @@ def tokens(g: GraphBuilder, image: str, layers: nn.Sequential) -> str:
     """``[1, 3, n, n]`` to tokens ``[(n / 16)^2, width]``."""
     x = image
     for i, layer in enumerate(layers):
-        if i % 2:
-            x = g.op("HardSwish", x)
-        else:
-            x = g.conv(x, *conv_bn(layer.c, layer.bn), stride=2)
+        x = g.op("HardSwish", x) if i % 2 else g.conv(x, *conv_bn(layer.c, layer.bn), stride=2)
     width = layers[-1].c.out_channels
     return g.transpose(g.reshape(x, width, -1), 1, 0)
 

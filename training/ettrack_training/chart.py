@@ -3,8 +3,8 @@
     python -m ettrack_training.chart docs/trackers.csv --output docs/images/trackers.svg
 
 The table has the columns `tracker`, `group`, `lasot_auc` (success AUC in percent) and `ms` (milliseconds per frame, as
-`ettrack bench` prints them). Rows without one of the two numbers are left out. Trackers of a group have a colour and are
-joined by a line in the order of their times.
+`ettrack bench` prints them). Rows without one of the two numbers are left out. Trackers of a group have one colour and
+are joined by a line in the order of their times.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def draw(points: Sequence[Point]) -> str:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (accuracy - low) / (high - low)
 
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
     ]
     for tick in TICKS:

@@ -2,9 +2,9 @@
 
     python -m ettrack_training.chart docs/trackers.csv --output docs/images/trackers.svg
 
-The table has the columns `tracker`, `group`, `lasot_auc` (success AUC in percent) and `ms` (milliseconds per frame, as
-`ettrack bench` prints them). Rows without one of the two numbers are left out. Trackers of a group have one colour and
-are joined by a line in the order of their times.
+The table has the columns `tracker`, `group`, `lasot_auc` (success AUC in percent) and `ms` (CPU time per frame in
+milliseconds, as `bench_folders` prints it). Rows without one of the two numbers are left out. Trackers of a group have
+one colour and are joined by a line in the order of their times.
 """
 
 from __future__ import annotations
@@ -94,7 +94,14 @@ def draw(points: Sequence[Point]) -> str:
     for value in range(low, high + 1, 5):
         lines.append(_line(LEFT, y(value), WIDTH - RIGHT, y(value), "#dddddd"))
         lines.append(_text(LEFT - 8, y(value) + 4, f"{value}", "end"))
-    lines.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "milliseconds per frame, one thread", "middle"))
+    lines.append(
+        _text(
+            (LEFT + WIDTH - RIGHT) / 2,
+            HEIGHT - 12,
+            "CPU time of the network per frame on one thread, milliseconds",
+            "middle",
+        )
+    )
     lines.append(_text(LEFT, 14, "success AUC on LaSOT as published, percent", "start"))
     groups = list(dict.fromkeys(point.group for point in points))
     for group in groups:

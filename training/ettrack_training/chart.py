@@ -72,8 +72,7 @@ def draw(points: Sequence[Point]) -> str:
     """The chart as SVG text: time on a logarithmic axis, accuracy on a linear one."""
     times, values = [p.ms for p in points], [p.accuracy for p in points]
     first = max((t for t in TICKS if t <= min(times)), default=min(times) / 1.5)
-    # Names are to the right of their points.
-    last = min((t for t in TICKS if t >= 1.6 * max(times)), default=2 * max(times))
+    last = min((t for t in TICKS if t >= 1.3 * max(times)), default=2 * max(times))
     low, high = 5 * math.floor(min(values) / 5), 5 * math.ceil((max(values) + 1) / 5)
 
     def x(ms: float) -> float:
@@ -87,6 +86,7 @@ def draw(points: Sequence[Point]) -> str:
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
     ]
+    middle = (LEFT + WIDTH - RIGHT) / 2
     for tick in TICKS:
         if first <= tick <= last:
             lines.append(_line(x(tick), TOP, x(tick), HEIGHT - BOTTOM, "#dddddd"))
@@ -96,27 +96,48 @@ def draw(points: Sequence[Point]) -> str:
         lines.append(_text(LEFT - 8, y(value) + 4, f"{value}", "end"))
     lines.append(
         _text(
-            (LEFT + WIDTH - RIGHT) / 2,
+            middle,
             HEIGHT - 12,
             "CPU time of the network per frame on one thread, milliseconds",
             "middle",
         )
     )
     lines.append(_text(LEFT, 14, "success AUC on LaSOT as published, percent", "start"))
+    places = {point: (x(point.ms), y(point.accuracy)) for point in points}
     groups = list(dict.fromkeys(point.group for point in points))
+    taken = [(px - 6, py - 6, px + 6, py + 6) for px, py in places.values()]
     for group in groups:
         colour = COLOURS[groups.index(group) % len(COLOURS)]
         members = sorted((point for point in points if point.group == group), key=lambda point: point.ms)
-        path = " ".join(f"{x(point.ms):.1f},{y(point.accuracy):.1f}" for point in members)
+        path = " ".join(f"{places[point][0]:.1f},{places[point][1]:.1f}" for point in members)
         if len(members) > 1:
             lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-opacity="0.5"/>')
         for point in members:
+            px, py = places[point]
             lines.append(
-                f'<circle cx="{x(point.ms):.1f}" cy="{y(point.accuracy):.1f}" r="4.5" fill="{colour}">'
+                f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4.5" fill="{colour}">'
                 f"<title>{escape(point.name)}: {point.accuracy:g}, {point.ms:g} ms</title></circle>"
             )
-            lines.append(_text(x(point.ms) + 8, y(point.accuracy) + 4, point.name, "start", colour))
+            left, baseline = _free_place(px, py, point.name, taken)
+            lines.append(_text(left, baseline, point.name, "start", colour))
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _free_place(px: float, py: float, name: str, taken: list[tuple[float, float, float, float]]) -> tuple[float, float]:
+    """Left end and baseline of a name beside its point, where nothing is yet; marks the place as taken."""
+    width, height = 6.8 * len(name), 12
+    right, left = px + 8, px - 8 - width
+    # To the right, to the left, below, above.
+    starts = [(right, py + 4), (left, py + 4), (px - 5, py + 20), (px - 5, py - 10)]
+    boxes = [(start, baseline - height, start + width, baseline + 2) for start, baseline in starts]
+    free = [
+        index
+        for index, (x1, y1, x2, y2) in enumerate(boxes)
+        if x1 >= LEFT and x2 <= WIDTH and not any(x1 < b[2] and b[0] < x2 and y1 < b[3] and b[1] < y2 for b in taken)
+    ]
+    chosen = free[0] if free else 0
+    taken.append(boxes[chosen])
+    return starts[chosen]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:

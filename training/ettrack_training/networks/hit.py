@@ -6,8 +6,8 @@ normalised with the ImageNet mean and standard deviation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import torch
@@ -64,18 +64,20 @@ class Grid:
         return [*product(range(self.search), repeat=2), *product(after, repeat=2)]
 
 
-def bias_indices(
-    queries: Iterable[tuple[int, int]], keys: list[tuple[int, int]], stride: int = 1
-) -> tuple[Tensor, int]:
-    """Returns the number of the learned bias of each pair of query and key, and how many biases there are.
+@cache
+def bias_numbers(grid: Grid, stride: int = 1) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """Returns the number of the learned bias of each pair of query and key, row by row, and how many biases there are.
 
-    A bias belongs to a pair's distances along both axes. Biases are numbered in the order in which distances occur."""
+    A bias belongs to a pair's distances along both axes. Biases are numbered in the order in which distances occur. With
+    a stride of two, the queries are those of the halved grid.
+    """
     numbers: dict[tuple[int, int], int] = {}
-    rows = [
-        [numbers.setdefault((abs(q[0] * stride - k[0]), abs(q[1] * stride - k[1])), len(numbers)) for k in keys]
+    queries, keys = (grid if stride == 1 else grid.halved()).points(), grid.points()
+    rows = tuple(
+        tuple(numbers.setdefault((abs(q[0] * stride - k[0]), abs(q[1] * stride - k[1])), len(numbers)) for k in keys)
         for q in queries
-    ]
-    return torch.tensor(rows), len(numbers)
+    )
+    return rows, len(numbers)
 
 
 class ConvNorm(nn.Module):
@@ -121,9 +123,9 @@ class Attention(nn.Module):
         self.heads, self.key, self.value = heads, key, VALUE_RATIO * key
         self.qkv = LinearNorm(width, heads * (2 * key + self.value))
         self.proj = nn.Sequential(nn.Hardswish(), LinearNorm(heads * self.value, width))
-        indices, count = bias_indices(grid.points(), grid.points())
+        indices, count = bias_numbers(grid)
         self.attention_biases = nn.Parameter(torch.zeros(heads, count))
-        self.register_buffer("attention_bias_idxs", indices)
+        self.register_buffer("attention_bias_idxs", torch.tensor(indices))
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.qkv(x).reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
@@ -142,9 +144,9 @@ class ShrinkingAttention(nn.Module):
         # Index 0 is a parameterless layer in the authors' code.
         self.q = nn.Sequential(nn.Identity(), LinearNorm(inputs, heads * key))
         self.proj = nn.Sequential(nn.Hardswish(), LinearNorm(heads * self.value, outputs))
-        indices, count = bias_indices(grid.halved().points(), grid.points(), stride=2)
+        indices, count = bias_numbers(grid, stride=2)
         self.attention_biases = nn.Parameter(torch.zeros(heads, count))
-        self.register_buffer("attention_bias_idxs", indices)
+        self.register_buffer("attention_bias_idxs", torch.tensor(indices))
 
     def forward(self, x: Tensor) -> Tensor:
         key, value = (

@@ -68,7 +68,7 @@ class Grid:
 def bias_numbers(grid: Grid, stride: int = 1) -> tuple[tuple[tuple[int, ...], ...], int]:
     """Returns the number of the learned bias of each pair of query and key, row by row, and how many biases there are.
 
-    A bias belongs to a pair's distances along both axes. Biases are numbered in the order in which distances occur. With
+    A bias belongs to a pair's distances along both axes. Biases are numbered as the distances occur. With
     a stride of two, the queries are those of the halved grid.
     """
     numbers: dict[tuple[int, int], int] = {}

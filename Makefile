@@ -170,6 +170,9 @@ lint-rust: workspace
 workspace: ## Check the shape of the workspace: one way, few packages, licences, no package twice.
 	@$(PYTHON) scripts/check_workspace.py
 
+# Both targets compile in one profile, so that C libraries are compiled once for them.
+features package: export CARGO_PROFILE_DEV_DEBUG = 0
+
 # Features are additive: each alone, none, and all of a crate.
 features: ## Check every crate with each of its features alone, and the oldest supported Rust.
 	$(CARGO) check -p ettrack --no-default-features
@@ -195,7 +198,7 @@ fuzz-check: ## Compile the fuzz targets.
 package: ## Package every published crate as for crates.io and build it from the package.
 	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/ettrack*-[0-9]* \
 		target/package/tmp-* target/debug/.fingerprint/ettrack*
-	CARGO_PROFILE_DEV_DEBUG=0 $(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing --exclude ettrack-python
+	$(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing --exclude ettrack-python
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
 	else echo "cargo deny was not run: it is not installed; make workspace checks licences and double versions," \
 		"advisories are not checked"; fi

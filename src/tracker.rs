@@ -98,6 +98,39 @@ impl TrackerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::{ParameterSet as _, Value};
+
+    #[test]
+    fn what_runs_the_model_is_said_and_what_cannot_run_it_is_refused() {
+        let parameters = Parameters {
+            model_path: "tests/data/micro_model".to_owned(),
+            num_threads: 1,
+            ..Parameters::default()
+        };
+        let (_, model) = open_tracker(&parameters).unwrap();
+        assert_eq!(model.execution, "cpu, exact (f32)");
+        let with = |name: &str, value: &str| {
+            let mut changed = parameters.clone();
+            changed.set(name, &Value::Text(value.to_owned())).unwrap();
+            open_tracker(&changed).unwrap_err().to_string()
+        };
+        for (name, value, words) in [
+            (
+                "provider",
+                "qnn",
+                "does not have the provider qnn, it has cpu",
+            ),
+            ("provider_options", "device_type", "expected KEY=VALUE"),
+            (
+                "provider_options",
+                "a=1 b=2",
+                "\"a\" for provider cpu: this provider has no options",
+            ),
+        ] {
+            let refused = with(name, value);
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
 
     #[test]
     fn finds_models_in_share_folders() {

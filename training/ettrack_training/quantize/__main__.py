@@ -123,7 +123,7 @@ def quantize(
         return costs(exact, [make(choice) for choice in choices], held, sizes, options.rounds)
 
     if options.layers == "all":
-        judged = [Judged(group, 0.0, 0.0, True) for group in divided]
+        judged = [Judged(group, None, None, True) for group in divided]
     else:
         judged = choose(divided, measured, balance=options.balance)
     kept = [one.group for one in judged if one.is_kept]
@@ -207,10 +207,11 @@ def run(options: argparse.Namespace) -> None:
 def show(judged: list[Judged]) -> None:
     """Prints the groups as they were judged last."""
     for one in judged:
-        print(
-            f"{'8 bit' if one.is_kept else 'float'}  {one.milliseconds:+8.3f} ms saved  {one.loss:6.1%} of the loss  "
-            f"{one.group.macs / 1e6:8.1f} M MACs  {one.group}"
-        )
+        figures = "not measured"
+        if one.milliseconds is not None:
+            figures = f"{one.milliseconds:+8.3f} ms saved  {one.loss:6.1%} of the loss"
+        kind = "8 bit" if one.is_kept else "float"
+        print(f"{kind}  {figures}  {one.group.macs / 1e6:8.1f} M MACs  {one.group}")
 
 
 def main(arguments: list[str] | None = None) -> int:

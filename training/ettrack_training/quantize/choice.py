@@ -14,9 +14,9 @@ class Judged:
     """A group with what it does when all others are in eight bits."""
 
     group: Group
-    milliseconds: float
-    """Time that it saves; negative where it costs time."""
-    loss: float
+    milliseconds: float | None
+    """Time that it saves; negative where it costs time; None where nothing was measured."""
+    loss: float | None
     """Its share of the squared difference of the outputs."""
     is_kept: bool
 

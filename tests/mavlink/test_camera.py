@@ -195,7 +195,9 @@ def test_reports_a_stalled_source_and_refuses_targets_in_it(flight, tmp_path):
 
 def test_takes_the_same_target_over_a_link_that_loses_and_reorders(flight):
     port = free_port()
-    with camera(flight.frames, "--connect", f"udpin:127.0.0.1:{port}") as running, LossyLink(port) as link:
+    # Slow frames, because the target hides after 50 of them, and lost acknowledgements take time.
+    arguments = ["--connect", f"udpin:127.0.0.1:{port}", "--rate", 15]
+    with camera(flight.frames, *arguments) as running, LossyLink(port) as link:
         station = Station(link.port)
         assert station.insist(mavlink.MAV_CMD_REQUEST_MESSAGE, 259) == ACCEPTED
         assert station.rate(30, station.insist) == ACCEPTED

@@ -322,14 +322,16 @@ def test_goes_on_tracking_under_a_thousand_commands_per_second(flight):
     with connected(flight.frames) as (_, station):
         assert station.rate(30) == ACCEPTED
         assert station.draw(flight.truth[0], flight.size) == ACCEPTED
-        start, results = time.monotonic(), []
+        # Answers to earlier commands do not count.
+        station.log.clear()
+        start = time.monotonic()
         for number in range(1000):
             station.send(TRACK_RECTANGLE, *(side + 1e-6 * number for side in normalized(flight.truth[0], flight.size)))
             station.poll()
             time.sleep(max(0, start + number / 1000 - time.monotonic()))
         seconds = time.monotonic() - start
         station.collect("PING", 0.5)
-        results = [message.result for message in station.log if message.get_type() == "COMMAND_ACK"][2:]
+        results = [message.result for message in station.log if message.get_type() == "COMMAND_ACK"]
         statuses = [message for message in station.log if message.get_type() == STATUS]
         taken = results.count(ACCEPTED)
         say(f"{len(results)} of 1000 commands in {seconds:.1f} s answered, {taken} done; {len(statuses)} statuses")

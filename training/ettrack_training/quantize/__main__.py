@@ -109,7 +109,7 @@ def feeds_of(model: Path, manifest: dict, crops: list[Crop]) -> Feeds:
 def quantize(
     path: str, track: onnx.ModelProto, fit: Feeds, held: Feeds, sizes: dict[str, int], options: argparse.Namespace
 ) -> tuple[bytes, list[Judged], list[Cost], int]:
-    """Returns the eight-bit graph, the judged groups, the costs of the exact and of this graph, and the number of layers.
+    """The eight-bit graph, the judged groups, the costs of the exact and of this graph, and the number of layers.
 
     `path` is a file that contains `track`. Raises `NoGain`, and `QuantizeError` for a graph without layers.
     """

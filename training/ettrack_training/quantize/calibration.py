@@ -27,9 +27,9 @@ class Crop:
 
 
 def cut(binary: Path, model: Path, benchmark: Benchmark, output: Path, *, every: int, most: int) -> None:
-    """Tracks the benchmark's targets with `model` and writes the images of every `every`th frame, at most `most` per target.
+    """Tracks the benchmark's targets with `model` and writes the images of every `every`th frame.
 
-    Raises `CalibrationError` with the command line's message.
+    `most` is the largest number of frames per target. Raises `CalibrationError` with the command line's message.
     """
     command = [str(binary), "tensors", "--dataset", benchmark.dataset, "--root", str(benchmark.root)]
     command += ["--model", str(model), "--output", str(output), "--every", str(every), "--most", str(most)]

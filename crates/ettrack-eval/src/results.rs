@@ -510,8 +510,8 @@ pub fn find_folder(
 }
 
 /// Reads the boxes of a sequence (0-based) from a folder of results in one of the layouts of [`TextLayout`], of this program,
-/// or of `ettrack track`; `None` if there are none. If the
-/// benchmark's files count pixels from 1 and the first row is exactly the given first box, the file counts from 0.
+/// or of `ettrack track`; `None` if there are none. If the benchmark's files count pixels from 1 and the first row is exactly
+/// the given first box, the file counts from 0.
 ///
 /// # Errors
 /// [`DatasetError`] if the file cannot be read or is malformed.

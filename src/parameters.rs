@@ -132,11 +132,11 @@ pub enum ParameterError {
 pub(crate) trait FromValue: Sized {
     const TYPE: &'static str;
     fn from_value(value: &Value) -> Option<Self>;
-    /// As a number, where it is one.
+    /// As a number, if it is one.
     fn number(&self) -> Option<f64> {
         None
     }
-    /// As a word, where it is one.
+    /// As a word, if it is one.
     fn word(&self) -> Option<&str> {
         None
     }

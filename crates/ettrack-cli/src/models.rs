@@ -14,7 +14,7 @@ use crate::engine_args::EngineArgs;
 
 /// List model folders and check them: manifest, checksums, tensors, one run of each graph.
 ///
-/// All are checked. The exit code is 1 where one of them fails.
+/// All are checked. The exit code is 1 if one of them fails.
 #[derive(Debug, Args)]
 pub struct Models {
     /// Model folders, folders that hold model folders, or names of built-in models. Without any: the folder `models`

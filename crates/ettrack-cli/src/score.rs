@@ -24,7 +24,7 @@ pub struct ScoreArgs {
     /// Topic of vision_msgs/msg/Detection2DArray with the true boxes. An empty array says that the target is out of sight.
     #[arg(long, value_name = "TOPIC", required_unless_present = "truth")]
     truth_topic: Option<String>,
-    /// Text file with x,y,width,height of the target in each image of the bag; NaN where it is out of sight.
+    /// Text file with x,y,width,height of the target in each image of the bag; NaN if it is out of sight.
     #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
     truth: Option<PathBuf>,
     /// Topic of images, for a bag with several.

@@ -39,7 +39,7 @@ pub struct ServeArgs {
     /// Where the page is served. 0.0.0.0:8090 is for all machines of the network; port 0 is any free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8090")]
     address: String,
-    /// A file with the token that opens the page, 16 to 128 letters and digits; else one is made where the address needs it.
+    /// A file with the token that opens the page, 16 to 128 letters and digits; else one is made if the address needs it.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The target in the first frame; else it is chosen in the page.

@@ -51,7 +51,7 @@ pub struct TrackArgs {
     /// Write the frames with the box drawn, as .gif or as a video that ffmpeg writes (.mp4, .mkv, .webm, .avi).
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Frames per second of the saved video; the source's rate where it is known, else 30.
+    /// Frames per second of the saved video; the source's rate if it is known, else 30.
     #[arg(long, value_name = "N", value_parser = parse_rate, requires = "save")]
     rate: Option<f64>,
     /// Topic of images, for a bag with several.

@@ -147,7 +147,7 @@ fn replace(settings: &Bound<'_, PyDict>, given: &Bound<'_, PyMapping>) -> PyResu
 }
 
 /// The folder of ONNX Runtime in the package `onnxruntime` of this interpreter, without importing the package. `None`
-/// where there is none, or the environment names another library: then the search order of the core holds.
+/// if there is none, or the environment names another library: then the search order of the core holds.
 fn installed_library(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     if std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty()) {
         return Ok(None);

@@ -85,7 +85,7 @@ impl Last {
 /// `library`: the ONNX Runtime library or its folder; None takes that of the installed package onnxruntime, unless
 /// ORT_DYLIB_PATH names another. A process has one: the first tracker chooses it for all.
 ///
-/// `provider`: what runs the network inside ONNX Runtime: "cpu", or "openvino" and others where the library has them.
+/// `provider`: what runs the network inside ONNX Runtime: "cpu", or "openvino" and others if the library has them.
 ///
 /// `precision`: "exact", in the numbers of the model, or "fast", in half precision, bf16 or tf32 where provider and processor
 /// have them.

@@ -74,7 +74,7 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// The region to search next, `scale` times as long and wide as the authors' one.
     fn search(&self, scale: f64) -> SearchRegion;
 
-    /// Reads the outputs of the last run; `None` where they hold no usable number.
+    /// Reads the outputs of the last run; `None` if they hold no usable number.
     fn decode(
         &mut self,
         network: &Network,

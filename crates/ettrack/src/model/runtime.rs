@@ -34,7 +34,7 @@ const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     pub(crate) environment: Environment,
-    /// The library's file, or its name where the dynamic linker found it.
+    /// The library's file, or its name if the dynamic linker found it.
     pub library: PathBuf,
     /// For instance `1.31.1`.
     pub version: String,

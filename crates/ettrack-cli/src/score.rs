@@ -1,4 +1,4 @@
-//! `ettrack score`: the accuracy of what a node published.
+//! `ettrack score`: the accuracy of a node's recorded answers.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use crate::console::{BadInput, stdout};
 /// images, the number of answers, and the measures of one-pass evaluation.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it, or a file with one box per image
-    /// of the played bag, as `ettrack track` writes it.
+    /// The bag with the node's answers, written by `ros2 bag record` or `ettrack replay`, or a file with one box per image of
+    /// the played bag, written by `ettrack track`.
     answers: PathBuf,
     /// The bag that was played.
     #[arg(long, value_name = "BAG")]

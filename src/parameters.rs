@@ -217,7 +217,7 @@ pub trait ParameterSet: Clone + Default {
     /// Sets the parameter `name`, and says when that takes effect.
     ///
     /// # Errors
-    /// Where there is none of that name, or the value is of another type or out of range; the old value stays.
+    /// If there is none of that name, or the value has another type or is out of range. The old value stays.
     fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError>;
 }
 

@@ -42,7 +42,7 @@ pub struct Manifest {
     /// What one frame costs.
     #[serde(default)]
     pub cost: Option<Cost>,
-    /// Which of its layers compute with shorter numbers than single precision; absent where none does.
+    /// The number of layers with shorter numbers than single precision; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
     /// Where the weights come from.

@@ -60,7 +60,7 @@ pub enum RuntimeError {
          {LIBRARY_VARIABLE} to the path of libonnxruntime.so.{unusable}"
     )]
     NotFound {
-        /// One line per library that is there but does not work, with the reason.
+        /// One line per library that exists but does not work, with the reason.
         unusable: String,
     },
     /// The library was loaded but failed to start.

@@ -21,7 +21,7 @@ pub struct BundledModel {
     pub files: &'static [(&'static str, &'static [u8])],
 }
 
-/// The model that is used where none is named.
+/// The model that is used if none is named.
 pub const DEFAULT: BundledModel = BundledModel {
     name: "ettrack-nano",
     files: &[

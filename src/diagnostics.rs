@@ -101,7 +101,7 @@ impl Statistics {
         })
     }
 
-    /// Counts a frame that was answered, and how long that took where it was measured.
+    /// Counts a frame that was answered, and how long that took if it was measured.
     pub fn processed(&mut self, latency: Option<Duration>) {
         self.processed += 1;
         self.period.processed += 1;

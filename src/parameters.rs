@@ -132,11 +132,11 @@ pub enum ParameterError {
 pub(crate) trait FromValue: Sized {
     const TYPE: &'static str;
     fn from_value(value: &Value) -> Option<Self>;
-    /// As a number, where it is one.
+    /// As a number, if it is one.
     fn number(&self) -> Option<f64> {
         None
     }
-    /// As a word, where it is one.
+    /// As a word, if it is one.
     fn word(&self) -> Option<&str> {
         None
     }
@@ -217,7 +217,7 @@ pub trait ParameterSet: Clone + Default {
     /// Sets the parameter `name`, and says when that takes effect.
     ///
     /// # Errors
-    /// Where there is none of that name, or the value is of another type or out of range; the old value stays.
+    /// If there is none of that name, or the value has another type or is out of range. The old value stays.
     fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError>;
 }
 
@@ -321,16 +321,16 @@ parameters! {
     model_path: String = "models/ettrack-nano", Range::Any, Model;
     /// Which of the model's sets of constants to use.
     constants: String = "default", Range::Any, Model;
-    /// Threads within an operator of the network; 0 takes the processors there are, at most four.
+    /// Threads within an operator of the network; 0 takes the number of processors, at most four.
     num_threads: i64 = 0, Range::Between(0.0, 64.0), Model;
     /// The ONNX Runtime library or its folder; empty: searched for.
     onnxruntime_library: String = "", Range::Any, Start;
-    /// What runs the network inside ONNX Runtime. The library must have it; cpu is in every one.
+    /// The provider that runs the network inside ONNX Runtime. The library must have it. Every library has cpu.
     provider: String = "cpu", Range::OneOf(Provider::NAMES), Model;
-    /// How exactly the provider computes: exact in the numbers of the model; fast in half precision, bf16 or tf32, where
-    /// provider and processor have them.
+    /// How exactly the provider computes: exact with the numbers of the model; fast with half precision, bf16 or tf32,
+    /// whichever provider and processor have.
     precision: String = "exact", Range::OneOf(Precision::NAMES), Model;
-    /// Further options of the provider by its own names, KEY=VALUE separated by spaces, such as device_type=GPU.
+    /// Further options of the provider under its own names, KEY=VALUE separated by spaces, such as device_type=GPU.
     provider_options: String = "", Range::Any, Model;
     /// Side of the widest window that is searched, against the authors'; above 1, a frame that does not show the target in
     /// the usual window is looked at again this much wider, in up to three runs of the network.

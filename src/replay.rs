@@ -33,7 +33,7 @@ pub enum Start {
 pub struct ReplayOptions {
     /// The bag to read.
     pub input: PathBuf,
-    /// Its topic of images; `None` where there is only one.
+    /// Its topic of images; `None` if there is only one.
     pub image_topic: Option<String>,
     /// Where the target comes from.
     pub start: Start,
@@ -311,7 +311,7 @@ pub fn replay<E: From<ReplayError>>(
     Ok(summary)
 }
 
-/// The image of a message, decoded where it is a packet of video.
+/// The image of a message, decoded if it is a packet of video.
 fn image_in(
     transport: Transport,
     bytes: &[u8],

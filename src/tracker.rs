@@ -82,7 +82,7 @@ impl NodeTracker for Tracker {
 }
 
 impl TrackerSettings {
-    /// The model's settings, replaced by these settings where they are given.
+    /// The model's settings, replaced by these settings if they are given.
     pub fn over(&self, model: &LostSettings) -> LostSettings {
         let mut settings = model.clone();
         settings.enabled = self.lost_detection;

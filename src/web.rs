@@ -25,7 +25,7 @@ const TEMPLATE_REACH: f64 = 1.6;
 /// The longest text that is taken for a parameter, bytes.
 const LONGEST_TEXT: usize = 200;
 
-/// Controls the source of the images, where it is a recording, and knows the images' numbers.
+/// Controls the source of the images, if it is a recording, and knows the images' numbers.
 pub trait Player: Send + Sync {
     /// Does one of `Pause`, `Resume`, `Step`, `Restart`.
     ///

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Evaluates in several processes by GNU parallel, then writes the report:
+# Evaluates in several processes with GNU parallel, then writes the report:
 #
 #   scripts/cluster/parallel.sh 4 --dataset lasot --root /data/LaSOT --model models/et_track --output out/lasot
 #

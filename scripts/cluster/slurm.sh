@@ -1,5 +1,5 @@
 #!/bin/bash
-# Evaluates on several machines by a Slurm job array, then writes the report:
+# Evaluates on several machines with a Slurm job array, then writes the report:
 #
 #   scripts/cluster/slurm.sh 4 --dataset lasot --root /data/LaSOT --model models/et_track --output /shared/out/lasot
 #

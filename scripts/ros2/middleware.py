@@ -1,6 +1,6 @@
-"""Puts a second middleware beside the one of the wheels, and refuses one that is not there.
+"""Adds a second middleware to that of the wheels, and refuses one that does not exist.
 
-Without that check the tests would say that they ran on a middleware that rcl never loaded.
+Without this check the tests would report a middleware that rcl never loaded.
 """
 
 from pathlib import Path
@@ -8,13 +8,13 @@ from pathlib import Path
 from package import found
 from prefix import joined
 
-# Install folders that lie over ROS 2, separated by colons, the first one on top.
+# Install folders that are searched before ROS 2, separated by colons. The first one has priority.
 OVERLAY = "ETTRACK_ROS_OVERLAY"
 CHOICE = "RMW_IMPLEMENTATION"
 
 
 def choose(environment):
-    """The environment in which the tests run, made of the one in which the package was built. Raises ValueError."""
+    """Returns the environment for the tests, made from the one in which the package was built. Raises ValueError."""
     overlay = [Path(folder).resolve() for folder in environment.get(OVERLAY, "").split(":") if folder]
     for folder in overlay:
         if not (folder / "share" / "ament_index").is_dir():

@@ -159,7 +159,7 @@ impl NodeCore {
     /// A node named `name` with its tracker, which was opened by `parameters`.
     ///
     /// # Errors
-    /// [`ParameterError::Tracker`] where the tracker refuses a setting.
+    /// [`ParameterError::Tracker`] if the tracker refuses a setting.
     pub fn new(
         name: &str,
         parameters: Parameters,

@@ -1,4 +1,4 @@
-//! A process that runs a node until it is told to end.
+//! A process that runs a node until it gets a signal to end.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Ended {
 
 /// Runs a node until SIGINT, SIGTERM or SIGHUP sets its flag. The exit code is then 0. It is 1 if the node cannot start or fails.
 ///
-/// A failure is told once: by the node's log where it has one, on standard error where it has none yet.
+/// A failure is reported once: by the node's log if it has one, else on standard error.
 pub fn run_until_signal(run: impl FnOnce(&AtomicBool) -> Result<Ended, NodeError>) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);

@@ -1,10 +1,11 @@
-"""Times the networks of several model folders, interleaved.
+"""Times the networks of several model folders, which take turns.
 
     python -m ettrack_training.bench_folders models/ettrack-nano models/smat models/ostrack
 
-Prints a line of CSV per folder, with a heading: `model`, `ms`, `parameters`, `macs_track`. The time is the median CPU
-time of the track graph for one frame on one thread, which other work on the machine disturbs less than time on the
-clock. `ettrack bench` measures the whole tracker on the clock: crop and decoding add a few tenths of a millisecond.
+Prints a heading and one line of CSV per folder: `model`, `ms`, `parameters`, `macs_track`. The time is the median CPU
+time of the track graph for one frame on one thread. Other programs on the machine disturb CPU time less than elapsed
+time. `ettrack bench` measures the elapsed time of the whole tracker. Crop and decoding add some tenths of a
+millisecond.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from .trackers.noise import generator, structured_noise
 
 
 class FolderError(Exception):
-    """The folder is no model that can be timed."""
+    """The folder is not a model that can be timed."""
 
 
 def prepared(folder: Path) -> tuple[Callable[[], object], dict]:
-    """A run of the folder's track graph at its usual search size, and its manifest. Raises `FolderError`."""
+    """Returns a run of the folder's track graph at its usual search size, and its manifest. Raises `FolderError`."""
     try:
         manifest = yaml.safe_load((folder / "model.yaml").read_text())
         template, search, files = manifest["template"], manifest["search"], manifest["files"]
@@ -53,7 +54,7 @@ def prepared(folder: Path) -> tuple[Callable[[], object], dict]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m ettrack_training.bench_folders",
         description=__doc__,

@@ -3,8 +3,8 @@
     python -m ettrack_training.chart docs/trackers.csv --output docs/images/trackers.svg
 
 The table has the columns `tracker`, `group`, `lasot_auc` (success AUC in percent) and `ms` (CPU time per frame in
-milliseconds, as `bench_folders` prints it). Rows without one of the two numbers are left out. Trackers of a group have
-one colour and are joined by a line in the order of their times.
+milliseconds, as `bench_folders` prints it). Rows in which one of the two numbers is missing are left out. Trackers of a
+group have the same colour and are joined by a line in the order of their times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 COLUMNS = ("tracker", "group", "lasot_auc", "ms")
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 24, 52
-# Distinct for readers who do not see red and green apart (Okabe and Ito, 2008).
+# Also distinct for readers who cannot distinguish red and green (Okabe and Ito, 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -41,7 +41,7 @@ class Point:
 
 
 def read(path: Path) -> list[Point]:
-    """The points of a table, by groups in its order. Raises `ChartError` for a table without them."""
+    """Reads the points of a table. Raises `ChartError` if the table cannot be read or has no points."""
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Point]:
 
 
 def draw(points: Sequence[Point]) -> str:
-    """The chart as SVG text: time on a logarithmic axis, accuracy on a linear one."""
+    """Returns the chart as SVG text: time on a logarithmic axis, accuracy on a linear one."""
     times, values = [p.ms for p in points], [p.accuracy for p in points]
     first = max((t for t in TICKS if t <= min(times)), default=min(times) / 1.5)
     last = min((t for t in TICKS if t >= 1.3 * max(times)), default=2 * max(times))
@@ -124,7 +124,7 @@ def draw(points: Sequence[Point]) -> str:
 
 
 def _free_place(px: float, py: float, name: str, taken: list[tuple[float, float, float, float]]) -> tuple[float, float]:
-    """Left end and baseline of a name beside its point, where nothing is yet; marks the place as taken."""
+    """Finds a free place for a name beside its point and marks it as taken. Returns left end and baseline."""
     width, height = 6.8 * len(name), 12
     right, left = px + 8, px - 8 - width
     # To the right, to the left, below, above.
@@ -149,7 +149,7 @@ def _text(x: float, y: float, words: str, anchor: str, colour: str = "#333333") 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m ettrack_training.chart",
         description=__doc__,

@@ -1,7 +1,7 @@
-"""A run in several processes, one for each GPU, as `torchrun` starts them. Each computes its part of every batch.
+"""A run in several processes that `torchrun` starts, one for each GPU. Each computes its part of every batch.
 
-With the functions here, sums over a batch (losses, statistics of batch norms) are sums over the parts of all processes,
-so that a run gives what one process with the whole batch would. In a single process nothing is communicated.
+The functions here compute sums over a batch (losses, statistics of batch norms) over the parts of all processes. So a
+run gives the same result as one process with the whole batch. A single process does not communicate.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _PATIENCE = timedelta(days=2)
 
 
 def count() -> int:
-    """How many processes the run has."""
+    """Returns the number of processes of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def number() -> int:
-    """This process's number, from 0."""
+    """Returns this process's number, from 0."""
     return dist.get_rank() if count() > 1 else 0
 
 
 def is_first() -> bool:
-    """Whether this process writes the run's files and messages."""
+    """Returns whether this process writes the run's files and messages."""
     return number() == 0
 
 
 @contextmanager
 def joined(device: str) -> Iterator[torch.device]:
-    """Joins the processes that `torchrun` started, if it did, and gives this one's device.
+    """Joins the processes if `torchrun` started several, and yields this process's device.
 
-    `device` is `cpu`, or `cuda` for a GPU of each process's own, or anything PyTorch knows where there is one process.
-    May be nested. Raises ValueError for a device that is not there.
+    `device` is `cpu`, or `cuda` for one GPU per process. With a single process it may be any device of PyTorch. May be
+    nested. Raises ValueError if the device does not exist.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}: PyTorch sees no CUDA device here; expected cpu")
@@ -66,30 +66,30 @@ def joined(device: str) -> Iterator[torch.device]:
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean over the processes, without gradients. Every process must call it with the same shape."""
+    """Returns the mean over the processes, without gradients. Every process must call it with the same shape."""
     if count() == 1:
         return values.detach()
     return _sum(values.detach().clone()) / count()
 
 
 def gathered(value: int, device: torch.device) -> list[int]:
-    """The value that each process has, in the order of their numbers."""
+    """Returns the value of each process, in the order of the processes' numbers."""
     rows = torch.zeros(count(), dtype=torch.int64, device=device)
     rows[number()] = value
     return (_sum(rows) if count() > 1 else rows).tolist()
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """This process's part of the weighted mean over the batch of all; 0 where all weights are 0.
+    """Returns this process's part of the weighted mean over the batch of all processes; 0 if all weights are 0.
 
-    The mean of the processes' parts is the mean over the whole batch, and so are the gradients that
-    `DistributedDataParallel` averages.
+    The mean of the processes' parts is the mean over the whole batch. `DistributedDataParallel` averages the gradients,
+    which gives the gradient of this mean.
     """
     return (values * weight).sum() / mean(weight.sum().float()).clamp_min(1 / count())
 
 
 def variance(images: Tensor) -> Tensor:
-    """Variance of each channel over the batch of all processes, [B,C,h,w] to [1,C,1,1], as `Tensor.var` computes it."""
+    """The variance of each channel over the batch of all processes, [B,C,h,w] to [1,C,1,1], like `Tensor.var`."""
     if count() == 1:
         return images.var((0, 2, 3), keepdim=True)
     _, biased = _moments(images)
@@ -100,11 +100,11 @@ def variance(images: Tensor) -> Tensor:
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """A batch norm whose statistics are those of the batch of all processes, on any device.
 
-    PyTorch's `SyncBatchNorm` does the same on GPUs alone, where no test without one would see it.
+    PyTorch's `SyncBatchNorm` does the same, but only on GPUs, so that it could not be tested without a GPU.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B,C,h,w] to the same; every process must have as many images."""
+        """[B,C,h,w] to the same shape. All processes must have the same number of images."""
         if not self.training or count() == 1:
             return super().forward(images)
         wide = images.to(torch.promote_types(images.dtype, torch.float32))
@@ -119,15 +119,15 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Lets all batch norms of a network be computed over the batch of all processes."""
+    """Makes all batch norms of a network compute over the batch of all processes."""
     for layer in network.modules():
         if type(layer) is nn.BatchNorm2d:
-            # Its parameters, statistics and names stay what they are.
+            # Its parameters, statistics and names do not change.
             layer.__class__ = SharedBatchNorm2d
 
 
 class _SumWithGradient(torch.autograd.Function):
-    """The sum over the processes; so the gradient is the sum of the gradients that all have for it."""
+    """The sum over the processes. Its gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(_, values: Tensor) -> Tensor:
@@ -139,8 +139,8 @@ class _SumWithGradient(torch.autograd.Function):
 
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over the batch of all processes, two of [1,C,1,1]."""
-    # In two passes, because the difference of two large means would have few digits.
+    """Returns mean and variance of each channel over the batch of all processes, [1,C,1,1] each."""
+    # In two passes, because the difference of two large means would have few exact digits.
     centre = _SumWithGradient.apply(images.mean((0, 2, 3), keepdim=True)) / count()
     spread = (images - centre).square().mean((0, 2, 3), keepdim=True)
     return centre, _SumWithGradient.apply(spread) / count()

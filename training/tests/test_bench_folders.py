@@ -23,7 +23,7 @@ def test_each_folder_has_a_line_with_its_time_and_cost(tmp_path, capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["model"] for row in rows] == ["micro", "mixformer2", "litetrack"]
     assert all(float(row["ms"]) > 0 for row in rows)
-    # Multiply-accumulates differ by a factor of some hundred, so that the order of times is sure.
+    # Multiply-accumulates differ by a factor of some hundred, so the order of times is certain.
     assert int(rows[0]["macs_track"]) * 100 < int(rows[2]["macs_track"])
     assert float(rows[0]["ms"]) < float(rows[2]["ms"])
 

@@ -1,4 +1,4 @@
-"""Tests `quantize`: which layers there are, how they are chosen, and what the eight-bit graph computes."""
+"""Tests `quantize`: finding layers, choosing them, and the outputs of the eight-bit graph."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def graph() -> onnx.ModelProto:
         helper.make_node("GlobalAveragePool", ["d"], ["e"]),
         helper.make_node("Flatten", ["e"], ["f"]),
         helper.make_node("MatMul", ["f", "mix"], ["out"]),
-        # Without learnt weights: no layer.
+        # Without learnt weights it is no layer.
         helper.make_node("MatMul", ["f", "f_turned"], ["square"]),
         helper.make_node("Transpose", ["f"], ["f_turned"], perm=[1, 0]),
     ]
@@ -91,7 +91,7 @@ def test_a_group_that_saves_no_time_or_loses_more_than_it_brings_stays_as_it_is(
     assert [one.is_kept for one in judged] == [True, False, False]
     assert judged[1].milliseconds == pytest.approx(-1.0)
     assert judged[2].loss > 0.9
-    # What is left is judged again, without what was left out.
+    # The kept groups are judged again without the others.
     assert asked[-1] == [["good"], []]
 
 

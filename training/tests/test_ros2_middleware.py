@@ -1,4 +1,4 @@
-"""scripts/ros2/middleware.py on folders that are laid out as ROS 2's install folders are."""
+"""Tests scripts/ros2/middleware.py on folders with the layout of ROS 2's install folders."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Training in two processes that `torchrun` starts, held against one process with the whole batch.
+"""Training in two processes that `torchrun` starts, compared with one process with the whole batch.
 
-This file is also what the two processes run.
+The two processes run this file, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RECIPE = Recipe(
     name="micro",
     network=MICRO,
     data=Data(batch=8, workers=0),
-    # The backbone stands still at first, so that its parameters are unused.
+    # The backbone is fixed at first, so its parameters are unused.
     optimizer=Optimizer(kind="sgd", rate=0.02, clip=1.0, frozen_backbone=1),
     schedule=Schedule(steps=4, shape="cosine", final=0.1),
     run=Run(save_every=1, validation_pairs=8, ema=0.9),
@@ -54,7 +54,7 @@ def prepare(folder: Path) -> None:
 
 
 def train(folder: Path, out: str, *more: str) -> int:
-    """The command's exit status; the whole run is of four steps."""
+    """Runs the command and returns its exit status. The whole run has four steps."""
     words = ["--recipe", folder / "recipe.yaml", "--cache", folder / "cache", "--start", folder / "start.pt"]
     return main([*map(str, words), "--device", "cpu", "--out", str(folder / out), *more])
 
@@ -66,7 +66,7 @@ def interrupted_and_resumed(folder: Path, out: str) -> None:
 
 
 def curve(out: Path) -> np.ndarray:
-    """Of each step the losses and the validation's figures."""
+    """Returns the losses and the validation's figures of each step."""
     with (out / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     names = [name for name in rows[0] if name not in ("seconds", "rate")]
@@ -80,7 +80,7 @@ def test_two_processes_give_the_curve_of_one_and_go_on_where_they_were(tmp_path:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    # Messages are the first process's.
+    # Only the first process prints messages.
     assert done.stderr.count("resuming after step 2") == 1
     assert done.stderr.count("error: data.batch: expected a multiple of 2, the number of processes, got 7") == 1
 
@@ -112,7 +112,7 @@ def test_devices_that_several_processes_cannot_share_are_refused(monkeypatch: py
 
 
 def norms_are_those_of_the_whole_batch(half: slice) -> None:
-    """Output, gradient and statistics of a batch norm that sees a half in each process."""
+    """Output, gradient and statistics of a batch norm that gets a half of the batch in each process."""
     random = torch.Generator().manual_seed(5)
     images = torch.randn(8, 3, 5, 5, generator=random, dtype=torch.float64)
     images[4:] += 2
@@ -125,7 +125,7 @@ def norms_are_those_of_the_whole_batch(half: slice) -> None:
     found = norms[1](part).square().mul(images[half]).mean()
     found.backward()
     torch.testing.assert_close(processes.mean(found), expected.detach())
-    # The loss of all is the mean of those of the two.
+    # The loss of the whole batch is the mean of the two losses.
     torch.testing.assert_close(part.grad / 2, whole.grad[half])
     for name, value in norms[0].state_dict().items():
         torch.testing.assert_close(norms[1].state_dict()[name], value, msg=name)
@@ -140,13 +140,13 @@ def losses_are_those_of_the_whole_batch(half: slice) -> None:
     low = torch.rand(12, 2, generator=random) * 20
     batch = cls, reg, torch.cat([low, low + 24], 1), torch.arange(12) < 7, teacher, teacher_reg
     mine = processes.mean(total(head_loss(*(value[half] for value in batch))))
-    # Both give the whole batch, so that each part is half of it.
+    # Both processes have the whole batch, so that each part is half of the result.
     torch.testing.assert_close(mine, processes.mean(total(head_loss(*batch))))
     assert not torch.isclose(mine, total(head_loss(*(value[half] for value in batch))))
 
 
 def gradients_are_those_of_the_whole_batch(half: slice, folder: Path) -> None:
-    """Of every parameter, in double precision."""
+    """Compares the gradient of every parameter, in double precision."""
     random = torch.Generator().manual_seed(7)
     low = torch.rand(8, 2, generator=random) * 20
     batch = {
@@ -165,7 +165,7 @@ def gradients_are_those_of_the_whole_batch(half: slice, folder: Path) -> None:
     loss.backward()
     cls, reg, features = maps(alone, batch, "pictures")
     expected, _ = objective(cls.float(), reg.float(), features, batch, RECIPE.labels, RECIPE.loss)
-    # Each process has the whole batch here, and so computes half of the mean over both.
+    # Here each process has the whole batch, so it computes half of the mean over both.
     expected.backward()
     torch.testing.assert_close(processes.mean(loss), processes.mean(expected))
     theirs = dict(shared.named_parameters())
@@ -175,7 +175,7 @@ def gradients_are_those_of_the_whole_batch(half: slice, folder: Path) -> None:
 
 
 def checkpoints_of_different_steps_are_refused(folder: Path) -> None:
-    """Only the second process has a checkpoint, as on machines that do not share their disk."""
+    """Only the second process has a checkpoint, like on machines that do not share their disk."""
     file = CheckpointFile(folder / f"own-{processes.number()}" / "checkpoint.pt")
     network, recipe = ETTrack(MICRO), replace(RECIPE, run=replace(RECIPE.run, ema=0.0))
     if processes.number() == 1:
@@ -187,7 +187,7 @@ def checkpoints_of_different_steps_are_refused(folder: Path) -> None:
 
 
 def in_two_processes(folder: Path) -> None:
-    """What each of the two does."""
+    """The program of each of the two processes."""
     with processes.joined("cpu") as device:
         number = processes.number()
         assert processes.gathered(number + 7, device) == [7, 8]

@@ -23,7 +23,7 @@ from ettrack_training.trackers import TRACKERS
 
 DATA = Path(__file__).parents[2] / "tests/data/family"
 MAPS = ("score_map", "size_map", "offset_map")
-# Outputs that the goldens hold, in the network's order.
+# The recorded outputs, in the network's order.
 OUTPUTS = {
     "ostrack": MAPS,
     "ostrack_all_tokens": MAPS,
@@ -49,7 +49,7 @@ KEYS = {
 
 
 def listing(network):
-    """Names, shapes and types, as the checksums above were made."""
+    """Returns names, shapes and types in the form of the checksums above."""
     return "\n".join(
         f"{key} {'x'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
         for key, value in sorted(network.state_dict().items())
@@ -66,7 +66,7 @@ def test_keys_are_the_authors(name):
 
 @functools.cache
 def network_of(name):
-    """The goldens' network with its pseudo-random weights, in evaluation mode."""
+    """The network of the recorded outputs with its pseudo-random weights, in evaluation mode."""
     tracker = TRACKERS[name]
     network = tracker.golden_network().eval()
     network.load_state_dict(pseudo_state_dict(network.state_dict(), tracker.pseudo_rule, tracker.golden_salt))
@@ -74,13 +74,13 @@ def network_of(name):
 
 
 def normalized(pixels):
-    """A recorded crop as the networks take it, [1, 3, s, s]."""
+    """A recorded crop as an input of the networks, [1, 3, s, s]."""
     values = (pixels / 255 - np.array(MEAN)) / np.array(STD)
     return torch.from_numpy(values.astype(np.float32).transpose(2, 0, 1)[None].copy())
 
 
 def images_of(name, file):
-    """What the network takes, by the names of the graphs' inputs."""
+    """The network's inputs by the names of the graphs' inputs."""
     template, search = normalized(file["template_crop"]), normalized(file["search_crop"])
     given = {"template": template}
     if name == "mixformer2":
@@ -136,7 +136,7 @@ def test_as_many_tokens_stay_as_in_the_authors_configurations():
 def test_a_graph_that_keeps_other_tokens_than_rounding_allows_is_refused():
     graph = TRACKERS["ostrack"].graphs(network_of("ostrack"))["track"]
     name = graph.choices[0]
-    # Keeps those that the judge attends to least.
+    # Keeps the tokens that the judge attends to least.
     node = next(node for node in graph.module.graph.node if name in node.output)
     next(attribute for attribute in node.attribute if attribute.name == "axis")
     node.attribute.add(name="largest", i=0, type=2)
@@ -157,7 +157,7 @@ def test_sizes_and_widths_are_read_from_the_checkpoint(tmp_path, name, sizes, fa
     assert manifest["search"]["factor"] == factor
 
 
-# A network that was never published, and what a refusal says of it.
+# A network that was never published, and the message of its refusal.
 UNPUBLISHED = {
     "ostrack": (lambda: OSTrack(112, 224, width=64, head_width=32), "112 and 224 pixels a side, expected 128 and 256"),
     "ostrack shallow": (lambda: OSTrack(depth=10, width=64, head_width=32), "10 blocks of an OSTrack, expected 11"),

@@ -61,7 +61,7 @@ impl Bars {
     pub fn clear(&self) {
         self.sequences.finish_and_clear();
         self.frames.finish_and_clear();
-        // The evaluation is good even where the terminal cannot be cleared.
+        // The evaluation is valid even if the terminal cannot be cleared.
         let _ = self.all.clear();
     }
 }

@@ -28,7 +28,7 @@ impl fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
-/// 2 where the chain of causes holds a [`BadInput`], else 1.
+/// 2 if the chain of causes holds a [`BadInput`], else 1.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<BadInput>().is_some()
         || error.chain().any(|cause| cause.is::<BadInput>())

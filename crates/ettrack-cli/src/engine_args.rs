@@ -1,4 +1,4 @@
-//! The arguments that choose what runs a network: the library, the provider in it, its precision.
+//! The arguments that choose the library, the provider in it, and its precision.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use ettrack::model::provider::{Precision, Provider, parse_option};
 use ettrack::{TrackerOptions, error_chain};
 use ettrack_node::parameters::Parameters;
 
-/// What runs the network.
+/// The library, the provider and the precision that run the network.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
     /// The ONNX Runtime library or its folder.
     #[arg(long, value_name = "PATH")]
     pub onnxruntime: Option<PathBuf>,
-    /// What runs the network inside ONNX Runtime; cpu if not given. The library must have it.
+    /// The provider that runs the network inside ONNX Runtime; cpu if not given. The library must have it.
     #[arg(long, value_name = "NAME", value_parser = provider_parser())]
     pub provider: Option<Provider>,
-    /// How exactly it computes: exact if not given; fast is in half precision, bf16 or tf32 where provider and processor have
-    /// them.
+    /// How exactly the provider computes; exact if not given. With fast it uses half precision, bf16 or tf32, whichever
+    /// provider and processor have.
     #[arg(long, value_name = "NAME", value_parser = precision_parser())]
     pub precision: Option<Precision>,
-    /// A further option of the provider, by its own name, such as device_type=GPU. May be repeated.
+    /// A further option of the provider under its own name, such as device_type=GPU. May be repeated.
     #[arg(long = "provider-option", value_name = "KEY=VALUE", value_parser = option_parser)]
     pub provider_options: Vec<(String, String)>,
 }
@@ -41,7 +41,7 @@ fn option_parser(text: &str) -> Result<(String, String), String> {
 }
 
 impl EngineArgs {
-    /// `options` with what these arguments say.
+    /// Returns `options` with the values of these arguments.
     #[must_use]
     pub fn apply(&self, options: TrackerOptions) -> TrackerOptions {
         options
@@ -51,7 +51,7 @@ impl EngineArgs {
             .with_provider_options(self.provider_options.clone())
     }
 
-    /// Puts what was given over the node's parameters.
+    /// Replaces the node's parameters by the given arguments.
     pub fn apply_to(&self, parameters: &mut Parameters) {
         if let Some(library) = &self.onnxruntime {
             parameters.onnxruntime_library = library.to_string_lossy().into_owned();
@@ -67,7 +67,7 @@ impl EngineArgs {
         }
     }
 
-    /// The options as they are written, `KEY=VALUE`.
+    /// Returns the options as `KEY=VALUE`.
     pub fn written_options(&self) -> Vec<String> {
         let pairs = self.provider_options.iter();
         pairs.map(|(key, value)| format!("{key}={value}")).collect()

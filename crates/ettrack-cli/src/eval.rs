@@ -26,8 +26,8 @@ use crate::runs::{
 
 /// Evaluate a model on a benchmark: boxes, summary.json, report.html.
 ///
-/// A sequence that an earlier run into the same folder finished, with the same model and settings, is not run again.
-/// A sequence that cannot be read is reported and does not stop the others; the exit code is then 1.
+/// A sequence that is already finished in the same folder, with the same model and settings, is not run again. A sequence
+/// that cannot be read is reported, the others continue, and the exit code is 1.
 ///
 /// `ettrack eval --suite FILE` is `ettrack suite FILE`: several benchmarks, models and starts in one report.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub struct EvalArgs {
     /// instead of running a model.
     #[arg(long, value_name = "DIR")]
     boxes: Option<PathBuf>,
-    /// Leave out frames without a visible target (what the got10k toolkit does on UAV123).
+    /// Leave out frames without a visible target (like the got10k toolkit on UAV123).
     #[arg(long)]
     exclude_absent: bool,
     /// Show another tracker's result folder in the report. May be repeated.
@@ -58,15 +58,15 @@ pub struct EvalArgs {
     /// Name in tables and plots; the model's name if not given.
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Run only part I of N, for one of several machines or processes with the same OUTPUT. Parts have about as many
-    /// frames each. No report is written: --merge writes it when all parts are done.
+    /// Run only part I of N, for one of several machines or processes with the same OUTPUT. All parts have about the same
+    /// number of frames. No report is written: --merge writes it when all parts are finished.
     #[arg(long, value_name = "I/N", conflicts_with_all = ["boxes", "merge", "compare"])]
     shard: Option<Shard>,
-    /// Run nothing: collect the results that all parts left in OUTPUT. Missing ones and those of another model or other
-    /// settings are named, and nothing is written.
+    /// Run no model, and write the report of all parts in OUTPUT. If results are missing, or have another model or other
+    /// settings, they are named and nothing is written.
     #[arg(long, conflicts_with_all = ["boxes", "fresh"])]
     merge: bool,
-    /// Leave sample frames out of the report: faster, and a smaller file.
+    /// Leave out sample frames from the report. This is faster and makes a smaller file.
     #[arg(long)]
     no_samples: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ impl LayoutArg {
     }
 }
 
-/// The boxes that are evaluated, and where they are from.
+/// The boxes that are evaluated, and their source.
 struct Evaluated {
     boxes: Boxes,
     label: String,
@@ -103,7 +103,7 @@ impl EvalArgs {
         let mut protocol = self.dataset.dataset.protocol;
         protocol.exclude_absent |= self.exclude_absent;
         let entries = self.dataset.entries()?;
-        // Checked before the evaluation, not after it.
+        // This is checked before the evaluation starts.
         let compared = self
             .compare
             .iter()
@@ -338,7 +338,7 @@ impl EvalArgs {
                     size,
                 )?)
             };
-            // A results folder that cannot be read must not cost the results of this run.
+            // A folder for comparison that cannot be read must not stop the report of this run.
             match score() {
                 Ok(score) => scores.push(score),
                 Err(error) => eprintln!(

@@ -61,7 +61,7 @@ pub fn print_table(
         let scores = one.scores.as_ref();
         writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
     }
-    // Means over different sequences are no comparison.
+    // Means over different sequences cannot be compared.
     let compared = match common {
         Some(common) => &common.trackers[..],
         None => &trackers[1..],
@@ -79,7 +79,7 @@ pub fn print_table(
     Ok(())
 }
 
-/// What only some benchmarks have.
+/// Figures that only some benchmarks have.
 pub fn print_benchmark_figures(summary: &Summary) -> anyhow::Result<()> {
     let mut out = stdout();
     if let Some(vot) = &summary.vot {

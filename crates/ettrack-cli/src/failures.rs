@@ -1,4 +1,4 @@
-//! `ettrack presence --failures`: how honest a tracker is about following something else.
+//! `ettrack presence --failures`: measures whether a tracker reports that it follows something else.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,19 +12,19 @@ use ettrack_files::PendingFile;
 use crate::console::{BadInput, stdout};
 use crate::presence::{PresenceArgs, finish, load};
 
-/// False alarms that the confidence is judged at.
+/// Shares of false alarms at which the confidence is measured.
 const FALSE_ALARMS: [f64; 2] = [0.01, 0.03];
 
-/// A target, all its runs together.
+/// A target, with all its runs together.
 struct Row {
     name: String,
     score: FailureScore,
 }
 
-/// Runs the subcommand's mode.
+/// Runs this mode of the subcommand.
 pub fn run(args: &PresenceArgs, suite: &Path, evaluation: Evaluation) -> anyhow::Result<()> {
     let suite = suite::read(suite).map_err(|error| BadInput::of(&error))?;
-    // Checked before the work, not after it.
+    // This is checked before the work starts.
     let features_file = args
         .features
         .as_deref()

@@ -14,11 +14,11 @@ use crate::engine_args::EngineArgs;
 
 /// List model folders and check them: manifest, checksums, tensors, one run of each graph.
 ///
-/// All are checked. The exit code is 1 where one of them fails.
+/// All models are checked. The exit code is 1 if one of them fails.
 #[derive(Debug, Args)]
 pub struct Models {
-    /// Model folders, folders that hold model folders, or names of built-in models. Without any: the folder `models`
-    /// if there is one, else the built-in models.
+    /// Model folders, folders with model folders, or names of built-in models. If none are given: the folder `models` if it
+    /// exists, else the built-in models.
     folders: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,

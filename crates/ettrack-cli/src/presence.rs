@@ -21,12 +21,12 @@ use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// Measure how often the states LOST and TRACKING are right, on sequences whose target disappears.
 ///
-/// The disappearances are edited into real sequences, the same every time: frames of another place are put in,
-/// the target is painted over with the background beside it, or a board slides over it. With --edit none, sequences whose
-/// truth says that the target is out of sight (simulated ones, for example) are used as they are.
+/// The disappearances are edited into real sequences, in the same way every time: frames of another place are inserted, the
+/// target is painted over with the background beside it, or a board slides over it. With --edit none, sequences are not
+/// changed. Use this if their truth says when the target is out of sight (simulated sequences, for example).
 ///
-/// --failures judges the tracker's own failures instead, on the sequences of a suite as they are: frames whose box is off
-/// the target (overlap below 0.1) against frames whose box is on it (above 0.5).
+/// --failures measures the tracker's own failures instead, on the unchanged sequences of a suite. It compares frames with the
+/// box off the target (overlap below 0.1) with frames with the box on the target (above 0.5).
 #[derive(Debug, Args)]
 pub struct PresenceArgs {
     /// The benchmark.
@@ -35,7 +35,7 @@ pub struct PresenceArgs {
     /// The benchmark's folder.
     #[arg(long, value_name = "DIR", required_unless_present = "failures")]
     root: Option<PathBuf>,
-    /// Suite of benchmark folders (see suite) on which the tracker's own failures are judged.
+    /// Suite of benchmark folders (see suite) on which the tracker's own failures are measured.
     #[arg(long, value_name = "SUITE", conflicts_with_all = ["dataset", "root", "sequence", "edit"])]
     failures: Option<PathBuf>,
     /// The starts of each target of --failures: ope, sre or tre (see eval).
@@ -50,14 +50,14 @@ pub struct PresenceArgs {
     /// How targets disappear; all three if not given (none for simulated sequences).
     #[arg(long, value_enum, value_delimiter = ',')]
     edit: Vec<EditArg>,
-    /// Write the features that the confidence is computed from into this CSV file, one line per frame, so that its
-    /// weights can be fitted (docs/lost.md).
+    /// Write the features from which the confidence is computed into this CSV file, one line per frame, to fit the weights
+    /// (docs/lost.md).
     #[arg(long, value_name = "FILE")]
     pub(crate) features: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whether the lost state acts. With off, only the confidence is measured.
+    /// Whether the lost state is used. With off, only the confidence is measured.
     #[arg(long, value_enum, default_value_t = Lost::On)]
     lost: Lost,
     #[command(flatten)]
@@ -141,8 +141,8 @@ impl PresenceArgs {
         Ok(())
     }
 
-    /// Runs the model over the sequences and hands over the answers to each. One that fails is reported under its `name`;
-    /// their number is returned.
+    /// Runs the model over the sequences and passes the answers of each one on. A sequence that fails is reported under its
+    /// `name`. Returns the number of these.
     pub(crate) fn run_over(
         &self,
         made: &[EditedSequence],
@@ -227,7 +227,7 @@ impl PresenceArgs {
     }
 }
 
-/// Reads sequences. Those that cannot be read are reported; their number is returned, too.
+/// Reads sequences and reports those that cannot be read. Returns the sequences, and the number of unreadable ones.
 pub(crate) fn load(entries: &[SequenceEntry]) -> (Vec<Sequence>, usize) {
     let mut sequences = Vec::new();
     for entry in entries {
@@ -240,7 +240,7 @@ pub(crate) fn load(entries: &[SequenceEntry]) -> (Vec<Sequence>, usize) {
     (sequences, unread)
 }
 
-/// Writes the features where a file was asked for. Where one of the two outputs fails, the other is still written.
+/// Writes the features if a file was given. If one of the two outputs fails, the other is still written.
 pub(crate) fn finish(
     printed: anyhow::Result<()>,
     file: Option<PendingFile>,

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar up to `total` frames, or a counter where the end is not known.
+/// A bar up to `total` frames, or a counter if the end is not known.
 pub fn bar(total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (

@@ -37,7 +37,7 @@ pub struct ReplayArgs {
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
     image_topic: Option<String>,
-    /// The bag to write: a folder that is not there yet.
+    /// The bag to write: a folder that does not exist yet.
     #[arg(long, value_name = "BAG")]
     output: PathBuf,
     /// Also write the images with the box drawn, on /tracker/overlay.

@@ -1,4 +1,4 @@
-//! What `eval` and `suite` share: the arguments that say how models are run, and boxes of a model or of result files.
+//! The common parts of `eval` and `suite`: the arguments for running models, and boxes of a model or of result files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::bars::Bars;
 use crate::console::BadInput;
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
-/// How models are run, and where results go.
+/// The arguments for running models, and for the folder of the results.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Folder for boxes, times, summary.json and report.html.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Sequences at a time, each with a tracker of its own.
+    /// Number of sequences that run at a time, each with its own tracker.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
     /// Run finished sequences again.
@@ -38,19 +38,19 @@ pub struct RunArgs {
     /// Also write the report's plots as SVG and CSV, into OUTPUT/figures.
     #[arg(long)]
     pub figures: bool,
-    /// Whether the lost state acts. Benchmarks score the authors' loop, so it is off by default.
+    /// Whether the lost state is used. Benchmarks score the authors' loop, so it is off by default.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
     #[command(flatten)]
     pub tracker: TrackerArgs,
 }
 
-/// A model that was opened, and what its boxes depend on beside the frames.
+/// An opened model, and the settings on which its boxes depend.
 pub struct Run {
     /// The model.
     pub model: ModelFolder,
     options: TrackerOptions,
-    /// The same in words.
+    /// The settings as text.
     pub settings: serde_json::Value,
 }
 
@@ -67,12 +67,12 @@ pub struct Tracked {
 pub struct Boxes {
     /// Runs with a result.
     pub tracked: Vec<Tracked>,
-    /// Runs without one, and why.
+    /// Runs without a result, and the reasons.
     pub failed: Vec<(String, String)>,
 }
 
 impl RunArgs {
-    /// Opens a model with the settings of `tracker`, and tries whether it runs.
+    /// Opens a model with the settings of `tracker`, and tests that it can be run.
     pub fn open(&self, model: &Path, tracker: &TrackerArgs) -> anyhow::Result<Run> {
         let model = ettrack_models::open(model)
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
@@ -95,7 +95,7 @@ impl RunArgs {
         })
     }
 
-    /// Runs a model where no earlier run left its boxes in `results`.
+    /// Runs a model on the sequences for which `results` does not have its boxes yet.
     pub fn track(
         &self,
         model: &Run,
@@ -128,7 +128,7 @@ impl RunArgs {
         Ok(Boxes::of(outcomes))
     }
 
-    /// Writes plots into OUTPUT/figures, where they were asked for.
+    /// Writes plots into OUTPUT/figures if the option is given.
     pub fn write_figures(&self, figures: &[Figure]) -> anyhow::Result<()> {
         let folder = self.output.join("figures");
         for Figure { name, svg, csv } in figures.iter().filter(|_| self.figures) {
@@ -140,12 +140,12 @@ impl RunArgs {
 }
 
 impl Run {
-    /// What ties a finished sequence to this program and these settings.
+    /// The part of a finished sequence's fingerprint that stands for this program and these settings.
     fn fingerprint(&self) -> String {
         format!("{} {}", env!("CARGO_PKG_VERSION"), self.settings)
     }
 
-    /// The boxes that earlier runs left, of all that are asked for.
+    /// Reads the boxes of earlier runs, for all sequences.
     pub fn collect(&self, entries: &[SequenceEntry], results: &ResultFolder) -> Boxes {
         Boxes::of(collect(entries, results, &self.fingerprint()))
     }
@@ -167,7 +167,7 @@ impl Boxes {
         boxes
     }
 
-    /// The boxes in a folder of result files.
+    /// Reads the boxes in a folder of result files.
     pub fn recorded(folder: &Path, dataset: &Dataset, entries: &[SequenceEntry]) -> Self {
         let mut boxes = Self::default();
         for entry in entries {
@@ -203,7 +203,7 @@ impl Tracked {
     }
 }
 
-/// A sequence's boxes and times in a folder of result files.
+/// Reads a sequence's boxes and times from a folder of result files.
 pub fn read_result(
     folder: &Path,
     dataset: &Dataset,
@@ -224,14 +224,14 @@ pub fn read_result(
 pub struct Recorded {
     /// The name.
     pub label: String,
-    /// The folder, which is there.
+    /// The folder, which exists.
     pub folder: PathBuf,
 }
 
 impl Recorded {
-    /// Reads [LABEL=]DIR. `option` is named where there is no such folder.
+    /// Reads [LABEL=]DIR. If there is no such folder, the message names `option`.
     pub fn parse(option: &str, argument: &str) -> anyhow::Result<Self> {
-        // A folder's own name may have that sign in it.
+        // A folder's own name may contain `=`.
         let named = argument
             .split_once('=')
             .filter(|_| !Path::new(argument).is_dir());
@@ -248,7 +248,7 @@ impl Recorded {
     }
 }
 
-/// The folder of results that `folder` is or holds; `folder` itself where there are none.
+/// Returns the folder of results: `folder`, or one inside it. Returns `folder` if there are no results.
 pub fn inner_folder<'a>(
     folder: &Path,
     dataset: &Dataset,
@@ -267,7 +267,7 @@ pub fn inner_folder<'a>(
     ))
 }
 
-/// The attributes of a benchmark's sequences by their names, where there are files of them.
+/// Reads the attributes of a benchmark's sequences by the sequences' names, if there are files of them.
 pub fn attributes(
     dataset: &Dataset,
     root: &Path,
@@ -285,14 +285,14 @@ pub fn attributes(
                 found.insert(name, names);
             }
             Ok(None) => {}
-            // The attributes are beside the point of the run.
+            // An error in the attributes must not stop the run.
             Err(error) => tracing::warn!("{name}: {}", error_chain(&error)),
         }
     }
     found
 }
 
-/// A folder's name, or that of the folder around `boxes`.
+/// Returns a folder's name. For a folder `boxes` it is the name of the folder around it.
 pub fn label_of(folder: &Path) -> String {
     let named = if folder.file_name().is_some_and(|name| name == "boxes") {
         folder.parent().unwrap_or(folder)

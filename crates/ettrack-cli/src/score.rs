@@ -1,4 +1,4 @@
-//! `ettrack score`: the accuracy of what a node published.
+//! `ettrack score`: the accuracy of a node's recorded answers.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use crate::console::{BadInput, stdout};
 /// images, the number of answers, and the measures of one-pass evaluation.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// The bag with the node's answers, as `ros2 bag record` or `ettrack replay` writes it, or a file with one box per image
-    /// of the played bag, as `ettrack track` writes it.
+    /// The bag with the node's answers, written by `ros2 bag record` or `ettrack replay`, or a file with one box per image of
+    /// the played bag, written by `ettrack track`.
     answers: PathBuf,
     /// The bag that was played.
     #[arg(long, value_name = "BAG")]
@@ -24,7 +24,7 @@ pub struct ScoreArgs {
     /// Topic of vision_msgs/msg/Detection2DArray with the true boxes. An empty array says that the target is out of sight.
     #[arg(long, value_name = "TOPIC", required_unless_present = "truth")]
     truth_topic: Option<String>,
-    /// Text file with x,y,width,height of the target in each image of the bag; NaN where it is out of sight.
+    /// Text file with x,y,width,height of the target in each image of the bag; NaN if it is out of sight.
     #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
     truth: Option<PathBuf>,
     /// Topic of images, for a bag with several.

@@ -27,8 +27,8 @@ use crate::roi::parse_roi;
 /// Show a source in a page of the browser: choose the target there, see what the tracker sees, and steer it.
 ///
 /// SOURCE is a folder of pictures, a video, a camera (/dev/videoN), a ROS 2 bag, an address that ffmpeg reads (rtsp://,
-/// http://, udp://, tcp://, srt://), or - for a video on standard input. A recorded source is played at its own pace and waits
-/// on its first frame until a target is chosen; of a live one the newest frame is tracked.
+/// http://, udp://, tcp://, srt://), or - for a video on standard input. A recorded source is played with its own rate and
+/// waits at its first frame until a target is chosen. Of a live source the newest frame is tracked.
 ///
 /// The page is for this machine only, unless --address says otherwise. Then it opens with a token, which is printed with the
 /// address. Its HTTP API is described in docs/web.md. Ctrl-C ends it.
@@ -36,13 +36,14 @@ use crate::roi::parse_roi;
 pub struct ServeArgs {
     #[command(flatten)]
     play: PlayArgs,
-    /// Where the page is served. 0.0.0.0:8090 is for all machines of the network; port 0 is any free one.
+    /// Address of the page. 0.0.0.0:8090 is for all machines of the network; port 0 is any free port.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8090")]
     address: String,
-    /// A file with the token that opens the page, 16 to 128 letters and digits; else one is made where the address needs it.
+    /// A file with the token that opens the page, 16 to 128 letters and digits. Without it, a token is made if the address
+    /// needs one.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// The target in the first frame; else it is chosen in the page.
+    /// The target in the first frame. Without it, the target is chosen in the page.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
     roi: Option<BoundingBox>,
 }
@@ -137,7 +138,7 @@ impl ServeArgs {
     }
 }
 
-/// The models that the page offers: the one in use, the built-in ones, and those in the folder that the one in use lies in.
+/// The models that the page offers: the one in use, the built-in ones, and those in the same folder as the one in use.
 fn models_beside(model: &str) -> Vec<String> {
     let path = std::path::Path::new(model);
     let mut models: Vec<_> = ettrack_models::ALL

@@ -19,14 +19,14 @@ use ettrack_files::write_file;
 use crate::console::{BadInput, stdout};
 use crate::runs::{Boxes, Recorded, Run, RunArgs, attributes, inner_folder};
 
-/// Judge trackers on a suite of benchmark folders: one table of means over targets, each with its interval, and the
+/// Measure trackers on a suite of benchmark folders: one table of means over targets, each with its interval, and the
 /// differences between the trackers, paired by target.
 ///
-/// SUITE is a YAML file: `benchmarks:`, a list of `dataset`, `root` (relative to the file) and optionally `sequences`;
-/// optionally `models:`, a list of model folders, or of `model` with `label`, `constants`, `search_scale` and `set`; and
-/// optionally `evaluations:`, a list of ope, sre, tre. An interval holds 95 % of the means over targets that are drawn with
-/// replacement. What an earlier run into the same folder finished is not run again. A sequence that cannot be read is reported and
-/// does not stop the others; the exit code is then 1.
+/// SUITE is a YAML file. `benchmarks:` is a list of `dataset`, `root` (relative to the file) and optionally `sequences`.
+/// `models:` (optional) is a list of model folders, or of `model` with `label`, `constants`, `search_scale` and `set`.
+/// `evaluations:` (optional) is a list of ope, sre, tre. An interval contains 95 % of the means over sets of targets that
+/// are drawn with replacement. Runs that are already finished in the same folder are not run again. A sequence that cannot
+/// be read is reported, the others continue, and the exit code is 1.
 #[derive(Debug, Args)]
 pub struct SuiteArgs {
     /// YAML file that lists the benchmark folders.
@@ -35,14 +35,13 @@ pub struct SuiteArgs {
     /// Model folder, instead of those in SUITE. May be repeated.
     #[arg(long, value_name = "DIR", conflicts_with = "boxes")]
     model: Vec<PathBuf>,
-    /// Judge the boxes recorded in DIR/EVALUATION (of any tracker) instead of running models. May be repeated.
+    /// Score the boxes of any tracker in DIR/EVALUATION instead of running models. May be repeated.
     #[arg(long, value_name = "[LABEL=]DIR")]
     boxes: Vec<String>,
-    /// How often each target is run, from which start: ope, sre, tre, or several of them (see eval). Those in SUITE, or
-    /// ope, if not given.
+    /// The evaluations: ope, sre, tre, or several of them (see eval). If not given, those of SUITE, or else ope.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     evaluation: Vec<Evaluation>,
-    /// Another tracker's results, in DIR/EVALUATION as this command and eval write them. May be repeated.
+    /// Another tracker's results in DIR/EVALUATION, in the layout of this command and of eval. May be repeated.
     #[arg(long, value_name = "[LABEL=]DIR")]
     compare: Vec<String>,
     /// Name of the first tracker in the tables; the model's name if not given.
@@ -52,7 +51,7 @@ pub struct SuiteArgs {
     run: RunArgs,
 }
 
-/// The command's words, with `eval --suite FILE` as `suite FILE`.
+/// Changes `eval --suite FILE` in the command's words to `suite FILE`.
 pub fn arguments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.collect();
     let command = words
@@ -82,28 +81,28 @@ fn starts_with(word: &OsString, start: &str) -> bool {
     word.as_encoded_bytes().starts_with(start.as_bytes())
 }
 
-/// One of the trackers that are judged.
+/// One of the measured trackers.
 struct Judged {
     label: String,
     source: Source,
-    /// Whether it is there to be held against: its missing results are no failure of this run.
+    /// Whether it was given for comparison. Then its missing results are no failure of this run.
     compared: bool,
     settings: serde_json::Value,
 }
 
-/// Where a tracker's boxes come from.
+/// The source of a tracker's boxes.
 enum Source {
-    /// A model that is run where no earlier run has left its boxes, and the folder for them.
+    /// A model, and the folder for its boxes. It is run if the folder does not have them yet.
     Model(Box<Run>, PathBuf),
     Recorded(PathBuf),
 }
 
-/// One tracker's figures of an evaluation.
+/// One tracker's figures in an evaluation.
 #[derive(Default)]
 struct Figures {
     /// By benchmark.
     targets: Vec<Targets>,
-    /// Runs without a result, and why. Their targets have no figures.
+    /// Runs without a result, and the reasons. Their targets have no figures.
     failed: BTreeMap<String, String>,
 }
 
@@ -224,7 +223,7 @@ impl SuiteArgs {
         evaluations
     }
 
-    /// The trackers in their order: models or boxes, then those that are compared. Their names differ.
+    /// Returns the trackers in their order: models or boxes, then those given for comparison. Their names differ.
     fn trackers(&self, suite: &Suite) -> anyhow::Result<Vec<Judged>> {
         let recorded = |option: &str, argument: &String| {
             Recorded::parse(option, argument).map(|Recorded { label, folder }| Judged {
@@ -279,7 +278,7 @@ impl SuiteArgs {
             let label = model
                 .label
                 .unwrap_or_else(|| run.model.manifest.name.clone());
-            // Of several models each has a folder of its own.
+            // If there are several models, each has its own folder.
             let folder = if several {
                 self.run.output.join(folder_name(&label)?)
             } else {
@@ -295,7 +294,7 @@ impl SuiteArgs {
         models.into_iter().map(judged).collect()
     }
 
-    /// The command's settings, with those that the suite gives the model.
+    /// Returns the command's settings, with the suite's settings for the model.
     fn tracker_of(&self, model: &Model) -> crate::tracker_args::TrackerArgs {
         let mut tracker = self.run.tracker.clone();
         if let Some(constants) = &model.constants {
@@ -306,7 +305,7 @@ impl SuiteArgs {
         tracker
     }
 
-    /// A tracker's figures on all targets whose runs all have a result.
+    /// Returns a tracker's figures on the targets of which all runs have a result.
     fn figures(
         &self,
         tracker: &Judged,
@@ -322,7 +321,7 @@ impl SuiteArgs {
                     self.run.track(run, &runs, &results, evaluation.unit())?
                 }
                 Source::Recorded(folder) => {
-                    // The results of one pass may also lie in the folder itself.
+                    // The results of one pass may also be in the folder itself.
                     let inner = folder.join(evaluation.name());
                     let is_there = inner.is_dir() || evaluation != Evaluation::OnePass;
                     let base = if is_there { &inner } else { folder };
@@ -363,7 +362,7 @@ impl Figures {
     }
 }
 
-/// A tracker's name as that of a folder.
+/// Returns the name of a tracker's folder.
 fn folder_name(label: &str) -> anyhow::Result<&str> {
     let mut parts = Path::new(label).components();
     match (parts.next(), parts.next()) {
@@ -380,7 +379,7 @@ fn named(benchmark: &Benchmark) -> (String, Vec<String>) {
     (benchmark.name.clone(), targets.collect())
 }
 
-/// Means by attribute of each tracker, for the benchmarks that have attributes.
+/// Returns each tracker's means by attribute, for the benchmarks that have attributes.
 fn by_attributes(
     benchmarks: &[Benchmark],
     labels: &[String],

@@ -1,4 +1,4 @@
-//! `ettrack tensors`: the images that a model's networks read, as the loop cuts them.
+//! `ettrack tensors`: the images that a model's networks read, cut by the loop.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::dataset_args::DatasetArgs;
 use crate::interrupt;
 use crate::tracker_args::{Lost, TrackerArgs, tell};
 
-/// Write what a model's networks read while it tracks a benchmark's targets: template and search images.
+/// Write the images that a model's networks read while it tracks a benchmark's targets: template and search images.
 ///
-/// They are written as NumPy files of shape [1, 3, side, side], float32, normalised, and listed in OUTPUT/index.json with
-/// the names of the inputs that they belong to. `python -m ettrack_training.quantize` calibrates with them.
+/// They are NumPy files of shape [1, 3, side, side], float32, normalised. OUTPUT/index.json lists them with the names of
+/// their inputs. `python -m ettrack_training.quantize` calibrates with them.
 #[derive(Debug, Args)]
 pub struct TensorsArgs {
     #[command(flatten)]
@@ -24,31 +24,31 @@ pub struct TensorsArgs {
     /// Model folder.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The folder to write: it is not there yet.
+    /// The folder to write. It must not exist yet.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Write the search image of every Nth frame.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
-    /// Search images of one target, at most.
+    /// Largest number of search images per target.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     most: u32,
-    /// Whether the lost state acts.
+    /// Whether the lost state is used.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
     #[command(flatten)]
     tracker: TrackerArgs,
 }
 
-/// The images of one frame: input of a graph by file.
+/// The images of one frame, with the inputs of the graphs.
 #[derive(Debug, serde::Serialize)]
 struct Entry {
     sequence: String,
     /// Counted from 0.
     frame: usize,
-    /// Pixels a side of the search image.
+    /// Pixels per side of the search image.
     search_size: usize,
-    /// File in the folder by the name of the graphs' input.
+    /// Name of the graph's input, and file in the folder.
     inputs: Vec<(String, String)>,
 }
 
@@ -115,7 +115,7 @@ impl TensorsArgs {
         Ok(())
     }
 
-    /// Writes the images of the last look; files by input, and the search image's side.
+    /// Writes the images that the networks read last. Returns the file of each input, and the search image's side.
     fn write(
         &self,
         tracker: &Tracker,

@@ -51,13 +51,14 @@ pub struct TrackArgs {
     /// Write the frames with the box drawn, as .gif or as a video that ffmpeg writes (.mp4, .mkv, .webm, .avi).
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Frames per second of the saved video; the source's rate where it is known, else 30.
+    /// Frames per second of the saved video; the source's rate if it is known, else 30.
     #[arg(long, value_name = "N", value_parser = parse_rate, requires = "save")]
     rate: Option<f64>,
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]
     image_topic: Option<String>,
-    /// Bits that images of 16 bits use, as thermal cameras' in bags; 0: black and white follow slowly what the images hold.
+    /// Bits that images of 16 bits use, for example in bags of thermal cameras; 0: the levels of black and white adapt slowly to
+    /// the images.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_bits)]
     mono16_bits: i64,
     /// Skip this many frames at the beginning.
@@ -66,7 +67,7 @@ pub struct TrackArgs {
     /// Stop after this many frames.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
-    /// Whether the lost state acts.
+    /// Whether the lost state is used.
     #[arg(long, value_enum, default_value_t = Lost::Model)]
     lost: Lost,
     #[command(flatten)]
@@ -110,7 +111,7 @@ impl Format {
         }
     }
 
-    /// Layouts of evaluation toolkits hold boxes as the tracker's authors write them; the csv layout holds them as they are.
+    /// Layouts of evaluation toolkits have the boxes that the tracker's authors write; the csv layout has them unchanged.
     fn track_to_write(self, tracker: &Tracker, track: &Track) -> Track {
         let mut written = *track;
         match self {

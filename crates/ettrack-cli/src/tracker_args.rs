@@ -10,7 +10,7 @@ use ettrack::{Execution, LostMode, LostSettings, ModelFolder, Tracker, TrackerOp
 use crate::console::BadInput;
 use crate::engine_args::EngineArgs;
 
-/// Whether the lost state acts.
+/// Whether the lost state is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lost {
     /// Never: exactly the authors' loop.

@@ -18,7 +18,7 @@ use crate::tracker_args::{Lost, TrackerArgs};
 /// sequences with the first evaluation, unless they are in DIR/sequences.
 #[derive(Debug, Args)]
 pub struct VotWorkspaceArgs {
-    /// Folder of the workspace; made if it is missing.
+    /// Folder of the workspace. It is made if it does not exist.
     dir: PathBuf,
     /// Model folder or name of the built-in model. May be repeated.
     #[arg(long, value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
@@ -29,10 +29,10 @@ pub struct VotWorkspaceArgs {
     /// Replace sections of the same name.
     #[arg(long)]
     replace: bool,
-    /// Let the toolkit talk to the tracker through a socket.
+    /// Let the toolkit communicate with the tracker through a socket.
     #[arg(long)]
     socket: bool,
-    /// Whether the lost state acts. Benchmarks score the authors' loop, so it is off by default.
+    /// Whether the lost state is used. Benchmarks score the authors' loop, so it is off by default.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
     #[command(flatten)]
@@ -85,7 +85,7 @@ impl VotWorkspaceArgs {
         Ok(())
     }
 
-    /// Name and text of a model's section. The model is opened, so that a wrong one is refused now.
+    /// Returns name and text of a model's section. The model is opened, so that a wrong one is refused now.
     fn section(&self, path: &Path, program: &Path) -> anyhow::Result<(String, String)> {
         let open = |error: &dyn std::error::Error| {
             BadInput(format!("cannot open the model: {}", error_chain(error)))
@@ -94,7 +94,7 @@ impl VotWorkspaceArgs {
         let options = self.tracker.options(&model, self.lost)?;
         let tracker = Tracker::from_model(model, &options).map_err(|error| open(&error))?;
         let manifest = tracker.manifest();
-        // Where a folder lies must not depend on the folder that the toolkit works in.
+        // The paths must not depend on the toolkit's working directory.
         let place = if path.exists() {
             std::path::absolute(path)?
         } else {
@@ -145,7 +145,7 @@ fn identifier(name: &str) -> String {
         .collect()
 }
 
-/// The word as a shell reads it, which is how the toolkit splits commands.
+/// Returns the word quoted for a shell, because the toolkit splits commands like a shell.
 fn shell_word(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:+@".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,5 +1,6 @@
-//! A library with OpenVINO, through the command line: its boxes and maps are those of `cpu`, and what is wrong with it is
-//! refused by name. Without such a library (`make test-openvino` fetches one) it says so.
+//! Tests a library with OpenVINO through the command line: its boxes and maps are those of `cpu`, and errors in it are
+//! refused with the name of the error's cause. If there is no such library (`make test-openvino` fetches one), the tests
+//! print this.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::fs;
@@ -35,7 +36,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Tracks in the flight of the test's folder with `library`.
+/// Tracks in the test's flight with `library`.
 fn track(library: &Path, flight: &Path, arguments: &[&str]) -> Output {
     let frames = flight.join("img");
     let model = repository("models/ettrack-nano");
@@ -150,7 +151,7 @@ fn what_the_provider_does_not_know_is_refused_by_name() {
         &with("num_of_threads=3"),
         &["num_of_threads", "`threads` decides"],
     );
-    // ONNX Runtime itself would run the network on cpu without a word.
+    // ONNX Runtime itself would run the network on cpu without a message.
     refused(
         &with("device_type=ABC"),
         &["template.onnx", "it takes none of its"],
@@ -164,7 +165,7 @@ fn what_the_provider_does_not_know_is_refused_by_name() {
     );
 }
 
-/// A copy of the library's folder, by links where the system makes them.
+/// Copies the library's folder, with links if the system supports them.
 fn copy(library: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(library).unwrap() {
@@ -204,7 +205,7 @@ fn a_library_without_its_plug_ins_is_refused_with_the_reason() {
     copy(&library, &damaged);
     let plug_in = damaged.join("libonnxruntime_providers_openvino.so");
     let mut bytes = fs::read(&plug_in).unwrap();
-    // The machine that an ELF file is for: one that this is not.
+    // The processor in the ELF file's header is changed to another one.
     bytes[18] = 0x2a;
     fs::remove_file(&plug_in).unwrap();
     fs::write(&plug_in, bytes).unwrap();

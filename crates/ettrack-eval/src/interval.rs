@@ -1,15 +1,16 @@
-//! How sure a mean over targets is: percentile intervals of the bootstrap (Efron, 1979) over targets.
+//! The interval of a mean over targets: percentiles of the bootstrap (Efron, 1979) over targets.
 //!
-//! A tracker keeps or loses a target whole, so a mean over a few dozen targets depends on which ones they are. The
-//! interval says how far: it holds the means of 95 % of the sets that are drawn from the targets with replacement.
+//! A tracker often follows a target to the end or loses it completely. So a mean over a few dozen targets depends on the
+//! choice of the targets. The interval contains the means of 95 % of the sets that are drawn from the targets with
+//! replacement.
 
-/// Sets that are drawn.
+/// Number of sets that are drawn.
 const DRAWS: usize = 10_000;
 
-/// Share of the drawn means that lies below the interval, and above it.
+/// Share of the drawn means below the interval. The share above it is the same.
 const TAIL: f64 = 0.025;
 
-/// A mean, and the interval that holds 95 % of the means of drawn sets.
+/// A mean, and the interval that contains 95 % of the means of drawn sets.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// Mean of all values.
@@ -21,8 +22,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Of the mean of `values`, one per target; `None` where there is none. The same values give the same interval, in
-    /// every run and on every machine.
+    /// Returns the interval of the mean of `values`, one value per target; `None` if there are no values. The same values
+    /// give the same interval in every run and on every machine.
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -42,13 +43,13 @@ impl Interval {
         })
     }
 
-    /// Whether zero lies outside.
+    /// Whether zero is outside the interval.
     pub fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood, 2014): a few lines, the same numbers everywhere.
+/// SplitMix64 (Steele, Lea, Flood, 2014). It needs few lines and gives the same numbers on every machine.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -60,7 +61,7 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// 0 to `count` - 1, each as often as the others.
+    /// A number from 0 to `count` - 1, all with the same probability.
     fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.next()) * count as u128) >> 64) as usize
     }

@@ -1,4 +1,4 @@
-//! Regions as VOT's tools write them in text: a rectangle, a polygon, a mask, or a number with a meaning of its own.
+//! Regions in the text form of VOT's tools: a rectangle, a polygon, a mask, or a number with a special meaning.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct Mask {
     pub runs: Vec<u64>,
 }
 
-/// Why a text is no region.
+/// The reason why a text is not a region.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{got:?} is no region; expected x,y,width,height, the corners of a polygon, a mask m…, or a number"
@@ -40,7 +40,7 @@ impl Region {
     /// Reads a region.
     ///
     /// # Errors
-    /// [`RegionError`] if the text is none, or not all of its numbers are finite.
+    /// [`RegionError`] if the text is not a region, or if one of its numbers is not finite.
     pub fn parse(text: &str) -> Result<Self, RegionError> {
         let text = text.trim();
         Self::read(text).ok_or_else(|| RegionError {
@@ -71,7 +71,7 @@ impl Region {
         }
     }
 
-    /// The bounding rectangle: upper-left corner, width, height. `None` where there is no region or it has no pixel.
+    /// The bounding rectangle: upper-left corner, width, height. `None` if there is no region or it has no pixel.
     pub fn bounds(&self) -> Option<[f64; 4]> {
         match self {
             Self::Special(_) => None,
@@ -109,7 +109,7 @@ impl fmt::Display for Region {
                 Ok(())
             }
             Self::Mask(Mask { offset, size, runs }) => {
-                // The TraX library takes `m…` for a polygon.
+                // The TraX library would read `m…` as a polygon.
                 write!(
                     formatter,
                     "mask:{},{},{},{}",

@@ -4,7 +4,7 @@
 //! OUTPUT/boxes/NAME.txt        x,y,width,height per frame, in the benchmark's own pixel convention
 //! OUTPUT/times/NAME_time.txt   seconds per frame, the first is the initialisation
 //! OUTPUT/confidence/NAME.txt   confidence,state per frame
-//! OUTPUT/done/NAME.json        written last: marks the other files as complete, and holds the fingerprint of the run
+//! OUTPUT/done/NAME.json        written last: marks the other files as complete, and has the fingerprint of the run
 //! ```
 
 use std::fmt::Write as _;
@@ -51,8 +51,8 @@ pub fn frames_per_second(seconds: &[f64]) -> f64 {
     }
 }
 
-/// The layouts of result files of other tools. How each names a sequence, and whether it keeps a folder for each, depends on
-/// the benchmark: [`ResultNames`].
+/// The layouts of result files of other tools. The name of a sequence's file, and whether each sequence has its own folder,
+/// depend on the benchmark: [`ResultNames`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextLayout {
     /// pysot: `NAME.txt` with commas; on GOT-10k `NAME/NAME_001.txt` and `NAME/NAME_time.txt`, on VOT the same below
@@ -76,7 +76,7 @@ struct Done {
     pictures: Pictures,
 }
 
-/// What a result was made of: the content of its pictures, and the state of their files, which is quicker to compare.
+/// The pictures of a result: their content, and the state of their files, which is quicker to compare.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Pictures {
     /// Hash of the content of all pictures.
@@ -86,7 +86,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The state of the files as it is now; `None` if one cannot be read.
+    /// Reads the present state of the files; `None` if one cannot be read.
     pub fn state_of_files(frames: &[PathBuf]) -> Option<String> {
         use std::os::unix::fs::MetadataExt;
         let mut hash = Sha256::new();
@@ -107,7 +107,7 @@ impl Pictures {
         Some(hex(&hash.finalize()))
     }
 
-    /// The hash of the content as it is now; `None` if a file cannot be read.
+    /// Computes the hash of the present content; `None` if a file cannot be read.
     fn content_of(frames: &[PathBuf]) -> Option<String> {
         let mut hash = PictureHash::default();
         for frame in frames {
@@ -139,7 +139,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The right to write the results of one sequence. Given back when it is dropped.
+/// The right to write the results of one sequence. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct Claim {
     _file: Option<fs::File>,
@@ -182,8 +182,8 @@ impl ResultFolder {
         self.root.join("done").join(format!("{name}.json"))
     }
 
-    /// Waits until no other process writes the results of this sequence. Where the file system has no locks, nothing is
-    /// waited for: files are still written whole.
+    /// Waits until no other process writes the results of this sequence. If the file system has no locks, it does not wait;
+    /// files are still written completely.
     ///
     /// # Errors
     /// [`OutputError`] if the folder of the locks cannot be made or written.
@@ -286,7 +286,7 @@ impl ResultFolder {
         }
         let files = Pictures::state_of_files(frames)?;
         if files != mark.pictures.files {
-            // Copied or touched, or really others: only their content can tell.
+            // The files were copied, touched or really changed. Only their content shows which.
             if Pictures::content_of(frames)? != mark.pictures.content {
                 return None;
             }
@@ -409,7 +409,7 @@ pub fn write_layout(
     }
 }
 
-/// Folders that tools put around the results of a benchmark's experiment.
+/// Folders that tools make around the results of a benchmark's experiment.
 const EXPERIMENTS: [&str; 4] = ["unsupervised", "baseline", "longterm", "realtime"];
 
 /// The names under which a sequence's files may be found, its own first.
@@ -439,7 +439,7 @@ fn boxes_file(folder: &Path, dataset: &Dataset, name: &str) -> Option<PathBuf> {
             let mut files = vec![
                 folder.join("boxes").join(&file),
                 folder.join(&file),
-                // What `ettrack track` writes.
+                // The file of `ettrack track`.
                 folder.join(format!("{name}.csv")),
                 in_folder(folder),
                 folder.join(dataset.name).join(&file),
@@ -450,14 +450,14 @@ fn boxes_file(folder: &Path, dataset: &Dataset, name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Folders below the given one that are looked into for results.
+/// Folders below the given one that are searched for results.
 const DEEPEST: usize = 3;
 
-/// The folder of results that `folder` is or holds: a tracker's own folder, or one around it such as pytracking's
-/// `tracking_results`. `None` where none of the sequences `names` has boxes.
+/// Returns the folder of results: `folder` itself, or a tracker's folder inside it, for example in pytracking's
+/// `tracking_results`. `None` if none of the sequences `names` has boxes.
 ///
 /// # Errors
-/// [`DatasetError::SeveralResults`] if several folders below hold results, of which one must be chosen.
+/// [`DatasetError::SeveralResults`] if several folders below have results, so that the user must choose one.
 pub fn find_folder(
     folder: &Path,
     dataset: &Dataset,
@@ -510,8 +510,8 @@ pub fn find_folder(
 }
 
 /// Reads the boxes of a sequence (0-based) from a folder of results in one of the layouts of [`TextLayout`], of this program,
-/// or of `ettrack track`; `None` if there are none. A file whose first row is the given first box itself, where the
-/// benchmark's files count pixels from 1, is taken to count from 0.
+/// or of `ettrack track`; `None` if there are none. If the benchmark's files count pixels from 1 and the first row is exactly
+/// the given first box, the file counts from 0.
 ///
 /// # Errors
 /// [`DatasetError`] if the file cannot be read or is malformed.
@@ -650,7 +650,7 @@ mod tests {
         // Other content of the same length.
         fs::write(&frames[1], "A picture").unwrap();
         assert_eq!(results.finished("Deer", "abc", &frames), None);
-        // The marks of earlier versions say nothing of pictures.
+        // The marks of earlier versions contain nothing about pictures.
         fs::write(
             folder.path().join("done/Deer.json"),
             r#"{"fingerprint": "abc", "frames": 2}"#,
@@ -678,7 +678,7 @@ mod tests {
         thread.join().unwrap();
     }
 
-    /// Each tool's names, as its own code makes them.
+    /// The names are those that each tool's own code makes.
     const NAMES: [(&str, &str, [&str; 3]); 8] = [
         (
             "otb100",
@@ -741,7 +741,7 @@ mod tests {
                 let seconds = find_seconds(folder.path(), dataset, name).unwrap();
                 let timed = layout != TextLayout::Pysot || dataset.result_names.nested;
                 assert_eq!(seconds, if timed { vec![0.5, 0.004] } else { vec![] });
-                // The folder around a tracker's own is as good, where there is one tracker in it.
+                // The folder around a tracker's own is also accepted if it contains only one tracker.
                 let around = tempfile::tempdir().unwrap();
                 let inner = around.path().join("tracker/param_000");
                 write_layout(&inner, dataset, layout, name, &result()).unwrap();
@@ -771,7 +771,7 @@ mod tests {
             boxes.unwrap()[0]
         };
         assert_eq!(find("Deer"), first);
-        // Without a heading, the first row tells.
+        // Without a heading, the first row decides.
         fs::write(folder.path().join("Couple.txt"), "10,20,30,40\n").unwrap();
         assert_eq!(find("Couple"), first);
         fs::write(folder.path().join("Skiing.txt"), "11,21,30,40\n").unwrap();

@@ -27,7 +27,7 @@ pub struct SequenceScore {
     pub fps: Option<f64>,
     /// Measures, and the errors per frame they come from; `None` if the truth is not published.
     pub scored: Option<(Scores, FrameErrors)>,
-    /// Overlaps of VOT's toolkit, where the protocol asks for them.
+    /// Overlaps of VOT's toolkit, if the protocol asks for them.
     pub vot: Option<VotRun>,
 }
 
@@ -106,7 +106,7 @@ impl TrackerScore {
         mean_speed(&self.sequences)
     }
 
-    /// Long-term precision, recall and F of VOT's toolkit; `None` where the protocol has none of them, or the confidence is not
+    /// Long-term precision, recall and F of VOT's toolkit; `None` if the protocol has none of them, or the confidence is not
     /// known.
     pub fn long_term(&self, protocol: &Protocol) -> Option<LongTermFigures> {
         let runs = self.sequences.iter();
@@ -115,7 +115,7 @@ impl TrackerScore {
         vot_measures::long_term(&runs)
     }
 
-    /// Accuracy and robustness of VOT's toolkit; `None` where the protocol has none of them, or for other robustness
+    /// Accuracy and robustness of VOT's toolkit; `None` if the protocol has none of them, or for other robustness
     /// evaluations.
     pub fn vot(&self, evaluation: Evaluation) -> Option<VotFigures> {
         match evaluation {
@@ -165,7 +165,7 @@ pub struct Common {
     pub note: String,
 }
 
-/// What several trackers have in common. `None` where they have results of the same sequences, or there is only one.
+/// What several trackers have in common. `None` if they have results of the same sequences, or there is only one.
 pub fn common(
     trackers: &[TrackerScore],
     protocol: &Protocol,

@@ -12,7 +12,7 @@ pub struct Shard {
     of: usize,
 }
 
-/// A text that is no shard.
+/// The text is not a shard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no shard; expected I/N with 1 <= I <= N, such as 2/4")]
 pub struct ShardError(String);
@@ -40,10 +40,10 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
-    /// The runs of this part, in their order. The same runs give the same parts on every machine; together the parts hold each
-    /// run once, and their frames are as evenly many as whole runs allow.
+    /// Returns the runs of this part, in their order. The same runs give the same parts on every machine. Together the parts
+    /// contain each run once. Their numbers of frames are as equal as possible without dividing runs.
     pub fn of(self, runs: Vec<SequenceEntry>) -> Vec<SequenceEntry> {
-        // A run that cannot be listed costs no time.
+        // A run that cannot be listed needs no time.
         let frames = |entry: &SequenceEntry| entry.frames.list().map_or(0, |frames| frames.len());
         let sizes: Vec<usize> = runs.iter().map(frames).collect();
         let parts = parts(&sizes, self.of);
@@ -54,14 +54,14 @@ impl Shard {
     }
 }
 
-/// The part of each run: the longest first, each to the part with the fewest frames so far.
+/// Returns the part of each run. Longest runs first, each goes to the part with the fewest frames so far.
 fn parts(sizes: &[usize], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|run| (std::cmp::Reverse(sizes[*run]), *run));
     let mut loads = vec![(0_usize, 0_usize); count];
     let mut parts = vec![0; sizes.len()];
     for run in order {
-        // Of equally loaded parts the one with the fewest runs, then the first.
+        // Of parts with equal numbers of frames it is the one with the fewest runs, then the first.
         let least = (0..count).min_by_key(|part| loads[*part]).unwrap_or(0);
         loads[least].0 += sizes[run];
         loads[least].1 += 1;

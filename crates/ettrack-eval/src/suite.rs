@@ -1,5 +1,5 @@
-//! Several benchmark folders judged as one: each tracker's mean over all their targets, how sure it is, and how far one tracker
-//! is ahead of another on the same targets.
+//! Measures over several benchmark folders together: each tracker's mean over all their targets with its interval, and the
+//! difference of two trackers on the same targets.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::dataset::{self, Dataset, DatasetError, DatasetOptions, Evaluation, Se
 use crate::interval::Interval;
 use crate::metrics::Scores;
 
-/// Why a suite cannot be read.
+/// The reason why a suite cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     /// The file cannot be read.
@@ -21,7 +21,7 @@ pub enum SuiteError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is no list of benchmarks.
+    /// The file is not a list of benchmarks.
     #[error(
         "{path}: expected `benchmarks:`, a list of `dataset`, `root` and optionally `sequences`; and optionally \
          `models:` and `evaluations:`"
@@ -35,7 +35,7 @@ pub enum SuiteError {
     /// A suite without a benchmark.
     #[error("{0}: no benchmark in it, expected one at least")]
     Empty(PathBuf),
-    /// Two targets of one name, whose results would be one file.
+    /// Two targets with the same name. Their results would be in the same file.
     #[error("{path}: target {name} is in two of its benchmarks, expected names that differ")]
     Twice {
         /// The file.
@@ -48,7 +48,7 @@ pub enum SuiteError {
     Evaluation {
         /// The file.
         path: PathBuf,
-        /// What came and what was expected.
+        /// The given value and the expected ones.
         source: DatasetError,
     },
     /// A benchmark cannot be listed.
@@ -75,7 +75,7 @@ enum Listed {
     Set(Model),
 }
 
-/// A model of a suite, and the settings that it has for itself.
+/// A model of a suite, and its own settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -95,10 +95,10 @@ pub struct Model {
     pub set: Vec<String>,
 }
 
-/// A suite: what is run on what.
+/// A suite: benchmark folders, models and evaluations.
 #[derive(Debug, Clone)]
 pub struct Suite {
-    /// Its benchmark folders; one at least.
+    /// Its benchmark folders, at least one.
     pub benchmarks: Vec<Benchmark>,
     /// The models that the file names.
     pub models: Vec<Model>,
@@ -118,7 +118,7 @@ struct Folder {
 /// One benchmark folder of a suite.
 #[derive(Debug, Clone)]
 pub struct Benchmark {
-    /// Name in tables: that of the data set, and its folder where the suite has several of the data set.
+    /// Name in tables: that of the data set, followed by its folder if the suite has several folders of the data set.
     pub name: String,
     /// Its layout and protocol.
     pub dataset: &'static Dataset,
@@ -136,11 +136,11 @@ impl Benchmark {
     }
 }
 
-/// Reads a suite's file and lists its benchmarks. Folders are relative to the file; a model that is no folder there is left
-/// as it is written, because it may be a built-in one.
+/// Reads a suite's file and lists its benchmarks. Folders are relative to the file. If a model's folder does not exist
+/// there, its name is not changed, because it may be a built-in model.
 ///
 /// # Errors
-/// [`SuiteError`], with the file and what was expected in it.
+/// [`SuiteError`], with the file and the expected content.
 pub fn read(path: &Path) -> Result<Suite, SuiteError> {
     let text = std::fs::read_to_string(path).map_err(|source| SuiteError::Read {
         path: path.to_owned(),
@@ -219,13 +219,13 @@ pub fn read(path: &Path) -> Result<Suite, SuiteError> {
     })
 }
 
-/// A tracker's figures on each target, of all frames of the target's runs together.
+/// A tracker's figures on each target, over all frames of the target's runs together.
 pub type Targets = BTreeMap<String, Scores>;
 
-/// How a measure is read from the scores of a run.
+/// Reads a measure from the scores of a run.
 pub type Measure = fn(&Scores) -> f64;
 
-/// The figures that a suite is judged by.
+/// The measures of a suite.
 pub const MEASURES: [(&str, Measure); 3] = [
     ("success_auc", |scores| scores.success_auc),
     ("precision_20", |scores| scores.precision_20),
@@ -249,7 +249,7 @@ pub struct Mean {
     pub interval: Interval,
 }
 
-/// Two trackers on the targets that both have results of.
+/// The difference of two trackers on the targets for which both have results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// `ope`, `sre` or `tre`.
@@ -260,12 +260,12 @@ pub struct Difference {
     pub tracker: String,
     /// The second.
     pub other: String,
-    /// How many targets both have.
+    /// Number of targets for which both have results.
     pub targets: usize,
-    /// Mean of the targets' differences, the first tracker's figure less the second's. Paired: what makes a target hard for
-    /// both is not in it.
+    /// Mean of the targets' differences: the first tracker's figure less the second's. Pairing removes the part that makes a
+    /// target hard for both.
     pub difference: Interval,
-    /// On how many targets the first tracker's figure is higher.
+    /// Number of targets on which the first tracker's figure is higher.
     pub won: usize,
 }
 
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_paired_by_target() {
-        // Hard and easy targets differ by far more than the trackers do on each.
+        // Hard and easy targets differ much more than the two trackers on each target.
         let ours = targets(&[("a", 0.12), ("b", 0.52), ("c", 0.92), ("only ours", 1.0)]);
         let theirs = targets(&[("a", 0.1), ("b", 0.5), ("c", 0.9), ("only theirs", 0.0)]);
         let trackers = [("ours", &ours), ("theirs", &theirs)];

@@ -1,13 +1,14 @@
-//! Accuracy and robustness as VOT's toolkit defines them, on rectangles.
+//! Accuracy and robustness by the definitions of VOT's toolkit, on rectangles.
 //!
-//! The toolkit compares regions pixel by pixel: a rectangle is the set of pixels of its corner and size, each rounded to a
-//! whole number (halves to the even one), and pixels outside of the image do not count. **Accuracy** of a one-pass run is the
-//! mean overlap without the first frame; sequences weigh by their lengths. In the multi-start experiment of the years since
-//! 2020 a run has failed where the overlap is at most 0.1 for ten frames with a target; **robustness** is the part of all
-//! frames before failures, **accuracy** the mean overlap over these frames. Its first frame counts with overlap 0, as in the
-//! toolkit, which has no region for it.
+//! The toolkit compares regions pixel by pixel. A rectangle is a set of pixels: its corner and size are rounded to whole
+//! numbers (halves to the even one), and pixels outside of the image do not count. **Accuracy** of a one-pass run is the
+//! mean overlap without the first frame. Sequences are weighted by their lengths.
 //!
-//! The truth here is a rectangle in every frame. Where a data set has polygons or masks, the toolkit's numbers differ.
+//! In the multi-start experiment of the years since 2020 a run has failed if the overlap is at most 0.1 for ten frames with
+//! a target. **Robustness** is the part of all frames before failures, **accuracy** the mean overlap over these frames. The
+//! first frame counts with overlap 0, like in the toolkit, which has no region for it.
+//!
+//! The truth here is a rectangle in every frame. If a data set has polygons or masks, the toolkit's numbers differ.
 
 use ettrack::geometry::BoundingBox;
 
@@ -26,7 +27,7 @@ pub struct VotFigures {
     pub robustness: Option<f64>,
 }
 
-/// Overlaps of one run. They are those of the frames with a truth, and 0 for others.
+/// Overlaps of one run, 0 for frames without a truth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VotRun {
     overlaps: Vec<f64>,
@@ -104,13 +105,13 @@ impl VotRun {
         }
     }
 
-    /// Mean overlap without the first frame; 0 where there is no other.
+    /// Mean overlap without the first frame; 0 if there is no other frame.
     fn accuracy(&self) -> f64 {
         let frames = self.overlaps.iter().zip(&self.present).skip(1);
         crate::metrics::mean(frames.filter(|(_, present)| **present).map(|(o, _)| *o))
     }
 
-    /// Frames before the failure, or all, and the sum of their overlaps.
+    /// Number of frames before the failure (all if there is none), and the sum of their overlaps.
     fn before_failure(&self) -> (usize, f64) {
         let overlap = |frame: usize| {
             if frame == 0 {
@@ -140,7 +141,7 @@ impl VotRun {
     }
 }
 
-/// One-pass runs of several sequences; `None` without frames.
+/// Measures of one-pass runs of several sequences; `None` without frames.
 pub fn one_pass(runs: &[&VotRun]) -> Option<VotFigures> {
     let frames: usize = runs.iter().map(|run| run.frames()).sum();
     let sum: f64 = runs
@@ -153,7 +154,8 @@ pub fn one_pass(runs: &[&VotRun]) -> Option<VotFigures> {
     })
 }
 
-/// Runs from the anchors of several sequences, each with the number of frames of its sequence; `None` without frames.
+/// Measures of runs from the anchors of several sequences, each with the number of frames of its sequence; `None` without
+/// frames.
 pub fn multi_start(sequences: &[(usize, Vec<&VotRun>)]) -> Option<VotFigures> {
     let (mut overlap, mut before_all, mut weighted, mut weights) = (0.0, 0.0, 0.0, 0.0);
     for (length, runs) in sequences {
@@ -192,11 +194,11 @@ pub struct LongTermFigures {
     pub f_score: f64,
 }
 
-/// Thresholds of the confidence that are tried, the two infinite ones included.
+/// Number of thresholds of the confidence that are tried, including the two infinite ones.
 const THRESHOLDS: usize = 100;
 
-/// The long-term figures of some runs, each with the confidence of its frames; `None` without runs, or where the confidence
-/// is not known. The first frame, which is given, counts with overlap and confidence 0, as in the toolkit.
+/// The long-term figures of some runs, each with the confidence of its frames; `None` without runs, or if the confidence is
+/// not known. The given first frame counts with overlap and confidence 0, like in the toolkit.
 pub fn long_term(runs: &[(&VotRun, &[f32])]) -> Option<LongTermFigures> {
     let known = |(run, confidence): &(&VotRun, &[f32])| run.frames() == confidence.len();
     if runs.is_empty() || !runs.iter().all(known) {
@@ -251,7 +253,7 @@ pub fn long_term(runs: &[(&VotRun, &[f32])]) -> Option<LongTermFigures> {
     })
 }
 
-/// Thresholds that part the values, which fall, into groups of one size.
+/// Thresholds that divide the values, which are in falling order, into groups of equal size.
 fn thresholds(falling: &[f64]) -> Vec<f64> {
     let inner = THRESHOLDS - 2;
     let mut chosen = vec![f64::INFINITY];

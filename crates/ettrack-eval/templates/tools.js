@@ -19,7 +19,7 @@ document.querySelectorAll('.plots .card, details .inside').forEach(place => {
   if (!plot) return;
   const name = fileName(plot.getAttribute('aria-label') || place.parentElement.querySelector('summary')?.firstChild.textContent || '');
   place.append(button('SVG', () => {
-    // A file of its own has no page around it: what the page's style gives is written down.
+    // A separate file has no page around it, so the values of the page's style are written into it.
     const copy = plot.cloneNode(true);
     const parts = copy.querySelectorAll('*');
     plot.querySelectorAll('*').forEach((part, index) => {

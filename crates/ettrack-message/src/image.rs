@@ -50,7 +50,7 @@ impl Transport {
         matches!(self, Self::Ffmpeg | Self::Foxglove)
     }
 
-    /// The packet in a message; `None` where the messages are whole images.
+    /// The packet in a message; `None` if the messages are whole images.
     ///
     /// # Errors
     /// [`CdrError`] if the message is malformed.

@@ -63,7 +63,7 @@ pub trait ToCdr: Message {
     }
 }
 
-/// A message that can be read from CDR, borrowing from the bytes where it holds long data.
+/// A message that can be read from CDR, borrowing from the bytes if it holds long data.
 pub trait FromCdr<'a>: Message + Sized {
     /// Reads the fields in the order of the definition.
     ///

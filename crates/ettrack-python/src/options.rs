@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::errors;
 
-/// The keyword arguments of `Tracker`; what is not given is as [`TrackerOptions::default`] has it.
+/// The keyword arguments of `Tracker`. Arguments that are not given have the values of [`TrackerOptions::default`].
 #[derive(Debug)]
 pub struct Keywords<'py> {
     pub threads: Option<i64>,
@@ -85,7 +85,7 @@ fn of_name(error: ProviderError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Refuses what the tracker would refuse of the constants, as a fault of the keyword and not of the model.
+/// Refuses constants that the tracker would refuse, as an error in the keyword and not in the model.
 fn check_constants(model: &ModelFolder, options: &TrackerOptions) -> PyResult<()> {
     let refuse = |keyword: &str, refusal: Refusal| {
         let Refusal { key, got, expected } = refusal;
@@ -131,7 +131,7 @@ fn lost_mode(given: &Bound<'_, PyAny>, model: &LostSettings) -> PyResult<LostMod
     Ok(LostMode::Settings(settings))
 }
 
-/// Puts what `given` holds over `settings`; settings within settings likewise.
+/// Replaces values in `settings` by those in `given`, also in settings within settings.
 fn replace(settings: &Bound<'_, PyDict>, given: &Bound<'_, PyMapping>) -> PyResult<()> {
     for item in given.items()? {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
@@ -147,7 +147,7 @@ fn replace(settings: &Bound<'_, PyDict>, given: &Bound<'_, PyMapping>) -> PyResu
 }
 
 /// The folder of ONNX Runtime in the package `onnxruntime` of this interpreter, without importing the package. `None`
-/// where there is none, or the environment names another library: then the search order of the core holds.
+/// if there is none, or the environment names another library. Then the core's search order is used.
 fn installed_library(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     if std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty()) {
         return Ok(None);

@@ -80,17 +80,18 @@ impl Last {
 /// `encoding`: how the arrays hold their pixels, by the names of ROS: "bgr8", "rgb8", "bgra8", "rgba8", "mono8", "mono16",
 /// "yuyv", "uyvy", "nv12", "nv21", "bayer_rggb8" and the other Bayer orders.
 ///
-/// `threads`: threads within an operator of the network; 0 takes the processors there are, at most four.
+/// `threads`: threads within an operator of the network; 0 takes the number of processors, at most four.
 ///
 /// `library`: the ONNX Runtime library or its folder; None takes that of the installed package onnxruntime, unless
-/// ORT_DYLIB_PATH names another. A process has one: the first tracker chooses it for all.
+/// ORT_DYLIB_PATH names another. A process has only one library, which the first tracker chooses.
 ///
-/// `provider`: what runs the network inside ONNX Runtime: "cpu", or "openvino" and others where the library has them.
+/// `provider`: the provider that runs the network inside ONNX Runtime: "cpu", or "openvino" and others if the library has
+/// them.
 ///
-/// `precision`: "exact", in the numbers of the model, or "fast", in half precision, bf16 or tf32 where provider and processor
-/// have them.
+/// `precision`: "exact", with the numbers of the model, or "fast", with half precision, bf16 or tf32, whichever provider and
+/// processor have.
 ///
-/// `provider_options`: further options of the provider, texts by its own names: {"device_type": "GPU"}.
+/// `provider_options`: further options of the provider, as texts under its own names: {"device_type": "GPU"}.
 ///
 /// `constants`: name of one of the model's sets of constants.
 ///
@@ -231,7 +232,7 @@ impl Tracker {
         lock(&self.last).confidence
     }
 
-    /// What runs the network inside ONNX Runtime, in words: "openvino, fast (bf16)".
+    /// The provider and precision that run the network, as text: "openvino, fast (bf16)".
     #[getter]
     fn execution(&self) -> &str {
         &self.execution

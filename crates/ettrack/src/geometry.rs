@@ -71,7 +71,7 @@ impl BoundingBox {
             && self.height > 0.0
     }
 
-    /// The common part of two boxes, `None` where they share no area.
+    /// The common part of two boxes, `None` if they share no area.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         let x = self.x.max(other.x);
         let y = self.y.max(other.y);
@@ -100,7 +100,7 @@ impl BoundingBox {
         }
     }
 
-    /// The part of the box inside an image of the given size, `None` where nothing of it is inside.
+    /// The part of the box inside an image of the given size, `None` if nothing of it is inside.
     pub fn clamped(&self, image_width: u32, image_height: u32) -> Option<Self> {
         self.intersection(&Self::new(
             0.0,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The most characters that are repeated of a text.
 const MOST: usize = 64;
 
-/// A text from outside as it stands in a message: whole where it is short, else its beginning and its length.
+/// A text from outside in the form for a message: complete if it is short, else its beginning and its length.
 pub fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         None => Cow::Borrowed(text),
@@ -13,7 +13,7 @@ pub fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A number from outside as it stands in a message: with a power of ten where it would have many digits.
+/// A number from outside in the form for a message: with a power of ten if it would have many digits.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && size.is_finite() && !(1e-4..1e15).contains(&size) {

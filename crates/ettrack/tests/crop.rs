@@ -1,5 +1,5 @@
 //! Crops against those of the authors' code (OpenCV), byte for byte, and against a plain transcription of the
-//! definition where there is no golden.
+//! definition if there is no golden.
 
 use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow, SubPixelWindow};
 use ettrack::frame::{Encoding, Frame};

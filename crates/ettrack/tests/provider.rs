@@ -1,6 +1,6 @@
-//! Providers and precisions with the library that is there: what runs is said, what is not there is refused.
+//! Tests providers and precisions with the installed library: the tracker says what runs, and refuses the others.
 //!
-//! A process has one ONNX Runtime, so what needs a library with another provider is tested through the command line
+//! A process has only one ONNX Runtime. Tests that need a library with another provider use the command line
 //! (crates/ettrack-cli/tests/providers.rs).
 
 use ettrack::model::provider::{Numbers, Precision, Provider};

@@ -1,8 +1,11 @@
 """HiT for the CPU.
 
-Against a plain export, the template's tokens are computed once per target; batch norms and the query's scale are
-multiplied into weights; the bridge's transposed convolutions are matrix products; the head's two towers start as one,
-in Winograd's form.
+Differences from a plain export:
+
+* the template's tokens are computed once per target;
+* batch norms and the query's scale are multiplied into weights;
+* the bridge's transposed convolutions are matrix products;
+* the first layers of the head's two towers run as one, in Winograd's form.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ def attend(g: GraphBuilder, parts: list[str], heads: int, bias: np.ndarray) -> s
 
 
 def split_heads(layer: tuple[np.ndarray, np.ndarray], heads: int, widths: list[int]) -> list[tuple]:
-    """A layer whose outputs are query, key and value head by head: one layer for each of the three."""
+    """Divides a layer whose outputs are query, key and value head by head into one layer for each of the three."""
     weight, bias = layer
     weights = np.split(weight.reshape(heads, -1, weight.shape[1]), np.cumsum(widths)[:-1], axis=1)
     biases = np.split(bias.reshape(heads, -1), np.cumsum(widths)[:-1], axis=1)

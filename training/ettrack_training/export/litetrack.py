@@ -1,7 +1,7 @@
 """LiteTrack for the CPU.
 
-Against a plain export, what the search tokens see of the template in the last blocks, keys and values, is computed once
-per target; scales per channel are multiplied into weights.
+Unlike in a plain export, the template's keys and values for the last blocks are computed once per target. Scales per
+channel are multiplied into weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .one_stream import centre_head, embed, layer_norm, linear, mlp, projections
 
 
 def block_layers(g: GraphBuilder, stream: str, block: Block, memory: dict[str, str] | None = None) -> str:
-    """One block on tokens ``[n, width]``; they also see the keys and values of ``memory``, which come first."""
+    """One block on tokens ``[n, width]``. They also attend to the keys and values of ``memory``, which come first."""
     width = len(block.norm1.weight)
     normed = layer_norm(g, stream, block.norm1)
     parts = {part: g.linear(normed, *layer) for part, layer in projections(block.attn).items()}

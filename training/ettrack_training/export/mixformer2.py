@@ -1,7 +1,7 @@
 """MixFormerV2 for the CPU.
 
-Against a plain export, the templates' keys and values of all blocks are computed once per template (the authors leave
-that for a fast version of their test); of the last block only the four rows that the box is read from are computed.
+Unlike in a plain export, the templates' keys and values of all blocks are computed once per template. (The authors say
+that a fast version of their test could do this.) Of the last block only the four rows that give the box are computed.
 """
 
 from __future__ import annotations
@@ -83,6 +83,6 @@ def box(g: GraphBuilder, tokens: str, net: MixFormer2) -> str:
     x = g.op("Relu", layer_norm(g, linear(g, tokens, first), norm))
     share = g.op("Softmax", layer_norm(g, linear(g, x, second), last_norm), axis=-1)
     sides = g.op("MatMul", share, g.constant(np.arange(PLACES)[:, None] / PLACES))
-    # From left, right, top, bottom.
+    # From left, right, top and bottom.
     centre_and_size = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5], [-1, 1, 0, 0], [0, 0, -1, 1]])
     return g.reshape(g.op("MatMul", g.constant(centre_and_size), sides), 1, 1, 4)

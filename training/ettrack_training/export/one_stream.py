@@ -1,15 +1,16 @@
 """Graphs of one-stream trackers for the CPU: OSTrack, CompressTracker, and layers of others.
 
-Against a plain export:
+Differences from a plain export:
 
 * the template's tokens and its share of the first block's queries, keys and values are computed once
   per target;
-* the last block and the final norm run on the search rows only (its template rows are needed as keys
-  and values alone);
-* cutting into patches is a reordering of pixels, and bias and positions are added in its matrix product;
-  residual sums and norms are one pass; the query's scale and the batch norms are multiplied into weights;
-* the head's three towers run as one, the wide 3x3 convolutions in Winograd's form on the tokens as
-  they are.
+* the last block and the final norm run only on the search rows (the template rows are needed only as keys
+  and values);
+* cutting into patches is a reordering of pixels, and its matrix product adds bias and positions;
+* residual sums and norms are one pass;
+* the query's scale and the batch norms are multiplied into weights;
+* the head's three towers run as one;
+* the wide 3x3 convolutions have Winograd's form and read the tokens without reordering.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .fold import array, conv_bn
 
 PARTS = ("query", "key", "value")
 TOWERS = ("ctr", "size", "offset")
-#: What the template graph gives.
+#: The outputs of the template graph.
 TEMPLATE_OUTPUTS = ("template_tokens", *(f"template_{part}" for part in PARTS))
 
 
@@ -93,8 +94,8 @@ def track_graph(
 ) -> onnx.ModelProto:
     """The template's outputs and ``search [1, 3, n, n]`` to ``score``, ``size`` and ``offset``.
 
-    After the attention of block ``i`` only ``kept[i]`` search tokens go on: those that the template's token ``judge``
-    attends to most.
+    After the attention of block ``i`` only ``kept[i]`` search tokens are kept: those that the template's token
+    ``judge`` attends to most.
     """
     g = GraphBuilder(name)
     width, first, remaining = backbone.pos_embed_x.shape[2], cells(template_size), cells(search_size)
@@ -134,7 +135,7 @@ def track_graph(
         following = backbone.norm if last else blocks[i + 1].norm1
         normed, stream = add_norm(g, mlp(g, normed, block.mlp), stream, following)
     if places is not None:
-        # The head sees zeros in the place of a token that was left out.
+        # The head gets zeros in the place of a token that was left out.
         empty = g.constant(np.zeros((cells(search_size), width)))
         normed = g.op("ScatterND", empty, g.reshape(places, remaining, 1), normed)
     centre_head(g, normed, box_head, search_size // PATCH)
@@ -142,8 +143,8 @@ def track_graph(
 
 
 def _most_attended(g: GraphBuilder, weights: str, judge: int, first: int, tokens: int, kept: int) -> str:
-    """The ``kept`` of ``tokens`` keys behind the first ``first`` ones with the most weight for the query ``judge``, as
-    indices ``[kept]``; mean over the heads of ``weights [1, heads, queries, keys]``."""
+    """Indices ``[kept]`` of the keys with the largest weight for the query ``judge``, of the ``tokens`` keys after the
+    first ``first`` ones. The weight is the mean over the heads of ``weights [1, heads, queries, keys]``."""
     starts, ends, axes = ([judge, first], [judge + 1, first + tokens], [2, 3])
     row = g.op("Slice", weights, *(g.constant(np.array(values, np.int64)) for values in (starts, ends, axes)))
     mean = g.op("ReduceMean", row, axes=[0, 1, 2], keepdims=0)
@@ -152,7 +153,7 @@ def _most_attended(g: GraphBuilder, weights: str, judge: int, first: int, tokens
 
 
 def choices(track: onnx.ModelProto) -> tuple[str, ...]:
-    """The names of the values in the track graph that hold the indices of kept search tokens, in the blocks' order."""
+    """Names of the values in the track graph with the indices of kept search tokens, in the order of the blocks."""
     return tuple(node.output[1] for node in track.graph.node if node.op_type == "TopK")
 
 

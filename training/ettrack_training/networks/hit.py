@@ -19,10 +19,10 @@ from .smat import conv_bn_relu
 TEMPLATE_SIZE = 128
 SEARCH_SIZE = 256
 PATCH = 16
-#: Width of values in units of the keys' width, within a stage and from one to the next.
+#: Width of values in units of the keys' width, within a stage and from one stage to the next.
 VALUE_RATIO, SHRINKING_VALUE_RATIO = 2, 4
 MLP_RATIO = 2
-#: Cells a side of the head's map.
+#: Cells per side of the head's map.
 SIDE = SEARCH_SIZE // PATCH
 
 
@@ -38,7 +38,7 @@ class HitConfig:
     head: int = 256
 
 
-#: The published ones, on LeViT-384, LeViT-128 and LeViT-128S.
+#: The published configurations, on LeViT-384, LeViT-128 and LeViT-128S.
 BASE = HitConfig((384, 512, 768), (6, 9, 12), (4, 4, 4), 32)
 SMALL = HitConfig((128, 256, 384), (4, 8, 12), (4, 4, 4), 16)
 TINY = HitConfig((128, 256, 384), (4, 6, 8), (2, 3, 4), 16)
@@ -46,7 +46,7 @@ TINY = HitConfig((128, 256, 384), (4, 6, 8), (2, 3, 4), 16)
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells a side of the search and the template image. Search tokens come first, both row-major."""
+    """Cells per side of the search and the template image. Search tokens come first, both row-major."""
 
     search: int
     template: int
@@ -59,7 +59,7 @@ class Grid:
         return Grid((self.search + 1) // 2, (self.template + 1) // 2)
 
     def points(self) -> list[tuple[int, int]]:
-        """Where the tokens lie: the template is right of and below the search image."""
+        """Returns the positions of the tokens. The template is to the right of the search image and below it."""
         after = range(self.search, self.search + self.template)
         return [*product(range(self.search), repeat=2), *product(after, repeat=2)]
 
@@ -68,8 +68,8 @@ class Grid:
 def bias_numbers(grid: Grid, stride: int = 1) -> tuple[tuple[tuple[int, ...], ...], int]:
     """Returns the number of the learned bias of each pair of query and key, row by row, and how many biases there are.
 
-    A bias belongs to a pair's distances along both axes. Biases are numbered as the distances occur. With
-    a stride of two, the queries are those of the halved grid.
+    A bias belongs to a pair's distances along both axes. The biases are numbered in the order in which the distances
+    occur. With a stride of two, the queries are those of the halved grid.
     """
     numbers: dict[tuple[int, int], int] = {}
     queries, keys = (grid if stride == 1 else grid.halved()).points(), grid.points()
@@ -134,7 +134,7 @@ class Attention(nn.Module):
 
 
 class ShrinkingAttention(nn.Module):
-    """Attention from every second token along both axes to all tokens; the next stage's width."""
+    """Attention from every second token along both axes to all tokens. The output has the next stage's width."""
 
     def __init__(self, inputs: int, outputs: int, key: int, heads: int, grid: Grid):
         super().__init__()
@@ -176,7 +176,7 @@ def mlp(width: int) -> Residual:
 
 
 class LeVit(nn.Module):
-    """Convolutions to tokens, then three stages of attention, each with a quarter of the tokens of the one before."""
+    """Convolutions to tokens, then three stages of attention. Each has a quarter of the tokens of the stage before."""
 
     def __init__(self, config: HitConfig):
         super().__init__()
@@ -212,7 +212,7 @@ class LeVit(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Holds the transformer under the authors' name."""
+    """Contains the transformer under the authors' name."""
 
     def __init__(self, config: HitConfig):
         super().__init__()
@@ -220,7 +220,7 @@ class Backbone(nn.Module):
 
 
 class Bridge(nn.Module):
-    """The search tokens of all stages joined on the first one's map, and one vector of the last stage."""
+    """Joins the search tokens of all stages on the map of the first stage, and makes one vector of the last stage."""
 
     def __init__(self, config: HitConfig):
         super().__init__()
@@ -246,7 +246,7 @@ def search_map(tokens: Tensor, side: int) -> Tensor:
 
 
 class CornerHead(nn.Module):
-    """Two independent convolution towers: the upper-left and the lower-right corner, each as a mean of places."""
+    """Two independent convolution towers, one per corner. Each corner is a weighted mean of places."""
 
     def __init__(self, inputs: int, width: int):
         super().__init__()

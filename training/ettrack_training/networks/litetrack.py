@@ -1,4 +1,6 @@
-"""LiteTrack (Wei et al., ICRA 2024): the template goes through a ViT alone, the search image sees it in some blocks.
+"""LiteTrack (Wei et al., ICRA 2024): a ViT in which the template attends only to itself.
+
+In the last blocks the search tokens also attend to the template's tokens.
 
 Parameter names are those of the authors' checkpoints (``B4_cae_center_all_ep300`` and with 6, 8 or 9 blocks). Images
 are RGB, normalised with the ImageNet mean and standard deviation.
@@ -13,12 +15,12 @@ from .one_stream import HEAD_WIDTH, Attention, CenterHead, MemoryBlock, Mlp, Pat
 
 TEMPLATE_SIZE = 128
 SEARCH_SIZE = 256
-#: By the number of blocks: in how many of the last ones the search tokens see the template's.
+#: The number of last blocks in which search tokens attend to the template's tokens, by the number of all blocks.
 INTERACTIONS = {4: 2, 6: 3, 8: 3, 9: 3}
 
 
 class BiasedAttention(Attention):
-    """Attention whose keys have no bias, as in CAE's pre-trained ViT."""
+    """Attention whose keys have no bias, like in CAE's pre-trained ViT."""
 
     def __init__(self, width: int, heads: int):
         super().__init__(width, heads)
@@ -51,7 +53,7 @@ class Backbone(nn.Module):
 
     def __init__(self, depth: int, width: int):
         super().__init__()
-        # In the authors' files, without a role in this network: kept so that they load strictly.
+        # The authors' files have them. This network does not use them, but needs them to load strictly.
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 197, width))
         self.pos_embed_z = position(width, TEMPLATE_SIZE)
@@ -72,7 +74,7 @@ class LiteTrack(nn.Module):
     """The whole tracker network of ``depth`` blocks.
 
     ``template(z, box)``: ``[1, 3, 128, 128]`` and the target's left, top, right and bottom as shares of it, ``[1, 4]``,
-    to the keys and values that the search tokens see, ``[interactions * 64, width]`` each.
+    to the keys and values that the search tokens attend to, ``[interactions * 64, width]`` each.
     ``track(keys, values, x)``: with ``x`` of ``[1, 3, 256, 256]`` gives score ``[1, 1, 16, 16]`` in (0, 1), size
     ``[1, 2, 16, 16]`` as fractions of the search region and offset ``[1, 2, 16, 16]`` in cells.
     """
@@ -85,7 +87,7 @@ class LiteTrack(nn.Module):
 
     @property
     def first_interaction(self) -> int:
-        """The first block in which search tokens see the template's."""
+        """The first block in which search tokens attend to the template's tokens."""
         depth = len(self.backbone.blocks)
         return depth - INTERACTIONS[depth]
 

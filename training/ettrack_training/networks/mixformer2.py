@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from .one_stream import MemoryBlock, PatchEmbed, cells, position
 
-#: Tokens that the box and its score are read from, in this order: left, right, top, bottom.
+#: Number of tokens from which the box and its score are read, in this order: left, right, top, bottom.
 BOX_TOKENS = 4
-#: Places along the search image of which each side of the box has a share.
+#: Number of places along the search image over which each side of the box has a distribution.
 PLACES = 96
 
 
@@ -31,7 +31,7 @@ class Backbone(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """Where the box's sides lie: a distribution over places for each of the four tokens, and its mean."""
+    """The places of the box's sides: a distribution over places for each of the four tokens, and its mean."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -49,7 +49,7 @@ class BoxHead(nn.Module):
 
 
 class ScoreHead(nn.Module):
-    """The logit of how good the box's region is as a template."""
+    """Gives a logit: how suitable the box's region is as a template."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -63,7 +63,7 @@ class MixFormer2(nn.Module):
     """The whole tracker network.
 
     ``template(z, second)``: two images ``[1, 3, template_size, template_size]`` to the keys and values of their tokens
-    in all blocks, ``[depth * 2n, width]`` each. The templates' tokens do not see the search image.
+    in all blocks, ``[depth * 2n, width]`` each. The templates' tokens do not attend to the search image.
     ``track(keys, values, x)``: with ``x`` of ``[1, 3, search_size, search_size]`` gives the box ``[1, 1, 4]`` (centre,
     width and height as shares of the search image) and the logit of its score, ``[1]``.
     """

@@ -1,4 +1,4 @@
-"""Parts of one-stream trackers: OSTrack (Ye et al., ECCV 2022) and those made of it or of its parts.
+"""Parts of one-stream trackers: OSTrack (Ye et al., ECCV 2022) and trackers that use it or its parts.
 
 Parameter names are those of the authors' checkpoints.
 """
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from .smat import clamped_sigmoid, conv_bn_relu
 
-#: Pixels a side of the patch that becomes a token.
+#: Pixels per side of the patch that becomes a token.
 PATCH = 16
-#: Channels of an attention head in a vision transformer, of any width.
+#: Channels of an attention head in vision transformers of all widths.
 HEAD_WIDTH = 64
 
 
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         return self.with_weights(x)[0]
 
     def with_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Also the weight of each key for each query, ``[B, heads, n, n]``."""
+        """Returns the result and the weight of each key for each query, ``[B, heads, n, n]``."""
         b, n, c = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         weight = (q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5).softmax(dim=-1)
@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 
 class MemoryBlock(nn.Module):
-    """Pre-norm transformer block of one image's tokens, which also see those of another image, but not the reverse."""
+    """Pre-norm transformer block of one image's tokens. They attend to another image's tokens, but not the reverse."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -87,15 +87,15 @@ class MemoryBlock(nn.Module):
         return F.linear(self.norm1(x), self.attn.qkv.weight, self.attn.qkv_bias()).chunk(3, dim=-1)
 
     def memory(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of tokens that others are to see."""
+        """Keys and values of tokens to which other tokens will attend."""
         return self.project(x)[1:]
 
     def scales(self) -> tuple[Tensor | float, Tensor | float]:
-        """What attention and MLP are multiplied with, per channel."""
+        """The factors of attention and MLP, per channel."""
         return 1.0, 1.0
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Tokens that see each other, and before them those of ``memory``."""
+        """Tokens that attend to those of ``memory``, which come first, and to each other."""
         query, key, value = self.project(x)
         if memory is not None:
             key, value = torch.cat([memory[0], key], dim=1), torch.cat([memory[1], value], dim=1)
@@ -145,10 +145,10 @@ class CenterHead(nn.Module):
 
 
 def cells(size: int) -> int:
-    """Tokens of an image of ``size`` pixels a side."""
+    """Number of tokens of an image with ``size`` pixels per side."""
     return (size // PATCH) ** 2
 
 
 def position(width: int, size: int) -> nn.Parameter:
-    """Learned positions of the tokens of such an image."""
+    """Learned positions of the tokens of an image with ``size`` pixels per side."""
     return nn.Parameter(torch.zeros(1, cells(size), width))

@@ -1,4 +1,4 @@
-"""OSTrack (Ye et al., ECCV 2022): a one-stream ViT that leaves out background tokens on its way.
+"""OSTrack (Ye et al., ECCV 2022): a one-stream ViT that leaves out background tokens after some blocks.
 
 Parameter names are those of the authors' checkpoints (``vitb_256_mae_ce_32x4_ep300``, ``vitb_384_mae_ce_32x4_ep300``
 and others). Images are RGB, normalised with the ImageNet mean and standard deviation.
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from .one_stream import HEAD_WIDTH, PATCH, Block, CenterHead, PatchEmbed, cells, position
 
-#: Blocks after whose attention search tokens are left out, and the share of them that stays (rounded up).
+#: Search tokens are left out after the attention of these blocks. The second number is the share kept (rounded up).
 ELIMINATION_BLOCKS = (3, 6, 9)
 KEEP_RATIO = 0.7
-#: Row and column of the template token whose attention decides, by cells of the template a side.
+#: Row and column of the template token whose attention decides, by the template's number of cells per side.
 JUDGES = {8: 3, 12: 5, 7: 3, 14: 6}
-#: Attention that differs by less, as a share of the largest, may stand for each other: rounding gives a tenth of it.
+#: If two attentions differ by less than this share of the largest, either may be kept. Rounding causes a tenth of it.
 SAME_ATTENTION = 1e-5
 
 
 def kept_tokens(search_size: int) -> dict[int, int]:
-    """Search tokens that are left after each of the blocks that leave some out."""
+    """Returns the number of search tokens after each block that leaves some out."""
     counts, remaining = {}, cells(search_size)
     for block in ELIMINATION_BLOCKS:
         remaining = math.ceil(KEEP_RATIO * remaining)
@@ -32,7 +32,7 @@ def kept_tokens(search_size: int) -> dict[int, int]:
 
 
 def judge_of(template_size: int) -> int:
-    """Index of the template token whose attention decides which search tokens stay."""
+    """Returns the index of the template token whose attention decides which search tokens are kept."""
     side = template_size // PATCH
     return JUDGES[side] * side + JUDGES[side]
 
@@ -42,7 +42,7 @@ class Backbone(nn.Module):
 
     def __init__(self, template_size: int, search_size: int, depth: int, width: int):
         super().__init__()
-        # In the authors' files, without a role in this network: kept so that they load strictly.
+        # The authors' files have them. This network does not use them, but needs them to load strictly.
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 197, width))
         self.pos_embed_z = position(width, template_size)
@@ -58,7 +58,7 @@ class OSTrack(nn.Module):
     ``template(z)``: ``[1, 3, template_size, template_size]`` to its tokens ``[1, n, width]``.
     ``track(tokens, x)``: with ``x`` of ``[1, 3, search_size, search_size]`` gives score ``[1, 1, s, s]`` in (0, 1),
     size ``[1, 2, s, s]`` as fractions of the search region and offset ``[1, 2, s, s]`` in cells, with ``s`` of
-    ``search_size / 16``. ``kept`` are the indices of the tokens to keep where another implementation has chosen them.
+    ``search_size / 16``. ``kept`` are the indices of the tokens to keep if another implementation has chosen them.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class OSTrack(nn.Module):
                 x, places = torch.cat([x[:, :first], x[:, first:][:, order]], dim=1), places[order]
             x = x + block.mlp(block.norm2(x))
         tokens = net.norm(x)[:, first:]
-        # The head sees zeros in the place of a token that was left out.
+        # The head gets zeros in the place of a token that was left out.
         whole = torch.zeros_like(tokens[:, :1]).repeat(1, cells(self.search_size), 1)
         whole[:, places] = tokens
         return self.box_head(whole)
 
     def _order(self, weights: Tensor, count: int, kept: Tensor | None) -> Tensor:
-        """Indices of the ``count`` search tokens that the judge attends to most, or ``kept``."""
+        """Returns the indices of the ``count`` search tokens that the judge attends to most, or ``kept``."""
         first = cells(self.template_size)
         attention = weights[0, :, judge_of(self.template_size), first:].mean(dim=0)
         values, order = attention.sort(descending=True)

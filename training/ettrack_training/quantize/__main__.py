@@ -2,11 +2,12 @@
 
     python -m ettrack_training.quantize models/et_track --calibrate otb100=/data/otb100 --output models/et_track-int8
 
-The runtime tracks the benchmark's targets with the model and writes what the networks read (`ettrack tensors`). Half of
-the targets calibrate the ranges, the other half measures. Weights have a scale per channel, activations one per tensor,
-both fixed (static). Which layers compute in eight bits is chosen on this machine, with one thread: a group of layers
-that saves no time, or costs more accuracy than its share of the time, stays in single precision. Choose on the kind of
-machine that will run it. The template graph, which runs once for a target, stays as it is.
+The runtime tracks the benchmark's targets with the model and writes the images that the networks read (`ettrack
+tensors`). Half of the targets give the ranges of the activations. The other half is used to measure. Weights have one
+scale per channel, activations one per tensor. Both are fixed (static). The layers that compute in eight bits are chosen
+by measurements on this machine, with one thread. A group of layers stays in single precision if it saves no time, or if
+its share of the loss is too large for its share of the saved time (--balance). Run the command on the kind of machine
+that will run the model. The template graph runs once per target and is not changed.
 
 Exit codes: 0 done, 1 eight bits save no time here, 2 the model, the images or the command line cannot be used. In the
 last two cases nothing is written.
@@ -34,11 +35,11 @@ from .measure import Cost, Feeds, Quantizer, costs, largest_differences
 
 
 class QuantizeError(ValueError):
-    """The model cannot be made eight-bit; the message says why."""
+    """The model cannot be converted to eight bits. The message gives the reason."""
 
 
 class NoGain(Exception):
-    """Eight bits are not faster here; the message holds the times, `judged` the groups."""
+    """Eight bits are not faster on this machine. The message contains the times, `judged` the groups."""
 
     def __init__(self, message: str, judged: list[Judged]) -> None:
         super().__init__(message)
@@ -72,10 +73,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--replace", action="store_true", help="replace an existing model")
     made.add_argument("--every", type=int, default=10, help="take every Nth frame")
     made.add_argument("--most", type=int, default=8, help="frames of one target, at most")
-    made.add_argument("--layers", choices=["measured", "all"], default="measured", help="which compute in eight bits")
+    made.add_argument("--layers", choices=["measured", "all"], default="measured", help="layers in eight bits")
     made.add_argument("--parts", type=int, default=4, help="groups of each kind of layer, at most")
     made.add_argument(
-        "--balance", type=float, default=2.0, help="share of the loss per share of the time that is accepted"
+        "--balance", type=float, default=2.0, help="accepted share of the loss per share of the saved time"
     )
     made.add_argument("--rounds", type=int, default=30, help="timed runs of each graph")
     made.add_argument(
@@ -88,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def feeds_of(model: Path, manifest: dict, crops: list[Crop]) -> Feeds:
-    """What the track graph reads for each crop. Raises `QuantizeError` where the crops are of another model."""
+    """The inputs of the track graph for each crop. Raises `QuantizeError` if the crops are of another model."""
     template = manifest["files"].get("template")
     graph = session((model / template["path"]).read_bytes()) if template else None
     inputs = [node.name for node in graph.get_inputs()] if graph else []
@@ -108,9 +109,9 @@ def feeds_of(model: Path, manifest: dict, crops: list[Crop]) -> Feeds:
 def quantize(
     path: str, track: onnx.ModelProto, fit: Feeds, held: Feeds, sizes: dict[str, int], options: argparse.Namespace
 ) -> tuple[bytes, list[Judged], list[Cost], int]:
-    """The eight-bit graph, the judged groups, the cost of the exact one and of it, and the number of all layers.
+    """The eight-bit graph, the judged groups, the costs of the exact and of this graph, and the number of layers.
 
-    `path` is a file that holds `track`. Raises `NoGain`, and `QuantizeError` for a graph without layers.
+    `path` is a file that contains `track`. Raises `NoGain`, and `QuantizeError` for a graph without layers.
     """
     exact = track.SerializeToString()
     found = layers(track, sizes)
@@ -139,7 +140,7 @@ def quantize(
 def manifest_of(
     manifest: dict, output: Path, graph: bytes, judged: list[Judged], all_layers: int, fit: list[Crop]
 ) -> dict:
-    """The manifest of the eight-bit model."""
+    """Returns the manifest of the eight-bit model."""
     new = dict(manifest)
     new["name"] = output.resolve().name
     count = sum(len(one.group.layers) for one in judged if one.is_kept)
@@ -174,7 +175,7 @@ def run(options: argparse.Namespace) -> None:
         folder = Path(temporary) / "crops"
         cut(options.binary, options.model, options.calibrate, folder, every=options.every, most=options.most)
         crops = read(folder)
-        # Ranges are those of the usual search size.
+        # The ranges are measured with the usual search size.
         usual = manifest["search"]["sizes"][0]
         fit, held = halves(crop for crop in crops if crop.search_size == usual)
         sizes = {"search_size": usual}
@@ -205,7 +206,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def show(judged: list[Judged]) -> None:
-    """Prints the groups as they were judged last."""
+    """Prints the last measurement of each group."""
     for one in judged:
         figures = "not measured"
         if one.milliseconds is not None:
@@ -215,7 +216,7 @@ def show(judged: list[Judged]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; its exit code."""
+    """Runs the command line and returns the exit code."""
     options = parser().parse_args(arguments)
     np.random.seed(0)
     try:

@@ -1,4 +1,4 @@
-"""Images that a model's networks read, as the runtime's loop cuts them: `ettrack tensors`."""
+"""The images that a model's networks read, cut by the runtime's loop: `ettrack tensors`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..train.evaluation import Benchmark
 
 
 class CalibrationError(ValueError):
-    """There are no images to calibrate with; the message says why."""
+    """There are no images for the calibration. The message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """What the networks read for one frame of a target: normalised images [1,3,S,S], float32, by the graphs' inputs."""
+    """The networks' inputs for one frame of a target by their names: normalised images [1,3,S,S], float32."""
 
     sequence: str
     search_size: int
@@ -27,9 +27,9 @@ class Crop:
 
 
 def cut(binary: Path, model: Path, benchmark: Benchmark, output: Path, *, every: int, most: int) -> None:
-    """Tracks the benchmark's targets with `model` and writes the images of every `every`th frame, `most` for a target.
+    """Tracks the benchmark's targets with `model` and writes the images of every `every`th frame.
 
-    Raises `CalibrationError` with what the command line says.
+    `most` is the largest number of frames per target. Raises `CalibrationError` with the command line's message.
     """
     command = [str(binary), "tensors", "--dataset", benchmark.dataset, "--root", str(benchmark.root)]
     command += ["--model", str(model), "--output", str(output), "--every", str(every), "--most", str(most)]
@@ -46,7 +46,7 @@ def cut(binary: Path, model: Path, benchmark: Benchmark, output: Path, *, every:
 
 
 def read(folder: Path) -> list[Crop]:
-    """The images that `cut` wrote. Raises `CalibrationError` where the folder holds none."""
+    """Returns the images that `cut` wrote. Raises `CalibrationError` if the folder contains none."""
     index = folder / "index.json"
     try:
         entries = json.loads(index.read_text())
@@ -66,7 +66,7 @@ def read(folder: Path) -> list[Crop]:
 
 
 def halves(crops: Iterable[Crop]) -> tuple[list[Crop], list[Crop]]:
-    """Frames to calibrate on, and others to measure on: of other targets where there are two or more."""
+    """Frames to calibrate on and frames to measure on, of different targets if there are two or more."""
     crops = list(crops)
     names = list(dict.fromkeys(crop.sequence for crop in crops))
     if len(names) > 1:

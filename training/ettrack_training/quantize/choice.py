@@ -1,4 +1,4 @@
-"""Which groups of layers compute in eight bits: those that bring more time than they cost accuracy."""
+"""Chooses the groups of layers that compute in eight bits: those that save enough time for what they cost."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .measure import Cost
 
 @dataclass(frozen=True)
 class Judged:
-    """A group with what it does when all others are in eight bits."""
+    """A group, and its effect when all other groups are in eight bits."""
 
     group: Group
     milliseconds: float | None
-    """Time that it saves; negative where it costs time; None where nothing was measured."""
+    """Time that it saves; negative if it costs time; None if nothing was measured."""
     loss: float | None
     """Its share of the squared difference of the outputs."""
     is_kept: bool
 
 
 def choose(found: list[Group], measured: Callable[[list[list[Group]]], list[Cost]], *, balance: float) -> list[Judged]:
-    """Judges each group by leaving it out, and the kept ones again without the others, until all are kept.
+    """Judges each group by leaving it out. Repeats this with the groups that were kept, until all are kept.
 
-    `measured` gives the costs of the exact graph and of the graphs with these groups in eight bits. A group that saves
-    no time stays as it is, and so does one whose share of the loss is more than `balance` times its share of the time.
-    The groups come back in the order of `found`, each as it was judged last.
+    `measured` returns the costs of the exact graph and of the graphs with these groups in eight bits. A group stays in
+    single precision if it saves no time, or if its share of the loss is more than `balance` times its share of the
+    saved time. Returns the last judgement of each group, in the order of `found`.
     """
     judged: dict[int, Judged] = {}
     left = found

@@ -1,4 +1,4 @@
-"""The layers of a graph that may compute in eight bits, and groups of them that are chosen together."""
+"""The layers of a graph that may compute in eight bits, and groups of layers that are chosen together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Group:
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
-    """Gives each node a name of its own."""
+    """Gives each node a unique name."""
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:
@@ -45,7 +45,7 @@ def name_nodes(model: onnx.ModelProto) -> None:
 
 
 def layers(model: onnx.ModelProto, sizes: dict[str, int]) -> list[Layer]:
-    """The layers in the order in which they run; `sizes` gives symbolic axes their lengths."""
+    """Returns the layers in the order in which they run. `sizes` has the lengths of symbolic axes."""
     weights = {tensor.name: numpy_helper.to_array(tensor).shape for tensor in model.graph.initializer}
     shapes = _shapes(model, sizes)
     found = []
@@ -69,7 +69,7 @@ def layers(model: onnx.ModelProto, sizes: dict[str, int]) -> list[Layer]:
 
 
 def groups(found: list[Layer], parts: int) -> list[Group]:
-    """Per kind at most `parts` groups of neighbours, with about as many multiply-accumulates each."""
+    """Returns at most `parts` groups of neighbours per kind, with about equal numbers of multiply-accumulates."""
     result = []
     for kind in KINDS:
         own = [layer for layer in found if layer.kind == kind]
@@ -91,7 +91,7 @@ def _shapes(model: onnx.ModelProto, sizes: dict[str, int]) -> dict[str, tuple[in
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param in sizes:
                 axis.dim_value = sizes[axis.dim_param]
-    # Outputs are inferred anew from the inputs.
+    # The shapes of the outputs are inferred again from the inputs.
     inferred = shape_inference.infer_shapes(fixed, data_prop=True).graph
     return {
         value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)

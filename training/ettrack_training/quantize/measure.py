@@ -1,4 +1,4 @@
-"""What eight bits cost and bring: time of a run, difference of the outputs."""
+"""Measures graphs in eight bits: the time of a run, and the difference of the outputs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class _Reader(CalibrationDataReader):
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a graph against the exact one: milliseconds, and the relative difference of its outputs (root mean square of
-    the difference, over the standard deviation of the output; of the worst output)."""
+    """The time of a graph, and the relative difference of its worst output from the exact graph's: the root mean square
+    of the difference, divided by the standard deviation of the output."""
 
     milliseconds: float
     difference: float
 
 
 class Quantizer:
-    """Makes eight-bit forms of one graph, from one calibration."""
+    """Makes eight-bit graphs from one graph and one calibration."""
 
     def __init__(self, path: str, model: onnx.ModelProto, feeds: Feeds, *, reduce_range: bool) -> None:
         calibrator = create_calibrator(path, OPERATORS, augmented_model_path=f"{path}.augmented.onnx")
@@ -49,7 +49,7 @@ class Quantizer:
         self._reduce_range = reduce_range
 
     def __call__(self, chosen: list[Group]) -> bytes:
-        """The graph with the layers of `chosen` in eight bits."""
+        """Returns the graph with the layers of `chosen` in eight bits."""
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         quantizer = QDQQuantizer(
@@ -69,7 +69,7 @@ class Quantizer:
 
 
 def costs(exact: bytes, others: list[bytes], feeds: Feeds, sizes: dict[str, int], rounds: int) -> list[Cost]:
-    """The cost of the exact graph, then of the others, in one interleaved run with one thread."""
+    """Returns the cost of the exact graph, then of the others. All take turns in one run with one thread."""
     sessions = [session(model, sizes) for model in (exact, *others)]
     runs = [feeder(one, feeds[0]) for one in sessions]
     times = [float(np.median(own)) for own in compare(runs, rounds)]
@@ -78,7 +78,7 @@ def costs(exact: bytes, others: list[bytes], feeds: Feeds, sizes: dict[str, int]
 
 
 def largest_differences(exact: bytes, other: bytes, feeds: Feeds, sizes: dict[str, int]) -> dict[str, float]:
-    """The largest difference of each output."""
+    """Returns the largest difference of each output."""
     one, two = session(exact, sizes), session(other, sizes)
     names = [output.name for output in one.get_outputs()]
     pairs = zip(_outputs(one, feeds), _outputs(two, feeds), strict=True)

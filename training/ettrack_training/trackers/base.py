@@ -1,4 +1,4 @@
-"""What the workshop must know of a tracker to make a model folder of its checkpoint."""
+"""The description of a tracker from which the workshop makes a model folder of its checkpoint."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ def _keep(state: StateDict) -> tuple[StateDict, list[str]]:
 
 @dataclass(frozen=True)
 class Tracker:
-    """One tracker. Everything that differs between trackers stands in one of these.
+    """One tracker. It contains everything that differs between trackers.
 
-    `build` makes the network that a checkpoint's keys ask for (most trackers have one
-    configuration and ignore them). `graphs` names the ONNX files (`template`, `track`), and
-    `manifest` gives the sections `input`, `template`, `search`, `outputs` and `tracking` of
-    model.yaml. `clean` drops or renames the keys that a checkpoint may carry beyond the
-    network's, and tells what it dropped. `golden_salt` makes the pseudo-random weights that the
-    goldens of the tests were made with; where the published sizes are too large for tests, in a network of `small`.
+    `build` makes the network that fits a checkpoint's keys. Most trackers have one configuration and ignore the keys.
+    `graphs` makes the ONNX files by their names (`template`, `track`). `manifest` returns the sections `input`,
+    `template`, `search`, `outputs` and `tracking` of model.yaml. `clean` drops or renames keys of a checkpoint that the
+    network does not have, and returns what it dropped. `golden_salt` makes the pseudo-random weights for the recorded
+    outputs of the tests. If the published sizes are too large for tests, `small` makes a smaller network for them.
     """
 
     name: str
@@ -44,5 +43,5 @@ class Tracker:
     small: Callable[[], nn.Module] | None = None
 
     def golden_network(self) -> nn.Module:
-        """A network as the goldens of the tests were made with, with weights of its constructor."""
+        """Returns the network of the tests' recorded outputs, with the weights of its constructor."""
         return self.build({}) if self.small is None else self.small()

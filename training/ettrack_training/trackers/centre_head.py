@@ -16,7 +16,7 @@ def manifest(
     search_factor: float = 4.0,
     box_input: str | None = None,
 ) -> dict[str, Any]:
-    """The family's sections of model.yaml. No tracker of it has constants to tune."""
+    """Returns the family's sections of model.yaml. None of its trackers has constants to tune."""
     box = {} if box_input is None else {"box_input": box_input}
     return {
         "input": dict(pixels),

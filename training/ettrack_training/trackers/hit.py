@@ -20,11 +20,11 @@ _BLOCKS = "backbone.body.blocks."
 
 
 def build(state: Mapping[str, Tensor]) -> Hit:
-    """A network of the sizes that the checkpoint has (Base without one)."""
+    """Makes a network with the sizes of the checkpoint (Base if there is no checkpoint)."""
     try:
         config = _config(state)
     except KeyError:
-        # Not this tracker: strict loading says what the file holds.
+        # Not this tracker. Strict loading says which tracker the file seems to belong to.
         return Hit()
     if len(config.widths) != 3:
         raise CheckpointError(f"the checkpoint holds {len(config.widths)} stages of a HiT, expected 3")
@@ -94,7 +94,7 @@ def graphs(network: Hit) -> dict[str, Graph]:
 
 
 def manifest(_: Hit) -> dict[str, Any]:
-    """The sections of model.yaml. There are no constants to tune."""
+    """Returns the sections of model.yaml. There are no constants to tune."""
     return {
         "input": IMAGENET_INPUT,
         "template": {"input": "template", "size": TEMPLATE_SIZE, "factor": 2.0, "outputs": ["template_tokens"]},
@@ -116,7 +116,7 @@ TRACKER = Tracker(
     manifest=manifest,
     pseudo_rule=transformer_rule(
         (
-            # Residual branches begin near zero in training too; with more, rounding grows from layer to layer.
+            # In training, residual branches also begin near zero. Larger values let rounding grow with each layer.
             Override(r"^backbone\.body\.blocks\.\d+\.m\.(proj\.1|2)\.bn\.weight$", offset=0.2, scale=0.02),
             Override(r"^box_head\.conv5_(tl|br)\.weight$", gain=3.0),
         ),

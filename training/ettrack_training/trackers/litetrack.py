@@ -25,13 +25,13 @@ _BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 
 
 def build(state: Mapping[str, Tensor]) -> LiteTrack:
-    """A network of the sizes that the checkpoint has (eight blocks without one)."""
+    """Makes a network with the sizes of the checkpoint (eight blocks if there is no checkpoint)."""
     depth = len({match[1] for key in state if (match := _BLOCK.match(key))})
     try:
         width = len(state["backbone.blocks.0.gamma_1"])
         head_width = len(state["box_head.conv1_ctr.0.bias"])
     except KeyError:
-        # Not this tracker: strict loading says what the file holds.
+        # Not this tracker. Strict loading says which tracker the file seems to belong to.
         return LiteTrack()
     if depth not in INTERACTIONS:
         *others, last = INTERACTIONS

@@ -19,8 +19,8 @@ from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
 from .noise import generator, structured_noise
 
-#: By template and search pixels a side: search region in units of the target's side. The authors change it by up to 0.1
-#: from benchmark to benchmark for S.
+#: Search region in units of the target's side, by the template's and the search image's pixels per side. For S the
+#: authors change it by up to 0.1 on some benchmarks.
 SEARCH_FACTORS = {(112, 224): 4.5, (128, 288): 5.0}
 FEATURES = ("template_keys", "template_values")
 
@@ -28,13 +28,13 @@ _BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 
 
 def build(state: Mapping[str, Tensor]) -> MixFormer2:
-    """A network of the sizes that the checkpoint has (S without one)."""
+    """Makes a network with the sizes of the checkpoint (S if there is no checkpoint)."""
     depth = len({match[1] for key in state if (match := _BLOCK.match(key))})
     try:
         sizes = tuple(PATCH * isqrt(state[f"backbone.pos_embed_{image}"].shape[1]) for image in "ts")
         hidden, width = state["backbone.blocks.0.mlp.fc1.weight"].shape
     except KeyError:
-        # Not this tracker: strict loading says what the file holds.
+        # Not this tracker. Strict loading says which tracker the file seems to belong to.
         return MixFormer2()
     if sizes not in SEARCH_FACTORS:
         expected = " or ".join(f"{z} and {x}" for z, x in SEARCH_FACTORS)

@@ -16,7 +16,7 @@ from .noise import generator, structured_noise
 
 
 class OneStream(Protocol):
-    """A network whose blocks mix tokens of template and search image from the first one on."""
+    """A network in which all blocks mix tokens of template and search image."""
 
     backbone: nn.Module
     box_head: CenterHead
@@ -30,7 +30,7 @@ class OneStream(Protocol):
 
 
 class _Template(nn.Module):
-    """Template image to what the track graph takes."""
+    """From the template image to the inputs of the track graph."""
 
     def __init__(self, network: OneStream):
         super().__init__()
@@ -45,7 +45,7 @@ class _Template(nn.Module):
 
 
 class _Track(nn.Module):
-    """The plain network from the template's tokens on; what follows from these is not used."""
+    """The plain network from the template's tokens on. The template's other outputs are not used."""
 
     def __init__(self, network: OneStream):
         super().__init__()
@@ -77,7 +77,7 @@ def graphs(network: OneStream, name: str, kept: Mapping[int, int] | None = None,
             reference=_Track(network),
             inputs={**features, "search": structured_noise(network.search_size, random)},
             outputs=centre_head.OUTPUTS,
-            # Where two search tokens get the same attention to the last bits, rounding decides which one is kept.
+            # If two search tokens get almost the same attention, rounding decides which one is kept.
             choices=export.choices(track_graph),
         ),
     }

@@ -20,22 +20,22 @@ from . import centre_head, one_stream
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
 
-#: By template and search pixels a side of the authors' configurations: search region in units of the target's side.
+#: Search region in units of the target's side, by the template's and the search image's pixels per side.
 SEARCH_FACTORS = {(128, 256): 4.0, (192, 384): 5.0}
 
 _BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 
 
 def build(state: Mapping[str, Tensor], eliminates: bool = True) -> OSTrack:
-    """A network of the sizes that the checkpoint has (OSTrack-256 without one)."""
+    """Makes a network with the sizes of the checkpoint (OSTrack-256 if there is no checkpoint)."""
     numbers = {int(match[1]) for key in state if (match := _BLOCK.match(key))}
     try:
         template, search = (state[f"backbone.pos_embed_{image}"].shape for image in "zx")
         head_width = len(state["box_head.conv1_ctr.0.bias"])
-        # LiteTrack's has none.
+        # LiteTrack's checkpoint has none.
         _ = state["backbone.blocks.0.attn.qkv.bias"]
     except KeyError:
-        # Not this tracker: strict loading says what the file holds.
+        # Not this tracker. Strict loading says which tracker the file seems to belong to.
         return OSTrack(eliminates=eliminates)
     sizes = tuple(PATCH * isqrt(shape[1]) for shape in (template, search))
     if sizes not in SEARCH_FACTORS:
@@ -60,7 +60,7 @@ def graphs(network: OSTrack) -> dict[str, Graph]:
 
 
 def manifest(network: OSTrack | None) -> dict[str, Any]:
-    """The sections of model.yaml; those of OSTrack-256 without a network."""
+    """Returns the sections of model.yaml, without a network those of OSTrack-256."""
     sizes = (128, 256) if network is None else (network.template_size, network.search_size)
     return centre_head.manifest(list(TEMPLATE_OUTPUTS), IMAGENET_INPUT, *sizes, SEARCH_FACTORS[sizes])
 
@@ -90,7 +90,7 @@ TRACKER = Tracker(
     small=lambda: OSTrack(width=128, head_width=64),
 )
 
-#: Its files have the same tensors, so that only their name tells which one it is.
+#: Its files have the same tensors as those above. Only the name of the file shows which tracker it is.
 WITHOUT_ELIMINATION = replace(
     TRACKER,
     name="ostrack_all_tokens",

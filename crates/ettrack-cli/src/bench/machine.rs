@@ -1,4 +1,4 @@
-//! What a report says of the machine: board, processor, system, versions.
+//! The machine in a report: board, processor, system, versions.
 
 use std::fs;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ettrack::model::runtime::Runtime;
 
-/// Prints the head of a report. What the system does not tell is left out.
+/// Prints the head of a report. Lines that the system gives no value for are left out.
 pub fn print(out: &mut impl Write, runtime: &Runtime) -> std::io::Result<()> {
     let mut line = |name: &str, value: Option<String>| match value {
         Some(value) if !value.trim().is_empty() => writeln!(out, "{name}: {}", value.trim()),
@@ -29,7 +29,7 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
     Some(text.trim_end_matches(['\0', '\n']).to_owned())
 }
 
-/// ARM boards tell their name in the device tree, PCs in the firmware's tables.
+/// Reads the board's name: on ARM from the device tree, on PCs from the firmware's tables.
 fn board() -> Option<String> {
     read("/proc/device-tree/model").or_else(|| {
         let tables = Path::new("/sys/class/dmi/id");
@@ -39,7 +39,7 @@ fn board() -> Option<String> {
     })
 }
 
-/// Name and number of the processors; cores of several kinds one after the other.
+/// Names and numbers of the cores of each kind.
 fn processors() -> String {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let kinds = read("/proc/cpuinfo").map_or_else(Vec::new, |text| kinds_in(&text));
@@ -51,7 +51,7 @@ fn processors() -> String {
     format!("{kinds}, {count} usable core(s)")
 }
 
-/// Each kind of core once, with its number, in the order of `/proc/cpuinfo`.
+/// Each kind of core with the number of cores, in the order of `/proc/cpuinfo`.
 fn kinds_in(cpuinfo: &str) -> Vec<String> {
     let mut kinds: Vec<(String, usize)> = Vec::new();
     for block in cpuinfo.split("\n\n") {
@@ -77,7 +77,7 @@ fn kinds_in(cpuinfo: &str) -> Vec<String> {
         .collect()
 }
 
-/// The name of an ARM core, by the identification that Arm's manuals give; else the numbers themselves.
+/// The name of an ARM core, by the numbers in Arm's manuals. For unknown cores it contains the numbers.
 fn arm_core(implementer: &str, part: &str) -> String {
     let name = match (implementer, part) {
         ("0x41", "0xd03") => "Cortex-A53",
@@ -99,7 +99,7 @@ fn arm_core(implementer: &str, part: &str) -> String {
     name.to_owned()
 }
 
-/// The instructions that decide how fast networks run.
+/// The instructions that have the largest effect on the speed of networks.
 fn instructions() -> Option<String> {
     const NAMES: [&str; 16] = [
         "avx2",
@@ -158,7 +158,7 @@ fn system() -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// The version of the system's glibc, as the program `ldd`, which belongs to it, says.
+/// The version of the system's glibc, as printed by its program `ldd`.
 fn glibc() -> Option<String> {
     let output = std::process::Command::new("ldd")
         .arg("--version")

@@ -1,22 +1,22 @@
-//! How far a network's maps are from those of another run on the same image.
+//! The differences between the maps of two runs of a network on the same images.
 
 use ettrack::families;
 use ettrack::model::Manifest;
 
-/// The largest difference of each map, over all images so far.
+/// The largest difference of each map over all images so far.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
     largest: Vec<f32>,
 }
 
 impl Differences {
-    /// Takes the maps of one image, each as the family reads them.
+    /// Adds the maps of one image in the form that the family reads.
     pub fn add(&mut self, exact: &[Vec<f32>], maps: &[Vec<f32>]) {
         self.largest.resize(maps.len(), 0.0);
         for ((largest, exact), map) in self.largest.iter_mut().zip(exact).zip(maps) {
             for (exact, value) in exact.iter().zip(map) {
                 let difference = (exact - value).abs();
-                // A number that is none is as far away as can be.
+                // NaN counts as an infinite difference.
                 if difference > *largest || difference.is_nan() {
                     *largest = if difference.is_nan() {
                         f32::INFINITY
@@ -28,7 +28,7 @@ impl Differences {
         }
     }
 
-    /// By the names of the graph's outputs; nothing where no maps were taken.
+    /// Returns the differences by the names of the graph's outputs, or nothing if there were no maps.
     pub fn named(&self, manifest: &Manifest, search_size: usize) -> Vec<(String, f32)> {
         let names = families::by_name(&manifest.family)
             .and_then(|family| family.outputs(manifest, search_size))

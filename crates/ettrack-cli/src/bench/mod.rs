@@ -1,4 +1,4 @@
-//! `ettrack bench`: time per stage, of several models, providers and precisions in one interleaved run.
+//! `ettrack bench`: the time per stage of several models, providers and precisions that take turns in one run.
 
 mod machine;
 mod maps;
@@ -25,27 +25,28 @@ use table::{Report, Row};
 /// Measure the time per frame and stage: crop, network, decode.
 ///
 /// Frames are rendered in memory before the measurement starts. With several models, providers or precisions, each frame
-/// goes through all of them, so that other work of the machine disturbs all alike. Compare ratios rather than times.
+/// goes through all of them, so that other programs disturb all in the same way. Compare ratios rather than times.
 ///
-/// Each model is run with each provider in each precision. What this machine does not have is named with the reason, and
-/// only where nothing is left it is an error. Beside what is not exact on cpu stands how far its maps are from that, at most,
-/// for the same search images.
+/// Each model is run with each provider and each precision. If this machine does not have one of them, it is listed with
+/// the reason. It is an error only if nothing can be measured. For every row other than exact on cpu, the last column shows
+/// the largest difference of its maps from those of exact on cpu, for the same search images.
 ///
-/// Memory is what opening a model and its first frame add to the process. All models share one memory arena, so a later
-/// model may use room that an earlier one left. To compare memory, measure one model at a time.
+/// Memory is the growth of the process by opening a model and by its first frame. All models share one memory arena, so a
+/// later model may use memory that an earlier one has left. To compare memory, measure one model at a time.
 #[derive(Debug, Args)]
 pub struct Bench {
     /// Model folder; may be given several times. The built-in model if not given.
     #[arg(long = "model", value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
     models: Vec<PathBuf>,
-    /// What runs the network inside ONNX Runtime; may be given several times. cpu if not given, and with --report all that
-    /// the library has.
+    /// The provider that runs the network inside ONNX Runtime; may be given several times. If not given, cpu, and with
+    /// --report all providers of the library.
     #[arg(long = "provider", value_name = "NAME", value_parser = provider_parser())]
     providers: Vec<Provider>,
-    /// How exactly it computes; may be given several times. exact if not given, and with --report both.
+    /// How exactly the provider computes; may be given several times. If not given, exact, and with --report both.
     #[arg(long = "precision", value_name = "NAME", value_parser = precision_parser())]
     precisions: Vec<Precision>,
-    /// A further option of the provider, by its own name, such as device_type=GPU. For one provider only, beside cpu.
+    /// A further option of the provider under its own name, such as device_type=GPU. Only with one provider in addition to
+    /// cpu.
     #[arg(long = "provider-option", value_name = "KEY=VALUE", value_parser = option_parser)]
     provider_options: Vec<(String, String)>,
     /// Threads of the network.
@@ -63,12 +64,12 @@ pub struct Bench {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Print a short text to pass on: board, processor, system, versions, then the table.
+    /// Print a short text to send to others: board, processor, system, versions, then the table.
     #[arg(long, conflicts_with = "json")]
     report: bool,
 }
 
-/// Frames before the measurement starts: the first ones fill caches.
+/// Frames before the measurement starts, because the first ones fill caches.
 const WARM_UP: u32 = 10;
 
 /// Frames between two starts with the same target.
@@ -92,10 +93,10 @@ fn parse_size(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// A model with what runs it.
+/// A model with a provider and a precision.
 struct Runner {
     path: PathBuf,
-    /// Which of the command's models it is.
+    /// Index of the model among the command's models.
     model: usize,
     tracker: Tracker,
     timings: Vec<StageTimings>,
@@ -103,10 +104,10 @@ struct Runner {
     differences: Differences,
 }
 
-/// The exact maps of a model on cpu, for its other runners.
+/// The maps of a model in exact on cpu, for comparison with its other runners.
 struct Exact {
     tracker: Option<Tracker>,
-    /// Those of the newest start.
+    /// The maps of the newest start.
     maps: Vec<Vec<f32>>,
 }
 
@@ -128,7 +129,7 @@ impl Bench {
             side,
             side,
         );
-        // Before the first measurement, so that the library's own memory is not counted as a model's.
+        // Load the library before the first measurement, so that its own memory is not counted for a model.
         let runtime =
             Runtime::load(self.onnxruntime.as_deref()).map_err(|error| BadInput::of(&error))?;
         let (mut runners, missing) = self.open(&frames[0], target)?;
@@ -142,7 +143,7 @@ impl Bench {
         let mut exact = self.open_exact(&runners)?;
         for step in 0..WARM_UP + self.frames {
             let frame = frames[step as usize % frames.len()].frame()?;
-            // The network may drift away. Starting in the middle again keeps the windows comparable.
+            // The box may leave the target. A new start in the middle keeps the windows comparable.
             let is_start = step % RESTART == 0;
             if is_start {
                 for Exact { tracker, maps } in &mut exact {
@@ -172,7 +173,7 @@ impl Bench {
         self.print(&runtime, runners, &missing)
     }
 
-    /// An option belongs to one provider; of cpu, which has none, it is not meant.
+    /// An option belongs to one provider. It is never meant for cpu, which has no options.
     fn check_options(&self) -> anyhow::Result<()> {
         let others: Vec<&Provider> = self
             .providers
@@ -218,7 +219,7 @@ impl Bench {
         }
     }
 
-    /// All trackers to measure, after their first frame, and what is not there.
+    /// Returns all trackers to measure, after their first frame, and those that this machine cannot run.
     fn open(
         &self,
         first: &ImageBuffer,
@@ -260,7 +261,7 @@ impl Bench {
         Ok((runners, missing))
     }
 
-    /// For each model one more tracker, exact on cpu, where something else is to be compared with it.
+    /// Returns one more tracker, exact on cpu, for each model that has another row to compare with it.
     fn open_exact(&self, runners: &[Runner]) -> anyhow::Result<Vec<Exact>> {
         let options = self.options(Provider::Cpu, Precision::Exact);
         let open = |(index, path): (usize, &PathBuf)| {
@@ -305,7 +306,7 @@ impl Bench {
             report.print(&mut out)?;
         }
         for Missing { what, error } in missing {
-            // A report is for all providers; that most are in no library of its reader says nothing about the machine.
+            // A report tries all providers. It is normal that the library does not have most of them.
             if !self.report {
                 tracing::warn!("not measured: {what}: {}", error_chain(error));
             } else if !is_absent(error) {
@@ -360,7 +361,7 @@ fn render(width: u32, height: u32, step: u32) -> ImageBuffer {
     }
 }
 
-/// Resident memory of this process, on systems that tell it.
+/// Resident memory of this process, if the system reports it.
 fn resident_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! What `ettrack bench` prints: a row per model, provider and precision.
+//! The table of `ettrack bench`: a row per model, provider and precision.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,9 +23,9 @@ pub struct Row {
     path: PathBuf,
     provider: &'static str,
     precision: &'static str,
-    /// The numbers that the precision means here, such as `bf16`.
+    /// The numbers that the precision means on this machine, such as `bf16`.
     numbers: &'static str,
-    /// All about what ran, in words.
+    /// Provider, precision and partly run graphs as text.
     execution: String,
     frames: usize,
     crop: Stage,
@@ -34,17 +34,17 @@ pub struct Row {
     total: Stage,
     /// Computed from the median of the total time.
     fps: f64,
-    /// Median of the network's time against that of the model's first row.
+    /// Median of the network's time, divided by that of the model's first row.
     ratio: f64,
-    /// Crop and decode as a share of the network, medians.
+    /// Time of crop and decode as a share of the network's time, medians.
     overhead: f64,
-    /// Largest difference of each map from that of `cpu` in `exact` on the same search images; `None` for that itself.
+    /// Largest difference of each map from that of `cpu` in `exact` on the same search images; `None` for that row itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<std::collections::BTreeMap<String, f32>>,
     parameters: Option<u64>,
     macs_track: Option<u64>,
-    /// Growth of the process's resident memory by opening the model and tracking, MiB, beyond ONNX Runtime's library and
-    /// the room in the shared arena that models before it made.
+    /// Growth of the process's resident memory by opening the model and tracking, MiB. It does not include ONNX Runtime's
+    /// library and memory of the shared arena that earlier models have left.
     memory_mib: Option<f64>,
 }
 
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 impl Row {
-    /// The rows of all runners, which come model by model.
+    /// Makes the rows of all runners, which are ordered by model.
     pub fn all(runners: Vec<Runner>) -> Vec<Self> {
         let mut first: Option<(usize, f64)> = None;
         let row = |runner: Runner| {
@@ -111,7 +111,7 @@ impl Row {
         }
     }
 
-    /// The differences as a table shows them.
+    /// The differences as text for the table.
     fn shown_difference(&self) -> String {
         match &self.difference {
             None => "-".to_owned(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
-/// What every message starts with.
+/// The start of every message.
 const PREFIX: &str = "@@TRAX:";
 
-/// Longest message, bytes: an image of 16384 x 16384 in base64, and some more.
+/// Longest message in bytes. An image of 16384 x 16384 in base64 fits.
 const LONGEST: u64 = 1 << 31;
 
 /// The kinds of messages.
@@ -39,7 +39,7 @@ impl Kind {
             Self::State,
             Self::Quit,
         ];
-        // Early clients call it so.
+        // This is its name in early clients.
         let name = if name == "status" { "state" } else { &name };
         kinds.into_iter().find(|kind| kind.name() == name)
     }
@@ -72,10 +72,10 @@ impl Message {
         self
     }
 
-    /// Reads the next message. Lines that are none are skipped; `None` at the end of the stream.
+    /// Reads the next message. Lines that are no messages are skipped. Returns `None` at the end of the stream.
     ///
     /// # Errors
-    /// Those of the stream, and for a line that is longer than any message.
+    /// The stream's errors, and an error for a line that is longer than any message.
     pub fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = Vec::new();
         loop {
@@ -98,7 +98,7 @@ impl Message {
     /// Writes the message as one line and flushes it.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The stream's errors.
     pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
         let mut line = format!("{PREFIX}{}", self.kind.name());
         for argument in &self.arguments {
@@ -125,7 +125,7 @@ impl Message {
             let quoted = letters.next_if_eq(&'"').is_some();
             let word = Self::word(&mut letters, quoted)?;
             match word.split_once('=') {
-                // What stands before an equals sign may also be base64.
+                // The text before an equals sign may also be base64.
                 Some((key, value)) if is_key(key) => {
                     message.properties.insert(key.to_owned(), value.to_owned());
                 }
@@ -134,7 +134,7 @@ impl Message {
         }
     }
 
-    /// The letters up to the end of a word, without what escapes them. `None` if the word does not end as it should.
+    /// Reads the characters up to the end of a word and removes the escapes. `None` if the word has no correct end.
     fn word(
         letters: &mut std::iter::Peekable<std::str::Chars<'_>>,
         quoted: bool,

@@ -19,30 +19,30 @@ use self::message::{Kind, Message};
 use crate::console::{BadInput, stdout};
 use crate::tracker_args::{Lost, TrackerArgs, tell};
 
-/// The protocol's version. Clients of earlier versions are understood too.
+/// The protocol's version. Clients of earlier versions are also supported.
 const VERSION: u32 = 4;
 
-/// Where clients say which port they wait at.
+/// The variable in which clients give the port that they wait at.
 const PORT_VARIABLE: &str = "TRAX_SOCKET";
 
 /// Be a tracker for VOT's toolkit and other clients of the TraX protocol.
 ///
 /// Reads messages from standard input and writes answers to standard output, or connects to a client that waits at a port
 /// (--socket, or the environment variable TRAX_SOCKET that the toolkit sets). A target may be a rectangle, a polygon or a
-/// mask, of which the bounding rectangle is tracked; images may come as paths, pixels or the bytes of files. One target at
-/// a time. `ettrack vot-workspace` writes the toolkit's list of trackers.
+/// mask. Its bounding rectangle is tracked. Images may come as paths, pixels or the bytes of files. Only one target at a
+/// time. `ettrack vot-workspace` writes the toolkit's list of trackers.
 #[derive(Debug, Args)]
 pub struct TraxArgs {
     /// Model folder, or the name of the built-in model.
     #[arg(long, value_name = "DIR", default_value = ettrack_models::DEFAULT.name)]
     model: PathBuf,
-    /// What answers are written as.
+    /// The form of the answers.
     #[arg(long, value_enum, default_value_t = Answer::Rectangle)]
     region: Answer,
     /// Connect to a client at this port of this machine, or at HOST:PORT.
     #[arg(long, value_name = "[HOST:]PORT")]
     socket: Option<String>,
-    /// Whether the lost state acts. Benchmarks score the authors' loop, so it is off by default.
+    /// Whether the lost state is used. Benchmarks score the authors' loop, so it is off by default.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
     #[command(flatten)]
@@ -117,26 +117,26 @@ fn connect(port: &str) -> anyhow::Result<TcpStream> {
     let place = places.next().with_context(expected)?;
     let stream =
         TcpStream::connect(place).with_context(|| format!("no TraX client waits at {address}"))?;
-    // Messages are small and each is waited for.
+    // Messages are small, and the other side waits for each one.
     stream
         .set_nodelay(true)
         .with_context(|| format!("cannot set up the connection to {address}"))?;
     Ok(stream)
 }
 
-/// What is known between two messages.
+/// The state between two messages.
 struct Session {
     tracker: Tracker,
     answer: Answer,
     image: ImageBuffer,
-    /// The region of a target whose image is still to come.
+    /// The region of a target whose image has not come yet.
     target: Option<String>,
     tracking: bool,
     frames: u64,
 }
 
 impl Session {
-    /// Answers messages until the client quits. What cannot be done is told to the client as the reason of a `quit`.
+    /// Answers messages until the client quits. On an error the client gets a `quit` with the reason.
     fn serve(&mut self, input: &mut impl BufRead, output: &mut impl Write) -> anyhow::Result<()> {
         self.hello().write(output)?;
         loop {
@@ -157,7 +157,7 @@ impl Session {
                 Err(error) => {
                     let reason = error_chain(error.as_ref());
                     let told = Message::new(Kind::Quit).with("trax.reason", &reason);
-                    // The reason is in the exit of this program too, so a closed stream costs nothing.
+                    // This program also ends with the reason, so it does not matter if the stream is closed.
                     let _ = told.write(output);
                     return Err(error);
                 }
@@ -179,7 +179,7 @@ impl Session {
 
     fn answer_to(&mut self, message: Message) -> anyhow::Result<Option<Message>> {
         match (message.kind, message.arguments.as_slice()) {
-            // All targets are taken back.
+            // All targets are removed.
             (Kind::Initialize, []) => {
                 (self.target, self.tracking) = (None, false);
                 Ok(None)

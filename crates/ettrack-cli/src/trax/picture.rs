@@ -1,4 +1,4 @@
-//! Images as TraX sends them: the path of a file, pixels, or the bytes of a JPEG or PNG file.
+//! Images in the forms of TraX: the path of a file, pixels, or the bytes of a JPEG or PNG file.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use ettrack::frame::{Encoding, FrameError, ImageBuffer};
 use ettrack_picture::PictureError;
 
-/// Why an image cannot be used.
+/// The reason why an image cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     #[error("cannot read {path}")]
@@ -52,7 +52,7 @@ pub fn decode_into(text: &str, image: &mut ImageBuffer) -> Result<(), ImageError
     }
     if let Some(rest) = text.strip_prefix("data:") {
         let (_, data) = rest.split_once(';').ok_or_else(unknown)?;
-        // What it is, its first bytes say.
+        // Its first bytes show the format.
         let data = data.strip_prefix("base64,").unwrap_or(data);
         return Ok(ettrack_picture::decode_into(
             &STANDARD.decode(data)?,

@@ -19,7 +19,7 @@ fn ffmpeg(arguments: &[&str]) -> Option<()> {
     Some(())
 }
 
-/// Writes Motion JPEG of ffmpeg's test pattern with this size, rate and duration. Returns `None` where there is no ffmpeg.
+/// Writes Motion JPEG of ffmpeg's test pattern with this size, rate and duration. Returns `None` if there is no ffmpeg.
 fn motion_jpeg(pattern: &str, clip: &str) -> Option<()> {
     let source = format!("testsrc={pattern}");
     ffmpeg(&["-f", "lavfi", "-i", &source, "-c:v", "mjpeg", clip])

@@ -3,7 +3,7 @@
 use super::evaluation::sequence;
 use super::*;
 
-/// A suite of two folders with a target each.
+/// A suite of two folders with one target each.
 fn suite(folder: &Path, frames: usize) -> PathBuf {
     sequence(&folder.join("one"), "Couple", frames);
     sequence(&folder.join("two"), "Deer", frames);
@@ -35,7 +35,7 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
     assert!(out.join("sre/boxes/Deer@scale_8.txt").is_file());
     assert!(!table.contains("paired"), "{table}");
 
-    // What was run is there, and is judged without a model; against itself there is no difference.
+    // The results of the run are scored without a model. Compared with itself, a tracker has no difference.
     let before = fs::metadata(out.join("ope/boxes/Deer.txt"))
         .unwrap()
         .modified()
@@ -66,7 +66,7 @@ fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
     assert!(summary["targets"]["theirs"]["ope"]["Couple"]["sr_75"].is_number());
     assert!(summary["failed"]["theirs"]["ope"]["Deer"].is_string());
 
-    // As one that is compared it only has fewer targets.
+    // If it is given for comparison, it only has fewer targets.
     let compared = format!("--compare={}", theirs.display());
     let (table, errors) = expect(&judge(&["--model", &model, &compared]), 0);
     assert!(
@@ -116,14 +116,14 @@ fn several_models_and_starts_of_a_file_come_into_one_report() {
     let first = fs::read(out.join("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&first).unwrap();
     assert_eq!(summary["settings"]["wide"]["search_scale"], 2.0);
-    // Three measures in two evaluations, of the one pair.
+    // Three measures in two evaluations, for the only pair.
     assert_eq!(summary["differences"].as_array().unwrap().len(), 6);
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     for words in ["Paired differences", "AUC wide, sre", "otb100 in two"] {
         assert!(report.contains(words), "{words}");
     }
 
-    // What is done is not run again, and gives the same file.
+    // Finished runs are not run again, and give the same file.
     let (_, errors) = expect(&ettrack(&words), 0);
     assert!(
         errors.contains("12 of 12 runs were already done"),

@@ -73,7 +73,7 @@ fn the_images_that_the_networks_read_are_written_with_their_inputs() {
             "{header}"
         );
         assert_eq!(search.len(), 3 * side * side);
-        // Normalised pixels of a picture: neither all alike nor far from 0.
+        // Normalised pixels of a picture are not all equal, and not far from 0.
         assert!(search.iter().all(|value| value.abs() < 4.0));
         assert!(search.iter().any(|value| *value != search[0]));
         searches.push(search);

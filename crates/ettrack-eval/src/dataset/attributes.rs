@@ -1,4 +1,4 @@
-//! Attributes of sequences: what makes them hard, as the benchmarks' authors say.
+//! Attributes of sequences: the difficulties that the benchmarks' authors list.
 
 use std::path::Path;
 

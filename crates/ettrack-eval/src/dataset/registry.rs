@@ -74,7 +74,7 @@ pub struct ResultNames {
     pub got10k: fn(&str) -> String,
     /// Whether pysot and the got10k toolkit keep a folder for each sequence: `NAME/NAME_001.txt`.
     pub nested: bool,
-    /// Folder around these, where a benchmark has several experiments.
+    /// Folder around these, if a benchmark has several experiments.
     pub experiment: Option<&'static str>,
 }
 

@@ -139,7 +139,7 @@ pub fn parse_boxes(path: &Path) -> Result<Vec<[f64; 4]>, DatasetError> {
 }
 
 /// Rows of VOT's regions, one per line, as their bounding rectangles: `x, y, width, height`, the corners
-/// `x1, y1, x2, y2, x3, y3 …` of a polygon, a mask `m…`, or one number where the target has no region (`NaN`).
+/// `x1, y1, x2, y2, x3, y3 …` of a polygon, a mask `m…`, or one number if the target has no region (`NaN`).
 ///
 /// # Errors
 /// [`DatasetError`] if the file cannot be read or a line is malformed.

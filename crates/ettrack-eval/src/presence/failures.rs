@@ -1,4 +1,4 @@
-//! How honestly a tracker says that it follows something else: its own failures on sequences as they are, where the target
+//! Measures whether a tracker reports its own failures, on sequences that are not changed. A failure means that the target
 //! is in sight and the box is not on it.
 
 use super::measure::{Answers, area_under_roc, median, ratio};
@@ -7,7 +7,7 @@ use ettrack::geometry::BoundingBox;
 
 /// Overlap with the truth above which a box is on its target.
 pub(super) const ON: f64 = 0.5;
-/// Overlap below which it is off. Between the two a box is neither right nor wrong, and its frame does not count.
+/// Overlap below which a box is off its target. Between the two it is neither right nor wrong, and the frame does not count.
 pub(super) const OFF: f64 = 0.1;
 
 /// Counts over frames and failures.
@@ -17,15 +17,15 @@ pub struct FailureScore {
     pub on_frames: usize,
     /// Frames with the box off the target (overlap below 0.1), or without a target in sight.
     pub off_frames: usize,
-    /// Frames with the box on the target on which LOST was said: false alarms.
+    /// Frames with the box on the target on which LOST was reported: false alarms.
     pub lost_on: usize,
-    /// Frames with the box off the target on which LOST was said.
+    /// Frames with the box off the target on which LOST was reported.
     pub lost_off: usize,
-    /// Times the box left the target.
+    /// How many times the box left the target.
     pub failures: usize,
     /// Frames from a failure to LOST, for those that were noticed before the box was back.
     pub loss_delays: Vec<usize>,
-    /// Frames from a failure to TRACKING on the target, for those that ended so.
+    /// Frames from a failure to TRACKING on the target, for failures that ended in this way.
     pub recovery_delays: Vec<usize>,
     /// Confidence on frames with the box on the target.
     #[serde(skip)]
@@ -36,10 +36,10 @@ pub struct FailureScore {
 }
 
 impl FailureScore {
-    /// Holds answers against the truth, one entry per frame. The first frame, which is given, does not count.
+    /// Compares answers with the truth, one entry per frame. The given first frame does not count.
     pub fn of(truth: &[Option<BoundingBox>], answers: &Answers) -> Self {
         let mut score = Self::default();
-        // Frame in which the box left the target, and whether LOST was said since.
+        // Frame in which the box left the target, and whether LOST was reported since then.
         let mut failure: Option<(usize, bool)> = None;
         for (frame, truth) in truth.iter().enumerate().take(answers.boxes.len()).skip(1) {
             let (lost, confidence) = (answers.lost[frame], answers.confidence[frame]);
@@ -98,8 +98,8 @@ impl FailureScore {
         area_under_roc(&self.confidence_on, &self.confidence_off)
     }
 
-    /// Part of the frames with the box off the target whose confidence lies below a threshold that at most `false_alarms`
-    /// (a share, 0..=1) of the frames with the box on the target lie below.
+    /// Part of the frames with the box off the target whose confidence is below a threshold. At most `false_alarms` (a share,
+    /// 0..=1) of the frames with the box on the target are below this threshold.
     pub fn called(&self, false_alarms: f64) -> Option<f64> {
         let mut on = self.confidence_on.clone();
         on.sort_by(f64::total_cmp);
@@ -109,22 +109,22 @@ impl FailureScore {
         ratio(below.count(), self.confidence_off.len())
     }
 
-    /// Part of the frames with the box off the target on which LOST was said.
+    /// Part of the frames with the box off the target on which LOST was reported.
     pub fn recall(&self) -> Option<f64> {
         ratio(self.lost_off, self.off_frames)
     }
 
-    /// Part of the frames with the box on the target on which LOST was said.
+    /// Part of the frames with the box on the target on which LOST was reported.
     pub fn false_alarms(&self) -> Option<f64> {
         ratio(self.lost_on, self.on_frames)
     }
 
-    /// Median frames from a failure to LOST, of those that were noticed.
+    /// Median frames from a failure to LOST, of the noticed failures.
     pub fn loss_delay(&self) -> Option<f64> {
         median(&self.loss_delays)
     }
 
-    /// Median frames from a failure to TRACKING on the target, of those that ended so.
+    /// Median frames from a failure to TRACKING on the target, of the failures that ended in this way.
     pub fn recovery_delay(&self) -> Option<f64> {
         median(&self.recovery_delays)
     }
@@ -152,7 +152,7 @@ mod tests {
     fn failures_and_delays_by_hand() {
         let mut answers = Answers::default();
         // On the target, half on it (does not count), off it for five frames, LOST from the third of them to the first
-        // frame back on it, then away for good without a word.
+        // frame back on it, then off it to the end without LOST.
         for (dx, confidence, lost) in [
             (0.0, 1.0, false),
             (0.0, 0.9, false),
@@ -177,10 +177,10 @@ mod tests {
         assert_eq!(score.recovery_delays, [6]);
         assert_eq!(score.recall(), Some(3.0 / 7.0));
         assert_eq!(score.false_alarms(), Some(1.0 / 3.0));
-        // Without a false alarm what lies below 0.4, with one of the three below 0.8.
+        // Without a false alarm, frames below 0.4 are called; with one of the three, frames below 0.8.
         assert_eq!(score.called(0.0), Some(4.0 / 7.0));
         assert_eq!(score.called(0.34), Some(6.0 / 7.0));
-        // 0.9 above all seven, 0.8 above six, 0.4 above four.
+        // 0.9 is above all seven, 0.8 above six, 0.4 above four.
         let area = score.roc_auc().expect("both sides are there");
         assert!((area - 17.0 / 21.0).abs() < 1e-6, "{area}");
         let twice = FailureScore::pooled([&score, &score]);

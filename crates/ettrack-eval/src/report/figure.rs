@@ -1,4 +1,4 @@
-//! Plots as files of their own, for papers: SVG that needs no page around it, and its numbers as CSV.
+//! Plots as separate files, for papers: SVG without the page, and its numbers as CSV.
 
 use askama::Template;
 
@@ -9,9 +9,9 @@ use super::radar::Radar;
 /// A plot as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Its title in small letters, as the name of a file without its end.
+    /// Its title in small letters: the name of the file without its extension.
     pub name: String,
-    /// A whole SVG file in the colours of the light page.
+    /// A complete SVG file in the colours of the light page.
     pub svg: String,
     /// Its numbers, a row for each point or attribute, a column for each tracker.
     pub csv: String,
@@ -64,7 +64,7 @@ impl Figure {
     }
 }
 
-/// A plot of the page as a file of its own: with the style, without the numbers that the page's button gives.
+/// Makes a separate file of a plot of the page: with the style, without the numbers for the page's button.
 fn alone(svg: &str) -> String {
     const NUMBERS: &str = " data-csv=\"";
     let (head, body) = svg.split_once('>').unwrap_or((svg, ""));
@@ -82,7 +82,7 @@ fn file_name(title: &str) -> String {
         .join("-")
 }
 
-/// What the page's style says of plots, with the light page's colours in place, as programs that print read no variables.
+/// The page's style for plots, with the light page's colours inserted, because programs that print read no variables.
 fn style() -> String {
     let sheet = include_str!("../../templates/style.css");
     let is_of_plots = |line: &&str| {

@@ -1,4 +1,4 @@
-//! Means of trackers with their intervals, one below the other.
+//! A plot of trackers' means with their intervals, one row per tracker.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(super) struct Intervals {
     pub csv: String,
 }
 
-/// A line from the interval's lower end to its upper one, and a mark at the mean.
+/// A line from the interval's lower end to its upper end, and a mark at the mean.
 pub(super) struct Bar {
     pub class: String,
     pub label: String,
@@ -44,11 +44,11 @@ pub(super) struct Bar {
 }
 
 impl Intervals {
-    /// Rows from top to bottom; `None` where there is none.
+    /// Makes the plot from its rows, from top to bottom; `None` if there are none.
     pub fn new(title: String, rows: &[Row]) -> Option<Self> {
         let ends = rows.iter().map(|row| (row.interval.low, row.interval.high));
         let (low, high) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
-        // Whole tenths around all intervals, so that near trackers can be told apart.
+        // The axis has whole tenths around all intervals, so that trackers with near means can be distinguished.
         let (from, to) = ((low * 10.0).floor() / 10.0, (high * 10.0).ceil() / 10.0);
         let to = to.max(from + 0.1);
         let x = |value: f64| LEFT + (value - from) / (to - from) * (RIGHT - LEFT);

@@ -1,4 +1,4 @@
-//! `report.html`: one file with plots, a table of sequences and sample frames. It needs no network.
+//! `report.html`: one file with plots, a table of sequences and sample frames. It needs no internet.
 //!
 //! This module computes what the page shows. The templates in `templates/` write it and escape all text.
 
@@ -52,19 +52,19 @@ pub struct Report<'a> {
     pub protocol: &'a Protocol,
     /// The starts of the runs.
     pub evaluation: Evaluation,
-    /// The evaluated tracker first, then those it is compared with. At least one.
+    /// The evaluated tracker first, then the compared ones. At least one.
     pub trackers: &'a [TrackerScore],
-    /// The trackers over their common sequences, where they have results of different ones: for plots and means.
+    /// The trackers over their common sequences, for plots and means, if they have results of different sequences.
     pub common: Option<&'a Common>,
     /// Sequences with frames and truth, for sample frames and plots over time.
     pub sequences: &'a [Sequence],
     /// Sequences without a result, and the reasons.
     pub failed: &'a [(String, String)],
-    /// Means by attribute of the benchmark, of each tracker (over the common sequences, where there are such).
+    /// Means of each tracker by attribute of the benchmark (over the common sequences, if there are any).
     pub attributes: &'a [BTreeMap<String, AttributeRow>],
     /// Model and options that gave the boxes, shown at the end.
     pub settings: &'a serde_json::Value,
-    /// Whether sample frames are put in.
+    /// Whether the page has sample frames.
     pub samples: bool,
 }
 
@@ -80,7 +80,7 @@ pub fn write_report(path: &Path, report: &Report<'_>) -> Result<(), OutputError>
     write_file(path, html)
 }
 
-/// What the template of the page needs.
+/// The values for the template of the page.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -99,7 +99,7 @@ struct Page<'a> {
     /// Empty if the truth is not published.
     plots: Vec<Plot>,
     labels: Vec<&'a str>,
-    /// What a comparison leaves out.
+    /// The sequences that a comparison leaves out.
     note: Option<&'a str>,
     compared: Vec<ComparedRow<'a>>,
     radar: Option<Radar>,
@@ -244,7 +244,7 @@ impl<'a> Report<'a> {
         page.render().map_err(std::io::Error::other)
     }
 
-    /// The plots as files of their own: success, precision, normalised precision and, where the benchmark has attributes,
+    /// Returns the plots as separate files: success, precision, normalised precision and, if the benchmark has attributes,
     /// their radar.
     ///
     /// # Errors
@@ -375,7 +375,7 @@ impl<'a> Report<'a> {
         Plot::new(axes, &series)
     }
 
-    /// The trackers whose means may be held against each other.
+    /// The trackers whose means may be compared.
     fn comparable(&self) -> &'a [TrackerScore] {
         self.common.map_or(self.trackers, |common| &common.trackers)
     }
@@ -413,7 +413,7 @@ impl<'a> Report<'a> {
         let main = &self.trackers[0];
         let (scores, _) = main.total.as_ref()?;
         let fps = main.fps().map(|fps| format!("{fps:.0}"));
-        // A mean over other sequences does not belong into this row.
+        // A mean over other sequences does not belong in this row.
         let others = self.trackers[1..].iter().map(|tracker| {
             let (scores, _) = tracker.total.as_ref().filter(|_| self.common.is_none())?;
             Some(three(scores.success_auc))

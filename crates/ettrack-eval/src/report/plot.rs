@@ -11,17 +11,17 @@ pub(super) struct Axes {
     pub y_label: &'static str,
     pub x_range: (f64, f64),
     pub y_range: (f64, f64),
-    /// Width and height of the whole plot, pixels.
+    /// Width and height of the plot, pixels.
     pub size: (f64, f64),
     /// A vertical line at the threshold that is reported.
     pub marker: Option<f64>,
-    /// Whether the plot may stand alone: it then has a legend, and its numbers as CSV.
+    /// Whether the plot can also be used without the page. Then it has a legend, and its numbers as CSV.
     pub figure: bool,
 }
 
 /// A line of a plot.
 pub(super) struct Series {
-    /// Head of its column in the CSV.
+    /// Heading of its column in the CSV.
     pub name: String,
     /// Shown as a tooltip, and in the legend.
     pub label: String,

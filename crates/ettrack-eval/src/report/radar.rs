@@ -14,7 +14,7 @@ const CENTRE: (f64, f64) = (300.0, 185.0);
 /// Wide enough for the longest names of attributes on both sides.
 const WIDTH: f64 = 600.0;
 const BOTTOM: f64 = 350.0;
-/// With fewer spokes there is no area to see.
+/// With fewer spokes the lines enclose no area.
 const LEAST_SPOKES: usize = 3;
 
 /// A radar plot as the template needs it: coordinates are text, in pixels from the upper-left corner.
@@ -79,7 +79,7 @@ impl Radar {
             .flatten()
             .copied()
             .fold(0.0, f64::max);
-        // The outer ring is the next tenth, so that lines use the place there is.
+        // The outer ring is the next tenth above the largest value, so that the lines use the whole plot.
         let tenths = ((largest * 10.0).ceil() as usize).clamp(1, 10);
         let end = tenths as f64 / 10.0;
         let at = |spoke: usize, share: f64| {
@@ -115,7 +115,7 @@ impl Radar {
                 x if x < -8.0 => "end",
                 _ => "middle",
             };
-            // Above the upper labels, below the lower ones.
+            // Upper labels are moved up, lower ones down.
             let down = 4.0 + 5.0 * (label.1 - CENTRE.1) / RADIUS;
             Spoke {
                 from: (pixel(CENTRE.0), pixel(CENTRE.1)),
@@ -132,7 +132,7 @@ impl Radar {
         let shapes = shapes.map(|(index, ((label, _), values))| Shape {
             label: (*label).to_owned(),
             class: class(index),
-            // A tracker without a result of the attribute has no length there.
+            // A tracker without a result for the attribute has its point in the centre.
             points: corners(&|spoke| values[spoke].unwrap_or(0.0).max(0.0) / end),
         });
         let labels: Vec<&str> = trackers.iter().map(|(label, _)| *label).collect();

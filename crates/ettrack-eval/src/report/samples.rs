@@ -20,9 +20,9 @@ const HEIGHT: u32 = 225;
 /// Quality of the JPEGs, 1..=100.
 const QUALITY: u8 = 72;
 
-/// Cuts the region around `focus` out of an image file, scales it and draws the boxes, the last one on top.
+/// Cuts out the region around `focus` from an image file, scales it and draws the boxes, the last one on top.
 ///
-/// Returns the picture as a `data:` address; `None` if the image cannot be read, and the report then has no such sample.
+/// Returns the picture as a `data:` address, or `None` if the image cannot be read. Then the report does not have this sample.
 pub(super) fn sample(
     path: &Path,
     focus: &BoundingBox,
@@ -56,7 +56,7 @@ pub(super) fn sample(
     Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 
-/// A region with the sample's ratio of sides around `focus`, several times its size, moved into the picture.
+/// A region around `focus` with the sample's ratio of sides and several times the size of `focus`, moved into the picture.
 fn window(picture: &RgbImage, focus: &BoundingBox) -> (u32, u32, u32, u32) {
     let (columns, rows) = (f64::from(picture.width()), f64::from(picture.height()));
     let ratio = f64::from(WIDTH) / f64::from(HEIGHT);

@@ -22,17 +22,17 @@ pub struct SuiteReport<'a> {
     pub evaluations: &'a [&'static str],
     /// The benchmarks' names, each with the names of its targets.
     pub benchmarks: &'a [(String, Vec<String>)],
-    /// Means over all targets and over those of each benchmark.
+    /// Means over all targets, and over the targets of each benchmark.
     pub means: &'a [Mean],
     /// Paired differences.
     pub differences: &'a [Difference],
     /// Figures of each tracker by evaluation and target.
     pub targets: &'a BTreeMap<String, BTreeMap<&'static str, Targets>>,
-    /// By benchmark that has attributes: means of each tracker, in the order of `trackers`.
+    /// For each benchmark with attributes: means of each tracker, in the order of `trackers`.
     pub attributes: &'a [(String, Vec<BTreeMap<String, AttributeRow>>)],
-    /// Tracker, evaluation, run and reason, where there is no result.
+    /// Tracker, evaluation, run and reason of each missing result.
     pub failed: &'a [(String, &'static str, String, String)],
-    /// What made the boxes, shown at the end.
+    /// The models and options that made the boxes, shown at the end.
     pub settings: &'a serde_json::Value,
 }
 
@@ -129,7 +129,7 @@ impl SuiteReport<'_> {
         page.render().map_err(std::io::Error::other)
     }
 
-    /// The plots as files of their own.
+    /// Returns the plots as separate files.
     ///
     /// # Errors
     /// If a plot cannot be written as text.
@@ -175,7 +175,7 @@ impl SuiteReport<'_> {
         self.attributes.iter().filter_map(radar).collect()
     }
 
-    /// The lines of a tracker, evaluation and benchmark become one row. They have the measures in their order.
+    /// Makes one row of the lines of a tracker, evaluation and benchmark, which have the measures in order.
     fn mean_rows(&self) -> Vec<MeanRow<'_>> {
         let mut rows: Vec<MeanRow<'_>> = Vec::new();
         for line in self.means {

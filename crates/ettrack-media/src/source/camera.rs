@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const VIDEO4LINUX: u64 = 81;
 
 /// The camera that `path` names, directly, through links (`/dev/v4l/by-id/…`, names that udev gives), or by its number
-/// alone where there is no file of that name: `0` is `/dev/video0`.
+/// alone if there is no file of that name: `0` is `/dev/video0`.
 pub(super) fn device_of(path: &Path) -> Option<PathBuf> {
     let text = path.to_str()?;
     if is_number(text) && std::fs::symlink_metadata(path).is_err() {

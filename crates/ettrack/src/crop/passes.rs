@@ -1,4 +1,4 @@
-//! The passes over whole rows: plain loops that the compiler turns into vector instructions. AVX2 is used where the
+//! The passes over whole rows: plain loops that the compiler turns into vector instructions. AVX2 is used if the
 //! processor has it, which is found out at run time, else the instructions that every processor of its kind has. Whether
 //! the compiler does so depends on the exact form of a loop: measure changes with `cargo bench`.
 
@@ -112,7 +112,7 @@ fn mixed<const N: usize, const R: usize>(
         .map(|sum| ((sum + HALF) >> SUM_BITS) as u8)
 }
 
-/// Two pixels, and two more bytes where a pixel has three.
+/// Two pixels, and two more bytes if a pixel has three.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn eight(row: &[u8], at: usize) -> u64 {

@@ -329,7 +329,7 @@ impl Loop for AnchorFree {
         self.side
     }
 
-    /// Half a cell left of and above the middle where there is an even number of cells, as in the authors' code.
+    /// Half a cell left of and above the middle if there is an even number of cells, as in the authors' code.
     fn map_place(&self) -> (f64, f64) {
         let stride = self.parameters.stride;
         (-((self.side / 2) as f64) * stride, stride)

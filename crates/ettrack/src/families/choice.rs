@@ -42,7 +42,7 @@ impl Penalty {
     /// The constants of a model.
     ///
     /// # Errors
-    /// [`Refusal`] where one is missing.
+    /// [`Refusal`] if one is missing.
     pub fn of(family: &dyn Family, constants: &Constants) -> Result<Self, Refusal> {
         let value = |constant: &Constant| {
             let key = format!("tracking.*.{}", constant.name);
@@ -56,7 +56,7 @@ impl Penalty {
     }
 
     /// The best cell for a `target` of this width and height in search pixels; `size` gives the width and height of a
-    /// cell's box. `None` where no cell holds a usable number. Without `prefer_center` the cosine window has no weight.
+    /// cell's box. `None` if no cell holds a usable number. Without `prefer_center` the cosine window has no weight.
     pub fn choose(
         &self,
         scores: &[f32],

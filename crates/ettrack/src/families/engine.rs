@@ -65,7 +65,7 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// Takes a new target in an image of `image` pixels and gives the template's region.
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View;
 
-    /// Where the target lies in a template image of `size` pixels a side: left, top, right and bottom as shares of it, for
+    /// The target's place in a template image of `size` pixels per side: left, top, right and bottom as shares of it, for
     /// networks that take this (`template.box_input`). Asked for after [`Self::initialize`].
     fn template_box(&self, _size: usize) -> [f32; 4] {
         [0.0, 0.0, 1.0, 1.0]
@@ -74,7 +74,7 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// The region to search next, `scale` times as long and wide as the authors' one.
     fn search(&self, scale: f64) -> SearchRegion;
 
-    /// Reads the outputs of the last run; `None` where they hold no usable number.
+    /// Reads the outputs of the last run; `None` if they hold no usable number.
     fn decode(
         &mut self,
         network: &Network,

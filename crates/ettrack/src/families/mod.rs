@@ -54,7 +54,7 @@ pub trait Family: Sync {
     /// image of `search_size` pixels a side.
     ///
     /// # Errors
-    /// [`Refusal`] where the manifest does not name one of them.
+    /// [`Refusal`] if the manifest does not name one of them.
     fn outputs<'m>(
         &self,
         manifest: &'m Manifest,
@@ -64,7 +64,7 @@ pub trait Family: Sync {
     /// Opens a model whose manifest and constants were checked.
     ///
     /// # Errors
-    /// [`ModelError`] where a file or a graph is not what the manifest says.
+    /// [`ModelError`] if a file or a graph is not what the manifest says.
     fn open(
         &self,
         model: &ModelFolder,
@@ -295,7 +295,7 @@ fn missing(key: &str, family: &dyn Family) -> Refusal {
     Refusal::new(key, "missing", expected)
 }
 
-/// A value that the family needs, where the manifest has it.
+/// A value that the family needs, if the manifest has it.
 ///
 /// # Errors
 /// [`Refusal`] where it has not.

@@ -31,7 +31,7 @@ pub(super) struct Parameters {
 /// The score and box outputs with these shapes.
 ///
 /// # Errors
-/// [`Refusal`] where the manifest does not name one of them.
+/// [`Refusal`] if the manifest does not name one of them.
 pub(super) fn outputs<'m>(
     family: &dyn Family,
     manifest: &'m Manifest,

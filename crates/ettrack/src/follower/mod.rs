@@ -23,16 +23,16 @@ pub trait Follower: Send + std::fmt::Debug {
     /// Takes a new target. The box is valid and overlaps the frame.
     ///
     /// # Errors
-    /// [`ModelError`] where the network fails.
+    /// [`ModelError`] if the network fails.
     fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), ModelError>;
 
     /// Runs the network on the search region around the current pose, and adds the time of the crop and of the network
     /// to `timings`.
     ///
-    /// Gives `None` where the network's output holds no usable number.
+    /// Gives `None` if the network's output holds no usable number.
     ///
     /// # Errors
-    /// [`ModelError`] where the network fails.
+    /// [`ModelError`] if the network fails.
     fn look(
         &mut self,
         frame: &Frame<'_>,
@@ -52,7 +52,7 @@ pub trait Follower: Send + std::fmt::Debug {
     /// Called once at the end of each frame with what is reported. A family that refreshes its template does it here.
     ///
     /// # Errors
-    /// [`ModelError`] where the network fails.
+    /// [`ModelError`] if the network fails.
     fn end_frame(&mut self, _frame: &Frame<'_>, _track: &Track) -> Result<(), ModelError> {
         Ok(())
     }

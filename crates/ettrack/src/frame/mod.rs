@@ -224,7 +224,7 @@ impl<'a> Frame<'a> {
     /// may come without its padding.
     ///
     /// # Errors
-    /// [`FrameError`] where there are no pixels, rows overlap, or the number of bytes does not fit.
+    /// [`FrameError`] if there are no pixels, rows overlap, or the number of bytes does not fit.
     pub fn new(
         data: &'a [u8],
         width: u32,

@@ -1,6 +1,6 @@
 //! Reads pixels of every encoding as R, G, B, one run of a row at a time.
 //!
-//! The loops have no branches, so that the compiler turns them into vector instructions. AVX2 is used where the processor
+//! The loops have no branches, so that the compiler turns them into vector instructions. AVX2 is used if the processor
 //! has it, which is found out at run time.
 
 use multiversion::multiversion;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Values of a family's constants by name. Which names and values are accepted stands in the family's table
+/// Values of a family's constants by name. The accepted names and values are in the family's table
 /// ([`crate::families::Family::constants`]).
 ///
 /// ```

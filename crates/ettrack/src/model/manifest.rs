@@ -42,7 +42,7 @@ pub struct Manifest {
     /// What one frame costs.
     #[serde(default)]
     pub cost: Option<Cost>,
-    /// Which of its layers compute with shorter numbers than single precision; absent where none does.
+    /// The number of layers with shorter numbers than single precision; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
     /// Where the weights come from.
@@ -74,7 +74,7 @@ pub enum ProvenanceValue {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// Run once per target; absent where one graph takes both images.
+    /// Run once per target; absent if one graph takes both images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<File>,
     /// Run once per frame.
@@ -182,7 +182,7 @@ pub struct SearchSettings {
     pub factor: Option<f64>,
     /// Search pixels per cell of the score map.
     pub stride: usize,
-    /// Cells along each side of the score map, where they are not the search size over the stride.
+    /// Cells along each side of the score map, if they are not the search size over the stride.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cells: Option<usize>,
 }

@@ -82,7 +82,7 @@ pub enum ModelError {
     /// ONNX Runtime is missing, too old or broken.
     #[error(transparent)]
     Runtime(#[from] runtime::RuntimeError),
-    /// The chosen provider or precision is not there, or refuses a graph.
+    /// The chosen provider or precision is not available, or the provider refuses a graph.
     #[error(transparent)]
     Provider(#[from] provider::ProviderError),
     /// ONNX Runtime refuses a graph or fails in it.

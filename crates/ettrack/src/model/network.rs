@@ -77,7 +77,7 @@ pub struct Network {
 struct TemplateSide {
     /// The graph that makes them; without it the images themselves go to the track graph.
     graph: Option<(PathBuf, Session)>,
-    /// The template images by the names of their inputs, and after them the target's box in them, where the model takes
+    /// The template images by the names of their inputs, and after them the target's box in them, if the model takes
     /// it.
     given: Vec<(String, Tensor<f32>)>,
     /// How many of these are images.
@@ -260,7 +260,7 @@ impl Network {
         self.run_template()
     }
 
-    /// The number of template images: one, or two where the manifest has `template.refreshed_input`.
+    /// The number of template images: one, or two if the manifest has `template.refreshed_input`.
     pub fn template_images(&self) -> usize {
         self.template.images
     }
@@ -283,7 +283,7 @@ impl Network {
         fill(images[image].1.extract_tensor_mut().1);
     }
 
-    /// Template image `image`, three planes; `None` where there is no such image.
+    /// Template image `image`, three planes; `None` if there is no such image.
     pub fn template_image(&self, image: usize) -> Option<&[f32]> {
         let (_, tensor) = self.template.given[..self.template.images].get(image)?;
         Some(tensor.extract_tensor().1)

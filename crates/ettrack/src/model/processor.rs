@@ -1,4 +1,4 @@
-//! Which short numbers the processor computes with.
+//! The short numbers that the processor can compute with.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    /// That of this machine.
+    /// Returns the processor of this machine.
     pub fn here() -> Self {
         #[cfg(target_arch = "x86_64")]
         let (is_arm, bf16, f16) = (

@@ -1,8 +1,9 @@
-//! What runs a network inside ONNX Runtime, and in which numbers.
+//! The choice of the provider that runs a network inside ONNX Runtime, and of its precision.
 //!
-//! A [`Provider`] is a set of kernels that the loaded library may have; `cpu` is in every library. [`Precision`] says
-//! whether it computes what the graph says or may use shorter numbers. Nothing is replaced silently: what the library, the
-//! processor or the provider does not have is a [`ProviderError`], and [`Execution`] says what runs.
+//! A [`Provider`] is a set of kernels that the loaded library may have. Every library has `cpu`. [`Precision`] says
+//! whether the provider computes with the graph's numbers or may use shorter ones. No choice is replaced without a
+//! message: if the library, the processor or the provider does not have it, this is a [`ProviderError`]. [`Execution`]
+//! says what runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,11 +11,11 @@ use std::str::FromStr;
 
 use super::processor::Processor;
 
-/// Kernels that run a network, by the names of the option `provider`.
+/// Kernels that run a network. The names are those of the option `provider`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Provider {
-    /// ONNX Runtime's own kernels for the processor. In every library.
+    /// ONNX Runtime's own kernels for the processor. Every library has them.
     #[default]
     Cpu,
     /// Arm Compute Library.
@@ -34,7 +35,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// All of them, the default one first.
+    /// All providers, the default one first.
     pub const ALL: &'static [Self] = &[
         Self::Cpu,
         Self::Acl,
@@ -56,7 +57,7 @@ impl Provider {
         Self::NAMES[self as usize]
     }
 
-    /// How to get a library that has it.
+    /// How to get a library with this provider.
     pub(super) const fn advice(self) -> &'static str {
         match self {
             Self::Cpu => "`make onnxruntime` fetches a library",
@@ -98,19 +99,19 @@ impl FromStr for Provider {
     }
 }
 
-/// How exactly a provider computes, by the names of the option `precision`.
+/// How exactly a provider computes. The names are those of the option `precision`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Precision {
-    /// In the numbers of the graph: single precision, and eight bits where the graph has them.
+    /// With the numbers of the graph: single precision, and eight bits if the graph has them.
     #[default]
     Exact,
-    /// In half precision, bf16 or tf32 where the provider and the processor have it. Maps and boxes change a little.
+    /// With half precision, bf16 or tf32, whichever the provider and the processor have. Maps and boxes change a little.
     Fast,
 }
 
 impl Precision {
-    /// The names of both, the default one first.
+    /// The names of both precisions, the default one first.
     pub const NAMES: &'static [&'static str] = &["exact", "fast"];
 
     /// Its name in options.
@@ -141,7 +142,7 @@ impl FromStr for Precision {
     }
 }
 
-/// The numbers in which a provider multiplies what is a single precision number in the graph.
+/// The numbers with which a provider multiplies the graph's single precision numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Numbers {
@@ -167,7 +168,7 @@ impl Numbers {
     }
 }
 
-/// A graph of which the provider runs a part only. ONNX Runtime runs the other nodes on `cpu`.
+/// A graph that the provider runs only in part. ONNX Runtime runs the other nodes on `cpu`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Partly {
@@ -179,20 +180,20 @@ pub struct Partly {
     pub on_cpu: usize,
 }
 
-/// What runs a model.
+/// The provider and the precision that run a model.
 ///
-/// As text: `openvino, fast (bf16)`, and with `; cpu runs 3 of 40 nodes of track.onnx` where the provider does not take the
-/// whole graph.
+/// As text: `openvino, fast (bf16)`. If the provider does not run a whole graph, `; cpu runs 3 of 40 nodes of track.onnx`
+/// follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Execution {
     /// The provider.
     pub provider: Provider,
-    /// The precision that was asked for.
+    /// The chosen precision.
     pub precision: Precision,
-    /// The numbers that it means with this provider on this processor.
+    /// The numbers that this precision means with this provider on this processor.
     pub numbers: Numbers,
-    /// Graphs that it does not run alone.
+    /// Graphs that the provider runs only in part.
     pub partly: Vec<Partly>,
 }
 
@@ -218,7 +219,7 @@ impl fmt::Display for Execution {
     }
 }
 
-/// Why a provider cannot run a model as asked.
+/// The reason why a provider cannot run a model with these options.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProviderError {
@@ -227,9 +228,9 @@ pub enum ProviderError {
     Name {
         /// `provider` or `precision`.
         option: &'static str,
-        /// What came.
+        /// The given name.
         got: String,
-        /// The names.
+        /// The accepted names.
         expected: String,
     },
     /// The loaded library does not have the provider.
@@ -244,20 +245,20 @@ pub enum ProviderError {
         library: PathBuf,
         /// Its version.
         version: String,
-        /// The providers that it has.
+        /// The library's providers.
         there: String,
     },
-    /// The provider does not have the precision, on this processor at least.
+    /// The provider does not have the precision on this processor.
     #[error("provider {provider} has no precision {precision} here: {reason}")]
     Precision {
         /// The provider.
         provider: Provider,
         /// What was asked for.
         precision: Precision,
-        /// What it would need, and what is there.
+        /// What the precision needs, and what this processor has.
         reason: String,
     },
-    /// An option that the provider does not know or that another setting decides.
+    /// An option that the provider does not know, or that another setting decides.
     #[error("provider_options: {key:?} for provider {provider}: {reason}")]
     Option {
         /// The provider.
@@ -267,7 +268,7 @@ pub enum ProviderError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The provider does not start or refuses a graph.
+    /// The provider cannot start, or it refuses a graph.
     #[error(
         "provider {provider} of ONNX Runtime {version} at {library} cannot run {path}: {reason} ({})",
         .provider.advice()
@@ -286,10 +287,10 @@ pub enum ProviderError {
     },
 }
 
-/// One `KEY=VALUE` of the option `provider_options`.
+/// Reads one `KEY=VALUE` of the option `provider_options`.
 ///
 /// # Errors
-/// [`ProviderError::Name`] for a text without `=` or with an empty key.
+/// [`ProviderError::Name`] if the text has no `=` or an empty key.
 pub fn parse_option(text: &str) -> Result<(String, String), ProviderError> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -303,8 +304,8 @@ pub fn parse_option(text: &str) -> Result<(String, String), ProviderError> {
     }
 }
 
-/// The numbers that `precision` means with `provider` on `processor`. `device` is the provider's option of that kind, for
-/// OpenVINO.
+/// Returns the numbers that `precision` means with `provider` on `processor`. `device` is OpenVINO's option
+/// `device_type`.
 pub(super) fn numbers(
     provider: Provider,
     precision: Precision,
@@ -334,7 +335,7 @@ pub(super) fn numbers(
         }
         (Provider::OpenVino, Precision::Fast) if device != "CPU" => Ok(Numbers::F16),
         (Provider::OpenVino, Precision::Fast) => match processor {
-            // On ARM, OpenVINO's kernels have half precision; on x86, bf16 has more of them.
+            // On ARM, OpenVINO's kernels have half precision. On x86, more kernels have bf16.
             Processor {
                 is_arm: true, f16, ..
             } if *f16 => Ok(Numbers::F16),
@@ -410,7 +411,7 @@ mod tests {
             parse_option("device_type = GPU.1").unwrap(),
             ("device_type".to_owned(), "GPU.1".to_owned())
         );
-        // A value may hold the sign itself.
+        // A value may contain `=`.
         assert_eq!(parse_option("a=b=c").unwrap().1, "b=c");
         for text in ["device_type", "=GPU", ""] {
             let error = parse_option(text).unwrap_err().to_string();

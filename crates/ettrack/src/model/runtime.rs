@@ -34,7 +34,7 @@ const OLDEST_MINOR: u32 = ort::MINOR_VERSION;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     pub(crate) environment: Environment,
-    /// The library's file, or its name where the dynamic linker found it.
+    /// The library's file, or its name if the dynamic linker found it.
     pub library: PathBuf,
     /// For instance `1.31.1`.
     pub version: String,
@@ -60,7 +60,7 @@ pub enum RuntimeError {
          {LIBRARY_VARIABLE} to the path of libonnxruntime.so.{unusable}"
     )]
     NotFound {
-        /// One line per library that is there but does not work, with the reason.
+        /// One line per library that exists but does not work, with the reason.
         unusable: String,
     },
     /// The library was loaded but failed to start.

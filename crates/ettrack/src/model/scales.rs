@@ -1,11 +1,11 @@
-//! The scales of a graph of eight-bit numbers.
+//! Checks the scales of a graph with eight-bit numbers.
 //!
-//! ONNX Runtime takes any number for a scale: with one that is 0 or none, the network gives numbers that mean nothing. So
-//! the scales are read here before it runs, from the file's protocol buffer.
+//! ONNX Runtime accepts any number as a scale. With a scale of 0 or NaN, the network's outputs mean nothing. So the scales
+//! are read from the file's protocol buffer before the network runs.
 
 use std::collections::HashSet;
 
-/// The fields that are read, by their numbers in onnx.proto.
+/// The numbers in onnx.proto of the fields that are read.
 mod field {
     pub const MODEL_GRAPH: u64 = 7;
     pub const GRAPH_NODE: u64 = 1;
@@ -24,17 +24,17 @@ const FLOAT: u64 = 1;
 /// Operators whose second input is a scale.
 const OPERATORS: [&[u8]; 2] = [b"QuantizeLinear", b"DequantizeLinear"];
 
-/// A scale that cannot be.
+/// A scale that is not finite or not above 0.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct BadScale {
     /// The tensor's name.
     pub name: String,
-    /// Its first value that cannot be.
+    /// Its first wrong value.
     pub value: f32,
 }
 
-/// Checks that all scales among the constants of the ONNX file `bytes` are finite and above 0. What is no ONNX file is left to
-/// ONNX Runtime.
+/// Checks that all scales among the constants of the ONNX file `bytes` are finite and above 0. If `bytes` is no ONNX file,
+/// this is not an error here, because ONNX Runtime reports it.
 pub(super) fn check(bytes: &[u8]) -> Result<(), BadScale> {
     let graphs = Fields(bytes).lengths(field::MODEL_GRAPH);
     for graph in graphs {
@@ -77,7 +77,7 @@ fn floats(tensor: &[u8]) -> impl Iterator<Item = f32> {
     })
 }
 
-/// The fields of a message, until its end or what is no field.
+/// The fields of a message, up to its end or to the first invalid field.
 #[derive(Clone, Copy)]
 struct Fields<'a>(&'a [u8]);
 
@@ -89,7 +89,7 @@ enum Value<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Messages and texts of the field `wanted`.
+    /// Returns the messages and texts of the field `wanted`.
     fn lengths(self, wanted: u64) -> impl Iterator<Item = &'a [u8]> {
         self.filter_map(move |(number, value)| match value {
             Value::Bytes(bytes) if number == wanted => Some(bytes),

@@ -16,16 +16,16 @@ use super::provider::{self, Execution, Numbers, Partly, Provider, ProviderError}
 use super::runtime::Runtime;
 use super::{ModelError, NetworkOptions};
 
-/// The symbolic axis of `track.onnx` that each search size replaces.
+/// The symbolic axis of `track.onnx`. It gets the length of the search size.
 const SEARCH_AXIS: &str = "search_size";
 
-/// ONNX Runtime's words for a session that `with_disable_cpu_fallback` refuses.
+/// Part of ONNX Runtime's message if `with_disable_cpu_fallback` refuses a session.
 const FALLBACK_REFUSED: &str = "fallback to CPU EP has been explicitly disabled";
 
-/// Lets MLAS multiply matrices in bf16 on ARM.
+/// Makes MLAS multiply matrices in bf16 on ARM.
 const FAST_MATRICES: (&str, &str) = ("mlas.enable_gemm_fastmath_arm64_bfloat16", "1");
 
-/// QNN's options, since it ignores what it does not know.
+/// QNN's options. They are checked here, because QNN ignores unknown names.
 const QNN_OPTIONS: &[&str] = &[
     "backend_path",
     "backend_type",
@@ -49,7 +49,7 @@ pub(super) struct Plan<'a> {
     runtime: &'a Runtime,
     options: &'a NetworkOptions,
     numbers: Numbers,
-    /// `None` for ONNX Runtime's own kernels, which need not be registered.
+    /// `None` for ONNX Runtime's own kernels, because they need no registration.
     dispatch: Option<ExecutionProviderDispatch>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// What runs a network whose sessions were opened by this plan.
+    /// Describes what runs a network whose sessions were opened with this plan.
     pub fn execution(&self, partly: Vec<Partly>) -> Execution {
         Execution {
             provider: self.options.provider,
@@ -120,7 +120,7 @@ impl<'a> Plan<'a> {
             });
         }
         self.runtime.forget_messages();
-        // First without ONNX Runtime's kernels: what opens so is run by the provider as a whole.
+        // First without ONNX Runtime's kernels. If the graph opens in this way, the provider runs all of it.
         let whole = self.builder(search_size).and_then(|builder| {
             let mut builder = builder.with_disable_cpu_fallback().map_err(said)?;
             builder.commit_from_memory(bytes).map_err(said)
@@ -137,16 +137,16 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Opens a graph of which the provider runs a part, and counts the nodes that it does not run.
+    /// Opens a graph that the provider runs only in part, and counts the nodes that `cpu` runs.
     fn open_partly(
         &self,
         path: &Path,
         bytes: &[u8],
         search_size: Option<usize>,
     ) -> Result<Opened, ModelError> {
-        // That the first attempt was refused is no reason to report.
+        // The messages about the refused first attempt must not be reported.
         self.runtime.forget_messages();
-        // ONNX Runtime says where the nodes are in its log and nowhere else.
+        // ONNX Runtime reports the places of the nodes only in its log.
         let places = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&places);
         let session = self
@@ -223,7 +223,7 @@ impl<'a> Plan<'a> {
         if has_external_data(bytes) {
             return refused(path, bytes, reason);
         }
-        // Why a provider does not start stands in the log only.
+        // If a provider cannot start, only the log contains the reason.
         let messages = self.runtime.messages();
         let mut reasons: Vec<&str> = messages.iter().map(|said| without_place(said)).collect();
         let reason = without_place(&reason);
@@ -240,7 +240,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The providers that the loaded library has. One that cannot list them has its own kernels only.
+/// Returns the providers of the loaded library. A library that cannot list them has only its own kernels.
 fn available() -> Vec<Provider> {
     let has = |provider: &Provider| match provider {
         Provider::Cpu => true,
@@ -256,7 +256,7 @@ fn available() -> Vec<Provider> {
     all.filter(has).collect()
 }
 
-/// Refuses options that other settings decide, and those that the provider would ignore.
+/// Refuses options that other settings decide, and options that the provider would ignore.
 fn check_options(options: &NetworkOptions) -> Result<(), ProviderError> {
     let provider = options.provider;
     for (key, value) in &options.provider_options {
@@ -293,7 +293,7 @@ fn check_options(options: &NetworkOptions) -> Result<(), ProviderError> {
     Ok(())
 }
 
-/// What registers the provider with a session.
+/// Returns the registration of the provider for a session.
 fn dispatch(
     options: &NetworkOptions,
     numbers: Numbers,
@@ -317,7 +317,7 @@ fn dispatch(
             let units = if is_fast {
                 ep::coreml::ComputeUnits::All
             } else {
-                // Only the processor computes in single precision.
+                // Of Core ML's devices, only the processor computes in single precision.
                 ep::coreml::ComputeUnits::CPUOnly
             };
             let coreml = ep::CoreML::default()
@@ -327,14 +327,14 @@ fn dispatch(
         }
         Provider::Cuda => with(ep::CUDA::default().with_tf32(is_fast), options).into(),
         Provider::OpenVino => {
-            // OpenVINO takes the properties of a device without its number.
+            // OpenVINO expects a device's properties under its name without the number.
             let kind = device.split('.').next().unwrap_or(device);
             let precision = numbers.name();
             let mut openvino = ep::OpenVINO::default().with_device_type("CPU");
             let mut properties = format!("\"INFERENCE_PRECISION_HINT\":\"{precision}\"");
             if kind == "CPU" {
                 openvino = openvino.with_num_threads(threads);
-                // Bound threads of two trackers would share one core while others idle.
+                // If threads were bound to cores, those of two trackers would share one core while other cores do nothing.
                 properties += ",\"ENABLE_CPU_PINNING\":\"NO\"";
             }
             let openvino = openvino
@@ -353,14 +353,14 @@ fn dispatch(
     Some(dispatch.error_on_failure())
 }
 
-/// Provider and number of nodes in a message of ONNX Runtime about where nodes are.
+/// Reads provider and number of nodes from ONNX Runtime's message about the places of nodes.
 fn placement(message: &str) -> Option<(String, usize)> {
     let (_, rest) = message.split_once("placed on [")?;
     let (provider, rest) = rest.split_once("]. Number of nodes: ")?;
     Some((provider.to_owned(), rest.trim().parse().ok()?))
 }
 
-/// A message of ONNX Runtime without the place in its sources that stands before it.
+/// Removes the place in ONNX Runtime's sources from the start of a message.
 fn without_place(message: &str) -> &str {
     if !message.starts_with('/') {
         return message;
@@ -394,8 +394,8 @@ fn file_name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Whether a tensor of an ONNX file says that its values lie in another file: an entry whose key (field 1, length 8) is
-/// `location`.
+/// Returns whether an ONNX file has a tensor whose values are in another file: an entry whose key (field 1, length 8)
+/// is `location`.
 fn has_external_data(bytes: &[u8]) -> bool {
     const KEY: &[u8] = b"\x0a\x08location";
     bytes.windows(KEY.len()).any(|window| window == KEY)

@@ -78,7 +78,7 @@ impl Tracker {
     /// Opens a model with a tracker family that need not be listed in [`families::FAMILIES`].
     ///
     /// # Errors
-    /// As [`Self::open`]; also [`TrackError::Model`] where the manifest names another family.
+    /// As [`Self::open`]; also [`TrackError::Model`] if the manifest names another family.
     pub fn with_family(
         model: ModelFolder,
         family: &dyn Family,

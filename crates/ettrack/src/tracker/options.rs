@@ -34,11 +34,12 @@ pub struct TrackerOptions {
     pub threads: usize,
     /// The ONNX Runtime library or its folder, instead of the search order of [`crate::model::runtime`].
     pub library: Option<PathBuf>,
-    /// What runs the network inside ONNX Runtime. The library must have it ([`crate::model::provider`]).
+    /// The provider that runs the network inside ONNX Runtime. The library must have it ([`crate::model::provider`]).
     pub provider: Provider,
-    /// How exactly it computes.
+    /// How exactly the provider computes.
     pub precision: Precision,
-    /// Further options of the provider, by its own names, such as `device_type` and `GPU`; the last of one name counts.
+    /// Further options of the provider under its own names, such as `device_type` and `GPU`. Of several with one name, the
+    /// last counts.
     pub provider_options: Vec<(String, String)>,
     /// Which of the manifest's sets of constants to use.
     pub constants: String,

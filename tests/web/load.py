@@ -184,6 +184,8 @@ async def measure(options, folder):
                 await asyncio.gather(*tasks, return_exceptions=True)
             print(f"{parts[False][-1]} alone, {parts[True][-1]} watched, {memories[-1]:.1f} MiB", flush=True)
             assert not listener.done(), listener.exception()
+        # Otherwise it fails when the server ends.
+        listener.cancel()
     finally:
         server.terminate()
         await server.wait()

@@ -5,6 +5,7 @@ Links to other hosts are not checked. With a folder as argument, the links betwe
 The exit code is 0 if all links are right, else 1.
 """
 
+import functools
 import html.parser
 import re
 import subprocess
@@ -52,6 +53,7 @@ class Page(html.parser.HTMLParser):
                 self.links.append(value)
 
 
+@functools.cache
 def read_page(file):
     page = Page()
     page.feed(file.read_text(encoding="utf-8"))

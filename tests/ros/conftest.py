@@ -1,4 +1,4 @@
-"""What pytest needs beside the harness. The launch tests are launch_testing's to run."""
+"""Fixtures of the tests. Pytest does not run the launch tests; launch_testing does."""
 
 from contextlib import ExitStack
 
@@ -11,7 +11,7 @@ collect_ignore = ["launched"]
 
 @pytest.fixture
 def stack():
-    """Ends what was entered in it, the last one first, when the test has ended."""
+    """Returns a stack of contexts. They are closed after the test, the last one first."""
     with ExitStack() as stack:
         yield stack
 
@@ -31,7 +31,7 @@ def start(stack):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The figures that the tests measured."""
+    """Prints the measured figures."""
     if FIGURES:
         terminalreporter.section("figures")
         for line in FIGURES:

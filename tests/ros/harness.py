@@ -1,4 +1,4 @@
-"""What the tests share: a camera that films a moving target, and an ear for the node's answers."""
+"""Helpers of the tests: a camera that publishes pictures of a moving target, and the node's answers."""
 
 import statistics
 import threading
@@ -21,8 +21,8 @@ PATIENCE = 30.0
 
 
 class Scene:
-    """A chequered, coloured square that circles over blotchy ground; the same pictures every time. Like every subject
-    of a bench it has `size` (width, height), `picture(index)` and `box(index)` (x, y, width, height)."""
+    """A coloured square that moves in a circle over textured ground. The pictures are the same every time. Every scene
+    of a bench has `size` (width, height), `picture(index)` and `box(index)` (x, y, width, height)."""
 
     def __init__(self, width=WIDTH, height=HEIGHT):
         self.size = (width, height)
@@ -34,7 +34,7 @@ class Scene:
         self.target = np.kron(cells, np.ones((SIDE // 6, SIDE // 6, 1))).astype(np.uint8)
 
     def corner(self, index):
-        """Upper-left corner of the target in picture `index`."""
+        """Returns the upper-left corner of the target in picture `index`."""
         angle = index * 0.04
         width, height = self.size
         return (
@@ -43,11 +43,11 @@ class Scene:
         )
 
     def box(self, index):
-        """The target in picture `index`."""
+        """Returns the target's box in picture `index`."""
         return (*self.corner(index), SIDE, SIDE)
 
     def picture(self, index, visible=True):
-        """Pixels of picture `index`, rgb8."""
+        """Returns the pixels of picture `index`, rgb8."""
         picture = self.ground.copy()
         if visible:
             x, y = self.corner(index)
@@ -56,12 +56,13 @@ class Scene:
 
 
 def count_bad(bench):
-    """The number of bad messages that the node has reported."""
+    """Returns the number of bad messages that the node has reported."""
     return int(bench.status()["bad messages"])
 
 
 class Bench:
-    """A camera and an ear on one ROS node that spins in a thread of its own."""
+    """A ROS node for tests, which spins in its own thread. It publishes pictures and collects the answers of the
+    tested node."""
 
     def __init__(self, namespace="", image_topic="image", topics="", reliable=False, scene=None):
         self.context = rclpy.Context()
@@ -100,22 +101,22 @@ class Bench:
         self.targets.append(target)
 
     def message(self, visible=True, **changes):
-        """The next picture as a message; `changes` are fields of it."""
+        """Returns the next picture as a message. `changes` replace fields of the message."""
         width, height = self.scene.size
         message = Image(height=height, width=width, encoding="rgb8", step=width * 3)
         message.header.frame_id = "camera_optical"
-        # A subject that the target cannot leave takes no such word.
+        # Only some scenes have pictures without the target.
         options = {} if visible else {"visible": False}
-        # An array is taken as it is; of bytes, older distributions check every one, for longer than a frame takes.
+        # Not `bytes`: older distributions check each element of it, which takes longer than a frame.
         message.data = array("B", self.scene.picture(self.index, **options).tobytes())
-        # Last, as a camera's driver does: what making the picture took is no age of it.
+        # The stamp is set last, because the time to make the picture must not count as the image's age.
         message.header.stamp = self.node.get_clock().now().to_msg()
         for name, value in changes.items():
             setattr(message, name, value)
         return message
 
     def publish(self, visible=True, **changes):
-        """Publishes the next picture; `changes` are fields of the message. Returns the message."""
+        """Publishes the next picture. `changes` replace fields of the message. Returns the message."""
         message = self.message(visible, **changes)
         self.index_of[stamp_of(message)] = self.index
         self.images.publish(message)
@@ -123,7 +124,7 @@ class Bench:
         return message
 
     def publish_file(self, data, kind="jpeg"):
-        """Publishes the next picture as the bytes of a file of it."""
+        """Publishes the next picture as the bytes of a file."""
         message = CompressedImage(format=kind, data=array("B", data))
         message.header.frame_id = "camera_optical"
         message.header.stamp = self.node.get_clock().now().to_msg()
@@ -133,7 +134,7 @@ class Bench:
         return message
 
     def film(self, until, visible=True, rate=30.0, patience=PATIENCE, publish=None):
-        """Publishes pictures until `until()` holds; fails when that takes too long."""
+        """Publishes pictures until `until()` is true. Fails after `patience` seconds."""
         publish = publish or (lambda: self.publish(visible))
         begun = time.monotonic()
         due = begun
@@ -142,7 +143,8 @@ class Bench:
             if now > begun + patience:
                 raise AssertionError(f"not in {patience} s: {until.__doc__ or until}")
             publish()
-            # By the clock, so that what publishing takes does not lower the rate; without catching up in a burst.
+            # The next time follows from the clock, so that the time for publishing does not lower the rate. After a
+            # delay the missed pictures are not published in a burst.
             due = max(due + 1.0 / rate, now)
             time.sleep(max(0.0, due - time.monotonic()))
 
@@ -152,7 +154,7 @@ class Bench:
         self.film(lambda: time.monotonic() > end, patience=seconds + PATIENCE, **options)
 
     def wait(self, until, patience=PATIENCE):
-        """Waits without publishing."""
+        """Waits until `until()` is true, without publishing. Fails after `patience` seconds."""
         end = time.monotonic() + patience
         while not until():
             if time.monotonic() > end:
@@ -160,18 +162,18 @@ class Bench:
             time.sleep(0.02)
 
     def wait_for_the_node(self):
-        """Waits until the node listens and is heard."""
+        """Waits until the node has subscribed to the inputs and publishes diagnostics."""
         self.wait(lambda: self.rois.get_subscription_count() > 0)
         self.wait(lambda: self.images.get_subscription_count() + self.files.get_subscription_count() > 0)
         self.wait(lambda: self.node.count_publishers("/diagnostics") > 0)
 
     def choose(self, index=None):
-        """Asks for the target where it is in picture `index`, else in the newest one, which must have been answered."""
+        """Requests the target by its box in picture `index`, or in the newest picture, which must be answered."""
         x, y, width, height = map(round, self.scene.box(self.index - 1 if index is None else index))
         self.rois.publish(RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height))
 
     def detection(self, target, identity=""):
-        """A detection of the target in the image that `target` answers."""
+        """Returns a detection of the target in the image that was answered by `target`."""
         detection = Detection2D(header=target.header, id=identity)
         x, y, width, height = self.scene.box(self.index_of[stamp_of(target)])
         detection.bbox.center.position.x = x + width / 2
@@ -180,7 +182,7 @@ class Bench:
         return detection
 
     def start_tracking(self, **options):
-        """Films until the node answers, chooses the target, films until it is tracked."""
+        """Publishes until the node answers, chooses the target, and publishes until the target is tracked."""
         self.wait_for_the_node()
         before = len(self.targets)
         self.film(lambda: len(self.targets) > before, **options)
@@ -189,7 +191,7 @@ class Bench:
         self.film(lambda: self.targets[-1].state == TrackedTarget.TRACKING, **options)
 
     def settle(self):
-        """Waits until the newest picture is answered; what the middleware lost is published again."""
+        """Waits until the newest picture is answered. Publishes further pictures if the middleware has lost it."""
         for _ in range(20):
             try:
                 return self.wait(lambda: self.newest_stamp() in self.arrivals, patience=1.0)
@@ -198,23 +200,23 @@ class Bench:
         raise AssertionError("none of 20 pictures was answered")
 
     def newest_stamp(self):
-        """Stamp of the newest picture."""
+        """Returns the stamp of the newest picture."""
         return max(self.index_of)
 
     def overlap(self, target):
-        """Intersection over union of an answer with the truth."""
+        """Returns the intersection over union of an answer with the true box."""
         return overlap(corners_of(target), self.scene.box(self.index_of[stamp_of(target)]))
 
     def overlaps(self):
-        """Overlap of each answer that tracks."""
+        """Returns the overlap of each answer with the state TRACKING."""
         return [self.overlap(target) for target in self.targets if target.state == TrackedTarget.TRACKING]
 
     def ages(self):
-        """Milliseconds from the stamp to the arrival of each answer, in order of size."""
+        """Returns the milliseconds from the stamp to the arrival of each answer, sorted."""
         return sorted((self.arrivals[s] - (s[0] + s[1] * 1e-9)) * 1e3 for s in map(stamp_of, self.targets))
 
     def call(self, kind, name, request, patience=PATIENCE):
-        """Calls a service."""
+        """Calls a service and returns its answer."""
         client = self.node.create_client(kind, name)
         if not client.wait_for_service(patience):
             raise AssertionError(f"no service {name}")
@@ -224,30 +226,30 @@ class Bench:
         return answer.result()
 
     def status(self):
-        """The newest diagnostics as a dictionary, once there are new ones."""
+        """Waits for new diagnostics and returns them as a dictionary."""
         self.statuses.clear()
         self.wait(lambda: self.statuses)
         return {entry.key: entry.value for entry in self.statuses[-1].values}
 
     def said(self, words):
-        """Whether a log line holds these words."""
+        """Returns whether a log line contains these words."""
         return any(words in line.msg for line in self.lines)
 
 
 def stamp_of(message):
-    """Seconds and nanoseconds of a header, comparable."""
+    """Returns the seconds and nanoseconds of a message's stamp, which can be compared."""
     return (message.header.stamp.sec, message.header.stamp.nanosec)
 
 
 def corners_of(target):
-    """The box of an answer as x, y, width, height."""
+    """Returns the box of an answer as x, y, width, height."""
     box = target.bounding_box
     x, y = box.center.position.x - box.size_x / 2, box.center.position.y - box.size_y / 2
     return x, y, box.size_x, box.size_y
 
 
 def overlap(one, other):
-    """Intersection over union of two boxes, x, y, width, height."""
+    """Returns the intersection over union of two boxes x, y, width, height."""
     sides = (min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     width, height = (max(side, 0.0) for side in sides)
     common = width * height
@@ -255,24 +257,24 @@ def overlap(one, other):
 
 
 def percentiles(values):
-    """Median, 95th and 99th percentile as text."""
+    """Returns the median and the 95th and 99th percentile as text."""
     values = sorted(values)
     at = [values[min(len(values) - 1, int(len(values) * part))] for part in (0.95, 0.99)]
     return f"median {statistics.median(values):.1f}, p95 {at[0]:.1f}, p99 {at[1]:.1f}"
 
 
-# Lines of measurements, which are shown when the tests have ended.
+# Measured figures, which are printed after the tests.
 FIGURES = []
 
 
 def tell(line):
-    """Shows a measurement at the end of the tests, and here for whoever runs one of them by itself."""
+    """Prints a measured figure now, and again after the tests."""
     FIGURES.append(line)
     print(line)
 
 
 class BenchTest(unittest.TestCase):
-    """A test with a bench, made by `OPTIONS`."""
+    """A test with a bench that is made with `OPTIONS`."""
 
     OPTIONS = {}
 

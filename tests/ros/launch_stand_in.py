@@ -1,5 +1,5 @@
-"""The part of `launch` and `launch_ros` that this package's launch files use, for machines without them: actions keep
-what they were made with, so that a test can look at what a launch file makes of its arguments."""
+"""Replaces the parts of `launch` and `launch_ros` that this package's launch files use, for machines without them.
+Actions keep their arguments, so that a test can check what a launch file does with its arguments."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 
 def action(name):
-    """A class that keeps its arguments."""
+    """Returns a class that keeps its arguments."""
 
     def __init__(self, *arguments, **options):
         self.arguments = arguments
@@ -43,7 +43,7 @@ MODULES = {
 
 
 def load(path, monkeypatch):
-    """A launch file as a module, with stand-ins. `monkeypatch` takes them out again."""
+    """Imports a launch file with the replaced modules. `monkeypatch` removes them after the test."""
     for name, classes in MODULES.items():
         module = ModuleType(name)
         for one in classes:
@@ -57,10 +57,10 @@ def load(path, monkeypatch):
 
 
 def defaults(module):
-    """The launch arguments of a launch file with their defaults; None where one must be given."""
+    """Returns the arguments of a launch file with their defaults. A required argument has None."""
     return {one.arguments[0]: one.options.get("default_value") for one in module.ARGUMENTS}
 
 
 def start(module, **given):
-    """The actions that a launch file makes of arguments."""
+    """Returns the actions of a launch file with these arguments."""
     return module.start(SimpleNamespace(launch_configurations=defaults(module) | given))

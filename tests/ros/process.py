@@ -16,7 +16,7 @@ PATIENCE = 30.0
 
 
 class Node:
-    """ettrack_node with parameters, a namespace, remappings {topic: name}; `arguments` go behind --ros-args."""
+    """A process of ettrack_node with parameters, a namespace and remappings {topic: name}. `arguments` come last."""
 
     EXECUTABLE = "ettrack_node"
     READY = "waiting for images on"
@@ -42,18 +42,18 @@ class Node:
         return self
 
     def __exit__(self, kind, *_):
-        """Ends it; a test that passed so far fails where it does not end with 0."""
+        """Ends the process. A test that has passed so far fails if the exit code is not 0."""
         code = self.stop()
         if kind is None:
             assert code == 0, f"exit code {code} of the node, which said:\n{self.text()}"
 
     def text(self):
-        """All that it has said."""
+        """Returns the output of the process so far."""
         self.log.seek(0)
         return self.log.read()
 
     def wait_for(self, words, patience=PATIENCE):
-        """Waits until it says these words."""
+        """Waits until the output contains these words."""
         end = time.monotonic() + patience
         while words not in self.text():
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.text()}"
@@ -61,7 +61,7 @@ class Node:
             time.sleep(0.02)
 
     def stop(self, number=signal.SIGINT, patience=PATIENCE):
-        """Sends a signal unless it has ended; its exit code."""
+        """Sends a signal unless the process has ended. Returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -72,27 +72,27 @@ class Node:
             raise AssertionError(f"not ended {patience} s after {number!r}:\n{self.text()}") from None
 
     def takes(self, *signals):
-        """Whether the process takes these signals, or holds them back until it does."""
+        """Returns whether the process handles these signals, or blocks them until it can handle them."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         masks = [int(re.search(rf"^{key}:\s+(\w+)", text, re.M)[1], 16) for key in ("SigCgt", "SigBlk")]
         return all((masks[0] | masks[1]) >> (number - 1) & 1 for number in signals)
 
     def facts(self):
-        """Resident memory in MiB and the number of threads."""
+        """Returns the resident memory in MiB and the number of threads."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         number = {key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) for key in ("VmRSS", "Threads")}
         return number["VmRSS"] / 1024, number["Threads"]
 
 
 class Follower(Node):
-    """ettrack_follower, likewise."""
+    """A process of ettrack_follower."""
 
     EXECUTABLE = "ettrack_follower"
     READY = "waiting for a target on"
 
 
 def run_command_line(*arguments):
-    """Runs the installed `ettrack`; its standard output."""
+    """Runs the installed `ettrack` and returns its standard output."""
     done = subprocess.run([EXECUTABLES / "ettrack", *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, f"ettrack {' '.join(map(str, arguments))}: {done.stderr}"
     return done.stdout

@@ -1,4 +1,4 @@
-"""Pictures from files as the subject of a bench: rendered flights, sequences with their truth."""
+"""Scenes of a bench from files: rendered flights, and sequences with their true boxes."""
 
 import io
 import tempfile
@@ -13,7 +13,7 @@ COMMITTED = ROOT / "tests" / "data" / "ettrack" / "frames"
 
 
 class Sequence:
-    """Pictures of a folder in the order of their names, and a box for each. Of the boxes x and y count from 0."""
+    """Pictures of a folder in the order of their names, with a box for each. (0, 0) is the first pixel."""
 
     def __init__(self, folder, boxes, limit=None):
         self.paths = sorted(path for path in Path(folder).iterdir() if path.suffix in (".png", ".jpg"))[:limit]
@@ -27,15 +27,15 @@ class Sequence:
         return len(self.paths)
 
     def picture(self, index):
-        """Pixels of picture `index`, rgb8; after the last one comes the first."""
+        """Returns the pixels of picture `index`, rgb8. The first picture follows the last one."""
         return self.pixels[index % len(self)]
 
     def box(self, index):
-        """The target in picture `index`."""
+        """Returns the target's box in picture `index`."""
         return self.boxes[index % len(self)]
 
     def file(self, index, kind="jpeg"):
-        """Picture `index` as a file of its own."""
+        """Returns picture `index` as the bytes of a file."""
         file = io.BytesIO()
         options = {"quality": 90} if kind == "jpeg" else {"compress_level": 1}
         Picture.fromarray(self.picture(index)).save(file, kind, **options)
@@ -43,7 +43,7 @@ class Sequence:
 
 
 def flight(frames=300, width=640, height=480, shown=None):
-    """A rendered flight with its truth, its first `shown` frames."""
+    """Renders a flight and returns its first `shown` frames with the true boxes."""
     with tempfile.TemporaryDirectory() as folder:
         size = ("--frames", frames, "--width", width, "--height", height)
         run_command_line("simulate", *size, "--output", Path(folder) / "flight")
@@ -51,7 +51,7 @@ def flight(frames=300, width=640, height=480, shown=None):
 
 
 def from_otb(folder, limit=None):
-    """A sequence in the layout of OTB-100: img/, and boxes whose pixels count from 1."""
+    """Reads a sequence in the layout of OTB-100: the folder img, and boxes whose pixels count from 1."""
     text = (folder / "groundtruth_rect.txt").read_text().replace(",", " ").replace("\t", " ")
     boxes = [tuple(float(word) for word in line.split()) for line in text.splitlines() if line.strip()]
     return Sequence(folder / "img", [(x - 1, y - 1, *size) for x, y, *size in boxes], limit)

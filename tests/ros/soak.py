@@ -1,10 +1,10 @@
-"""Lets the node work for a long time and watches its memory and latency.
+"""Runs the node for a long time and measures its memory and latency.
 
 python3 tests/ros/soak.py --minutes 30 --output out/soak      (ROS 2 and the package sourced)
 
-Films at 30 Hz with targets that are chosen anew, leave and come back, parameters that change, models that are
-loaded again, and bad messages in between. Writes soak.csv, one line per second, and soak.png where matplotlib is.
-Exit code 0 where memory and latency of the second half are those of the first, else 1.
+Publishes pictures at 30 Hz. Meanwhile targets are chosen, leave and come back, parameters change, models are loaded
+again, and bad messages are sent. Writes soak.csv, one line per second, and soak.png if matplotlib is installed. The
+exit code is 0 if memory and latency in the second half are about those of the first half, else 1.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters
 
 COLUMNS = ["second", "memory_mib", "threads", "latency_p50_ms", "latency_p95_ms", "age_ms", "rate_hz", "state"]
-# Minutes at the start in which buffers grow to their size, and what counts as flat after them.
+# Minutes at the start that do not count, because buffers still grow; then the largest growth of memory and of latency.
 WARM_UP = 1.0
 MOST_GROWTH_MIB = 8.0
 MOST_SLOWER = 1.5
 
 
 def disturb(bench, second):
-    """One of the things that happen to a node, every few seconds."""
+    """Changes something every few seconds: the target, a parameter, the model, or a bad message is sent."""
     if second % 20 == 5:
         bench.choose()
     if second % 30 == 12:
@@ -37,7 +37,7 @@ def disturb(bench, second):
     if second % 60 in (25, 40):
         set_parameter(bench, "search_scale", ParameterValue(type=3, double_value=2.0 if second % 60 == 25 else 1.0))
     if second % 120 == 50:
-        # With another number of threads the model is loaded again.
+        # A changed number of threads loads the model again.
         threads = 1 + second // 120 % 2
         set_parameter(bench, "num_threads", ParameterValue(type=2, integer_value=threads))
 
@@ -48,7 +48,7 @@ def set_parameter(bench, name, value):
 
 
 def run(minutes, table):
-    """Films; one row a second."""
+    """Publishes pictures and returns one row of measurements per second."""
     node = Node()
     bench = Bench()
     rows = []
@@ -75,7 +75,7 @@ def run(minutes, table):
             ]
             rows.append(row)
             table.writerow(row)
-            # The bench itself must not grow either.
+            # The memory of the bench must not grow either.
             for heard in (bench.targets, bench.detections, bench.statuses, bench.lines):
                 del heard[:-50]
             if len(bench.index_of) > 20000:
@@ -89,7 +89,7 @@ def run(minutes, table):
 
 
 def judge(rows, warm_up=WARM_UP):
-    """Whether the second half, after so many minutes to warm up, is like the first."""
+    """Compares the second half with the first, without `warm_up` minutes. Returns whether nothing has grown."""
     rows = [row for row in rows if row[0] >= warm_up * 60 and row[3]]
     half = len(rows) // 2
     first, second = rows[:half], rows[half:]
@@ -104,7 +104,7 @@ def judge(rows, warm_up=WARM_UP):
 
 
 def plot(rows, path):
-    """Memory and latency over time."""
+    """Draws memory and latency over time."""
     try:
         import matplotlib
 

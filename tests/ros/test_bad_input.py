@@ -1,4 +1,4 @@
-"""What is no image, no target, no region: each is refused once with a reason, and the node works on."""
+"""Invalid images, regions and detections: each one is refused once with the reason, and the node works on."""
 
 import math
 import time
@@ -43,7 +43,7 @@ IMAGES = {
     "half a chroma plane": {"encoding": "nv12", "step": 320, "data": bytes(320 * 240)},
     "yuv of half a row": {"encoding": "yuv422", "step": 320},
 }
-# Width and height of a region, and its place.
+# x, y, width and height of a region.
 REGIONS = {
     "no width": (10, 10, 0, 20),
     "no height": (10, 10, 20, 0),
@@ -52,13 +52,13 @@ REGIONS = {
     "below the image": (10, 240, 20, 20),
     "far away": (2**32 - 1, 2**32 - 1, 20, 20),
 }
-# Centre and size of a box.
+# Centre x, y, width and height of a box.
 BOXES = {
     "no size": (50, 50, 0, 0),
     "negative": (50, 50, -20, 20),
     "not a number": (math.nan, 50, 20, 20),
     "size not a number": (50, 50, 20, math.nan),
-    "endless": (50, 50, math.inf, 20),
+    "infinite width": (50, 50, math.inf, 20),
     "at infinity": (math.inf, 50, 20, 20),
     "left of the image": (-50, 50, 20, 20),
     "above the image": (50, -50, 20, 20),
@@ -72,11 +72,11 @@ BOXES = {
 
 @pytest.fixture(scope="module")
 def pair():
-    """One node for all of them: what is refused leaves no trace."""
+    """Returns one node and one bench for all tests, because a refused message does not change the node."""
     from harness import Bench
     from process import Node
 
-    # Reliable, so that what is bad comes for certain.
+    # Over reliable topics, so that no bad message is lost.
     with Node(parameters={"diagnostics_period": 0.1, "image_reliability": "reliable"}) as node:
         bench = Bench(reliable=True)
         bench.wait_for_the_node()
@@ -87,7 +87,7 @@ def pair():
 
 @pytest.fixture
 def bench(pair):
-    """A bench whose node tracks; after the test it still does."""
+    """Returns a bench whose node tracks a target, and checks after the test that it still does."""
     node, bench = pair
     if bench.targets[-1].state != TrackedTarget.TRACKING:
         bench.start_tracking()
@@ -95,11 +95,11 @@ def bench(pair):
     assert node.process.poll() is None, node.text()
     bench.targets.clear()
     bench.film(lambda: len(bench.targets) > 2)
-    assert bench.targets[-1].state == TrackedTarget.TRACKING, "the old target is followed on"
+    assert bench.targets[-1].state == TrackedTarget.TRACKING, "the old target is still tracked"
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_that_is_none_is_counted_once(bench, name):
+def test_an_invalid_image_is_counted_once(bench, name):
     before = count(bench)
     bench.targets.clear()
     message = bench.publish(**IMAGES[name])
@@ -108,12 +108,14 @@ def test_an_image_that_is_none_is_counted_once(bench, name):
     assert int(status["bad messages"]) == before + 1
     assert "image refused" in status["last bad message"]
     assert len(status["last bad message"]) < 600
-    assert all(target.header.stamp != message.header.stamp for target in bench.targets), "nothing is answered to it"
+    assert all(target.header.stamp != message.header.stamp for target in bench.targets), (
+        "an invalid image has no answer"
+    )
     bench.index = max(0, bench.index - 1)
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_a_region_that_is_none_is_refused_with_the_reason(bench, name):
+def test_an_invalid_region_is_refused_with_the_reason(bench, name):
     x, y, width, height = REGIONS[name]
     identity = bench.targets[-1].target_id
     region = RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
@@ -122,7 +124,7 @@ def test_a_region_that_is_none_is_refused_with_the_reason(bench, name):
 
 
 @pytest.mark.parametrize("name", BOXES)
-def test_a_box_that_is_none_is_refused_with_the_reason(bench, name):
+def test_an_invalid_box_is_refused_with_the_reason(bench, name):
     detection = Detection2D(header=bench.targets[-1].header)
     centre = detection.bbox.center.position
     centre.x, centre.y, detection.bbox.size_x, detection.bbox.size_y = map(float, BOXES[name])
@@ -151,7 +153,7 @@ def test_an_id_of_a_megabyte_is_refused_and_one_of_256_bytes_is_taken(bench):
     bench.film(lambda: bench.targets[-1].target_id == identity)
 
 
-def test_the_last_bad_message_is_forgotten_once_all_is_well(bench):
+def test_the_last_bad_message_is_cleared_by_good_messages(bench):
     bench.publish(encoding="jelly")
     bench.wait(lambda: "jelly" in bench.status()["last bad message"])
     bench.film(lambda: bench.status()["last bad message"] == "", publish=lambda: bench.film_for(0.2))
@@ -159,13 +161,13 @@ def test_the_last_bad_message_is_forgotten_once_all_is_well(bench):
 
 
 def refusal(bench, ask, words):
-    """Asks for what is to be refused; the reason."""
+    """Calls `ask`, which sends a request that must be refused, and returns the reason."""
     before = bench.status()["last refused request"]
     ask()
     reasons = []
 
     def is_new():
-        """Another reason than before."""
+        """The reason is new."""
         reasons.append(bench.status()["last refused request"])
         return words in reasons[-1] and reasons[-1] != before
 
@@ -185,7 +187,7 @@ def refusal(bench, ask, words):
     ],
     ids=["uncalibrated", "not numbers", "of another size", "endless distortion", "too many", "unknown model"],
 )
-def test_a_calibration_that_is_none_gives_no_bearing(bench, changes):
+def test_an_invalid_calibration_gives_no_bearing(bench, changes):
     fields = {"width": 320, "height": 240, "distortion_model": "plumb_bob"} | changes
     bench.targets.clear()
     calibration = bench.node.create_publisher(CameraInfo, "camera_info", 1)

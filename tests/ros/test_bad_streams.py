@@ -1,4 +1,4 @@
-"""Streams that go wrong: each test has a node of its own, because what it sends would disturb the others."""
+"""Streams with errors. Each test has its own node, because its messages would disturb the other tests."""
 
 from ettrack.msg import TrackedTarget
 from harness import count_bad
@@ -20,7 +20,7 @@ FILES = {
 def test_images_of_changing_size_end_the_target(start):
     _, bench = start()
     bench.start_tracking()
-    # Several, because a single one may be overtaken by the next image before it is looked at.
+    # Several images, because a newer image may replace a single one before the node reads it.
     bench.film(
         lambda: bench.said("choose it anew"),
         rate=5.0,
@@ -29,13 +29,13 @@ def test_images_of_changing_size_end_the_target(start):
     bench.wait(lambda: bench.targets[-1].state == TrackedTarget.IDLE)
 
 
-def test_files_that_are_no_pictures_are_counted_once(start):
+def test_files_that_are_not_pictures_are_counted_once(start):
     node, bench = start(parameters={"image_transport": "compressed", "diagnostics_period": 0.1})
     for number, (name, data) in enumerate(FILES.items(), start=1):
         bench.publish_file(data)
         bench.wait(lambda number=number: count_bad(bench) >= number)
         assert count_bad(bench) == number, name
-    # Good ones go on being answered.
+    # Good images are still answered.
     good = sorted(COMMITTED.glob("*.png"))[0].read_bytes()
     bench.film(lambda: len(bench.targets) > 2, publish=lambda: bench.publish_file(good, "png"))
     assert node.process.poll() is None

@@ -1,4 +1,4 @@
-"""A flood of requests: services go on answering, nothing piles up, the newest choice counts."""
+"""Many requests at once: services still answer, no queue grows, and the newest choice counts."""
 
 import time
 
@@ -9,7 +9,7 @@ from sensor_msgs.msg import RegionOfInterest
 from std_srvs.srv import SetBool, Trigger
 
 
-def test_a_flood_of_regions_detections_and_calls_is_survived(start):
+def test_the_node_survives_a_flood_of_regions_detections_and_calls(start):
     node, bench = start()
     bench.start_tracking()
     memory, threads = node.facts()

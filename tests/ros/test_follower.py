@@ -1,4 +1,4 @@
-"""The follower: keeps the target in view by turning, and stands still without one."""
+"""The follower turns so that the target stays in view, and stands still without a target."""
 
 import math
 import time
@@ -18,7 +18,7 @@ RATE = 30.0
 
 
 class Panorama(Scene):
-    """A wide world in which a camera turns as it is told. Angles in radians, to the right positive."""
+    """A wide scene in which the camera turns by commands. Angles are in radians, positive to the right."""
 
     def __init__(self):
         super().__init__(width=6 * WIDTH)
@@ -27,11 +27,11 @@ class Panorama(Scene):
         self.boxes = []
 
     def direction(self, index):
-        """Where the target is in picture `index`: it goes to and fro, faster than the image is wide."""
+        """Returns the direction to the target in picture `index`. It moves by more than the image's width."""
         return 0.9 * math.sin(index / RATE * 0.5)
 
     def picture(self, index, visible=True):
-        """What the camera sees after it has turned on for one picture."""
+        """Turns the camera for one picture and returns the picture."""
         self.heading += self.turn / RATE
         left = int(self.ground.shape[1] / 2 + FOCAL * self.heading - WIDTH / 2)
         left = min(max(left, 0), self.ground.shape[1] - WIDTH)
@@ -48,7 +48,7 @@ class Panorama(Scene):
         return self.boxes[index]
 
 
-def test_the_target_stays_in_view_and_without_it_the_motion_ends(stack):
+def test_the_target_stays_in_view_and_the_motion_ends_without_a_target(stack):
     stack.enter_context(Node())
     stack.enter_context(Follower())
     scene = Panorama()
@@ -89,13 +89,13 @@ def test_the_target_stays_in_view_and_without_it_the_motion_ends(stack):
     tell(f"hidden, the motion ended after {time.monotonic() - begun:.1f} s")
     commands.clear()
     bench.film_for(1.0, visible=False)
-    assert len(commands) > 10, "it goes on saying so"
+    assert len(commands) > 10, "zero velocities are still sent"
     assert all(command.twist.angular.z == 0.0 for command in commands)
 
 
 @pytest.fixture
 def alone(stack):
-    """A follower whose tracker is the test."""
+    """Returns a function that starts a follower. The test sends the tracker's answers."""
 
     def alone(kind=TwistStamped, **parameters):
         follower = stack.enter_context(Follower(parameters=parameters))
@@ -121,12 +121,12 @@ def alone(stack):
 
 
 def turn_of(command):
-    """Turning rate of either kind of command."""
+    """Returns the turning rate of a command of either type."""
     return (command.twist if isinstance(command, TwistStamped) else command).angular.z
 
 
 @pytest.mark.parametrize(("stamped", "kind"), [(True, TwistStamped), (False, Twist)])
-def test_commands_are_of_the_kind_that_is_asked_for(alone, stamped, kind):
+def test_commands_have_the_requested_type(alone, stamped, kind):
     _, bench, commands, answer = alone(kind, stamped=stamped, frame_id="rover")
     bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
     if stamped:
@@ -134,7 +134,7 @@ def test_commands_are_of_the_kind_that_is_asked_for(alone, stamped, kind):
         assert commands[-1].header.stamp.sec > 0
 
 
-def test_the_place_of_a_target_of_known_size_is_published(alone):
+def test_the_position_of_a_target_of_known_size_is_published(alone):
     _, bench, _, answer = alone(target_meters=2.0)
     places = []
     bench.node.create_subscription(PoseStamped, "target_pose", places.append, 10)
@@ -155,10 +155,10 @@ def test_the_place_of_a_target_of_known_size_is_published(alone):
     assert places[-1].header.frame_id == "camera" and places[-1].pose.orientation.w == 1.0
     places.clear()
     bench.film_for(0.5, publish=lambda: answer(bounding_box=target.bounding_box, state=TrackedTarget.LOST))
-    assert not places, "a lost target is nowhere"
+    assert not places, "a lost target has no position"
 
 
-def test_parameters_change_while_it_moves(alone):
+def test_parameters_change_during_a_motion(alone):
     _, bench, commands, answer = alone()
     events = []
     bench.node.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
@@ -187,7 +187,7 @@ def test_parameters_change_while_it_moves(alone):
     assert told[0].floating_point_range[0].to_value == 10.0 and told[1].read_only
 
 
-def test_silence_ends_the_motion(alone):
+def test_missing_answers_end_the_motion(alone):
     follower, bench, commands, answer = alone()
     bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
     begun = time.monotonic()
@@ -197,7 +197,7 @@ def test_silence_ends_the_motion(alone):
     follower.wait_for("standing still: no message on tracked_target")
 
 
-def test_answers_that_cannot_be_followed_are_said_with_the_cure(alone):
+def test_the_log_says_why_answers_cannot_be_followed_and_what_to_do(alone):
     follower, bench, commands, answer = alone()
     bench.film(lambda: turn_of(commands[-1]) < -0.3, publish=answer)
     bench.film(lambda: turn_of(commands[-1]) == 0.0, publish=lambda: answer(bearing_valid=False))
@@ -210,7 +210,7 @@ def test_answers_that_cannot_be_followed_are_said_with_the_cure(alone):
 
 
 def mixed(answer, bench, frame):
-    """An answer of one of two cameras."""
+    """Sends an answer for the camera with this frame."""
     header = TrackedTarget().header
     header.frame_id = frame
     header.stamp = bench.node.get_clock().now().to_msg()

@@ -1,4 +1,4 @@
-"""Large raw images: how many come, as the middleware is installed and with the profile that this package ships."""
+"""Large raw images arrive with the profile that this package ships. The node warns if images are lost."""
 
 import os
 import time
@@ -9,13 +9,13 @@ from harness import Scene, percentiles, tell
 COUNT = 150
 
 
-def test_images_of_1280x720_come_with_the_profile(start):
-    """Both ends have the profile: scripts/ros2/test.py gives it to these tests and to the node."""
+def test_images_of_1280x720_arrive_with_the_profile(start):
+    """scripts/ros2/test.py gives the profile to these tests and to the node."""
     middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     if "fastrtps" not in middleware:
         pytest.skip(f"the profile is for Fast DDS, and this is {middleware}")
     _, bench = start(scene=Scene(1280, 720), parameters={"diagnostics_period": 0.2})
-    # Made before, so that the rate is the camera's.
+    # The message is made before, so that it can be published at the camera's rate.
     message = bench.message()
 
     def publish():
@@ -29,19 +29,19 @@ def test_images_of_1280x720_come_with_the_profile(start):
     received = int(bench.status()["frames received"])
     ages = f", age {percentiles(bench.ages())} ms" if bench.targets else ""
     tell(f"1280x720 at 30 Hz: {received} of {COUNT} received, {len(bench.targets)} answered{ages}")
-    # Without the profile some five to seventy come.
+    # Without the profile about 5 to 70 arrive.
     assert received > 0.9 * COUNT
 
 
-def test_a_missing_profile_is_warned_of(start):
+def test_the_node_warns_of_a_missing_profile(start):
     environment = os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}
     node, bench = start(environment=environment)
     node.wait_for("/nowhere.xml, which is no file")
     bench.film(lambda: len(bench.targets) > 2)
 
 
-def test_lost_images_are_warned_of_with_the_cure(start):
-    """Of a camera of 50 Hz every other pair is missing."""
+def test_the_node_warns_of_lost_images_and_says_what_to_do(start):
+    """The camera has 50 Hz, and every second pair of images is missing."""
     with_gaps = iter(range(10**9))
     _, bench = start()
     begun = time.time()

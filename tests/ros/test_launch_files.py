@@ -1,4 +1,4 @@
-"""What the launch files make of their arguments. The launch tests run them where `launch` is installed."""
+"""Launch files use their arguments correctly. The launch tests also run them if `launch` is installed."""
 
 import pytest
 from launch_stand_in import defaults, load, start
@@ -16,7 +16,7 @@ def replay(monkeypatch):
 
 
 def node_of(actions):
-    """Options of the node among the actions."""
+    """Returns the options of the node among the actions."""
     return next(one.options for one in actions if type(one).__name__ == "Node")
 
 
@@ -40,12 +40,12 @@ def test_arguments_become_parameters_of_their_types(tracker):
     assert type(parameters["search_scale"]) is float
 
 
-def test_a_number_that_is_none_is_refused(tracker):
+def test_a_text_for_a_number_is_refused(tracker):
     with pytest.raises(ValueError, match=r"search_scale:=wide, expected a number"):
         start(tracker, search_scale="wide")
 
 
-def test_camera_info_lies_beside_the_images(tracker):
+def test_camera_info_is_in_the_namespace_of_the_images(tracker):
     remappings = dict(node_of(start(tracker, image_topic="/left/camera/image_raw"))["remappings"])
     assert remappings == {"image": "/left/camera/image_raw", "camera_info": "/left/camera/camera_info"}
     remappings = dict(node_of(start(tracker, image_topic="/a/b", camera_info_topic="/c", roi_topic="/d"))["remappings"])
@@ -65,10 +65,10 @@ def test_a_replay_plays_the_nodes_input_and_nothing_else(replay):
     given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": ""}.get
     assert replay.played(given) == [*images, "/choice", "/initial_detection"]
     given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": "1,2,3,4"}.get
-    assert replay.played(given) == images, "a given region is not overridden by those that were recorded"
+    assert replay.played(given) == images, "a given region is not replaced by recorded ones"
 
 
-def test_a_replay_refuses_what_exists_and_what_does_not(replay, tmp_path):
+def test_a_replay_refuses_an_existing_output_and_a_missing_bag(replay, tmp_path):
     with pytest.raises(ValueError, match="expected the name of a new bag"):
         start(replay, bag=str(tmp_path), output=str(tmp_path))
     with pytest.raises(ValueError, match="bag:=/nowhere does not exist"):

@@ -1,4 +1,4 @@
-"""Which middleware the tests and the node run on. A wrong one would pass unseen by the other tests."""
+"""The tests and the node use the requested middleware. The other tests would not notice a wrong one."""
 
 import os
 from pathlib import Path
@@ -10,18 +10,18 @@ from harness import tell
 
 
 def loaded(process):
-    """The installed middlewares whose libraries a process has loaded, by /proc."""
+    """Returns the installed middlewares whose libraries a process has loaded, from /proc."""
     names = {Path(line.split()[-1]).name for line in Path(f"/proc/{process}/maps").read_text().splitlines()}
     return {name for name in get_resources("rmw_typesupport") if f"lib{name}.so" in names}
 
 
-def test_the_node_runs_on_the_middleware_of_these_tests(start):
+def test_the_node_uses_the_middleware_of_these_tests(start):
     node, _ = start()
     tell(f"middleware: {rclpy.get_rmw_implementation_identifier()}")
     assert loaded(node.process.pid) == loaded("self") != set()
 
 
-def test_the_middleware_is_the_one_that_was_asked_for():
+def test_the_middleware_is_the_requested_one():
     wanted = os.environ.get("RMW_IMPLEMENTATION")
     if not wanted:
         pytest.skip("RMW_IMPLEMENTATION asks for none: the default is used")

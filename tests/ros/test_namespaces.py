@@ -28,7 +28,7 @@ def test_two_nodes_do_not_disturb_each_other(stack):
     assert right.targets[-1].state == right.targets[-1].TRACKING
     names = {status.name for status in left.statuses}
     assert {"/left/tracker: tracker", "/right/tracker: tracker"} <= names
-    # Who looks at one overlay does not make the other be drawn.
+    # A subscriber of one overlay does not cause the other overlay to be drawn.
     overlays = []
     left.node.create_subscription(Image, "/left/tracker/overlay", overlays.append, qos_profile_sensor_data)
     left.film(lambda: len(overlays) > 3)

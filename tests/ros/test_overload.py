@@ -1,4 +1,4 @@
-"""Ten times the images that can be tracked: the newest one is, and no queue grows."""
+"""The camera sends ten times more images than can be tracked: the newest one is tracked, and no queue grows."""
 
 import statistics
 
@@ -8,7 +8,7 @@ CAMERA = 30.0
 TIMES = 10
 
 
-def test_at_ten_times_a_cameras_rate_the_tracked_image_is_new(start):
+def test_the_tracked_image_is_new_at_ten_times_a_cameras_rate(start):
     node, bench = start()
     bench.start_tracking()
     memory, _ = node.facts()
@@ -26,14 +26,14 @@ def test_at_ten_times_a_cameras_rate_the_tracked_image_is_new(start):
     )
     assert len(ages) > 50
     assert stamps == sorted(stamps)
-    # One image being tracked, one waiting, and the way through the middleware twice.
+    # The time of one tracked image, of one waiting image, and of two ways through the middleware.
     assert statistics.median(ages) < 2 * one_frame + 1e3 / (CAMERA * TIMES) + 20.0
-    # The kept images, and buffers of the middleware.
+    # Kept images and buffers of the middleware need memory.
     assert grown < 60.0
 
 
 def test_a_slow_model_does_not_age_the_images(start):
-    """The widest search takes three runs of the network where the target is not seen."""
+    """While the target is not seen, the widest search runs the network three times per image."""
     _, bench = start(parameters={"search_scale": 8.0, "num_threads": 1})
     bench.start_tracking()
     bench.film_for(1.0, visible=False, rate=CAMERA * TIMES)

@@ -1,4 +1,4 @@
-"""Parameters: described, from files, live, refused with the reason."""
+"""Parameters are described, read from files, changed while the node runs, and refused with the reason."""
 
 import pytest
 from harness import PATIENCE
@@ -12,7 +12,7 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 
-# An integer for a floating-point parameter, and a name that is none, as people write them.
+# Contains an integer for a floating-point parameter, and a misspelt name.
 FILE = """\
 /**:
   ros__parameters:
@@ -42,29 +42,31 @@ def bench(start, tmp_path):
 
 
 def value_of(value):
-    """A Python value as a parameter's."""
+    """Returns a Python value as the value of a parameter."""
     kinds = {bool: (1, "bool_value"), int: (2, "integer_value"), float: (3, "double_value"), str: (4, "string_value")}
     number, field = kinds[type(value)]
     return ParameterValue(type=number, **{field: value})
 
 
 def set_one(bench, name, value):
-    """Sets one parameter; the result."""
+    """Sets one parameter and returns the result."""
     request = SetParameters.Request(parameters=[Parameter(name=name, value=value_of(value))])
     return bench.call(SetParameters, f"{NODE}/set_parameters", request).results[0]
 
 
 def get(bench, *names):
-    """Values of parameters."""
+    """Returns the values of parameters."""
     request = GetParameters.Request(names=list(names))
     return bench.call(GetParameters, f"{NODE}/get_parameters", request).values
 
 
-def test_files_are_read_by_section_and_unknown_names_warned_of(bench):
+def test_the_node_reads_the_sections_of_files_and_warns_of_unknown_names(bench):
     scale, word, lost, found, nothing = get(
         bench, "search_scale", "class_id", "lost_after_frames", "found_after_frames", "nothing"
     )
-    assert (scale.type, scale.double_value) == (ParameterType.PARAMETER_DOUBLE, 1.0), "an integer does for a float"
+    assert (scale.type, scale.double_value) == (ParameterType.PARAMETER_DOUBLE, 1.0), (
+        "an integer is accepted for a float"
+    )
     assert (word.string_value, lost.integer_value, found.integer_value) == ("prey", 9, 0)
     assert nothing.type == ParameterType.PARAMETER_NOT_SET
     bench.wait(lambda: bench.said("serch_scale"))
@@ -82,7 +84,7 @@ def test_every_parameter_is_described(bench):
     assert (limits.from_value, limits.to_value) == (1.0, 8.0)
     assert by_name["num_threads"].integer_range[0].to_value == 64
     assert by_name["image_transport"].read_only
-    # What lies outside a described range is refused.
+    # A value outside the described range is refused.
     for one in described:
         for limit, kind in ((one.floating_point_range, float), (one.integer_range, int)):
             if limit:
@@ -114,7 +116,7 @@ def test_a_bad_value_is_refused_with_the_reason(bench, name, value, reason):
     assert get(bench, name) == before
 
 
-def test_a_change_is_live_and_told(bench):
+def test_a_change_takes_effect_and_is_published(bench):
     events = []
     bench.node.create_subscription(ParameterEvent, "/parameter_events", events.append, 10)
     bench.wait(lambda: bench.node.count_publishers("/parameter_events") > 1)
@@ -128,7 +130,7 @@ def test_a_change_is_live_and_told(bench):
     bench.film(lambda: bench.detections[-1].detections[0].results[0].hypothesis.class_id == "fox")
 
 
-def test_several_are_set_all_or_none(bench):
+def test_several_parameters_are_set_all_or_none(bench):
     request = SetParametersAtomically.Request(
         parameters=[
             Parameter(name="search_scale", value=value_of(3.0)),
@@ -163,7 +165,7 @@ def test_a_bad_model_leaves_the_old_one_running(bench):
         (["-r", "nonsense"], "nonsense"),
     ],
 )
-def test_a_start_that_cannot_be_is_said_and_ends_with_code_1(arguments, words):
+def test_a_start_with_a_wrong_argument_is_reported_and_ends_with_code_1(arguments, words):
     node = Node(*arguments, wait=False)
     assert node.process.wait(PATIENCE) == 1, node.text()
     assert words in node.text()

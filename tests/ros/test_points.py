@@ -1,4 +1,4 @@
-"""Tests targets that are chosen by a point: with the stamp of an image, or by a click in a viewer."""
+"""Targets are chosen by a point: with the stamp of an image, or by a click in a viewer."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end the node with exit code 0, whenever they come."""
+"""SIGINT and SIGTERM end the node with exit code 0 at any time."""
 
 import signal
 import time
@@ -8,12 +8,12 @@ from harness import percentiles, tell
 from process import Node
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
-# Seconds after the first instruction: the loader, joining ROS 2, the model, the first spins.
+# Seconds after the first instruction. The node then loads libraries, joins ROS 2, opens the model, and begins to spin.
 MOMENTS = [0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_it_from_the_first_instruction_on(number):
+def test_a_signal_ends_the_node_from_its_first_instruction_on(number):
     codes, waits = {}, []
     for moment in MOMENTS:
         begun = time.monotonic()
@@ -23,7 +23,7 @@ def test_a_signal_ends_it_from_the_first_instruction_on(number):
         waits.append((time.monotonic() - begun) * 1e3)
         time.sleep(moment)
         codes[moment] = node.stop(number)
-    tell(f"{number.name} is taken {percentiles(waits)} ms after the start")
+    tell(f"{number.name} is handled {percentiles(waits)} ms after the start")
     assert set(codes.values()) == {0}, codes
 
 
@@ -36,7 +36,7 @@ def test_a_signal_ends_a_working_node(start, number):
     assert time.monotonic() - begun < 2.0
 
 
-def test_two_signals_at_once_end_it_all_the_same(start):
+def test_two_signals_at_once_end_the_node(start):
     node, bench = start()
     bench.start_tracking()
     node.process.send_signal(signal.SIGTERM)

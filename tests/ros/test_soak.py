@@ -1,4 +1,4 @@
-"""A node that works for a while: neither memory nor latency grows. soak.py does the same for long, with a plot."""
+"""Memory and latency do not grow while the node works. soak.py measures this for a longer time and draws a plot."""
 
 import csv
 import os
@@ -8,11 +8,11 @@ import soak
 VARIABLE = "ETTRACK_SOAK_MINUTES"
 
 
-def test_memory_and_latency_stay(tmp_path):
+def test_memory_and_latency_do_not_grow(tmp_path):
     minutes = float(os.environ.get(VARIABLE, "0.7"))
     print(f"{minutes} minutes ({VARIABLE})")
     with (tmp_path / "soak.csv").open("w", newline="") as file:
         rows = soak.run(minutes, csv.writer(file))
     assert len(rows) == int(minutes * 60)
-    # Kept images and the second model come in the first seconds.
+    # Memory for kept images and for the second model is allocated in the first seconds.
     assert soak.judge(rows, warm_up=min(soak.WARM_UP, minutes / 4))

@@ -1,4 +1,4 @@
-"""Targets: chosen by a stamped detection and caught up, lost, stopped, chosen anew."""
+"""Targets are chosen by a stamped detection and followed to the newest image, lost, stopped, and chosen again."""
 
 import copy
 import time
@@ -11,25 +11,27 @@ from std_srvs.srv import SetBool, Trigger
 
 
 def answer_to(bench, age):
-    """An answer to an image that is `age` answers old."""
+    """Returns an answer that has `age` newer answers."""
     bench.film(lambda: len(bench.targets) > age + 5)
     return bench.targets[-1 - age]
 
 
-def test_a_detection_is_applied_to_its_image_and_caught_up(start):
+def test_a_detection_is_applied_to_its_image_and_followed_to_the_newest(start):
     _, bench = start()
     target = answer_to(bench, 15)
     bench.boxes.publish(bench.detection(target, "the one"))
     bench.film(lambda: bench.targets[-1].target_id == "the one")
     first = next(target for target in bench.targets if target.target_id == "the one")
-    assert bench.index_of[stamp_of(first)] >= bench.index_of[stamp_of(target)] + 10, "not the old image is answered"
-    assert bench.overlap(first) > 0.4, "followed through the kept images to the newest"
+    assert bench.index_of[stamp_of(first)] >= bench.index_of[stamp_of(target)] + 10, (
+        "the newest image is answered, and not the old one"
+    )
+    assert bench.overlap(first) > 0.4, "the target was followed through the kept images"
     bench.film_for(1.0)
     assert bench.targets[-1].target_id == "the one"
     assert bench.overlap(bench.targets[-1]) > 0.4
 
 
-def test_a_detection_ahead_of_the_images_waits_for_its_image(start):
+def test_a_detection_that_is_newer_than_all_images_waits_for_its_image(start):
     _, bench = start()
     target = answer_to(bench, 0)
     message = bench.message()
@@ -39,7 +41,7 @@ def test_a_detection_ahead_of_the_images_waits_for_its_image(start):
     bench.boxes.publish(detection)
     bench.wait(lambda: "target waits for" in bench.status())
     assert all(target.target_id == "" for target in bench.targets)
-    # Its image comes.
+    # The detection's image comes.
     message.header = detection.header
     bench.index_of[stamp_of(message)] = bench.index_of[stamp_of(target)]
     message.data = bench.scene.picture(bench.index_of[stamp_of(target)]).tobytes()
@@ -48,7 +50,7 @@ def test_a_detection_ahead_of_the_images_waits_for_its_image(start):
     assert bench.overlap(bench.targets[-1]) > 0.9
 
 
-def test_a_detection_whose_image_is_gone_is_refused_with_the_cure(start):
+def test_the_refusal_of_a_detection_without_an_image_says_what_to_do(start):
     _, bench = start(parameters={"history_frames": 5, "diagnostics_period": 0.2})
     target = answer_to(bench, 20)
     bench.boxes.publish(bench.detection(target, "late"))
@@ -71,7 +73,7 @@ def test_a_new_region_is_a_new_target(start):
     assert len(set(ids)) == 6
 
 
-def test_a_target_that_goes_is_lost_and_found_again(start):
+def test_a_target_that_disappears_is_lost_and_found_again(start):
     _, bench = start(parameters={"diagnostics_period": 0.2})
     bench.start_tracking()
     bench.film_for(1.0)
@@ -79,7 +81,7 @@ def test_a_target_that_goes_is_lost_and_found_again(start):
     bench.film(lambda: bench.targets[-1].state == TrackedTarget.LOST, visible=False)
     bench.wait(lambda: bench.detections[-1].detections == [])
     bench.film(lambda: bench.statuses[-1].level == DiagnosticStatus.WARN, visible=False)
-    # It comes back where it was last seen.
+    # The target comes back at the place where it was last seen.
     lost = max(bench.index_of[stamp_of(t)] for t in bench.targets if t.state == TrackedTarget.TRACKING)
     bench.index = lost
     bench.film(lambda: bench.targets[-1].state == TrackedTarget.TRACKING)

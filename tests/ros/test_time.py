@@ -1,4 +1,4 @@
-"""Simulated time: forward, paused, back."""
+"""Simulated time runs forward, is paused, and is set back."""
 
 import time
 
@@ -10,7 +10,7 @@ from rosgraph_msgs.msg import Clock
 
 
 class Simulation:
-    """A simulated clock beside a bench, whose images are stamped by it."""
+    """A simulated clock that gives the stamps of a bench's images."""
 
     def __init__(self, bench):
         self.bench = bench
@@ -24,7 +24,7 @@ class Simulation:
         return Time(sec=int(self.now), nanosec=int(self.now % 1 * 1e9))
 
     def step(self, seconds=1 / 30):
-        """Goes on, tells the time, shows the picture."""
+        """Advances the time, publishes it, and publishes a picture."""
         self.now += seconds
         self.clock.publish(Clock(clock=self.stamp()))
         message = self.bench.message()
@@ -52,12 +52,12 @@ def start_tracking(simulation):
     simulation.film(lambda: bench.targets[-1].state == TrackedTarget.TRACKING)
 
 
-def test_ages_and_diagnostics_go_by_simulated_time(simulation):
+def test_ages_and_diagnostics_use_simulated_time(simulation):
     bench = simulation.bench
     start_tracking(simulation)
     simulation.film(lambda: len(bench.targets) > 40)
     assert bench.overlap(bench.targets[-1]) > 0.4
-    # A period in which no image was answered tells no age.
+    # The report of a period without an answered image has no age.
     ages = []
     simulation.film(lambda: ages.extend(ages_in(bench.statuses)) or ages)
     assert 0 <= ages[-1] < 1000
@@ -67,27 +67,27 @@ def test_ages_and_diagnostics_go_by_simulated_time(simulation):
 
 
 def ages_in(statuses):
-    """The ages that diagnostics tell."""
+    """Returns the ages in diagnostics."""
     entries = [entry for status in list(statuses) for entry in status.values]
     return [float(entry.value) for entry in entries if entry.key == "age of the last frame (ms)"]
 
 
-def test_where_time_is_paused_diagnostics_and_warnings_still_come(start):
+def test_diagnostics_and_warnings_still_come_while_time_is_paused(start):
     _, bench = start(parameters={"use_sim_time": True, "diagnostics_period": 0.2, "no_image_timeout": 0.5})
     simulation = Simulation(bench)
     start_tracking(simulation)
     count = len(simulation.reports)
     bench.wait(lambda: len(simulation.reports) > count + 3)
     bench.wait(lambda: bench.said("s on /image: "))
-    # The target waits, and is followed on when time goes on.
+    # The target is tracked again when the time runs again.
     simulation.film(lambda: len(bench.targets) > 20)
     assert bench.targets[-1].state == TrackedTarget.TRACKING
 
 
-def test_where_time_goes_back_the_target_is_followed_on(simulation):
+def test_the_target_is_still_tracked_after_time_was_set_back(simulation):
     bench = simulation.bench
     start_tracking(simulation)
-    detection = bench.detection(bench.targets[-1], "in vain")
+    detection = bench.detection(bench.targets[-1], "too late")
     detection.header.stamp.sec += 5
     bench.boxes.publish(detection)
     bench.wait(lambda: "target waits for" in bench.status())
@@ -98,6 +98,6 @@ def test_where_time_goes_back_the_target_is_followed_on(simulation):
     assert bench.targets[-1].state == TrackedTarget.TRACKING
     assert bench.overlap(bench.targets[-1]) > 0.4
     assert "set back" in bench.status()["last refused request"]
-    # And in its old images, which are no longer kept, no target is found.
+    # A detection in a new image is still accepted.
     bench.boxes.publish(bench.detection(bench.targets[-1], "in time"))
     simulation.film(lambda: bench.targets[-1].target_id == "in time")

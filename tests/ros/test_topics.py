@@ -1,4 +1,4 @@
-"""Images in, boxes out: raw and compressed at a camera's rate, rendered flights, committed frames, real sequences."""
+"""Images are answered with boxes: raw and compressed ones at a camera's rate, from flights and real sequences."""
 
 import os
 import statistics
@@ -12,18 +12,18 @@ from process import run_command_line
 from sequences import COMMITTED, Sequence, flight, from_otb
 
 SEQUENCES = "ETTRACK_TEST_SEQUENCES"
-# The part of a flight in which the target is in the open.
+# Number of frames of a flight before the target is hidden for the first time.
 IN_THE_OPEN = 100
 
 
 @pytest.fixture(scope="module")
 def open_flight():
-    """640x480 pixels at 30 Hz."""
+    """Returns a flight of 640x480 pixels at 30 Hz in which the target is visible."""
     return flight(shown=IN_THE_OPEN)
 
 
 def film_once(bench, scene, rate, publish=None):
-    """Chooses the target in the first picture, then shows each of the others once, at a rate; the answers to these."""
+    """Chooses the target in the first picture and publishes each other picture once. Returns the answers to these."""
     publish = publish or bench.publish
     publish()
     for _ in range(20):
@@ -47,8 +47,8 @@ def judge(bench, shown, name):
         f"age {percentiles(bench.ages())} ms"
     )
     stamps = [stamp_of(target) for target in bench.targets]
-    assert stamps == sorted(set(stamps)), "one answer to each image, in their order"
-    assert all(stamp in bench.index_of for stamp in stamps), "stamps are the images'"
+    assert stamps == sorted(set(stamps)), "each image has at most one answer, in the order of the images"
+    assert all(stamp in bench.index_of for stamp in stamps), "answers have the stamps of images"
     assert all(target.header.frame_id == "camera_optical" for target in bench.targets)
     assert all(0.0 <= target.confidence <= 1.0 for target in bench.targets)
     assert all(len(array.detections) <= 1 for array in bench.detections)
@@ -74,7 +74,7 @@ def test_compressed_images_at_a_cameras_rate(start, open_flight, kind):
 
 
 def test_the_node_gives_the_boxes_of_the_command_line(start):
-    """Frame by frame over reliable topics, so that no image is overtaken."""
+    """Each image is answered before the next one is published, over reliable topics, so that none is replaced."""
     x, y, width, height = region = (92, 82, 46, 36)
     lines = run_command_line("track", COMMITTED, "--roi", ",".join(map(str, region))).splitlines()
     expected = [tuple(map(float, line.split(",")[1:5])) for line in lines if line[0].isdigit()]
@@ -94,7 +94,7 @@ def test_the_node_gives_the_boxes_of_the_command_line(start):
 
 
 def test_real_sequences(start):
-    """Sequences in the layout of OTB-100 below the folder that the variable names."""
+    """Tracks the sequences in the layout of OTB-100 below the folder that the variable names."""
     if not os.environ.get(SEQUENCES):
         pytest.skip(f"{SEQUENCES} is not set: a folder of sequences in the layout of OTB-100")
     folders = sorted(path.parent for path in Path(os.environ[SEQUENCES]).rglob("groundtruth_rect.txt"))
@@ -111,7 +111,7 @@ def test_real_sequences(start):
     assert statistics.median(medians) > 0.4, medians
 
 
-def test_a_publisher_may_go_and_come_back(start):
+def test_a_publisher_may_end_and_start_again(start):
     _, bench = start()
     bench.start_tracking()
     bench.node.destroy_publisher(bench.images)
@@ -124,9 +124,9 @@ def test_a_publisher_may_go_and_come_back(start):
     assert bench.overlap(bench.targets[-1]) > 0.4
 
 
-def test_silence_names_the_topic_and_who_publishes(start):
+def test_the_warning_about_missing_images_names_topic_and_publishers(start):
     _, bench = start(parameters={"no_image_timeout": 3.0})
-    # On a busy machine the node may take longer than that to discover the publisher: an image starts the time anew.
+    # On a busy machine the node may need longer to discover the publisher. An image starts the time again.
     for _ in range(5):
         bench.lines.clear()
         bench.wait(lambda: bench.said("s on /image: "))

@@ -12,7 +12,7 @@ from process import Node
 from rclpy.qos import QoSProfile
 from sequences import flight
 
-REASON = "the node is built without the messages of video where they are not installed"
+REASON = "the messages of video are not installed, so the node was built without them"
 FFMPEGPacket = pytest.importorskip("ffmpeg_image_transport_msgs.msg", reason=REASON).FFMPEGPacket
 CompressedVideo = pytest.importorskip("foxglove_msgs.msg", reason=REASON).CompressedVideo
 
@@ -27,7 +27,7 @@ def has_encoder():
 
 
 pytestmark = pytest.mark.skipif(
-    not has_encoder(), reason="ffmpeg with libx264, which codes the test's video, is not here"
+    not has_encoder(), reason="there is no ffmpeg with libx264, which encodes the test's video"
 )
 
 

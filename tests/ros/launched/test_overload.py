@@ -1,4 +1,4 @@
-"""More images than can be tracked: the newest one is, and no queue grows."""
+"""The camera sends more images than can be tracked: the newest one is tracked, and no queue grows."""
 
 import sys
 from pathlib import Path
@@ -37,5 +37,5 @@ class Overload(BenchTest):
             f"p99 {ages[len(ages) * 99 // 100] * 1e3:.1f} ms; one frame takes {one_frame * 1e3:.1f} ms (p95); "
             f"{status['frames dropped']} of {status['frames received']} images overtaken"
         )
-        # One image being tracked, one waiting, and the way through the middleware twice.
+        # The time of one tracked image, of one waiting image, and of two ways through the middleware.
         self.assertLess(median, 2 * one_frame + 1 / RATE + 0.02)

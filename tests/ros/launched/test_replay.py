@@ -1,4 +1,4 @@
-"""replay.launch.py: a simulated flight is played, tracked, recorded and judged."""
+"""replay.launch.py plays a simulated flight, tracks its target, records the answers, and evaluates them."""
 
 import sys
 import tempfile
@@ -29,7 +29,7 @@ except PackageNotFoundError:
 
 def generate_test_description():
     if MISSING:
-        # A launch of nothing would end before the tests.
+        # A launch without a process would end before the tests.
         return LaunchDescription([KeepAliveProc(), ReadyToTest()]), {"output": None}
     folder = Path(tempfile.mkdtemp())
     command = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack"
@@ -49,18 +49,18 @@ def generate_test_description():
 
 
 class Topics(unittest.TestCase):
-    """What of a bag reaches the node, and where it listens."""
+    """The topics of a bag that are played, and the topics that the node subscribes to."""
 
     def test_a_replay_plays_the_nodes_input_and_nothing_else(self):
         given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": ""}.get
         images = ["/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"]
         played = imported("replay.launch.py").played
         self.assertEqual(played(given), [*images, "/choice", "/initial_detection"])
-        # A given region is not overridden by those that were recorded.
+        # A given region is not replaced by recorded ones.
         given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": "1,2,3,4"}.get
         self.assertEqual(played(given), images)
 
-    def test_camera_info_lies_beside_the_images(self):
+    def test_camera_info_is_in_the_namespace_of_the_images(self):
         beside = imported("tracker.launch.py").beside
         topics = ["/left/camera/image_raw", "camera/image", "image"]
         found = [beside(topic, "camera_info") for topic in topics]
@@ -68,7 +68,7 @@ class Topics(unittest.TestCase):
 
 
 class Replay(unittest.TestCase):
-    def test_the_flight_is_judged(self, proc_output):
+    def test_the_flight_is_evaluated(self, proc_output):
         if MISSING:
             self.skipTest(MISSING)
         proc_output.assertWaitFor("success AUC", timeout=120, stream="stdout")
@@ -96,7 +96,7 @@ class Result(unittest.TestCase):
 
 
 def imported(name):
-    """A launch file of the package, as a module."""
+    """Imports a launch file of the package as a module."""
     path = Path(get_package_share_directory("ettrack")) / "launch" / name
     spec = spec_from_file_location(name.partition(".")[0], path)
     module = module_from_spec(spec)
@@ -105,6 +105,6 @@ def imported(name):
 
 
 def judgement(proc_output):
-    """What the command that judges printed."""
+    """Returns the output of the command that evaluates."""
     texts = [b"".join(line.text for line in proc_output[process]).decode() for process in proc_output.process_names()]
     return next(text for text in texts if "success AUC" in text)

@@ -1,4 +1,4 @@
-"""Two nodes, one of them with compressed images and simulated time; silence; the overlay."""
+"""Two nodes at the same time, one with compressed images and simulated time. Warnings and the overlay."""
 
 import io
 import sys
@@ -44,15 +44,15 @@ def generate_test_description():
 class SideBySide(BenchTest):
     OPTIONS = {"image_topic": "/left_camera/image", "topics": "/left/"}
 
-    def test_1_silence_names_the_topic_and_who_publishes(self):
+    def test_1_the_warning_about_missing_images_names_topic_and_publishers(self):
         bench = self.bench
-        # Also where simulated time stands still, and with the compressed topic's own name.
+        # This also holds while simulated time does not advance, and the warning has the compressed topic's own name.
         for topic in ("/left_camera/image", "/right_camera/image/compressed"):
             bench.wait(lambda words=f"s on {topic}: ": bench.said(words))
         line = next(one.msg for one in bench.lines if "s on /left_camera/image:" in one.msg)
         self.assertTrue("nobody publishes it" in line or "/test_bench" in line, line)
 
-    def test_2_the_overlay_is_drawn_while_somebody_looks(self):
+    def test_2_the_overlay_is_drawn_while_there_is_a_subscriber(self):
         bench = self.bench
         bench.start_tracking()
         overlays = []
@@ -73,7 +73,7 @@ class SideBySide(BenchTest):
         bench.start_tracking()
 
         def has_bearing():
-            """A camera publishes its calibration beside every image."""
+            """Publishes a calibration with each image, as cameras do. Returns whether there is a bearing."""
             publisher.publish(camera)
             return bench.targets[-1].bearing_valid
 
@@ -108,7 +108,7 @@ class SideBySide(BenchTest):
         self.assertGreater(len(targets), 5)
         self.assertEqual(targets[-1].header.stamp.sec, 100)
 
-    def test_5_the_publisher_may_go_and_come_back(self):
+    def test_5_a_publisher_may_end_and_start_again(self):
         bench = self.bench
         bench.start_tracking()
         bench.node.destroy_publisher(bench.images)
@@ -120,5 +120,5 @@ class SideBySide(BenchTest):
 
 @launch_testing.post_shutdown_test()
 class Shutdown(unittest.TestCase):
-    def test_both_end_with_code_0(self, proc_info):
+    def test_both_nodes_end_with_code_0(self, proc_info):
         launch_testing.asserts.assertExitCodes(proc_info)

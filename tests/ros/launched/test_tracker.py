@@ -1,4 +1,4 @@
-"""The node in a namespace, remapped, with a parameter file: targets, services, parameters, bad input."""
+"""A node in a namespace with remappings and a parameter file: targets, services, parameters, bad input."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from launch import LaunchDescription
 
 NODE = "/robot/eye"
 
-# An integer for a floating-point parameter and a name that is none, as people write them.
+# Contains an integer for a floating-point parameter, and a misspelt name.
 PARAMETERS = """\
 /**:
   ros__parameters:
@@ -86,7 +86,7 @@ class Tracker(BenchTest):
         bench.start_tracking()
         self.assertNotEqual(bench.targets[-1].target_id, first)
 
-    def test_a_detection_is_applied_to_its_frame_and_caught_up(self):
+    def test_a_detection_is_applied_to_its_image_and_followed_to_the_newest(self):
         bench = self.bench
         publisher = bench.node.create_publisher(Detection2D, "initial_detection", 1)
         bench.wait(lambda: publisher.get_subscription_count() > 0)
@@ -102,14 +102,14 @@ class Tracker(BenchTest):
         bench.film(lambda: bench.targets[-1].target_id == "the one")
         self.assertGreater(bench.overlap(bench.targets[-1]), 0.4)
 
-    def test_a_target_that_goes_is_lost(self):
+    def test_a_target_that_disappears_is_lost(self):
         bench = self.bench
         bench.start_tracking()
         bench.film_for(1.0)
         bench.film(lambda: bench.targets[-1].state == TrackedTarget.LOST, visible=False)
         bench.wait(lambda: bench.detections[-1].detections == [])
 
-    def test_disabled_it_answers_nothing(self):
+    def test_a_disabled_node_answers_nothing(self):
         bench = self.bench
         bench.film(lambda: len(bench.targets) > 0)
         answer = bench.call(SetBool, f"{NODE}/enable", SetBool.Request(data=False))
@@ -120,7 +120,7 @@ class Tracker(BenchTest):
         bench.call(SetBool, f"{NODE}/enable", SetBool.Request(data=True))
         bench.film(lambda: len(bench.targets) > 0)
 
-    def test_bad_images_are_counted_and_survived(self):
+    def test_bad_images_are_counted_and_the_node_works_on(self):
         bench = self.bench
         bench.film(lambda: len(bench.targets) > 0)
         before = int(bench.status()["bad messages"])
@@ -139,17 +139,17 @@ class Tracker(BenchTest):
         bench.targets.clear()
         bench.film(lambda: len(bench.targets) > 0)
 
-    def test_parameters_are_described_checked_and_live(self):
+    def test_parameters_are_described_checked_and_changed(self):
         bench = self.bench
         bench.film(lambda: len(bench.targets) > 0)
-        bench.wait(lambda: bench.said("serch_scale"))  # an unknown name is warned of
+        bench.wait(lambda: bench.said("serch_scale"))  # the warning of an unknown name
         sections = ["class_id", "lost_after_frames", "found_after_frames"]
         asked = GetParameters.Request(names=sections)
         prey, lost, found = bench.call(GetParameters, f"{NODE}/get_parameters", asked).values
         self.assertEqual((prey.string_value, lost.integer_value, found.integer_value), ("prey", 9, 0))
         names = ["search_scale", "num_threads", "image_transport", "nothing"]
         answer = bench.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names))
-        self.assertEqual(answer.values[0].double_value, 1.0, "an integer does for a float")
+        self.assertEqual(answer.values[0].double_value, 1.0, "an integer is accepted for a float")
         self.assertEqual(answer.values[3].type, ParameterType.PARAMETER_NOT_SET)
         described = bench.call(
             DescribeParameters,
@@ -163,7 +163,7 @@ class Tracker(BenchTest):
         self.assertTrue(all(one.description for one in described[:3]))
 
         def command(*arguments):
-            # A daemon left over by another environment, or by one that was ended, would not know the node.
+            # A daemon of another or an ended environment would not know the node.
             verb, *others = arguments
             line = ["ros2", "param", verb, "--no-daemon", "--spin-time", "2", *others]
             done = subprocess.run(line, capture_output=True, text=True, timeout=60)
@@ -196,7 +196,7 @@ class Tracker(BenchTest):
         self.assertIn("2.0", command("get", NODE, "search_scale"))
         command("set", NODE, "search_scale", "1.0")
 
-        # A bad model leaves the old one running and the parameter as it was.
+        # If a model cannot be loaded, the old model stays in use and the parameter keeps its value.
         model = bench.status()["model"]
         command("set", NODE, "model_path", "/nowhere")
         bench.wait(lambda: bench.said("stays in use"))
@@ -205,7 +205,7 @@ class Tracker(BenchTest):
 
 
 class Refused(unittest.TestCase):
-    def test_a_faulty_parameter_file_is_said_and_ends_it_with_code_1(self):
+    def test_a_faulty_parameter_file_is_reported_and_ends_the_node_with_code_1(self):
         node = Path(get_package_prefix("ettrack")) / "lib" / "ettrack" / "ettrack_node"
         with tempfile.TemporaryDirectory() as folder:
             faulty = Path(folder) / "faulty.yaml"
@@ -219,5 +219,5 @@ class Refused(unittest.TestCase):
 
 @launch_testing.post_shutdown_test()
 class Shutdown(unittest.TestCase):
-    def test_an_interrupt_ends_it_with_code_0(self, proc_info):
+    def test_an_interrupt_ends_the_node_with_code_0(self, proc_info):
         launch_testing.asserts.assertExitCodes(proc_info, process="ettrack_node")

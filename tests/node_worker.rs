@@ -1,4 +1,4 @@
-//! The thread that tracks: which image it takes, and how models change under it. No middleware.
+//! The tracking thread, without a middleware: which image it takes, and how it replaces models.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,7 +17,7 @@ use ettrack_node::worker::{Loader, Sink, no_images_line, work};
 use ettrack_node::{Clock, ModelInfo, NodeCore, NodeTracker, Output, TrackerSettings};
 use ettrack_testing::messages::*;
 
-/// Stays where it was put, half sure; does `each_frame` for every frame.
+/// A tracker that never moves its box and always has a confidence of 0.5. Calls `each_frame` for every frame.
 struct Still<W> {
     each_frame: W,
     target: Option<BoundingBox>,
@@ -61,7 +61,7 @@ struct Listener {
 
 impl Sink for Listener {
     fn deliver(&mut self, output: Output) {
-        // The test may have heard enough.
+        // An error means that the test has ended.
         let _ = self.outputs.send(output);
     }
 
@@ -79,12 +79,12 @@ struct Running {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Running {
-    /// A node whose frames take `delay`, with what `before` put into its inbox at first.
+    /// Starts a node that needs the time `delay` for each frame. `before` fills its inbox first.
     fn start(delay: Duration, overlay: bool, loader: Loader, before: impl FnOnce(&Inbox)) -> Self {
         Self::of(move || std::thread::sleep(delay), overlay, loader, before)
     }
 
-    /// A node that does `each_frame` for every frame.
+    /// Starts a node that calls `each_frame` for every frame.
     fn of(
         each_frame: impl FnMut() + Send + 'static,
         overlay: bool,
@@ -119,7 +119,7 @@ impl Running {
         }
     }
 
-    /// The next output that `choose` takes.
+    /// Returns the next output for which `choose` returns a value.
     fn next<T>(&self, choose: impl Fn(Output) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -239,7 +239,7 @@ fn answers_requests_and_stops_while_catching_up() {
                 id: "late".into(),
             };
             core.on_detection(&seen.to_cdr(), clock, out);
-            // Comes when the first of 29 steps is done.
+            // This request is handled after the first of 29 steps.
             let closing = Arc::clone(&inbox);
             let asked: Request = Box::new(move |core, _, _| {
                 sender.send(core.is_behind()).unwrap();
@@ -258,7 +258,7 @@ fn answers_requests_and_stops_while_catching_up() {
 #[test]
 fn tracks_no_old_image_under_overload() {
     let ((taken_up, busy), (go_on, gate)) = (channel(), channel());
-    // The test may have seen enough.
+    // Errors mean that the test has ended.
     let each_frame = move || {
         let _ = taken_up.send(());
         let _ = gate.recv();
@@ -269,7 +269,7 @@ fn tracks_no_old_image_under_overload() {
     });
     assert_eq!(node.target().0, stamp(0));
     node.inbox.put_image(image(1));
-    // Ten images come while one is worked on: ten times too many.
+    // Ten images come while one is tracked.
     for newest in (1..150).step_by(10) {
         busy.recv_timeout(PATIENCE).expect("work in time");
         (newest + 1..=newest + 10).for_each(|index| node.inbox.put_image(image(index)));
@@ -311,7 +311,7 @@ fn uses_the_newest_of_the_requested_models() {
     node.set("model_path", Value::Text("slow".into()));
     node.set("model_path", Value::Text("quick".into()));
     release.send(()).unwrap();
-    // The slow one comes when nobody wants it anymore; a bad one leaves the old one.
+    // The slow model is no longer requested when it is loaded. A model that cannot be loaded leaves the old one in use.
     let line = node.line("is in use");
     assert!(line.contains("quick"), "{line}");
     node.set("model_path", Value::Text("bad".into()));
@@ -344,7 +344,7 @@ fn drops_a_model_when_another_was_requested_since() {
     node.target();
     node.set("model_path", Value::Text("late".into()));
     node.inbox.put_image(image(1));
-    // While that image is worked on, another is asked for and then the first comes: both wait for the same turn.
+    // While that image is tracked, another model is requested and then the first one is loaded. Both wait for the same round.
     std::thread::sleep(Duration::from_millis(100));
     node.set("model_path", Value::Text("bad".into()));
     release.send(()).unwrap();

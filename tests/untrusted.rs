@@ -1,4 +1,4 @@
-//! Parameter files from anywhere: an answer or an error, never a panic.
+//! A parameter file with any content gives parameters or an error, never a panic.
 
 use ettrack_node::overrides::Overrides;
 use ettrack_node::parameters::Parameters;

@@ -1,9 +1,9 @@
-"""Hold `ettrack eval --boxes` against the experiments of the got10k toolkit, on data sets and boxes that are made here.
+"""Compares `ettrack eval --boxes` with the experiments of the got10k toolkit, on generated data sets and boxes.
 
     python run.py ETTRACK FOLDER
 
-ETTRACK is the program. The data are made in FOLDER. The exit status is 1 if a figure differs by more than 1e-9.
-Compared are the data sets that the toolkit knows, too, and that `tests/data/eval/make_metrics.py` does not cover.
+ETTRACK is the program. The data are made in FOLDER. The exit code is 1 if a figure differs by more than 1e-9. The data
+sets are those that the toolkit supports and that `tests/data/eval/make_metrics.py` does not cover.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 from got10k.experiments import ExperimentDTB70, ExperimentUAV123
 
 TRACKER = "made"
-# Ours and the toolkit's names of the figures.
+# Names of the figures here and in the toolkit.
 FIGURES = {"success_auc": "success_score", "precision_20": "precision_score", "sr_50": "success_rate"}
-# UAV20L's sequences have the lengths that the toolkit knows.
+# Numbers of frames. Those of UAV20L are fixed in the toolkit.
 LENGTHS = {"DTB70": {"Animal1": 90, "BMX2": 70, "Car2": 120}, "UAV20L": {"bike1": 3085, "bird1": 2437}}
 
 
 def made(random: np.random.Generator, count: int, absent: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A truth that wanders and grows, and boxes that leave it more and more; [count, 4] each."""
+    """Returns true boxes that move and change their size, and boxes whose error grows; [count, 4] each."""
     centre = 200 + np.cumsum(random.normal(0, 2, (count, 2)), 0)
     size = [60, 40] * np.exp(np.cumsum(random.normal(0, 0.01, (count, 2)), 0))
     truth = np.concatenate([centre, size], 1).round(2)
@@ -43,7 +43,7 @@ def write(path: Path, boxes: np.ndarray) -> None:
 
 
 def write_pictures(folder: Path, count: int, digits: int) -> None:
-    """Files with the pictures' names. Only those are looked at."""
+    """Makes empty files, because only the names of the pictures are read."""
     folder.mkdir(parents=True)
     for number in range(1, count + 1):
         (folder / f"{number:0{digits}}.jpg").touch()
@@ -67,7 +67,7 @@ def write_data(root: Path) -> None:
 
 
 def ours(ettrack: Path, root: Path, dataset: str, *options: str) -> dict:
-    """The content of our summary.json."""
+    """Runs `ettrack eval` and returns the content of summary.json."""
     out = root / "ettrack" / dataset
     command = [ettrack, "eval", f"--dataset={dataset}", "--root", root / dataset, "--output", out, "--no-samples"]
     boxes = root / "results" / dataset.upper() / TRACKER
@@ -82,12 +82,12 @@ def main() -> None:
     places = {"result_dir": str(root / "results"), "report_dir": str(root / "reports")}
     experiments = {
         "dtb70": (ExperimentDTB70(str(root / "dtb70"), **places), []),
-        # The toolkit leaves out frames without a target there.
+        # On UAV20L the toolkit leaves out frames without a target.
         "uav20l": (ExperimentUAV123(str(root / "uav20l"), "UAV20L", **places), ["--exclude-absent"]),
     }
     largest = 0.0
     for dataset, (experiment, options) in experiments.items():
-        # Its figures are not wanted as pictures.
+        # No plots are needed.
         experiment.plot_curves = lambda _: None
         theirs = experiment.report([TRACKER])[TRACKER]
         mine = ours(ettrack, root, dataset, *options)

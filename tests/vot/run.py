@@ -1,8 +1,8 @@
-"""Run VOT's official toolkit with `ettrack trax` on a small data set, and hold its numbers against `ettrack eval`.
+"""Runs VOT's official toolkit with `ettrack trax` on a small data set, and compares its numbers with `ettrack eval`.
 
     python run.py ETTRACK FOLDER
 
-ETTRACK is the program, FOLDER is where the workspaces are made. Exits with 1 and the reason where something differs.
+ETTRACK is the program. The workspaces are made in FOLDER. If a number differs, prints it and exits with 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from trax.image import BufferImage, FileImage, MemoryImage
 from trax.region import Mask, Polygon, Rectangle
 
 WIDTH, HEIGHT = 320, 240
-# Frames of a flight. Its target is in view in the first half, hidden by a bridge and out of the picture later.
+# Number of frames of a flight, and of its first half, in which the target is visible. Later a bridge hides it and it
+# leaves the picture.
 FLIGHT, SHORT = 100, 50
 TRACKER = "ettrack-nano"
 
@@ -63,7 +64,7 @@ experiments:
 
 @dataclass
 class Flight:
-    """Pictures in their order, and the target's box x, y, width, height in each (not numbers where it is hidden)."""
+    """Pictures in order, and the target's box x, y, width, height in each: NaN while the target is hidden."""
 
     pictures: list[Path]
     boxes: np.ndarray
@@ -76,16 +77,16 @@ class Flight:
 
 
 def simulated(ettrack: Path, folder: Path, seed: int) -> Flight:
-    """What `ettrack simulate` renders."""
+    """Renders a flight with `ettrack simulate`."""
     size = [f"--width={WIDTH}", f"--height={HEIGHT}", f"--frames={FLIGHT}", f"--seed={seed}"]
     subprocess.run([ettrack, "simulate", "--output", folder, *size], check=True, stderr=subprocess.DEVNULL)
     boxes = np.loadtxt(folder / "groundtruth_rect.txt", delimiter=",")
-    # Its pixels count from 1, as OTB's do.
+    # The file counts pixels from 1, like OTB.
     return Flight(sorted((folder / "img").iterdir()), boxes - [1, 1, 0, 0])
 
 
 def moved_right(flight: Flight, pixels: int, folder: Path) -> Flight:
-    """The same with all that is seen further right; what leaves the picture comes in on the left."""
+    """Shifts the pictures to the right. The part beyond the right border appears at the left border."""
     folder.mkdir()
     pictures = []
     for path in flight.pictures:
@@ -97,7 +98,7 @@ def moved_right(flight: Flight, pixels: int, folder: Path) -> Flight:
 
 
 def write_sequence(folder: Path, flight: Flight) -> None:
-    """A sequence in VOT's layout, with two starts forward and two backward."""
+    """Writes a sequence in VOT's layout, with two forward and two backward starts."""
     (folder / "color").mkdir(parents=True)
     for index, picture in enumerate(flight.pictures):
         cv2.imwrite(str(folder / "color" / f"{index + 1:08d}.png"), cv2.imread(str(picture)))
@@ -121,7 +122,7 @@ def workspace(ettrack: Path, folder: Path, stack: str, sequences: dict[str, Flig
     (folder / "sequences" / "list.txt").write_text("\n".join(sequences) + "\n")
     command = [ettrack, "vot-workspace", folder, "--stack", "./stack.yaml", *options]
     subprocess.run(command, check=True)
-    # Half a workspace is not overwritten, and what was there stays.
+    # A section of the list is not replaced by another one with the same name.
     listed = (folder / "trackers.ini").read_text()
     again = subprocess.run([*command, "--search-scale=2"], capture_output=True, text=True)
     assert again.returncode == 2 and "there is another section [ettrack-nano]" in again.stderr, again.stderr
@@ -129,7 +130,7 @@ def workspace(ettrack: Path, folder: Path, stack: str, sequences: dict[str, Flig
 
 
 def toolkit(folder: Path) -> dict:
-    """Let the toolkit run the tracker and analyse the results."""
+    """Runs the tracker with the toolkit and returns the toolkit's analysis."""
     for arguments in (["evaluate"], ["analysis", "--format", "json", "--name", "report"]):
         command = [sys.executable, "-m", "vot", *arguments, "--workspace", folder, TRACKER]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
@@ -140,9 +141,9 @@ def toolkit(folder: Path) -> dict:
 
 
 def measures(report: dict, experiment: str, stack: str, analysis: str) -> list:
-    """What an analysis gave for the only tracker over all sequences."""
+    """Returns the numbers of an analysis for the only tracker over all sequences."""
     analyses = yaml.safe_load(stack)["experiments"][experiment]["analyses"]
-    # The report lists a grid for each analysis, in the order of the stack, with a row for each tracker.
+    # The report has a grid for each analysis, in the order of the stack, with a row for each tracker.
     grids = report["results"][experiment]["results"]
     assert len(grids) == len(analyses), f"{len(grids)} of {len(analyses)} analyses of {experiment}"
     names = [entry["name"] for entry in analyses]
@@ -150,7 +151,7 @@ def measures(report: dict, experiment: str, stack: str, analysis: str) -> list:
 
 
 def ours(ettrack: Path, folder: Path, evaluation: str, dataset: str = "vot") -> dict:
-    """The content of our summary.json."""
+    """Runs `ettrack eval` and returns the content of summary.json."""
     out = folder / f"ettrack-{evaluation}"
     command = [ettrack, "eval", f"--dataset={dataset}", "--root", folder, "--model", TRACKER, "--output", out]
     subprocess.run([*command, "--evaluation", evaluation, "--no-samples"], check=True, stdout=subprocess.DEVNULL)
@@ -163,7 +164,7 @@ def close(name: str, theirs: float, mine: float) -> None:
 
 
 def bounds_of(region: Rectangle | Polygon | Mask) -> tuple[float, ...]:
-    """A region's rectangle x, y, width, height."""
+    """Returns the bounding rectangle x, y, width, height of a region."""
     if isinstance(region, Rectangle):
         return region.bounds()
     if isinstance(region, Polygon):
@@ -177,9 +178,9 @@ def bounds_of(region: Rectangle | Polygon | Mask) -> tuple[float, ...]:
 
 
 class Session:
-    """`ettrack trax` with a client of the official library."""
+    """A process of `ettrack trax` with a client of the official library."""
 
-    # vot-trax 4.0.2 ends with a memory fault when a client is freed.
+    # Clients are kept, because vot-trax 4.0.2 crashes when it frees one.
     kept: list[Client] = []
 
     def __init__(self, ettrack: Path, *options: str):
@@ -187,7 +188,7 @@ class Session:
             [ettrack, "trax", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         streams = (self.process.stdin.fileno(), self.process.stdout.fileno())
-        # Without a log the client of vot-trax 4.0.2 ends with a TypeError.
+        # Without a log, the client of vot-trax 4.0.2 fails with a TypeError.
         self.client = Client(stream=streams, log=os.devnull)
         self.kept.append(self.client)
 
@@ -198,10 +199,10 @@ class Session:
 
 
 def protocol(ettrack: Path, flight: Flight) -> None:
-    """Every form of images and regions gives the same boxes; several targets are refused."""
+    """Checks that all forms of images and regions give the same boxes, and that several targets are refused."""
     files = flight.pictures[:8]
     pictures = [cv2.imread(str(path)) for path in files]
-    # Whole pixels, so that a mask can be the same.
+    # Whole pixels, so that a mask can describe the same region.
     x, y, width, height = flight.boxes[0].round().astype(int).tolist()
     rectangle = Rectangle.create(x, y, width, height)
     by_path = [FileImage.create(str(path)) for path in files]
@@ -213,7 +214,7 @@ def protocol(ettrack: Path, flight: Flight) -> None:
     assert all(0 <= float(answer[1]) <= 1 for answer in expected), expected
     moved = np.abs(np.array(expected[-1][0]) - flight.boxes[7]).max()
     assert moved < 6, f"the target was lost: {expected[-1]}, it is at {flight.boxes[7]}"
-    # A second target of the same session, a new session, and each form.
+    # The same target again in the same session, then in each other form.
     assert session.run(by_path, rectangle) == expected
     by_memory = [MemoryImage.create(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)) for picture in pictures]
     assert session.run(by_memory, rectangle) == expected
@@ -239,11 +240,11 @@ def protocol(ettrack: Path, flight: Flight) -> None:
         raise AssertionError("two targets were accepted")
     except TraxException:
         session.process.kill()
-    # A client that does not ask whether several are possible.
+    # A client that sends a second target without asking whether this is possible.
     messages = b'@@TRAX:initialize "1,1,20,20"\n@@TRAX:initialize "30,30,20,20"\n'
     done = subprocess.run([ettrack, "trax"], input=messages, capture_output=True)
     assert done.returncode == 2 and b"one at a time" in done.stdout and b"one at a time" in done.stderr, done
-    # A client that hangs up.
+    # A client that closes the connection.
     done = subprocess.run([ettrack, "trax"], input=b"", capture_output=True)
     assert done.returncode == 1 and b"hung up after 0 frames" in done.stderr, done
 
@@ -257,7 +258,7 @@ def main() -> None:
     protocol(ettrack, one)
     print(f"protocol: all forms of images and regions give the same boxes ({time.monotonic() - start:.0f} s)")
 
-    # In the second sequence the target jumps out of reach.
+    # In the second sequence the target jumps so far that the tracker loses it.
     short, half = out / "short-term", SHORT // 2
     jump = one[:half] + moved_right(one[half:SHORT], 110, out / "moved")
     workspace(ettrack, short, SHORT_TERM, {"flight": two[:SHORT], "jump": jump})
@@ -288,5 +289,5 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    # Without freeing what `Session` keeps.
+    # Ends without freeing the kept clients.
     os._exit(0)

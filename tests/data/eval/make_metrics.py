@@ -1,4 +1,4 @@
-"""Writes metrics.json: boxes drawn at random and what the definitions make of them, in numpy.
+"""Writes metrics.json: random boxes and their measures, computed in numpy from the definitions.
 
 The definitions are those of docs/evaluation.md. With `--got10k FOLDER` (the unpacked source of the PyPI package
 got10k) the numbers of its toolkit are held against these first.
@@ -34,7 +34,7 @@ def overlaps(a, b):
     corner = np.maximum(a[:, :2], b[:, :2])
     far = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
     inner = np.prod(np.clip(far - corner, 0, None), axis=1)
-    # Rounding must not lift the overlap of equal boxes above the last threshold.
+    # Without this, rounding could put the overlap of equal boxes above the last threshold.
     return np.clip(inner / (np.prod(a[:, 2:], axis=1) + np.prod(b[:, 2:], axis=1) - inner), 0, 1)
 
 
@@ -69,7 +69,7 @@ def got10k(sequences, bound):
 
 
 def toolkit(folder):
-    """The got10k package's metrics module alone (its package pulls in drawing libraries)."""
+    """Imports only the metrics module of the package got10k, because the whole package needs drawing libraries."""
     sys.modules.setdefault("shapely", types.ModuleType("shapely"))
     geometry = types.ModuleType("shapely.geometry")
     geometry.box = geometry.Polygon = None

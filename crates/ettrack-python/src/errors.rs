@@ -11,7 +11,7 @@ pyo3::create_exception!(
     "A model that cannot be opened or run, or no ONNX Runtime to run it."
 );
 
-/// The exception for what a tracker refused.
+/// Returns the exception for an error of a tracker.
 pub fn of_track(error: TrackError) -> PyErr {
     match error {
         TrackError::Model(error) => of_model(&error),
@@ -22,12 +22,12 @@ pub fn of_track(error: TrackError) -> PyErr {
     }
 }
 
-/// The exception for a model that does not open.
+/// Returns the exception for a model that cannot be opened.
 pub fn of_model(error: &Model) -> PyErr {
     ModelError::new_err(error_chain(error))
 }
 
-/// The exception for an array that is no image.
+/// Returns the exception for an array that is not an image.
 pub fn of_frame(error: &FrameError) -> PyErr {
     PyValueError::new_err(error_chain(error))
 }

@@ -1,4 +1,4 @@
-//! NumPy arrays as frames, read where they lie.
+//! Reads NumPy arrays as frames, without a copy.
 
 use ettrack::{Encoding, Frame};
 use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 
 use crate::errors;
 
-/// How the elements of an array make the pixels of an encoding.
+/// The shape and the element type of arrays with the pixels of an encoding.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     encoding: Encoding,
-    /// Elements to a pixel.
+    /// Elements per pixel.
     channels: usize,
-    /// Bytes of an element.
+    /// Bytes per element.
     item: usize,
 }
 
@@ -29,14 +29,15 @@ impl Layout {
         }
     }
 
-    /// The image's height in an array of so many rows, which chroma planes share.
+    /// Returns the image's height if the array has `rows` rows, of which some may be chroma planes. `None` if no height gives this
+    /// number of rows.
     fn height(self, rows: usize) -> Option<u32> {
         let planes = self.encoding.stored_rows(2);
         let height = u32::try_from(rows * 2 / planes).ok()?;
         (self.encoding.stored_rows(height) == rows).then_some(height)
     }
 
-    /// The shape of an array, for messages.
+    /// Returns the expected shape as text, for messages.
     fn shape(self) -> String {
         let rows = if self.encoding.stored_rows(2) == 2 {
             "height"
@@ -54,11 +55,11 @@ impl Layout {
     }
 }
 
-/// `array` as a frame of `encoding`, without a copy: rows may lie apart, as in a part of a larger image.
+/// Returns the array as a frame of `encoding`, without a copy. There may be a gap between rows, as in a part of a larger image.
 ///
 /// # Errors
-/// `TypeError` for what is no array or of another element type, `ValueError` for another shape, for pixels that do not
-/// lie side by side, and for what [`Frame::new`] refuses.
+/// `TypeError` if the value is not an array or has another element type. `ValueError` if the array has another shape, if its
+/// pixels do not lie side by side, or if [`Frame::new`] refuses the frame.
 pub fn read<'a>(array: &'a Bound<'_, PyAny>, encoding: Encoding) -> PyResult<Frame<'a>> {
     let layout = Layout::of(encoding);
     let array = array.cast::<PyUntypedArray>().map_err(|_| {
@@ -105,16 +106,16 @@ pub fn read<'a>(array: &'a Bound<'_, PyAny>, encoding: Encoding) -> PyResult<Fra
         .map_err(|error| errors::of_frame(&error))
 }
 
-/// Where the memory of an array of `T` begins, in the machine's byte order; `None` for one of other elements.
+/// Returns the address of the first element. `None` if the elements are not of type `T` in the machine's byte order.
 fn first_byte<T: Element>(array: &Bound<'_, PyUntypedArray>) -> Option<*const u8> {
     let array = array.cast::<PyArrayDyn<T>>().ok()?;
     Some(array.data().cast_const().cast())
 }
 
-/// Bytes from row to row, where the `row` bytes of each lie side by side and no two rows overlap.
+/// Returns the number of bytes from row to row. `None` if the `row` bytes of a row do not lie side by side, or if rows overlap.
 fn row_stride(array: &Bound<'_, PyUntypedArray>, layout: Layout, row: usize) -> Option<usize> {
     let lies = |axis: usize, expected: usize| {
-        // An axis of one element is never stepped along, so its stride may be any number.
+        // The stride of an axis with one element has no meaning and may be any number.
         array.shape().get(axis).is_none_or(|length| *length <= 1)
             || usize::try_from(array.strides()[axis]) == Ok(expected)
     };
@@ -129,14 +130,13 @@ fn row_stride(array: &Bound<'_, PyUntypedArray>, layout: Layout, row: usize) -> 
     }
 }
 
-/// `length` bytes of the array's memory from `data`, its first element, on.
+/// Returns `length` bytes of the array's memory, from its first element `data` on.
 #[allow(unsafe_code)]
 fn bytes<'a>(_array: &'a Bound<'_, PyUntypedArray>, data: *const u8, length: usize) -> &'a [u8] {
-    // SAFETY: the array is alive while it is borrowed, and NumPy does not move the memory of an array that is referred
-    // to from two places, the caller and here. Its rows lie in one allocation at growing addresses, as `row_stride` has
-    // checked, so that many bytes reach from the first element to the end of the last. That nobody writes to a
-    // frame while it is tracked is asked of callers in the class's documentation, as every extension that releases
-    // the interpreter's lock asks it.
+    // SAFETY: the array is borrowed, so it is alive. NumPy does not move the memory of an array that has two references,
+    // the caller's and this one. `row_stride` has checked that the rows lie in one allocation at growing addresses, so
+    // `length` bytes reach from the first element to the end of the last one. The class's documentation forbids callers to
+    // write to a frame while it is tracked, as every extension that releases the interpreter's lock must.
     unsafe { std::slice::from_raw_parts(data, length) }
 }
 

@@ -1,4 +1,4 @@
-//! The Python package `ettrack`, as far as it is Rust: docs/python.md describes it for users.
+//! The part of the Python package `ettrack` that is written in Rust. docs/python.md describes the package for users.
 
 mod errors;
 mod frame;

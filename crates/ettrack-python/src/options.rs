@@ -1,4 +1,4 @@
-//! Keyword arguments as [`TrackerOptions`].
+//! Converts keyword arguments to [`TrackerOptions`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,11 +28,10 @@ pub struct Keywords<'py> {
 }
 
 impl Keywords<'_> {
-    /// The options for `model`.
+    /// Returns the options for `model`.
     ///
     /// # Errors
-    /// `TypeError` and `ValueError` for a keyword of another type, or a name or a number that the model or the settings
-    /// do not accept.
+    /// `TypeError` if a keyword has another type. `ValueError` if the model or the settings do not accept a name or a number.
     pub fn options(self, py: Python<'_>, model: &ModelFolder) -> PyResult<TrackerOptions> {
         let library = match self.library {
             None => installed_library(py)?,
@@ -85,7 +84,7 @@ fn of_name(error: ProviderError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Refuses constants that the tracker would refuse, as an error in the keyword and not in the model.
+/// Refuses constants that the tracker would refuse. Here the error names the keyword; the tracker's error would blame the model.
 fn check_constants(model: &ModelFolder, options: &TrackerOptions) -> PyResult<()> {
     let refuse = |keyword: &str, refusal: Refusal| {
         let Refusal { key, got, expected } = refusal;
@@ -101,7 +100,7 @@ fn check_constants(model: &ModelFolder, options: &TrackerOptions) -> PyResult<()
         .map_err(|refusal| refuse("overrides", refusal))
 }
 
-/// `"model"`, `"off"`, `"on"`, or settings that replace those of the model.
+/// Reads the argument `lost`: `"model"`, `"off"`, `"on"`, or settings that replace those of the model.
 fn lost_mode(given: &Bound<'_, PyAny>, model: &LostSettings) -> PyResult<LostMode> {
     if let Ok(word) = given.cast::<PyString>() {
         return match word.to_cow()?.as_ref() {
@@ -131,7 +130,7 @@ fn lost_mode(given: &Bound<'_, PyAny>, model: &LostSettings) -> PyResult<LostMod
     Ok(LostMode::Settings(settings))
 }
 
-/// Replaces values in `settings` by those in `given`, also in settings within settings.
+/// Replaces values in `settings` by those in `given`, also in nested settings.
 fn replace(settings: &Bound<'_, PyDict>, given: &Bound<'_, PyMapping>) -> PyResult<()> {
     for item in given.items()? {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
@@ -146,8 +145,8 @@ fn replace(settings: &Bound<'_, PyDict>, given: &Bound<'_, PyMapping>) -> PyResu
     Ok(())
 }
 
-/// The folder of ONNX Runtime in the package `onnxruntime` of this interpreter, without importing the package. `None`
-/// if there is none, or the environment names another library. Then the core's search order is used.
+/// Returns the folder of ONNX Runtime in the package `onnxruntime` of this interpreter, without importing the package. `None` if
+/// there is no such package, or if an environment variable names another library. Then the core's search order is used.
 fn installed_library(py: Python<'_>) -> PyResult<Option<PathBuf>> {
     if std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty()) {
         return Ok(None);

@@ -13,7 +13,7 @@ use crate::{errors, frame};
 
 type Box4 = (f64, f64, f64, f64);
 
-/// Seconds that the last frame took, stage by stage.
+/// Times of the stages for the last frame, seconds.
 #[pyclass(module = "ettrack", frozen, get_all, eq)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timings {
@@ -21,7 +21,7 @@ pub struct Timings {
     crop: f64,
     /// Running the network, seconds.
     network: f64,
-    /// From the network's maps to a box, seconds.
+    /// Computing a box from the network's maps, seconds.
     decode: f64,
 }
 
@@ -47,7 +47,7 @@ impl From<StageTimings> for Timings {
     }
 }
 
-/// What was said of the last frame.
+/// The answer for the last frame.
 #[derive(Debug, Clone, Copy)]
 struct Last {
     state: &'static str,
@@ -71,13 +71,13 @@ impl Last {
 
 /// Follows one target through the frames of a video or camera.
 ///
-/// Frames are NumPy arrays, read in place: uint8 of shape (height, width, 3) in the order blue, green, red, as OpenCV
+/// Frames are NumPy arrays, which are not copied: uint8 of shape (height, width, 3) in the order blue, green, red, as OpenCV
 /// gives them, unless `encoding` names another layout. Boxes are (x, y, width, height) in pixels of the frame; (0, 0) is the
 /// upper-left corner of the upper-left pixel, x grows to the right and y downwards.
 ///
-/// `model`: a model folder or its model.yaml; None takes ettrack-nano, which the package brings.
+/// `model`: a model folder or its model.yaml; None takes ettrack-nano, which the package contains.
 ///
-/// `encoding`: how the arrays hold their pixels, by the names of ROS: "bgr8", "rgb8", "bgra8", "rgba8", "mono8", "mono16",
+/// `encoding`: layout of the pixels in the arrays, by the names of ROS: "bgr8", "rgb8", "bgra8", "rgba8", "mono8", "mono16",
 /// "yuyv", "uyvy", "nv12", "nv21", "bayer_rggb8" and the other Bayer orders.
 ///
 /// `threads`: threads within an operator of the network; 0 takes the number of processors, at most four.
@@ -100,23 +100,23 @@ impl Last {
 /// `search_scale`: side of the widest search region relative to the authors', within SEARCH_SCALES. Above 1, a frame
 /// whose usual region does not show the target is searched again in a region this much wider.
 ///
-/// `lost`: what to do about a target that is no longer seen. "model" does as the model says, "off" runs the authors' loop
-/// alone and always says found, "on" acts with the model's settings; a mapping replaces some of these settings.
+/// `lost`: whether a target that is no longer seen is reported as lost. "model": as the model says. "off": never; exactly the
+/// authors' loop. "on": always, with the model's settings. A mapping replaces some of these settings.
 ///
-/// What is None is as TrackerOptions of the Rust crate has it. Raises ModelError for a model that does not open or without ONNX
-/// Runtime, ValueError for a value that cannot be, TypeError for a value of another type.
+/// An argument that is None has the default of the Rust crate's TrackerOptions. Raises ModelError if the model cannot be opened or
+/// there is no ONNX Runtime, ValueError for a value that is not accepted, TypeError for a value of another type.
 ///
-/// The interpreter's lock is released while a model is opened and a frame is tracked: trackers in several threads run side
-/// by side. Two threads that share one tracker take turns. A frame must not be written to while it is tracked.
+/// The interpreter's lock is released while a model is opened and while a frame is tracked, so trackers in several threads run at
+/// the same time. Two threads that share one tracker take turns. A frame must not be written to while it is tracked.
 #[pyclass(module = "ettrack", frozen)]
 #[derive(Debug)]
 pub struct Tracker {
     encoding: Encoding,
-    /// What runs the network, in words.
+    /// Provider and precision as text.
     execution: String,
     /// Taken only while the interpreter's lock is released: two threads that share a tracker take turns.
     tracker: Mutex<ettrack::Tracker>,
-    /// Held for moments, so that it can be read while a frame is tracked.
+    /// This lock is held only for a short time, so the answer can be read while the next frame is tracked.
     last: Mutex<Last>,
 }
 
@@ -172,11 +172,11 @@ impl Tracker {
         })
     }
 
-    /// Takes `box`, (x, y, width, height) in pixels, in `frame` as the target from now on; may be called again at any time.
+    /// Chooses the target: `box`, (x, y, width, height) in pixels of `frame`. It can be called again to choose another target.
     ///
-    /// Raises ValueError for a box that is not finite, has no area or lies outside the frame, and for a frame of another
-    /// shape than the encoding's; the tracker then keeps the target it had. Raises TypeError for a frame that is no array or of
-    /// another element type.
+    /// Raises ValueError if the box is not finite, has no area or lies outside the frame, or if the frame does not have the
+    /// encoding's shape. Raises TypeError if the frame is not an array or has another element type. After an error the tracker
+    /// keeps the target that it had.
     fn init(
         &self,
         py: Python<'_>,
@@ -191,13 +191,13 @@ impl Tracker {
         Ok(())
     }
 
-    /// Finds the target in the next frame: (found, (x, y, width, height)), the box in pixels of the frame.
+    /// Searches for the target in the next frame. Returns (found, (x, y, width, height)), the box in pixels of the frame.
     ///
-    /// `found` is whether `state` is "tracking". While it is False the box is where the search goes on, not where the target
-    /// is. A box may reach out of the frame.
+    /// `found` is True if `state` is "tracking". If it is False, the box is the place where the search continues, and not the place
+    /// of the target. A part of the box may lie outside the frame.
     ///
-    /// Raises RuntimeError before `init`, ValueError for a frame of another size than the first, and what `init` raises for
-    /// a frame.
+    /// Raises RuntimeError if `init` was not called before, and ValueError if the frame has another size than the first. A wrong
+    /// frame raises the same errors as in `init`.
     fn update(&self, py: Python<'_>, frame: &Bound<'_, PyAny>) -> PyResult<(bool, Box4)> {
         let frame = frame::read(frame, self.encoding)?;
         let track = py
@@ -220,13 +220,13 @@ impl Tracker {
         Ok((track.state == TrackState::Tracking, (x, y, width, height)))
     }
 
-    /// "idle" before a target was chosen, "tracking" while the box holds it, "lost" while it is not seen.
+    /// "idle" before a target is chosen, "tracking" while the target is in the box, "lost" while it is not seen.
     #[getter]
     fn state(&self) -> &'static str {
         lock(&self.last).state
     }
 
-    /// How much the last frame supports its box, 0 to 1; 1 after `init`.
+    /// Confidence that the target is in the box of the last frame, 0 to 1. It is 1 after `init`.
     #[getter]
     fn confidence(&self) -> f32 {
         lock(&self.last).confidence
@@ -238,7 +238,7 @@ impl Tracker {
         &self.execution
     }
 
-    /// Where the time of the last `update` went, in seconds.
+    /// Times of the stages of the last `update`, in seconds.
     #[getter]
     fn timings(&self) -> Timings {
         lock(&self.last).timings
@@ -262,7 +262,7 @@ fn read_box(value: &Bound<'_, PyAny>) -> PyResult<BoundingBox> {
     Ok(BoundingBox::new(x, y, width, height))
 }
 
-/// A panic leaves a tracker as good as any error does.
+/// Locks the mutex, also after a panic of another thread, because a panic leaves the value valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-"""Frames, a target, and the command line of the same sources."""
+"""Fixtures: frames with a target, and the command line that was built from the same sources."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DATA = REPOSITORY / "tests" / "data" / "ettrack"
 MODEL = REPOSITORY / "models" / "ettrack-nano"
 
-# In that many frames, ten a second, the target passes under a bridge and leaves the picture.
+# In this number of frames, ten per second, the target passes under a bridge and leaves the picture.
 FLIGHT = ["--width", 320, "--height", 240, "--frames", 100, "--rate", 10]
 
 
 def read(path):
-    """A picture as OpenCV gives it: blue, green, red."""
+    """Returns a picture in the channel order of OpenCV: blue, green, red."""
     with Image.open(path) as picture:
         return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
 
@@ -39,7 +39,7 @@ def target():
 
 @pytest.fixture(scope="session")
 def command():
-    """Runs `ettrack` and gives what it prints."""
+    """Runs `ettrack` and returns its output."""
     program = os.environ.get("ETTRACK_COMMAND")
     if not program:
         pytest.skip("ETTRACK_COMMAND does not name the command line to compare with")
@@ -54,7 +54,7 @@ def command():
 
 @pytest.fixture(scope="session")
 def flight(command, tmp_path_factory):
-    """A rendered flight whose target is hidden for a while: folder, frames, and the target in the first frame."""
+    """Returns a flight whose target is hidden for a time: folder, frames, and the target in the first frame."""
     folder = tmp_path_factory.mktemp("flight")
     command("simulate", "--output", folder / "drawn", *FLIGHT)
     # Lossless, because two JPEG decoders may differ in a pixel.

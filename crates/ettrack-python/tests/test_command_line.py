@@ -1,4 +1,4 @@
-"""The package gives what the command line gives, number for number."""
+"""Tests that the package gives exactly the numbers of the command line."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +9,7 @@ from conftest import MODEL
 
 
 def rows(tracker, frames, target):
-    """What the command line prints, from the package."""
+    """Returns the text that the command line prints, made by the package."""
     tracker.init(frames[0], target)
     said = [(target, tracker.confidence, tracker.state)]
     for frame in frames[1:]:

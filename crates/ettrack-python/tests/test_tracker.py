@@ -1,4 +1,4 @@
-"""What the package takes, gives and refuses."""
+"""Tests the arguments, the answers and the errors of the package."""
 
 import math
 import os
@@ -201,7 +201,7 @@ def test_interpreter_runs_other_threads_while_a_frame_is_tracked(frames, target)
     thread = threading.Thread(target=wait)
     thread.start()
     interval = sys.getswitchinterval()
-    # So long that a thread gives the interpreter away only where it releases the lock itself.
+    # This interval is so long that a thread lets another thread run only if it releases the lock itself.
     sys.setswitchinterval(1000)
     try:
         gate.release()

@@ -1,4 +1,4 @@
-# Types only: what each item does, with units, stands in its docstring (`help(ettrack.Tracker)`).
+# Only types. The docstring of each item says what it does, with units (`help(ettrack.Tracker)`).
 
 import os
 from collections.abc import Mapping, Sequence

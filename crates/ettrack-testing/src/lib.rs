@@ -1,4 +1,4 @@
-//! What the tests of ettrack's crates share. Each function panics where what it needs is not there.
+//! Helpers that the tests of several crates share. A function panics if something that it needs does not exist.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)] // these are tests
 
 pub mod messages;
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 pub use not_run::not_run;
 
-/// A file or folder of the repository, by its path from the top.
+/// Returns the path of a file or folder of the repository. `path` is relative to the top folder.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path)
 }
 
-/// A file or folder of the tests' data.
+/// Returns the path of a file or folder of the tests' data.
 pub fn data(path: &str) -> PathBuf {
     repository("tests/data").join(path)
 }

@@ -1,4 +1,4 @@
-//! What several integration tests share: pictures, messages and bags made on the spot.
+//! Makes pictures, messages and bags for tests.
 
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,10 @@
-//! Saying what a test left out.
+//! Reports what a test did not check.
 
 use std::io::Write;
 
-/// Says on standard error why something was not tested. Past the harness, which keeps for itself what a test that
-/// passes prints.
+/// Writes to standard error why something was not tested. It does not use `eprintln!`, because the test harness hides that output
+/// of a test that passes.
 pub fn not_run(what: &str, reason: &str) {
-    // Where nobody can be told, nobody reads it.
+    // An error means that nobody reads standard error.
     let _ = writeln!(std::io::stderr(), "not tested: {what}: {reason}");
 }

@@ -1,4 +1,4 @@
-//! What the parity tests share.
+//! Helpers of the parity tests.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub type Npz = NpzReader<std::fs::File>;
 
 const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
 
-/// The folder of a parity model; where none are given, nothing and a line that says so.
+/// Returns the folder of a parity model. If there are no such models, prints the reason and returns `None`.
 pub fn model(name: &str) -> Option<PathBuf> {
     let Some(root) = std::env::var_os(VARIABLE) else {
         crate::not_run(
@@ -32,7 +32,7 @@ pub fn model(name: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Pixels (rows, columns, R G B) as a frame.
+/// Returns pixels (rows, columns, R G B) as a frame.
 pub fn frame_of(pixels: &Array3<u8>) -> Frame<'_> {
     let (height, width, _) = pixels.dim();
     Frame::packed(
@@ -44,7 +44,7 @@ pub fn frame_of(pixels: &Array3<u8>) -> Frame<'_> {
     .expect("it fits")
 }
 
-/// A picture of the repository.
+/// Reads a picture of the repository.
 pub fn picture(path: &Path) -> Array3<u8> {
     let image = image::open(path)
         .expect("the fixture is part of the repository")
@@ -54,13 +54,13 @@ pub fn picture(path: &Path) -> Array3<u8> {
         .expect("its size")
 }
 
-/// Recorded arrays.
+/// Opens a file of recorded arrays.
 pub fn goldens(path: &Path) -> Npz {
     let file = std::fs::File::open(path).expect("the fixture is part of the repository");
     NpzReader::new(file).expect("an npz file")
 }
 
-/// A network that is fed with pictures of its own input sizes.
+/// A network whose input pictures already have the network's input sizes.
 pub struct FedNetwork {
     pub network: Network,
     cropper: Cropper,
@@ -68,7 +68,7 @@ pub struct FedNetwork {
 }
 
 impl FedNetwork {
-    /// With the outputs that the model's family reads.
+    /// Opens the network with the outputs that the model's family reads.
     pub fn open(folder: &ModelFolder) -> Self {
         let options = NetworkOptions {
             threads: 1,
@@ -106,7 +106,7 @@ impl FedNetwork {
     }
 }
 
-/// A picture, normalised.
+/// Writes a whole picture into a tensor, normalised.
 fn whole(
     cropper: &mut Cropper,
     normalization: &Normalization,
@@ -130,12 +130,12 @@ fn whole(
     );
 }
 
-/// A tracker that runs the authors' loop alone.
+/// Opens a tracker without the lost state, which runs exactly the authors' loop.
 pub fn follower(folder: &Path) -> Tracker {
     follower_with(folder, Constants::default())
 }
 
-/// The same with other `constants` of the loop.
+/// Opens the same tracker with other `constants` of the loop.
 pub fn follower_with(folder: &Path, constants: Constants) -> Tracker {
     let options = TrackerOptions::default()
         .with_threads(1)
@@ -144,7 +144,7 @@ pub fn follower_with(folder: &Path, constants: Constants) -> Tracker {
     Tracker::open(folder, &options).expect("a model that fits its manifest")
 }
 
-/// What the tracker's last view shows, as the pixels that go into the tensor.
+/// Returns the pixels of the tracker's last search region, as they go into the tensor.
 pub fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8> {
     let seen = tracker.inspect();
     let mut crop = Array3::zeros((size, size, 3));
@@ -158,7 +158,7 @@ pub fn crop_of(tracker: &Tracker, pixels: &Array3<u8>, size: usize) -> Array3<u8
     crop
 }
 
-/// Between numbers of equal count.
+/// Returns the largest difference between two lists of the same length.
 pub fn largest_difference<D: Dimension>(ours: &[f32], theirs: &Array<f32, D>) -> f32 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter()
@@ -166,7 +166,7 @@ pub fn largest_difference<D: Dimension>(ours: &[f32], theirs: &Array<f32, D>) ->
         .fold(0.0, |worst, (a, b)| worst.max((a - b).abs()))
 }
 
-/// Between a box and a recorded x, y, width, height, pixels.
+/// Returns the largest difference between a box and a recorded x, y, width, height, pixels.
 pub fn distance(ours: &BoundingBox, theirs: ArrayView1<'_, f64>) -> f64 {
     [ours.x, ours.y, ours.width, ours.height]
         .iter()

@@ -1,8 +1,8 @@
-//! Texts that are almost right, for readers of text.
+//! Makes texts that are almost valid, to test parsers.
 
 use proptest::prelude::*;
 
-/// Pieces of text that mean something in YAML, and others.
+/// Pieces of text, of which some have a meaning in YAML.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ -~\n]{0,6}",
@@ -10,7 +10,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Puts pieces over parts of `base`.
+/// Replaces parts of `base` by pieces of text.
 pub fn changed(base: &'static str) -> impl Strategy<Value = String> {
     let change = (any::<prop::sample::Index>(), 0..12_usize, piece());
     prop::collection::vec(change, 1..5).prop_map(move |changes| {

@@ -50,6 +50,12 @@ def family():
     return built
 
 
+@pytest.fixture(scope="module")
+def graphs(family):
+    """Returns a function that gives the graphs of a tracker. They are built only once."""
+    return functools.cache(lambda name: TRACKERS[name].graphs(family[name]))
+
+
 def listing(network):
     """Names, shapes and types in the form from which the checksums above were made."""
     return "\n".join(
@@ -93,17 +99,17 @@ def test_networks_compute_the_authors_outputs(name, family):
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_graphs_compute_the_authors_outputs(name, family):
+def test_graphs_compute_the_authors_outputs(name, graphs):
     template, search, outputs, file = goldens(name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    graphs = {
+    sessions = {
         key: onnxruntime.InferenceSession(graph.module.SerializeToString(), options)
-        for key, graph in TRACKERS[name].graphs(family[name]).items()
+        for key, graph in graphs(name).items()
     }
-    features = graphs["template"].run(None, {"template": normalized(name, template).numpy()})
-    feeds = {node.name: value for node, value in zip(graphs["template"].get_outputs(), features, strict=True)}
-    made = graphs["track"].run(None, {**feeds, "search": normalized(name, search).numpy()})
+    features = sessions["template"].run(None, {"template": normalized(name, template).numpy()})
+    feeds = {node.name: value for node, value in zip(sessions["template"].get_outputs(), features, strict=True)}
+    made = sessions["track"].run(None, {**feeds, "search": normalized(name, search).numpy()})
     for (key, tolerance), value in zip(outputs.items(), made, strict=True):
         assert np.abs(value - file[key]).max() < tolerance, key
 
@@ -202,9 +208,9 @@ def test_reads_further_named_classes_as_empty_objects(tmp_path, monkeypatch, cap
 
 
 @pytest.fixture(scope="module")
-def sparsett_track(family):
-    """The track graph's description and its bytes."""
-    graph = TRACKERS["sparsett"].graphs(family["sparsett"])["track"]
+def sparsett_track(graphs):
+    """Returns the track graph's description and its bytes."""
+    graph = graphs("sparsett")["track"]
     return graph, export_graph(graph)
 
 

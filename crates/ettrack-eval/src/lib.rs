@@ -1,8 +1,13 @@
 //! Evaluation of trackers on the field's benchmarks, and on bags recorded from the ROS 2 node.
 //!
-//! [`dataset`] finds and reads sequences, [`runner`] runs a tracker over them and resumes interrupted runs, [`metrics`] and
-//! [`score`] compare boxes with the truth, [`results`] and [`archive`] write the files that other tools and benchmark
-//! servers read, [`report`] writes a page with plots. [`shard`] parts a long run. [`suite`] judges several folders at once, [`interval`] says how sure a mean is. [`region`] reads VOT's regions, [`vot_measures`] has its accuracy and robustness. [`recording`] scores the answers in a bag, [`presence`] the state LOST.
+//! - [`dataset`] finds and reads sequences.
+//! - [`runner`] runs a tracker over them and continues interrupted runs. [`shard`] divides a long run.
+//! - [`metrics`] and [`score`] compare boxes with the truth.
+//! - [`results`] and [`archive`] write the files that other tools and benchmark servers read.
+//! - [`report`] writes a page with plots.
+//! - [`suite`] compares trackers over several folders. [`interval`] computes the interval of a mean.
+//! - [`region`] reads VOT's regions. [`vot_measures`] computes VOT's accuracy and robustness.
+//! - [`recording`] scores the answers in a bag. [`presence`] scores the state LOST.
 //!
 //! ```
 //! use ettrack::geometry::BoundingBox;

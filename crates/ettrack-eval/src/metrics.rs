@@ -333,6 +333,19 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// For tests: all measures have this value.
+    #[cfg(test)]
+    pub(crate) fn all_equal(value: f64) -> Self {
+        Self {
+            success_auc: value,
+            precision_20: value,
+            normalized_precision_20: value,
+            sr_50: value,
+            sr_75: value,
+            ao: value,
+        }
+    }
+
     /// The measures of the frames of one sequence, or of several.
     pub fn of(errors: &FrameErrors) -> Self {
         let curves = Curves::of(errors);

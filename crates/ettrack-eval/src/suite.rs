@@ -323,17 +323,9 @@ mod tests {
     use super::*;
 
     fn targets(figures: &[(&str, f64)]) -> Targets {
-        let scores = |auc: f64| Scores {
-            success_auc: auc,
-            precision_20: auc,
-            normalized_precision_20: auc,
-            sr_50: auc,
-            sr_75: auc,
-            ao: auc,
-        };
         let named = figures
             .iter()
-            .map(|(name, auc)| ((*name).to_owned(), scores(*auc)));
+            .map(|(name, auc)| ((*name).to_owned(), Scores::all_equal(*auc)));
         named.collect()
     }
 

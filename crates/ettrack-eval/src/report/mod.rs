@@ -73,7 +73,12 @@ pub struct Report<'a> {
 /// # Errors
 /// [`OutputError`] if the file cannot be written.
 pub fn write_report(path: &Path, report: &Report<'_>) -> Result<(), OutputError> {
-    let html = report.html().map_err(|source| OutputError {
+    write_page(path, report.html())
+}
+
+/// Writes a page. A template that fails is an error of the file.
+fn write_page(path: &Path, html: std::io::Result<String>) -> Result<(), OutputError> {
+    let html = html.map_err(|source| OutputError {
         path: path.to_owned(),
         source,
     })?;

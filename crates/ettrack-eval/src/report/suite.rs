@@ -8,11 +8,11 @@ use askama::Template;
 use super::figure::Figure;
 use super::intervals::{Intervals, Row};
 use super::radar::Radar;
-use super::{class, three};
+use super::{class, three, write_page};
 use crate::interval::Interval;
 use crate::score::AttributeRow;
 use crate::suite::{Difference, Mean, Targets};
-use ettrack_files::{OutputError, write_file};
+use ettrack_files::OutputError;
 
 /// The content of a suite's report.
 pub struct SuiteReport<'a> {
@@ -41,11 +41,7 @@ pub struct SuiteReport<'a> {
 /// # Errors
 /// [`OutputError`] if the file cannot be written.
 pub fn write_suite_report(path: &Path, report: &SuiteReport<'_>) -> Result<(), OutputError> {
-    let html = report.html().map_err(|source| OutputError {
-        path: path.to_owned(),
-        source,
-    })?;
-    write_file(path, html)
+    write_page(path, report.html())
 }
 
 #[derive(Template)]
@@ -258,14 +254,7 @@ mod tests {
     #[test]
     fn the_page_has_every_tracker_and_target_and_escapes_their_names() {
         const EVIL: &str = "<script>alert('x')</script>";
-        let scores = |auc| Scores {
-            success_auc: auc,
-            precision_20: auc,
-            normalized_precision_20: auc,
-            sr_50: auc,
-            sr_75: auc,
-            ao: auc,
-        };
+        let scores = Scores::all_equal;
         let ours = Targets::from([
             ("a".to_owned(), scores(0.5)),
             (EVIL.to_owned(), scores(0.25)),

@@ -36,7 +36,7 @@ pub fn image_topic(
         .iter()
         // A topic without messages is not a choice.
         .filter(|topic| topic.message_count != Some(0))
-        // Distances are no picture.
+        // A depth image contains distances, in which no target is tracked.
         .filter(|topic| !topic.name.ends_with("/compressedDepth"))
         .filter_map(|topic| Some((topic.name.clone(), Transport::of_type(&topic.type_name)?)));
     let none = |expected| BagError::ImageTopic {

@@ -244,7 +244,7 @@ impl Messages {
 fn open_file(path: &Path) -> Result<StoredFile, BagError> {
     let is_pipe = fs::metadata(path).is_ok_and(|data| !data.is_file());
     if is_pipe {
-        // Nothing may be read of it: what is read of a pipe is gone.
+        // Nothing is read from a pipe, because its bytes could not be read a second time.
         return Err(BagError::NotABag {
             path: path.to_owned(),
             got: "a pipe or a device, which cannot be read twice".into(),
@@ -254,7 +254,7 @@ fn open_file(path: &Path) -> Result<StoredFile, BagError> {
         let got = match fs::metadata(path).map(|metadata| metadata.len()) {
             Ok(0) => "an empty file".to_owned(),
             Ok(length) => format!("a file of {length} bytes that starts as neither"),
-            Err(error) => error.to_string(), // of the system, without a cause
+            Err(error) => error.to_string(), // An error of the system has no cause.
         };
         BagError::NotABag {
             path: path.to_owned(),
@@ -284,8 +284,8 @@ struct Files {
 
 /// The files of the bag `path`, a file or a folder.
 ///
-/// The files that lie in the folder win over what the metadata remember: a bag may have been copied, moved or renamed, or its
-/// files packed, since the metadata were written. What the metadata say beyond that is the order.
+/// The files in the folder count, even if the metadata list other ones, because a bag may have been copied, moved, renamed or
+/// compressed after the metadata were written. The metadata give the order of the files.
 fn files_of(path: &Path) -> Result<Files, BagError> {
     let metadata = fs::metadata(path).map_err(|error| BagError::io(path, error))?;
     if !metadata.is_dir() {
@@ -336,7 +336,7 @@ fn files_of(path: &Path) -> Result<Files, BagError> {
     Ok(files)
 }
 
-/// The files of `folder` that the metadata list, or those that took their place.
+/// Returns the files of `folder` that the metadata list, or the files that have replaced them.
 fn match_names(folder: &Path, listed: &[String], there: Vec<PathBuf>) -> Files {
     if listed.is_empty() {
         return Files {
@@ -354,7 +354,7 @@ fn match_names(folder: &Path, listed: &[String], there: Vec<PathBuf>) -> Files {
     for name in names {
         let packed = format!("{name}.zstd");
         let unpacked = name.strip_suffix(".zstd").unwrap_or(name);
-        // The name of a link's target may differ, and the file may have an ending that is not looked for.
+        // This also finds links, whose targets may have other names, and files with an unusual extension.
         let found = [name, &packed, unpacked]
             .map(|name| folder.join(name))
             .into_iter()
@@ -380,7 +380,7 @@ fn match_names(folder: &Path, listed: &[String], there: Vec<PathBuf>) -> Files {
     }
     let names = missing.join(", ");
     let folder_name = folder.display();
-    // As many others as are missing, or nothing that is listed: they were renamed.
+    // The files were renamed: as many unlisted files exist as listed ones are missing, or no listed file exists.
     if !unlisted.is_empty() && (paths.is_empty() || unlisted.len() == missing.len()) {
         tracing::info!(
             "{folder_name}: metadata.yaml lists {names}, which is not there; \

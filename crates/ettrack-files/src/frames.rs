@@ -13,7 +13,7 @@ enum Point {
     Count,
 }
 
-/// A piece of a name.
+/// A part of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece<'a> {
     Text(&'a [u8]),
@@ -60,7 +60,7 @@ fn stem(path: &Path) -> &[u8] {
     path.file_stem().unwrap_or_default().as_encoded_bytes()
 }
 
-/// The pieces of a name without its extension.
+/// The parts of a name without its extension.
 fn pieces(name: &[u8]) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = name;
@@ -254,7 +254,7 @@ mod tests {
         (stems.collect(), doubt)
     }
 
-    /// The names in their true order, without a doubt.
+    /// The names are in their true order, and no doubt is reported.
     fn is_order(names: &[&str]) {
         let (order, doubt) = sorted(names);
         assert_eq!(
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_order_is_said() {
+    fn a_doubtful_order_is_reported() {
         let (order, doubt) = sorted(&["1.25", "1.5", "1.75", "2.5"]);
         assert_eq!(order, ["1.25", "1.5", "1.75", "2.5"]);
         let doubt = doubt.expect("1.5 could be five nanoseconds");

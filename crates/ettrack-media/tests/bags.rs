@@ -368,7 +368,7 @@ fn a_bag_that_was_copied_renamed_or_moved_is_read_from_the_files_in_its_folder()
             fs::remove_file(bag.join(file)).unwrap();
         }
     }
-    // Nothing of it is there: said by name, and not read from elsewhere.
+    // No file of the bag exists: the error names it, and no other file is read instead.
     let error = BagSource::open(&bag, None).err().unwrap().to_string();
     assert!(error.contains("flight_0.db3"), "{error}");
 }

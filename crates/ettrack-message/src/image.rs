@@ -88,12 +88,12 @@ pub enum ImageError {
     /// The pixel data do not match the size or the encoding.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// Distances in place of a picture.
+    /// The message is a depth image, which contains distances.
     #[error(
         "a depth image ({format:?}) shows distances and no picture, expected the topic of the colour, grey or infrared image"
     )]
     Depth {
-        /// What the message says of itself.
+        /// Format or encoding in the message.
         format: String,
     },
     /// A packet of a video, which is no image by itself.

@@ -142,7 +142,7 @@ impl ToCdr for Detection2D {
 /// `vision_msgs/msg/Detection2DArray`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Detection2DArray {
-    /// Header of the image in which was searched.
+    /// Header of the image that was searched.
     pub header: Header,
     /// The detected objects.
     pub detections: Vec<Detection2D>,

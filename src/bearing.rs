@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-4;
 /// pixels. A raw image uses the intrinsics K and the distortion D, a `rectified` one the projection P.
 ///
 /// `None` for an uncalibrated camera, a distortion model that is not known (known: `plumb_bob`,
-/// `rational_polynomial`, `equidistant`, none), and a point that no direction is seen at. The calibration must be one for
+/// `rational_polynomial`, `equidistant`, none), and a point outside the lens's calibrated range. The calibration must be for
 /// images of this size.
 pub fn bearing(camera: &CameraInfo, rectified: bool, (x, y): (f64, f64)) -> Option<[f64; 3]> {
     let sensor_x = x * f64::from(camera.binning_x.max(1)) + f64::from(camera.roi.x_offset) - 0.5;

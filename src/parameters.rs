@@ -26,7 +26,7 @@ impl fmt::Display for Value {
         match self {
             Self::Bool(value) => value.fmt(formatter),
             Self::Integer(value) => value.fmt(formatter),
-            // 4.0 and not 4, so that it reads as what it is.
+            // 4.0 and not 4, so that the text shows a floating-point number.
             Self::Float(value) => write!(formatter, "{value:?}"),
             Self::Text(value) => write!(formatter, "{value:?}"),
         }
@@ -62,7 +62,7 @@ impl fmt::Display for Range {
 pub enum Change {
     /// With the next frame.
     Live,
-    /// The new model is loaded aside and swapped in between frames.
+    /// The new model is loaded in the background and then used from the next frame on.
     Model,
     /// Only when the node starts.
     Start,
@@ -128,7 +128,7 @@ pub enum ParameterError {
     File(String),
 }
 
-/// Conversion from a ROS value; integers do for floating-point parameters, as people write `search_scale: 4`.
+/// Converts a ROS value. Integers are accepted for floating-point parameters, because people write `search_scale: 4`.
 pub(crate) trait FromValue: Sized {
     const TYPE: &'static str;
     fn from_value(value: &Value) -> Option<Self>;
@@ -217,7 +217,7 @@ pub trait ParameterSet: Clone + Default {
     /// Sets the parameter `name`, and says when that takes effect.
     ///
     /// # Errors
-    /// If there is none of that name, or the value has another type or is out of range. The old value stays.
+    /// If there is no parameter of that name, or the value has another type or is out of range. The old value stays.
     fn set(&mut self, name: &str, value: &Value) -> Result<Change, ParameterError>;
 }
 
@@ -239,7 +239,7 @@ pub(crate) fn accept<T: FromValue>(
     })?;
     let fits = match range {
         Range::Any => true,
-        // Not a number is in no range.
+        // NaN is outside every range.
         Range::Between(low, high) => converted
             .number()
             .is_some_and(|number| (low..=high).contains(&number)),
@@ -259,7 +259,7 @@ pub(crate) fn accept<T: FromValue>(
     }
 }
 
-/// Declares the struct and all that goes by names from one list.
+/// Declares the struct, and the access to its fields by their names, from one list.
 macro_rules! parameters {
     (
         $(#[doc = $about:literal])+ $set:ident;
@@ -332,8 +332,8 @@ parameters! {
     precision: String = "exact", Range::OneOf(Precision::NAMES), Model;
     /// Further options of the provider under its own names, KEY=VALUE separated by spaces, such as device_type=GPU.
     provider_options: String = "", Range::Any, Model;
-    /// Side of the widest window that is searched, against the authors'; above 1, a frame that does not show the target in
-    /// the usual window is looked at again this much wider, in up to three runs of the network.
+    /// Side of the widest search region, in multiples of the authors' side. Above 1, a frame whose usual search region
+    /// does not show the target is searched again in a region this much wider, in up to three runs of the network.
     /// 2 is for fast targets and cameras, or few frames a second.
     search_scale: f64 = 1.0, Range::Between(1.0, 8.0), Live;
 

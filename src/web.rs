@@ -55,7 +55,7 @@ impl Player for LivePlayer {
     }
 }
 
-/// A target that can be gone back to.
+/// A target to which `undo` can return.
 #[derive(Debug, Clone, PartialEq)]
 struct Good {
     id: String,
@@ -268,7 +268,7 @@ fn perform(
     }
 }
 
-/// Some providers load a library that an option names, and who opens the page must not choose one.
+/// Some providers load a library that an option names. A viewer of the page must not choose a library.
 const NOT_FOR_THE_PAGE: &[&str] = &["provider_options"];
 
 fn set(
@@ -487,7 +487,7 @@ impl<S> Watched<S> {
         let Some(picture) = picture else {
             return;
         };
-        // What the tracker saw belongs to this picture when it was looked for in it.
+        // The search region and the scores belong to this picture only if the target was searched for in this picture.
         let is_of_this = !core.is_behind()
             && core
                 .glance()

@@ -324,7 +324,7 @@ impl NodeCore {
         let Ok(Header { stamp, .. }) = message.header() else {
             return;
         };
-        self.refuse_what_waits_in_vain(stamp, clock, out);
+        self.refuse_outdated_request(stamp, clock, out);
         self.history.push(stamp, message);
         // A region that waits for the next image belongs to this image, although it is not answered.
         let meant = |request: &mut Request| request.stamp.is_none_or(|waited| waited == stamp);

@@ -102,7 +102,7 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) -> Result<(), ParameterError> {
         if let Err(error) = tracker.configure(&self.parameters.tracker_settings()) {
-            let error = error.to_string();
+            let error = error_chain(&error);
             self.refuse_model(&error, out);
             return Err(ParameterError::Tracker(error));
         }

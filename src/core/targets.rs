@@ -13,7 +13,7 @@ use ettrack_message::{Header, Stamp};
 /// The longest id of a target, bytes. The id is part of every answer, so it is limited.
 const LONGEST_ID: usize = 256;
 
-/// Why nothing can be there, where that shows without the image.
+/// Returns why a target cannot be at this place, if this is known without the image.
 fn no_place(place: &Place) -> Option<String> {
     match *place {
         Place::Point(x, y) => (!(x.is_finite() && y.is_finite())).then(|| {
@@ -47,12 +47,12 @@ impl NodeCore {
         clock: &dyn Clock,
         out: &mut Vec<Output>,
     ) {
-        self.refuse_what_waits_in_vain(header.stamp, clock, out);
+        self.refuse_outdated_request(header.stamp, clock, out);
         let due = |request: &mut Request| request.stamp.is_none_or(|stamp| stamp <= header.stamp);
         match self.request.take_if(due) {
             None => self.follow(header.stamp, frame, clock, out),
             Some(request) if request.stamp.is_none_or(|stamp| stamp == header.stamp) => {
-                self.take_up(request, header.stamp, frame, clock, out);
+                self.initialize_or_follow(request, header.stamp, frame, clock, out);
             }
             Some(_) => {
                 let reason = "no image with the stamp of the detection came".into();
@@ -64,7 +64,7 @@ impl NodeCore {
     }
 
     /// Initialises the requested target in `frame`. If it is refused, the old target is tracked instead.
-    fn take_up(
+    fn initialize_or_follow(
         &mut self,
         request: Request,
         stamp: Stamp,
@@ -79,7 +79,7 @@ impl NodeCore {
 
     /// Refuses a request whose image cannot come anymore, because the stamps jumped back to `stamp` (a bag is played again, a
     /// simulation was reset). Otherwise the request would replace the target much later, when its stamp comes again.
-    pub(super) fn refuse_what_waits_in_vain(
+    pub(super) fn refuse_outdated_request(
         &mut self,
         stamp: Stamp,
         clock: &dyn Clock,

@@ -68,7 +68,7 @@ const PLAIN: usize = 3 * size_of::<usize>();
 ///
 /// From Lyrical on, a sequence of numbers has two more flags. If the first flag is set, the pointer leads to an object and not to
 /// numbers. The middleware delivers such sequences only to subscriptions that ask for them. r2r does not ask. `docs/node.md`
-/// says which code that was read in.
+/// names the code in which this was read.
 fn is_elsewhere<T>(sequence: &T) -> bool {
     if size_of::<T>() <= PLAIN {
         return false;

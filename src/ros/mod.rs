@@ -1,7 +1,7 @@
 //! Runs the node on a ROS 2 graph through r2r. It only moves messages between the middleware and [`NodeCore`].
 //!
-//! Two threads. The one that calls [`run`] spins: each image goes at once into the [`Inbox`], where the newest one
-//! wins, and each request waits there for its turn. The other tracks and publishes. So the middleware never
+//! Two threads. The one that calls [`run`] spins: each image goes at once into the [`Inbox`], where it replaces
+//! the image before it, and each request waits there. The other tracks and publishes. So the middleware never
 //! waits for the network, and r2r's own queue (which keeps the oldest messages) is always empty.
 //!
 //! Messages are CDR bytes in both directions, the same bytes that bags hold. Raw images are the exception: they stay in the

@@ -138,7 +138,7 @@ struct Inner {
 
 /// Slot for the picture that waits to be encoded. The newest picture replaces an older one.
 #[derive(Default)]
-struct Desk {
+struct PictureSlot {
     waiting: Mutex<Option<Shown>>,
     changed: Condvar,
 }
@@ -154,11 +154,11 @@ pub struct Session {
     /// Grows by one when a part of the snapshot changes that no update holds.
     notices: watch::Sender<u64>,
     pictures: watch::Sender<Option<Arc<Encoded>>>,
-    desk: Desk,
+    slot: PictureSlot,
     /// Number of viewers that wait for a picture.
-    hungry: AtomicUsize,
+    picture_viewers: AtomicUsize,
     /// Number of viewers that want the search region and its scores.
-    curious: AtomicUsize,
+    sight_viewers: AtomicUsize,
     viewers: AtomicUsize,
     /// Number of the answer whose picture was handed over last, plus one. 0 before the first.
     shown: AtomicU64,
@@ -206,9 +206,9 @@ impl Session {
             updates: watch::Sender::new(Arc::default()),
             notices: watch::Sender::new(0),
             pictures: watch::Sender::new(None),
-            desk: Desk::default(),
-            hungry: AtomicUsize::new(0),
-            curious: AtomicUsize::new(0),
+            slot: PictureSlot::default(),
+            picture_viewers: AtomicUsize::new(0),
+            sight_viewers: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
             shown: AtomicU64::new(0),
             records: AtomicBool::new(false),
@@ -269,12 +269,13 @@ impl Session {
     /// Returns whether the picture of answer `seq` is wanted. If so, the caller passes it to [`Session::show`].
     pub fn wants_picture(&self, seq: u64) -> bool {
         self.shown.load(Ordering::Acquire) != seq + 1
-            && (self.hungry.load(Ordering::Acquire) > 0 || self.records.load(Ordering::Acquire))
+            && (self.picture_viewers.load(Ordering::Acquire) > 0
+                || self.records.load(Ordering::Acquire))
     }
 
     /// Returns whether a viewer wants the search region and its scores.
     pub fn wants_sight(&self) -> bool {
-        self.curious.load(Ordering::Acquire) > 0
+        self.sight_viewers.load(Ordering::Acquire) > 0
     }
 
     /// Hands over the picture of an answered frame, for viewers and the recording. It replaces an older picture that still
@@ -291,13 +292,13 @@ impl Session {
         {
             recording.push(&shown);
         }
-        if self.hungry.load(Ordering::Acquire) > 0 {
+        if self.picture_viewers.load(Ordering::Acquire) > 0 {
             *self
-                .desk
+                .slot
                 .waiting
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = Some(shown);
-            self.desk.changed.notify_one();
+            self.slot.changed.notify_one();
         }
     }
 
@@ -425,19 +426,19 @@ impl Session {
     }
 
     /// Returns a receiver of encoded pictures. It begins with the newest. New pictures come only while a viewer is counted by
-    /// [`Session::hungry`].
+    /// [`Session::count_picture_viewer`].
     pub fn pictures(&self) -> watch::Receiver<Option<Arc<Encoded>>> {
         self.pictures.subscribe()
     }
 
     /// Counts a viewer that waits for a picture, until the returned value is dropped.
-    pub fn hungry(&self) -> Counted<'_> {
-        Counted::new(&self.hungry)
+    pub fn count_picture_viewer(&self) -> Counted<'_> {
+        Counted::new(&self.picture_viewers)
     }
 
     /// Counts a viewer that wants the search region and its scores, until the returned value is dropped.
-    pub fn curious(&self) -> Counted<'_> {
-        Counted::new(&self.curious)
+    pub fn count_sight_viewer(&self) -> Counted<'_> {
+        Counted::new(&self.sight_viewers)
     }
 
     /// Counts a connected viewer, until the returned value is dropped.
@@ -497,7 +498,7 @@ impl Session {
         let mut scratch = picture::Scratch::default();
         loop {
             let mut waiting = self
-                .desk
+                .slot
                 .waiting
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
@@ -509,7 +510,7 @@ impl Session {
                     Some(shown) => break shown,
                     None => {
                         waiting = self
-                            .desk
+                            .slot
                             .changed
                             .wait(waiting)
                             .unwrap_or_else(PoisonError::into_inner);
@@ -521,7 +522,11 @@ impl Session {
                 Ok(encoded) => {
                     self.pictures.send_replace(Some(Arc::new(encoded)));
                 }
-                Err(error) => self.say("error", &error.to_string()),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                    self.say("error", &format!("{error}{cause}"));
+                }
             }
         }
     }
@@ -529,11 +534,11 @@ impl Session {
     /// Makes [`Session::encode`] return.
     pub fn close(&self) {
         let _waiting = self
-            .desk
+            .slot
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Release);
-        self.desk.changed.notify_all();
+        self.slot.changed.notify_all();
     }
 }

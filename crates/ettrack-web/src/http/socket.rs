@@ -87,8 +87,8 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
     let mut updates = session.updates();
     let mut notices = session.notices();
     let mut pictures = session.pictures();
-    let mut hungry: Option<Counted<'_>> = None;
-    let mut curious: Option<Counted<'_>> = None;
+    let mut wants_picture: Option<Counted<'_>> = None;
+    let mut wants_sight: Option<Counted<'_>> = None;
     // Send the newest answer and picture at once.
     pictures.mark_changed();
     updates.mark_changed();
@@ -102,8 +102,8 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
                 last_word = Instant::now();
                 match message {
                     Message::Text(text) => match serde_json::from_str(&text) {
-                        Ok(Word::Picture) => hungry = Some(session.hungry()),
-                        Ok(Word::Sight(wanted)) => curious = wanted.then(|| session.curious()),
+                        Ok(Word::Picture) => wants_picture = Some(session.count_picture_viewer()),
+                        Ok(Word::Sight(wanted)) => wants_sight = wanted.then(|| session.count_sight_viewer()),
                         Err(error) => {
                             let reason = format!("expected \"picture\" or {{\"sight\": true}}: {error}");
                             send(&mut socket, Message::Text(serde_json::json!({"error": reason}).to_string().into())).await?;
@@ -113,11 +113,11 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
                     Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
                 }
             }
-            changed = pictures.changed(), if hungry.is_some() => {
+            changed = pictures.changed(), if wants_picture.is_some() => {
                 changed.map_err(|_| Gone)?;
                 let picture = pictures.borrow_and_update().clone();
                 if let Some(picture) = picture {
-                    hungry = None;
+                    wants_picture = None;
                     send(&mut socket, Message::Binary(picture.message.clone().into())).await?;
                 }
             }
@@ -138,6 +138,6 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
             }
         }
         // The count holds while this value lives. Nothing else reads it.
-        let _ = &curious;
+        let _ = &wants_sight;
     }
 }

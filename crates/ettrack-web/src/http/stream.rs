@@ -53,7 +53,7 @@ async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
         let Ok(place) = pieces.reserve().await else {
             return;
         };
-        let hungry = session.hungry();
+        let counted = session.count_picture_viewer();
         let picture = loop {
             tokio::select! {
                 changed = pictures.changed() => {
@@ -67,7 +67,7 @@ async fn feed(session: &Session, pieces: &Sender<std::io::Result<Bytes>>) {
                 break picture;
             }
         };
-        drop(hungry);
+        drop(counted);
         let mut part = format!(
             "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
             picture.jpeg.len()
@@ -84,7 +84,7 @@ pub(super) async fn frame(State(session): State<Arc<Session>>) -> Response {
     let newest = session.updates().borrow().seq;
     let mut pictures = session.pictures();
     pictures.mark_changed();
-    let _hungry = session.hungry();
+    let _counted = session.count_picture_viewer();
     let picture = timeout(PATIENCE, async {
         loop {
             pictures.changed().await.ok()?;

@@ -1,6 +1,5 @@
 //! `ettrack eval`: one-pass and robustness evaluation on a benchmark.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -17,7 +16,7 @@ use ettrack_eval::score::{
 use ettrack_eval::shard::Shard;
 use ettrack_files::write_file;
 
-use crate::console::{BadInput, stdout};
+use crate::console::BadInput;
 use crate::dataset_args::DatasetArgs;
 use crate::eval_table::{print_benchmark_figures, print_table};
 use crate::runs::{
@@ -272,8 +271,7 @@ impl EvalArgs {
                 &failed,
             )
         };
-        let text = serde_json::to_string_pretty(&summary)? + "\n";
-        write_file(&self.run.output.join("summary.json"), &text)?;
+        let text = self.run.write_summary(&summary)?;
         let speed = Speed::of(&trackers[0], evaluation);
         let path = self.run.output.join("speed.json");
         write_file(&path, serde_json::to_string_pretty(&speed)? + "\n")?;
@@ -293,14 +291,10 @@ impl EvalArgs {
         let page = self.run.output.join("report.html");
         write_report(&page, &report)?;
         self.run.write_figures(&report.figures()?)?;
-        if self.run.json {
-            let mut out = stdout();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
-        } else {
+        self.run.print(&text, || {
             print_table(&trackers, common.as_ref(), evaluation)?;
-            print_benchmark_figures(&summary)?;
-        }
+            print_benchmark_figures(&summary)
+        })?;
         eprintln!("report: {}", page.display());
         if !failed.is_empty() {
             bail!(

@@ -22,6 +22,7 @@ mod sequences;
 mod serve;
 mod simulate;
 mod suite;
+mod suite_table;
 mod tap;
 mod tensors;
 mod track;

@@ -1,6 +1,7 @@
 //! The common parts of `eval` and `suite`: the arguments for running models, and boxes of a model or of result files.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -17,7 +18,7 @@ use ettrack_eval::score::{SequenceScore, score_sequence};
 use ettrack_files::write_file;
 
 use crate::bars::Bars;
-use crate::console::BadInput;
+use crate::console::{BadInput, stdout};
 use crate::tracker_args::{Lost, TrackerArgs, check_opens};
 
 /// The arguments for running models, and for the folder of the results.
@@ -34,10 +35,10 @@ pub struct RunArgs {
     fresh: bool,
     /// Print the content of summary.json instead of a table.
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Also write the report's plots as SVG and CSV, into OUTPUT/figures.
     #[arg(long)]
-    pub figures: bool,
+    figures: bool,
     /// Whether the lost state is used. Benchmarks score the authors' loop, so it is off by default.
     #[arg(long, value_enum, default_value_t = Lost::Off)]
     lost: Lost,
@@ -126,6 +127,28 @@ impl RunArgs {
             eprintln!("{resumed} of {} {unit} were already done", outcomes.len());
         }
         Ok(Boxes::of(outcomes))
+    }
+
+    /// Writes `summary.json`. Returns its text.
+    pub fn write_summary(&self, summary: &impl serde::Serialize) -> anyhow::Result<String> {
+        let text = serde_json::to_string_pretty(summary)? + "\n";
+        write_file(&self.output.join("summary.json"), &text)?;
+        Ok(text)
+    }
+
+    /// Prints the text of `summary.json` with --json, else calls `print_tables`.
+    pub fn print(
+        &self,
+        summary: &str,
+        print_tables: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if !self.json {
+            return print_tables();
+        }
+        let mut out = stdout();
+        out.write_all(summary.as_bytes())?;
+        out.flush()?;
+        Ok(())
     }
 
     /// Writes plots into OUTPUT/figures if the option is given.

@@ -2,22 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
 use ettrack::error_chain;
 use ettrack_eval::dataset::Evaluation;
-use ettrack_eval::interval::Interval;
 use ettrack_eval::report::{SuiteReport, write_suite_report};
 use ettrack_eval::results::ResultFolder;
 use ettrack_eval::score::{AttributeRow, SummaryRow, TrackerScore, by_attribute};
 use ettrack_eval::suite::{self, Benchmark, Difference, Mean, Model, Suite, Targets};
-use ettrack_files::write_file;
 
-use crate::console::{BadInput, stdout};
+use crate::console::BadInput;
 use crate::runs::{Boxes, Recorded, Run, RunArgs, attributes, inner_folder};
+use crate::suite_table::{print_differences, print_means};
 
 /// Measure trackers on a suite of benchmark folders: one table of means over targets, each with its interval, and the
 /// differences between the trackers, paired by target.
@@ -182,8 +180,7 @@ impl SuiteArgs {
             targets: &targets,
             failed: by_tracker(&failed),
         };
-        let text = serde_json::to_string_pretty(&summary)? + "\n";
-        write_file(&self.run.output.join("summary.json"), &text)?;
+        let text = self.run.write_summary(&summary)?;
         let names: Vec<_> = evaluations.iter().map(|one| one.name()).collect();
         let report = SuiteReport {
             trackers: &labels,
@@ -199,14 +196,10 @@ impl SuiteArgs {
         let page = self.run.output.join("report.html");
         write_suite_report(&page, &report)?;
         self.run.write_figures(&report.figures()?)?;
-        if self.run.json {
-            let mut out = stdout();
-            out.write_all(text.as_bytes())?;
-            out.flush()?;
-        } else {
+        self.run.print(&text, || {
             print_means(&table, &labels)?;
-            print_differences(&differences)?;
-        }
+            print_differences(&differences)
+        })?;
         eprintln!("report: {}", page.display());
         if count > 0 {
             bail!("{count} runs have no result");
@@ -419,72 +412,6 @@ fn by_tracker<'a>(
         runs.insert(name.as_str(), reason.as_str());
     }
     all
-}
-
-/// A row for each evaluation, benchmark and measure, a column for each tracker.
-fn print_means(table: &[Mean], labels: &[String]) -> anyhow::Result<()> {
-    let mut out = stdout();
-    let plain =
-        |Interval { mean, low, high }: &Interval| format!("{mean:.3} [{low:.3}, {high:.3}]");
-    let width = |text: &str| text.chars().count().max(20);
-    let names = table.iter().map(|line| line.benchmark.chars().count());
-    let names = names.max().unwrap_or(0).max(9);
-    write!(
-        out,
-        "evaluation  {:names$}  {:12}  targets",
-        "benchmark", "measure"
-    )?;
-    for label in labels {
-        write!(out, "  {label:0$}", width(label))?;
-    }
-    writeln!(out)?;
-    let same = |a: &Mean, b: &Mean| {
-        (&a.evaluation, &a.benchmark, &a.measure) == (&b.evaluation, &b.benchmark, &b.measure)
-    };
-    for row in table.chunk_by(same) {
-        let Mean {
-            evaluation,
-            benchmark,
-            measure,
-            ..
-        } = &row[0];
-        let targets = row.iter().map(|line| line.targets).max().unwrap_or(0);
-        write!(
-            out,
-            "{evaluation:10}  {benchmark:names$}  {measure:12}  {targets:>7}"
-        )?;
-        for label in labels {
-            let line = row.iter().find(|line| line.tracker == *label);
-            let text = line.map_or_else(|| "-".to_owned(), |line| plain(&line.interval));
-            write!(out, "  {text:0$}", width(label))?;
-        }
-        writeln!(out)?;
-    }
-    out.flush()?;
-    Ok(())
-}
-
-/// A row for each evaluation, measure and pair of trackers.
-fn print_differences(differences: &[Difference]) -> anyhow::Result<()> {
-    let mut out = stdout();
-    if !differences.is_empty() {
-        writeln!(out)?;
-        writeln!(
-            out,
-            "evaluation  measure       targets  difference, paired       won  trackers"
-        )?;
-    }
-    for line in differences {
-        let Interval { mean, low, high } = line.difference;
-        let difference = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
-        writeln!(
-            out,
-            "{:10}  {:12}  {:>7}  {difference:23}  {:>3}  {} less {}",
-            line.evaluation, line.measure, line.targets, line.won, line.tracker, line.other
-        )?;
-    }
-    out.flush()?;
-    Ok(())
 }
 
 #[cfg(test)]

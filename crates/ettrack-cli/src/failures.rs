@@ -10,7 +10,7 @@ use ettrack_eval::suite;
 use ettrack_files::PendingFile;
 
 use crate::console::{BadInput, stdout};
-use crate::presence::{PresenceArgs, finish, load};
+use crate::presence::{PresenceArgs, finish, load, name_width, number};
 
 /// Shares of false alarms at which the confidence is measured.
 const FALSE_ALARMS: [f64; 2] = [0.01, 0.03];
@@ -78,12 +78,7 @@ fn print(json: bool, evaluation: Evaluation, rows: &[Row]) -> anyhow::Result<()>
         out.flush()?;
         return Ok(());
     }
-    let width = rows
-        .iter()
-        .map(|row| row.name.chars().count())
-        .chain([8])
-        .max()
-        .unwrap_or(8);
+    let width = name_width(rows.iter().map(|row| row.name.as_str()));
     writeln!(
         out,
         "{:width$}      on     off  roc_auc  called_at_1%  called_at_3%  lost_off  lost_on  loss_delay  noticed  \
@@ -99,9 +94,6 @@ fn print(json: bool, evaluation: Evaluation, rows: &[Row]) -> anyhow::Result<()>
 }
 
 fn line(score: &FailureScore) -> String {
-    let number = |value: Option<f64>, decimals: usize| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
-    };
     let of_failures = |delays: &[usize]| format!("{}/{}", delays.len(), score.failures);
     format!(
         "{:>6}  {:>6}  {:>7}  {:>12}  {:>12}  {:>8}  {:>7}  {:>10}  {:>7}  {:>14}  {:>5}",

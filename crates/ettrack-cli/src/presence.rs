@@ -104,7 +104,7 @@ impl PresenceArgs {
     fn run_edited(&self, dataset: &'static Dataset, root: &Path) -> anyhow::Result<()> {
         let entries = dataset::list(dataset, root, DatasetOptions::default(), &self.sequence)
             .map_err(|error| BadInput::of(&error))?;
-        // Checked before the work, not after it.
+        // This is checked before the work starts.
         let features_file = self
             .features
             .as_deref()
@@ -204,12 +204,7 @@ impl PresenceArgs {
             let all = serde_json::json!({"dataset": dataset.name, "total": totals, "sequences": sequences});
             writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
         } else {
-            let width = rows
-                .iter()
-                .map(|row| row.name.chars().count())
-                .chain([8])
-                .max()
-                .unwrap_or(8);
+            let width = name_width(rows.iter().map(|row| row.name.as_str()));
             writeln!(
                 out,
                 "{:width$}  edit    precision  recall  honest  loss_delay  noticed  recovery_delay  found  roc_auc",
@@ -252,6 +247,17 @@ pub(crate) fn finish(
     printed
 }
 
+/// Returns the width of a table's column of names, in characters.
+pub(crate) fn name_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    let widths = names.map(|name| name.chars().count());
+    widths.fold("sequence".len(), usize::max)
+}
+
+/// Returns the number as text, or a dash if there is none.
+pub(crate) fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+}
+
 /// A bar over frames.
 fn frames_bar(count: u64) -> ProgressBar {
     let style =
@@ -261,9 +267,6 @@ fn frames_bar(count: u64) -> ProgressBar {
 }
 
 fn line(edit: &str, score: &PresenceScore) -> String {
-    let number = |value: Option<f64>, decimals: usize| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
-    };
     format!(
         "{edit:6}  {:>9}  {:>6}  {:>6}  {:>10}  {:>7}  {:>14}  {:>5}  {:>7}",
         number(score.precision(), 3),

@@ -91,7 +91,7 @@ fn set_constant(
     key: &str,
     value: &str,
 ) -> anyhow::Result<()> {
-    let family = families::family_of(model).map_err(|error| BadInput(error.to_string()))?;
+    let family = families::family_of(model).map_err(|error| BadInput::of(&error))?;
     let known = || {
         let constants = family.constants().iter();
         constants.filter(|constant| constant.applies_to(&model.manifest))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ettrack::error_chain;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackState};
 use ettrack_media::source::find_ffmpeg;
@@ -10,14 +11,14 @@ use ettrack_web::{Recorded, Recorder, Shown, StartRecorder, State};
 use image::RgbImage;
 use tempfile::TempDir;
 
-/// Writes into a temporary folder, which goes with the recording.
+/// Writes into a temporary folder, which is removed together with the recording.
 struct Annotated {
     folder: TempDir,
     path: std::path::PathBuf,
     writer: VideoWriter,
 }
 
-/// Starts recorders whose videos show `rate` pictures a second: .mp4 where ffmpeg is, else .gif.
+/// Starts recorders of videos with `rate` pictures per second: .mp4 if ffmpeg is installed, else .gif.
 pub fn start(rate: f64) -> StartRecorder {
     Arc::new(move |first: &Shown| {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -28,7 +29,7 @@ pub fn start(rate: f64) -> StartRecorder {
         };
         let path = folder.path().join(name);
         let writer = VideoWriter::create(&path, first.picture.width, first.picture.height, rate)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error_chain(&error))?;
         Ok(Box::new(Annotated {
             folder,
             path,
@@ -53,11 +54,11 @@ impl Recorder for Annotated {
         }
         self.writer
             .push(&picture)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error_chain(&error))
     }
 
     fn finish(self: Box<Self>) -> Result<Recorded, String> {
-        self.writer.finish().map_err(|error| error.to_string())?;
+        self.writer.finish().map_err(|error| error_chain(&error))?;
         Ok(Recorded {
             path: self.path,
             keep: Box::new(self.folder),

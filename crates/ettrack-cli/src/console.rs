@@ -72,7 +72,7 @@ impl std::error::Error for StdoutClosed {}
 /// Standard output for data: buffered. A closed pipe is a `StdoutClosed` error, which
 /// [`is_closed_stdout`] tells from other broken pipes.
 ///
-/// Call `flush` at the end, else a full disk goes unnoticed.
+/// Call `flush` at the end. Otherwise a full disk is not noticed.
 pub fn stdout() -> impl Write {
     BufWriter::new(Stdout(io::stdout()))
 }

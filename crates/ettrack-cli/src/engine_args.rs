@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_changes_no_parameter() {
+    fn arguments_that_are_not_given_change_no_parameter() {
         let mut parameters = Parameters {
             provider: "openvino".to_owned(),
             ..Parameters::default()

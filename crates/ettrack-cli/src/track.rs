@@ -165,7 +165,7 @@ impl Rows {
         Ok(Self::File(BufWriter::new(file), pending, path.to_owned()))
     }
 
-    /// Writes a row by `write`. Standard output is flushed at once, for programs that read along.
+    /// Writes a row by `write`. Standard output is flushed after each row, for programs that read it during the run.
     fn write(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,

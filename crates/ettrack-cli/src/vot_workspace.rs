@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_names_are_as_the_toolkit_wants_them() {
+    fn words_are_quoted_and_names_have_only_the_toolkits_characters() {
         assert_eq!(shell_word("/opt/a-b/ettrack"), "/opt/a-b/ettrack");
         assert_eq!(shell_word("/my models/it's"), "'/my models/it'\\''s'");
         assert_eq!(identifier("a.b c"), "a-b-c");

@@ -136,9 +136,9 @@ fn bench_measures_every_model_in_the_list() {
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// `fast` is refused on `cpu` but on ARM processors with bf16, so what is left there is `exact` or both.
+/// On `cpu`, `fast` is refused except on ARM processors with bf16. So the result has `exact` or both.
 #[test]
-fn bench_measures_what_is_there_and_names_what_is_not() {
+fn bench_measures_what_can_run_and_names_what_cannot() {
     let bench = |more: &[&str]| {
         let first = [
             "bench", "--model", MODEL, "--frames", "5", "--size", "64x48",
@@ -170,7 +170,7 @@ fn bench_measures_what_is_there_and_names_what_is_not() {
 }
 
 #[test]
-fn a_report_says_what_machine_measured() {
+fn a_report_describes_the_machine() {
     let output = ettrack(&["bench", "--report", "--frames", "5", "--size", "320x240"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");

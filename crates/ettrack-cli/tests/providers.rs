@@ -88,7 +88,7 @@ fn refused(output: &Output, words: &[&str]) {
 }
 
 #[test]
-fn boxes_are_those_of_cpu_and_what_ran_is_said() {
+fn boxes_equal_those_of_cpu_and_the_provider_is_named() {
     let Some(library) = library() else { return };
     let folder = tempfile::tempdir().unwrap();
     let flight = flight(folder.path());
@@ -135,7 +135,7 @@ fn fast_runs_where_the_processor_has_it_and_is_refused_elsewhere() {
 }
 
 #[test]
-fn what_the_provider_does_not_know_is_refused_by_name() {
+fn an_option_that_the_provider_does_not_know_is_refused_by_name() {
     let Some(library) = library() else { return };
     let folder = tempfile::tempdir().unwrap();
     let flight = flight(folder.path());
@@ -219,7 +219,7 @@ fn a_library_without_its_plug_ins_is_refused_with_the_reason() {
 }
 
 #[test]
-fn bench_lays_providers_side_by_side_with_the_difference_of_their_maps() {
+fn bench_compares_providers_with_the_difference_of_their_maps() {
     let Some(library) = library() else { return };
     let model = repository("models/ettrack-nano");
     let output = ettrack(&[
@@ -256,7 +256,7 @@ fn bench_lays_providers_side_by_side_with_the_difference_of_their_maps() {
 }
 
 #[test]
-fn evaluation_says_what_ran_and_does_not_take_results_of_another_precision() {
+fn evaluation_names_the_provider_and_does_not_use_results_of_another_precision() {
     let Some(library) = library() else { return };
     let folder = tempfile::tempdir().unwrap();
     let flight = flight(folder.path());

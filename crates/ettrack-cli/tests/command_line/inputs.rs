@@ -1,10 +1,10 @@
-//! Inputs as people really have them: which stream, pipes, sizes that change, names with numbers, links to cameras, bags that
-//! were moved, text of other systems, result files of other tools.
+//! Unusual inputs: videos with several streams, pipes, sizes that change, names with numbers, links to cameras, bags that were
+//! moved, text of other systems, result files of other tools.
 
 use super::*;
 use std::io::Write;
 
-/// Runs ffmpeg to make an input; `None` where it is missing, which is said.
+/// Runs ffmpeg to make an input. If there is no ffmpeg, prints this and returns `None`.
 fn ffmpeg(arguments: &[&str]) -> Option<()> {
     if ettrack_media::source::find_ffmpeg().is_err() {
         not_run("videos as people have them", "ffmpeg is not installed");
@@ -38,7 +38,7 @@ const SMALL: &str = "testsrc=s=96x72:r=10:d=1";
 const LARGE: &str = "testsrc=s=192x144:r=10:d=2";
 
 #[test]
-fn the_stream_that_a_player_shows_is_read_and_said() {
+fn the_stream_that_a_player_shows_is_read_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, arguments: &[&str]| {
         let file = path(&folder, name);
@@ -305,7 +305,7 @@ fn a_camera_is_known_through_links_and_by_its_number() {
 }
 
 #[test]
-fn a_video_is_not_saved_as_one_picture_and_that_is_said_before_the_work() {
+fn a_video_is_not_saved_as_one_picture_and_this_is_refused_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("frames");
     pictures(&source, 3);
@@ -337,7 +337,7 @@ fn a_bag_of_ros_1_is_refused_by_name_with_the_way_to_convert_it() {
 }
 
 #[test]
-fn a_model_that_is_not_there_is_said_with_the_place_and_the_bundled_one_is_found_from_anywhere() {
+fn a_missing_model_is_named_with_its_path_and_the_bundled_one_is_found_from_any_folder() {
     let folder = tempfile::tempdir().unwrap();
     pictures(&folder.path().join("frames"), 2);
     let run = |model: &str| {

@@ -14,7 +14,7 @@ fn suite(folder: &Path, frames: usize) -> PathBuf {
 }
 
 #[test]
-fn a_suite_is_judged_in_one_table_with_intervals_and_paired_differences() {
+fn a_suite_gives_one_table_with_intervals_and_paired_differences() {
     let folder = tempfile::tempdir().unwrap();
     let (suite, out) = (suite(folder.path(), 4), folder.path().join("out"));
     let (suite, model) = (suite.to_str().unwrap(), model());
@@ -153,7 +153,7 @@ fn several_models_and_starts_of_a_file_come_into_one_report() {
 }
 
 #[test]
-fn presence_judges_the_trackers_own_failures_on_a_suite() {
+fn presence_measures_the_trackers_own_failures_on_a_suite() {
     let folder = tempfile::tempdir().unwrap();
     let (suite, features) = (suite(folder.path(), 12), folder.path().join("features.csv"));
     let model = model();

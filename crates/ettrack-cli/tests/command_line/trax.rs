@@ -97,7 +97,7 @@ fn answers_are_the_boxes_that_track_writes() {
 }
 
 #[test]
-fn a_client_at_a_socket_is_served_and_one_that_hangs_up_is_said() {
+fn a_client_at_a_socket_is_served_and_a_closed_connection_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 2);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -125,7 +125,7 @@ fn a_client_at_a_socket_is_served_and_one_that_hangs_up_is_said() {
 }
 
 #[test]
-fn what_cannot_be_done_is_told_to_the_client_as_the_reason_of_its_end() {
+fn the_client_gets_the_reason_of_a_refusal() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 2);
     let good = messages(folder.path(), ROI, 1);

@@ -32,7 +32,7 @@ WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build wheel onnxruntime test test-rust test-web test-training test-mavlink test-wheel test-ros test-vot test-got10k test-arm test-openvino parity parity-models fuzz fuzz-check \
-	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book
+	train-smoke lint lint-rust lint-training format workshop workspace features msrv package book deny semver
 
 help: ## Say what each command does.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -170,25 +170,28 @@ lint-rust: workspace
 workspace: ## Check the shape of the workspace: one way, few packages, licences, no package twice.
 	@$(PYTHON) scripts/check_workspace.py
 
-# Both targets compile in one profile, so that C libraries are compiled once for them.
+# These targets compile faster without debug information.
 features package: export CARGO_PROFILE_DEV_DEBUG = 0
 
-# Features are additive: each alone, none, and all of a crate.
-features: ## Check every crate with each of its features alone, and the oldest supported Rust.
-	$(CARGO) check -p ettrack --no-default-features
-	$(CARGO) check -p ettrack --all-features
-	for features in "" mcap sqlite mcap,sqlite; do \
-		$(CARGO) check -p ettrack-bag --no-default-features --features "$$features" || exit 1; done
-	for features in "" mavlink replay web; do \
-		$(CARGO) check -p ettrack-node --no-default-features --features "$$features" || exit 1; done
-	$(CARGO) check -p ettrack-media --examples
-	@$(MAKE) --no-print-directory msrv
-
+# The oldest supported Rust, if rustup has it or can fetch it, else the default one.
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+OLDEST_CARGO = $(CARGO) $(shell $(CARGO) +$(MSRV) --version >/dev/null 2>&1 && echo +$(MSRV))
+
+# Features are additive: each alone, none, and all of a crate.
+features: msrv ## Check every crate with each of its features alone, with the oldest supported Rust.
+	$(OLDEST_CARGO) check -p ettrack --no-default-features
+	$(OLDEST_CARGO) check -p ettrack --all-features
+	for features in "" mcap sqlite mcap,sqlite; do \
+		$(OLDEST_CARGO) check -p ettrack-bag --no-default-features --features "$$features" || exit 1; done
+	for features in "" mavlink replay web; do \
+		$(OLDEST_CARGO) check -p ettrack-node --no-default-features --features "$$features" || exit 1; done
+	$(OLDEST_CARGO) check -p ettrack-media --examples
+	$(OLDEST_CARGO) check --workspace
+
 msrv:
-	@if rustup toolchain list 2>/dev/null | grep -q '^$(MSRV)'; then $(CARGO) +$(MSRV) check --workspace; \
-	else echo "the oldest supported Rust, $(MSRV), was not tried: rustup has no such toolchain;" \
-		"clippy's incompatible_msrv warns of what is newer"; fi
+	@$(CARGO) +$(MSRV) --version 2>/dev/null || rustup toolchain install $(MSRV) --profile minimal --no-self-update || \
+		echo "the oldest supported Rust, $(MSRV), is not tried: rustup cannot install it;" \
+			"clippy's incompatible_msrv warns of what is newer"
 
 fuzz-check: ## Compile the fuzz targets.
 	@if command -v c++ >/dev/null; then $(CARGO) check --manifest-path fuzz/Cargo.toml --locked; \
@@ -198,19 +201,38 @@ fuzz-check: ## Compile the fuzz targets.
 package: ## Package every published crate as for crates.io and build it from the package.
 	rm -rf $${CARGO_HOME:-$$HOME/.cargo}/registry/src/-*/ettrack*-[0-9]* \
 		target/package/tmp-* target/debug/.fingerprint/ettrack*
-	$(CARGO) package --workspace --locked --allow-dirty --exclude ettrack-testing --exclude ettrack-python
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
-	else echo "cargo deny was not run: it is not installed; make workspace checks licences and double versions," \
-		"advisories are not checked"; fi
-	@if ! cargo semver-checks --version >/dev/null 2>&1; then echo "cargo semver-checks was not run: it is not installed"; \
-	elif ! cargo info --registry crates-io ettrack >/dev/null 2>&1; then echo "cargo semver-checks was not run: no version is released"; \
-	else cargo semver-checks --workspace --exclude ettrack-testing --exclude ettrack-python; fi
+	$(CARGO) package --workspace --locked --allow-dirty $(UNPUBLISHED)
 
-MDBOOK_VERSION := 0.5.4
-book: ## Build the documentation as a site (out/book) and check its links.
-	@if command -v mdbook >/dev/null; then scripts/book.sh; else \
-		[ -x .tools/bin/mdbook ] || $(CARGO) install --quiet --locked --root .tools --no-default-features --features search mdbook@$(MDBOOK_VERSION); \
-		MDBOOK=.tools/bin/mdbook scripts/book.sh; fi
+UNPUBLISHED := --exclude ettrack-testing --exclude ettrack-python
+
+# Tools in fixed versions, so that every machine checks the same. They are compiled once, in the folder .tools.
+MDBOOK := .tools/mdbook-0.5.4/bin/mdbook
+CARGO_DENY := .tools/cargo-deny-0.20.2/bin/cargo-deny
+SEMVER_CHECKS := .tools/cargo-semver-checks-0.51.0/bin/cargo-semver-checks
+INSTALL_TOOL = $(CARGO) install --quiet --locked --root $(patsubst %/bin,%,$(@D))
+
+$(MDBOOK):
+	$(INSTALL_TOOL) --no-default-features --features search mdbook@0.5.4
+$(CARGO_DENY):
+	$(INSTALL_TOOL) cargo-deny@0.20.2
+$(SEMVER_CHECKS):
+	$(INSTALL_TOOL) cargo-semver-checks@0.51.0
+
+book: $(MDBOOK) ## Build the documentation as a site (out/book) and check its links.
+	MDBOOK=$(abspath $(MDBOOK)) scripts/book.sh
+
+deny: $(CARGO_DENY) ## Check licences, sources and known vulnerabilities of all dependencies.
+	$(CARGO_DENY) --locked check bans licenses sources
+	@if $(CARGO_DENY) fetch db; then $(CARGO_DENY) --locked check advisories; \
+	else echo "advisories are not checked: their database cannot be fetched from github.com"; fi
+
+# What was released is compared with what is here. BASELINE may be any commit.
+BASELINE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null)
+semver: ## Compare the public API with the last release, or with the commit BASELINE, and check that the version fits.
+	@if [ -z "$(BASELINE)" ]; then echo "cargo semver-checks is not run: there is no release (no tag v*) to compare with;" \
+		"BASELINE=COMMIT names a commit"; \
+	else $(MAKE) --no-print-directory $(SEMVER_CHECKS) && \
+		$(SEMVER_CHECKS) semver-checks --workspace $(UNPUBLISHED) --baseline-rev $(BASELINE); fi
 
 lint-training: $(WORKSHOP)
 	$(WORKSHOP_PYTHON) -m ruff check --config training/pyproject.toml training scripts tests launch crates/ettrack-python

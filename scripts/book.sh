@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the documentation as a site in out/book and checks its links. Needs mdbook (cargo install mdbook).
+# Builds the documentation as a site in out/book and checks its links. MDBOOK is the program mdbook; `make book` gives it.
 #
 # Pages link to files outside docs/, so the book's source is a copy of the repository's text files.
 set -eu

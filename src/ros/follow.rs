@@ -18,7 +18,7 @@ use r2r::rcl_interfaces::msg::ParameterEvent;
 use r2r::{Publisher, PublisherUntyped, QosProfile};
 
 use super::log::Log;
-use super::parameters::{Desk, Holder, event};
+use super::parameters::{AskHolder, Holder, event};
 use super::{Doing, Ended, NodeError, RosClock, follow_simulated_time, join, parameters};
 use crate::follow::{Follower, Idle, Settings, Velocity};
 use crate::log::Limiter;
@@ -166,7 +166,7 @@ struct Owner {
     clock: Rc<RosClock>,
 }
 
-impl Desk for Owner {
+impl AskHolder for Owner {
     fn ask(&self, question: Box<dyn FnOnce(&mut dyn Holder) + Send>) {
         question(&mut self.clone());
     }

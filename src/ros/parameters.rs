@@ -70,13 +70,13 @@ pub trait Holder {
 type Question = Box<dyn FnOnce(&mut dyn Holder) + Send>;
 
 /// Passes questions to the holder, which answers immediately or later.
-pub trait Desk: Clone + 'static {
+pub trait AskHolder: Clone + 'static {
     /// Passes a question to the holder.
     fn ask(&self, question: Question);
 }
 
 /// Passes questions on the tracker's parameters to the tracking thread.
-impl Desk for Arc<Inbox> {
+impl AskHolder for Arc<Inbox> {
     fn ask(&self, question: Question) {
         self.put_request(
             None,
@@ -100,17 +100,17 @@ impl Holder for Core<'_> {
     }
 }
 
-/// Offers the services for the parameters `P`. The holder behind `desk` answers.
+/// Offers the services for the parameters `P`. Passes each question to their holder by `holders`.
 pub fn serve<P: ParameterSet + 'static>(
     node: &mut r2r::Node,
     spawner: &LocalSpawner,
-    desk: &impl Desk,
+    holders: &impl AskHolder,
     use_sim_time: bool,
 ) -> Result<(), NodeError> {
     answer::<GetParameters::Service>(
         node,
         spawner,
-        desk,
+        holders,
         "get_parameters",
         move |holder, request| {
             let value = |name: &String| get(holder, use_sim_time, name).unwrap_or_default();
@@ -122,7 +122,7 @@ pub fn serve<P: ParameterSet + 'static>(
     answer::<GetParameterTypes::Service>(
         node,
         spawner,
-        desk,
+        holders,
         "get_parameter_types",
         move |holder, request| {
             let kind = |name: &String| {
@@ -133,7 +133,7 @@ pub fn serve<P: ParameterSet + 'static>(
             }
         },
     )?;
-    answer::<ListParameters::Service>(node, spawner, desk, "list_parameters", |_, request| {
+    answer::<ListParameters::Service>(node, spawner, holders, "list_parameters", |_, request| {
         ListParameters::Response {
             result: list::<P>(&request.prefixes),
         }
@@ -141,7 +141,7 @@ pub fn serve<P: ParameterSet + 'static>(
     answer::<DescribeParameters::Service>(
         node,
         spawner,
-        desk,
+        holders,
         "describe_parameters",
         |_, request| DescribeParameters::Response {
             descriptors: request
@@ -154,7 +154,7 @@ pub fn serve<P: ParameterSet + 'static>(
     answer::<SetParameters::Service>(
         node,
         spawner,
-        desk,
+        holders,
         "set_parameters",
         move |holder, request| SetParameters::Response {
             results: request
@@ -173,7 +173,7 @@ pub fn serve<P: ParameterSet + 'static>(
     answer::<SetParametersAtomically::Service>(
         node,
         spawner,
-        desk,
+        holders,
         "set_parameters_atomically",
         move |holder, request| SetParametersAtomically::Response {
             result: result(set_all(holder, use_sim_time, &request.parameters)),
@@ -185,7 +185,7 @@ pub fn serve<P: ParameterSet + 'static>(
 fn answer<S>(
     node: &mut r2r::Node,
     spawner: &LocalSpawner,
-    desk: &impl Desk,
+    holders: &impl AskHolder,
     name: &str,
     reply: impl Fn(&mut dyn Holder, &S::Request) -> S::Response + Send + Sync + 'static,
 ) -> Result<(), NodeError>
@@ -196,10 +196,10 @@ where
         .create_service::<S>(&format!("~/{name}"), QosProfile::parameters())
         .doing(format!("cannot offer ~/{name}"))?;
     let reply = Arc::new(reply);
-    let desk = desk.clone();
+    let holders = holders.clone();
     spawner.spawn_local(requests.for_each(move |request: ServiceRequest<S>| {
         let reply = Arc::clone(&reply);
-        desk.ask(Box::new(move |holder| {
+        holders.ask(Box::new(move |holder| {
             let response = reply(holder, &request.message);
             // The caller may have gone. Then nobody needs the answer.
             let _ = request.respond(response);

@@ -1,5 +1,5 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, HiT and MixFormerV2 against their authors' implementations, like
-//! `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT and MixFormerV2 against their authors'
+//! implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop over thirty frames.
 
 use std::path::PathBuf;
 
@@ -202,6 +202,28 @@ fn litetrack_network_equals_the_authors() {
 #[test]
 fn litetrack_follows_as_the_authors_do() {
     follows_as_the_authors_do("litetrack", &CENTRE_HEAD);
+}
+
+/// The frames lead to eight different sets of blocks that run.
+#[test]
+fn avtrack_network_equals_the_authors() {
+    centre_head_network_equals("avtrack");
+}
+
+#[test]
+fn avtrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("avtrack", &CENTRE_HEAD);
+}
+
+/// The frames lead to two different last blocks.
+#[test]
+fn sglatrack_network_equals_the_authors() {
+    centre_head_network_equals("sglatrack");
+}
+
+#[test]
+fn sglatrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("sglatrack", &CENTRE_HEAD);
 }
 
 #[test]

@@ -1,6 +1,19 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
-from . import compresstracker, et_track, fear, hit, lighttrack, litetrack, mixformer2, ostrack, smat, sparsett
+from . import (
+    avtrack,
+    compresstracker,
+    et_track,
+    fear,
+    hit,
+    lighttrack,
+    litetrack,
+    mixformer2,
+    ostrack,
+    sglatrack,
+    smat,
+    sparsett,
+)
 from .base import Tracker
 
 TRACKERS: dict[str, Tracker] = {
@@ -16,6 +29,8 @@ TRACKERS: dict[str, Tracker] = {
                 compresstracker,
                 ostrack,
                 litetrack,
+                avtrack,
+                sglatrack,
                 hit,
                 mixformer2,
                 fear,

@@ -14,7 +14,7 @@ from ..export import litetrack as export
 from ..networks.litetrack import INTERACTIONS, SEARCH_SIZE, TEMPLATE_SIZE, LiteTrack
 from ..networks.one_stream import HEAD_WIDTH
 from ..pseudo_weights import Override, transformer_rule
-from . import centre_head
+from . import centre_head, one_stream
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
 from .noise import generator, structured_noise
@@ -101,12 +101,7 @@ TRACKER = Tracker(
     pseudo_rule=transformer_rule(
         (
             Override(r"gamma_[12]$", offset=0.5),
-            Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
-            Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
-            Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
-            Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
+            *one_stream.head_overrides(),
         ),
         {},
     ),

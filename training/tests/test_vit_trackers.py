@@ -1,4 +1,4 @@
-"""OSTrack, LiteTrack, AVTrack, SGLATrack, HiT and MixFormerV2: the authors' keys, their outputs, their checkpoints."""
+"""OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack and MixFormerV2: the authors' keys, their outputs, their checkpoints."""
 
 import copy
 import functools
@@ -15,7 +15,8 @@ from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.convert import looks_like, main
 from ettrack_training.export import ExportError, verify_graph
 from ettrack_training.model_folder import write_model_folder
-from ettrack_training.networks import hit
+from ettrack_training.networks import asymtrack, hit
+from ettrack_training.networks.asymtrack import AsymTrack
 from ettrack_training.networks.avtrack import AVTrack
 from ettrack_training.networks.litetrack import LiteTrack
 from ettrack_training.networks.mixformer2 import MixFormer2
@@ -35,6 +36,7 @@ OUTPUTS = {
     "avtrack": MAPS,
     "sglatrack": MAPS,
     "hit": ("box",),
+    "asymtrack": ("box",),
     "mixformer2": ("box", "score"),
 }
 
@@ -52,6 +54,8 @@ KEYS = {
     "HiT-Base": (functools.partial(hit.Hit, hit.BASE), (478, 0x89F9815D)),
     "HiT-Small": (functools.partial(hit.Hit, hit.SMALL), (478, 0x9C3E53EA)),
     "HiT-Tiny": (functools.partial(hit.Hit, hit.TINY), (400, 0x2E74594D)),
+    "AsymTrack-T": (functools.partial(AsymTrack, asymtrack.TINY), (199, 0xCBE17054)),
+    "AsymTrack-S and -B": (AsymTrack, (225, 0xCFCB63E7)),
     "MixFormerV2-S": (MixFormer2, (66, 0xDDB02381)),
     "MixFormerV2-B": (functools.partial(MixFormer2, 128, 288, 8, 768, 3072), (114, 0x4C96C3B3)),
 }
@@ -268,7 +272,7 @@ def test_other_depths_of_litetrack_are_refused():
         TRACKERS["litetrack"].build(state)
 
 
-@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "mixformer2"])
+@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2"])
 def test_a_checkpoint_of_another_tracker_is_named(tmp_path, name, capsys):
     path = tmp_path / "checkpoint.pth"
     torch.save({"net": network_of(name).state_dict()}, path)
@@ -283,3 +287,33 @@ def test_hits_sizes_are_read_from_the_checkpoint():
         with torch.device("meta"):
             state = hit.Hit(config).state_dict()
             assert TRACKERS["hit"].build(state).config == config
+
+
+def test_asymtracks_sizes_are_read_from_the_checkpoint():
+    for name, sizes in (("asymtrack", (128, 256)), ("asymtrack_base", (192, 384))):
+        tracker = TRACKERS[name]
+        network = tracker.build(tracker.golden_network().state_dict())
+        assert network.config == tracker.golden_network().config
+        manifest = tracker.manifest(network)
+        assert (manifest["template"]["size"], manifest["search"]["sizes"]) == (sizes[0], [sizes[1]])
+
+
+def test_other_depths_and_widths_of_asymtrack_are_refused():
+    config = asymtrack.AsymConfig((2, 2, 2), (16, 32, 64, 64), 64, 32)
+    with pytest.raises(CheckpointError, match="2, 2, 2 blocks in the stages of an AsymTrack, expected 2, 2, 1 .tiny."):
+        TRACKERS["asymtrack"].build(AsymTrack(config).state_dict())
+    state = AsymTrack(asymtrack.AsymConfig((2, 2, 1), (16, 32, 48, 64), 64, 32)).state_dict()
+    with pytest.raises(CheckpointError, match="32 and 48 channels, expected multiples of 32"):
+        TRACKERS["asymtrack"].build(state)
+
+
+def test_the_three_convolutions_of_an_edge_branch_are_one():
+    torch.manual_seed(3)
+    branch = asymtrack.EdgeBranch(8)
+    torch.nn.init.constant_(branch.theta, 0.7)
+    x = torch.randn(1, 8, 6, 6)
+    apart = sum(convolution(x) for convolution in branch.rbr_conv)
+    # Each convolution also sees the middle cell, with the sum of its taps, and theta subtracts that.
+    middle = sum(torch.einsum("oi,bihw->bohw", c.weight.sum(dim=(2, 3)), x) for c in branch.rbr_conv)
+    joined = torch.nn.functional.conv2d(x, branch.kernel(), padding=1)
+    torch.testing.assert_close(joined, apart - branch.theta.sigmoid() * middle, rtol=1e-4, atol=1e-5)

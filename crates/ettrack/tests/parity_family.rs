@@ -1,5 +1,6 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT and MixFormerV2 against their authors'
-//! implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack and MixFormerV2 against their
+//! authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop
+//! over thirty frames.
 
 use std::path::PathBuf;
 
@@ -234,6 +235,16 @@ fn hit_network_equals_the_authors() {
 #[test]
 fn hit_follows_as_the_authors_do() {
     follows_as_the_authors_do("hit", &CENTRE_HEAD);
+}
+
+#[test]
+fn asymtrack_network_equals_the_authors() {
+    network_equals("asymtrack", &[("box", 1e-4)]);
+}
+
+#[test]
+fn asymtrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("asymtrack", &CENTRE_HEAD);
 }
 
 #[test]

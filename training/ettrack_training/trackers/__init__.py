@@ -1,6 +1,7 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
 from . import (
+    asymtrack,
     avtrack,
     compresstracker,
     et_track,
@@ -32,11 +33,13 @@ TRACKERS: dict[str, Tracker] = {
                 avtrack,
                 sglatrack,
                 hit,
+                asymtrack,
                 mixformer2,
                 fear,
             )
         ),
         ostrack.WITHOUT_ELIMINATION,
+        asymtrack.BASE,
     )
 }
 

@@ -1,4 +1,4 @@
-"""OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack and MixFormerV2: the authors' keys, outputs and checkpoints."""
+"""One-stream trackers, HiT, AsymTrack and MixFormerV2: the authors' keys, outputs and checkpoints."""
 
 import copy
 import functools

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint import CheckpointError, without
 from ..export import Graph
@@ -24,9 +24,9 @@ from ..networks.asymtrack import (
     AsymTrack,
 )
 from ..pseudo_weights import Override, transformer_rule
+from . import parts
 from .anchor_free import IMAGENET_INPUT
 from .base import StateDict, Tracker
-from .noise import generator, structured_noise
 
 _PATCHES = "backbone.patch_embed.proj.bias"
 _NORMS = re.compile(r"backbone\.layers\.(\d+)\.blocks\.\d+\.gamma_1")
@@ -66,48 +66,11 @@ def build(state: Mapping[str, Tensor], sizes: tuple[int, int] = SIZES) -> AsymTr
     return AsymTrack(config, sizes)
 
 
-class _Template(nn.Module):
-    """The template image to what the track graph takes of it."""
-
-    def __init__(self, network: AsymTrack):
-        super().__init__()
-        self.network = network
-
-    def forward(self, template: Tensor) -> tuple[Tensor, ...]:
-        return self.network.template(template)
-
-
-class _Track(nn.Module):
-    def __init__(self, network: AsymTrack):
-        super().__init__()
-        self.network = network
-
-    def forward(self, first: Tensor, second: Tensor, keys: Tensor, values: Tensor, search: Tensor) -> Tensor:
-        return self.network.track(first, second, keys, values, search)
-
-
 def graphs(network: AsymTrack) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
-    random = generator()
-    template = structured_noise(network.template_size, random)
-    features = [feature.detach() for feature in _Template(network)(template)]
-    return {
-        "template": Graph(
-            module=export.template_graph(network),
-            reference=_Template(network),
-            inputs={"template": template},
-            outputs=FEATURES,
-        ),
-        "track": Graph(
-            module=export.track_graph(network),
-            reference=_Track(network),
-            inputs={
-                **dict(zip(FEATURES, features, strict=True)),
-                "search": structured_noise(network.search_size, random),
-            },
-            outputs=("box",),
-        ),
-    }
+    modules = {"template": export.template_graph(network), "track": export.track_graph(network)}
+    sizes = network.template_size, network.search_size
+    return parts.graphs(network, modules, ["template"], sizes, FEATURES, ("box",))
 
 
 def manifest(network: AsymTrack) -> dict[str, Any]:

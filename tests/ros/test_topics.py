@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from agreement import boxes_of_the_command_line, node_gives
 from ettrack.msg import TrackedTarget
-from harness import corners_of, overlap, percentiles, stamp_of, tell
-from process import run_command_line
-from sequences import COMMITTED, Sequence, flight, from_otb
+from harness import percentiles, stamp_of, tell
+from sequences import flight, from_otb
 
 SEQUENCES = "ETTRACK_TEST_SEQUENCES"
 # Number of frames of a flight before the target is hidden for the first time.
@@ -74,23 +74,7 @@ def test_compressed_images_at_a_cameras_rate(start, open_flight, kind):
 
 
 def test_the_node_gives_the_boxes_of_the_command_line(start):
-    """Each image is answered before the next one is published, over reliable topics, so that none is replaced."""
-    x, y, width, height = region = (92, 82, 46, 36)
-    lines = run_command_line("track", COMMITTED, "--roi", ",".join(map(str, region))).splitlines()
-    expected = [tuple(map(float, line.split(",")[1:5])) for line in lines if line[0].isdigit()]
-    scene = Sequence(COMMITTED, [region] * len(expected))
-    assert len(scene) == len(expected) == 30
-    _, bench = start(scene=scene, reliable=True, parameters={"image_reliability": "reliable"})
-    bench.publish()
-    bench.settle()
-    bench.choose(0)
-    bench.wait(lambda: bench.targets[-1].state == TrackedTarget.TRACKING)
-    for index in range(1, len(scene)):
-        bench.publish()
-        bench.wait(lambda: bench.newest_stamp() in bench.arrivals)
-        got = corners_of(bench.targets[-1])
-        assert got == pytest.approx(expected[index], abs=0.01), f"frame {index + 1}"
-        assert overlap(got, expected[index]) > 0.99
+    node_gives(boxes_of_the_command_line(), start)
 
 
 def test_real_sequences(start):

@@ -158,6 +158,19 @@ def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     return lines
 
 
+def without(state: dict[str, Tensor], unused: Mapping[str, str]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors whose names have none of the prefixes `unused`, and a line for each prefix of others.
+
+    `unused` says what the tensors are for.
+    """
+    dropped = []
+    for prefix, what in unused.items():
+        count = sum(key.startswith(prefix) for key in state)
+        if count:
+            dropped.append(f"{count} tensors {prefix}* ({what})")
+    return {key: value for key, value in state.items() if not key.startswith(tuple(unused))}, dropped
+
+
 def overlap(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
     """Number of keys that both have with the same shape, divided by the number of all keys; 0 to 1."""
     shared = sum(key in state and state[key].shape == t.shape for key, t in expected.items())

@@ -58,7 +58,8 @@ def write_model_folder(
         for name, value in verify_graph(graph, model, f"{key}.onnx").items():
             differences[f"{key}.{name}"] = value
         files[key] = model
-        costs[f"macs_{key}"] = cost.macs(graph.reference, *graph.inputs.values())
+        costliest = (graph.obedient, *graph.inputs.values(), *graph.ways[0]) if graph.ways else None
+        costs[f"macs_{key}"] = cost.macs(*(costliest or (graph.reference, *graph.inputs.values())))
     write_graphs(
         output,
         files,

@@ -1,5 +1,6 @@
-"""OSTrack, LiteTrack, HiT and MixFormerV2: the authors' keys, their outputs, their checkpoints."""
+"""One-stream trackers, HiT, AsymTrack and MixFormerV2: the authors' keys, outputs and checkpoints."""
 
+import copy
 import functools
 import zlib
 from pathlib import Path
@@ -13,10 +14,14 @@ import yaml
 from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.convert import looks_like, main
 from ettrack_training.export import ExportError, verify_graph
-from ettrack_training.networks import hit
+from ettrack_training.model_folder import write_model_folder
+from ettrack_training.networks import asymtrack, hit
+from ettrack_training.networks.asymtrack import AsymTrack
+from ettrack_training.networks.avtrack import AVTrack
 from ettrack_training.networks.litetrack import LiteTrack
 from ettrack_training.networks.mixformer2 import MixFormer2
 from ettrack_training.networks.ostrack import OSTrack, kept_tokens
+from ettrack_training.networks.sglatrack import SGLATrack
 from ettrack_training.pixels import MEAN, STD
 from ettrack_training.pseudo_weights import pseudo_state_dict
 from ettrack_training.trackers import TRACKERS
@@ -28,7 +33,10 @@ OUTPUTS = {
     "ostrack": MAPS,
     "ostrack_all_tokens": MAPS,
     "litetrack": MAPS,
+    "avtrack": MAPS,
+    "sglatrack": MAPS,
     "hit": ("box",),
+    "asymtrack": ("box",),
     "mixformer2": ("box", "score"),
 }
 
@@ -40,9 +48,14 @@ KEYS = {
     "LiteTrack-B6": (functools.partial(LiteTrack, 6), (190, 0x68409532)),
     "LiteTrack-B8": (functools.partial(LiteTrack, 8), (220, 0x6BE7D146)),
     "LiteTrack-B9": (functools.partial(LiteTrack, 9), (235, 0xDBFAD627)),
+    "AVTrack": (AVTrack, (266, 0xCDA58CAA)),
+    "AVTrack-MD": (functools.partial(AVTrack, 6), (182, 0x1B494F08)),
+    "SGLATrack": (SGLATrack, (246, 0x37BF14D4)),
     "HiT-Base": (functools.partial(hit.Hit, hit.BASE), (478, 0x89F9815D)),
     "HiT-Small": (functools.partial(hit.Hit, hit.SMALL), (478, 0x9C3E53EA)),
     "HiT-Tiny": (functools.partial(hit.Hit, hit.TINY), (400, 0x2E74594D)),
+    "AsymTrack-T": (functools.partial(AsymTrack, asymtrack.TINY), (199, 0xCBE17054)),
+    "AsymTrack-S and -B": (AsymTrack, (225, 0xCFCB63E7)),
     "MixFormerV2-S": (MixFormer2, (66, 0xDDB02381)),
     "MixFormerV2-B": (functools.partial(MixFormer2, 128, 288, 8, 768, 3072), (114, 0x4C96C3B3)),
 }
@@ -172,14 +185,94 @@ def test_other_sizes_are_refused(case):
         TRACKERS[case.split()[0]].build(make().state_dict())
 
 
+def renamed(state, old, new):
+    """The tensors, and those of block `old` again as block `new`."""
+    return state | {key.replace(f"blocks.{old}.", f"blocks.{new}."): value for key, value in state.items()}
+
+
+def test_other_depths_of_avtrack_are_refused():
+    state = renamed(dict(AVTrack(6, 64, 32).state_dict()), 5, 6)
+    with pytest.raises(CheckpointError, match="7 blocks of an AVTrack, expected 12 .AVTrack. or 6 .AVTrack-MD."):
+        TRACKERS["avtrack"].build(state)
+
+
+def test_an_avtrack_with_another_transformer_is_refused():
+    state = dict(AVTrack(6, 64, 32).state_dict()) | {"backbone.blocks.0.mlp.fc1_g.weight": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match="AVTrack with EVA-02, expected one with DeiT-Tiny or ViT-Tiny"):
+        TRACKERS["avtrack"].build(state)
+
+
+def test_an_sglatrack_with_another_number_of_candidates_is_refused():
+    state = dict(SGLATrack(64, 32).state_dict()) | {"backbone.MLP.fc2.bias": torch.zeros(5)}
+    with pytest.raises(CheckpointError, match="chooses one of 5 blocks, expected 6"):
+        TRACKERS["sglatrack"].build(state)
+
+
+def test_what_only_training_needs_is_left_out_and_named():
+    for name, key in (("avtrack", "global_stat_x.dense1.weight"), ("sglatrack", "backbone.head.weight")):
+        network = network_of(name).state_dict()
+        state, dropped = TRACKERS[name].clean({**network, key: torch.zeros(2, 2)})
+        assert state.keys() == network.keys()
+        assert [line.split(" (")[0] for line in dropped] == [f"1 tensors {key.rsplit('.', 1)[0].split('.dense')[0]}.*"]
+
+
+# A graph that gets the opposite decision, and the message of its refusal.
+OPPOSITE = {
+    "avtrack": ("Greater", "Less", "its probability is 0.[0-9]*, the limit 0.5"),
+    "sglatrack": ("ArgMax", "ArgMin", "has a probability that is 0.[0-9]* higher"),
+}
+
+
+@pytest.mark.parametrize("name", OPPOSITE)
+def test_a_graph_that_runs_other_blocks_than_rounding_allows_is_refused(name):
+    graph = TRACKERS[name].graphs(network_of(name))["track"]
+    right, wrong, words = OPPOSITE[name]
+    node = next(node for node in graph.module.graph.node if node.op_type == right)
+    node.op_type = wrong
+    with pytest.raises(ExportError, match=words):
+        verify_graph(graph, graph.module.SerializeToString(), "track.onnx")
+
+
+@pytest.mark.parametrize("name", OPPOSITE)
+def test_blocks_that_no_image_needs_are_also_compared(name):
+    network = copy.deepcopy(network_of(name))
+    with torch.no_grad():
+        for block in network.blocks if name == "avtrack" else ():
+            block.active_score_module.bias.fill_(-100)
+        if name == "sglatrack":
+            network.backbone.MLP.fc2.bias[0] = 100
+    graph = TRACKERS[name].graphs(network)["track"]
+    verify_graph(graph, graph.module.SerializeToString(), "track.onnx")
+    # The reference gets other weights in a block that does not run.
+    with torch.no_grad():
+        network.blocks[8].mlp.fc2.weight.mul_(2)
+    with pytest.raises(ExportError, match="differs from the network"):
+        verify_graph(graph, graph.module.SerializeToString(), "track.onnx")
+
+
+def test_the_cost_of_avtrack_is_that_of_all_blocks(tmp_path):
+    folders = tmp_path / "none", tmp_path / "all"
+    costs = []
+    for folder, bias in zip(folders, (-100, 100), strict=True):
+        network = AVTrack(width=64, head_width=32).eval()
+        with torch.no_grad():
+            for block in network.blocks:
+                block.active_score_module.bias.fill_(bias)
+        provenance = {"source": "test", "checkpoint_sha256": "none", "licence": "none"}
+        write_model_folder(TRACKERS["avtrack"], network, folder, provenance=provenance)
+        costs.append(yaml.safe_load((folder / "model.yaml").read_text())["cost"])
+    assert costs[0] == costs[1]
+    # Twelve blocks of 320 tokens with 64 channels.
+    assert costs[0]["macs_track"] > 12 * 12 * 320 * 64 * 64
+
+
 def test_other_depths_of_litetrack_are_refused():
-    state = dict(LiteTrack(4, 64, 32).state_dict())
-    state |= {key.replace("blocks.3.", "blocks.4."): value for key, value in state.items()}
+    state = renamed(dict(LiteTrack(4, 64, 32).state_dict()), 3, 4)
     with pytest.raises(CheckpointError, match="5 blocks of a LiteTrack, expected 4, 6, 8 or 9"):
         TRACKERS["litetrack"].build(state)
 
 
-@pytest.mark.parametrize("name", ["litetrack", "hit", "mixformer2"])
+@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2"])
 def test_a_checkpoint_of_another_tracker_is_named(tmp_path, name, capsys):
     path = tmp_path / "checkpoint.pth"
     torch.save({"net": network_of(name).state_dict()}, path)
@@ -194,3 +287,33 @@ def test_hits_sizes_are_read_from_the_checkpoint():
         with torch.device("meta"):
             state = hit.Hit(config).state_dict()
             assert TRACKERS["hit"].build(state).config == config
+
+
+def test_asymtracks_sizes_are_read_from_the_checkpoint():
+    for name, sizes in (("asymtrack", (128, 256)), ("asymtrack_base", (192, 384))):
+        tracker = TRACKERS[name]
+        network = tracker.build(tracker.golden_network().state_dict())
+        assert network.config == tracker.golden_network().config
+        manifest = tracker.manifest(network)
+        assert (manifest["template"]["size"], manifest["search"]["sizes"]) == (sizes[0], [sizes[1]])
+
+
+def test_other_depths_and_widths_of_asymtrack_are_refused():
+    config = asymtrack.AsymConfig((2, 2, 2), (16, 32, 64, 64), 64, 32)
+    with pytest.raises(CheckpointError, match="2, 2, 2 blocks in the stages of an AsymTrack, expected 2, 2, 1 .tiny."):
+        TRACKERS["asymtrack"].build(AsymTrack(config).state_dict())
+    state = AsymTrack(asymtrack.AsymConfig((2, 2, 1), (16, 32, 48, 64), 64, 32)).state_dict()
+    with pytest.raises(CheckpointError, match="32 and 48 channels, expected multiples of 32"):
+        TRACKERS["asymtrack"].build(state)
+
+
+def test_the_three_convolutions_of_an_edge_branch_are_one():
+    torch.manual_seed(3)
+    branch = asymtrack.EdgeBranch(8)
+    torch.nn.init.constant_(branch.theta, 0.7)
+    x = torch.randn(1, 8, 6, 6)
+    apart = sum(convolution(x) for convolution in branch.rbr_conv)
+    # Each convolution also sees the middle cell, with the sum of its taps, and theta subtracts that.
+    middle = sum(torch.einsum("oi,bihw->bohw", c.weight.sum(dim=(2, 3)), x) for c in branch.rbr_conv)
+    joined = torch.nn.functional.conv2d(x, branch.kernel(), padding=1)
+    torch.testing.assert_close(joined, apart - branch.theta.sigmoid() * middle, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, HiT and MixFormerV2 against their authors' implementations, like
-//! `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack and MixFormerV2 against their
+//! authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop
+//! over thirty frames.
 
 use std::path::PathBuf;
 
@@ -204,6 +205,28 @@ fn litetrack_follows_as_the_authors_do() {
     follows_as_the_authors_do("litetrack", &CENTRE_HEAD);
 }
 
+/// The frames lead to eight different sets of blocks that run.
+#[test]
+fn avtrack_network_equals_the_authors() {
+    centre_head_network_equals("avtrack");
+}
+
+#[test]
+fn avtrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("avtrack", &CENTRE_HEAD);
+}
+
+/// The frames lead to two different last blocks.
+#[test]
+fn sglatrack_network_equals_the_authors() {
+    centre_head_network_equals("sglatrack");
+}
+
+#[test]
+fn sglatrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("sglatrack", &CENTRE_HEAD);
+}
+
 #[test]
 fn hit_network_equals_the_authors() {
     network_equals("hit", &[("box", 1e-4)]);
@@ -212,6 +235,16 @@ fn hit_network_equals_the_authors() {
 #[test]
 fn hit_follows_as_the_authors_do() {
     follows_as_the_authors_do("hit", &CENTRE_HEAD);
+}
+
+#[test]
+fn asymtrack_network_equals_the_authors() {
+    network_equals("asymtrack", &[("box", 1e-4)]);
+}
+
+#[test]
+fn asymtrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("asymtrack", &CENTRE_HEAD);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -67,6 +67,23 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(kind, list(inputs), names, name=label, domain=domain, **attributes))
         wanted = tuple(name for name in names if name)
         return wanted[0] if len(wanted) == 1 else wanted
+
+    def when(self, condition: str, then: Callable[[], str], otherwise: Callable[[], str]) -> str:
+        """Returns the value that ``then`` builds if ``condition``, one truth value, is true, else that of
+        ``otherwise``. Only one of them is computed."""
+        self._count += 1
+        label = f"If_{self._count}"
+        branches = {}
+        for key, build in (("then_branch", then), ("else_branch", otherwise)):
+            outer, self._nodes = self._nodes, []
+            value, name = build(), f"{label}/{key}"
+            # A branch may only return values that it computes.
+            self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
+            result = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+            branches[key] = helper.make_graph(self._nodes, name, [], [result])
+            self._nodes = outer
+        self._nodes.append(helper.make_node("If", [condition], [label], name=label, **branches))
+        return label
 
     def model(self) -> onnx.ModelProto:
         """Returns the complete model. Raises ``onnx.checker.ValidationError`` if it is not valid."""
@@ -153,13 +170,15 @@ class GraphBuilder:
         width: int,
         bias: np.ndarray | None = None,
         keep: int | None = None,
+        squared: float = 0.0,
     ) -> str:
         """Multi-head attention of tokens ``[batch * n, width]`` inside each batch. The result has the query's shape.
 
         The query must already contain the scale. ``bias [batch or 1, heads, n, n]`` is added to the logits. With
-        ``keep``, only the ``keep`` largest logits of each query are used.
+        ``keep``, only the ``keep`` largest logits of each query are used. ``squared`` is the share of the squared
+        weights that is added to the weights.
         """
-        return self.attention_with_weights(query, key, value, batch, heads, width, bias, keep)[0]
+        return self.attention_with_weights(query, key, value, batch, heads, width, bias, keep, squared)[0]
 
     def attention_with_weights(
         self,
@@ -171,6 +190,7 @@ class GraphBuilder:
         width: int,
         bias: np.ndarray | None = None,
         keep: int | None = None,
+        squared: float = 0.0,
     ) -> tuple[str, str]:
         """As :meth:`attention`, with the weight of each key for each query, ``[batch, heads, queries, keys]``."""
 
@@ -187,6 +207,9 @@ class GraphBuilder:
             best, index = self.op("TopK", logits, self.constant(np.array([keep])), outputs=2, axis=-1, sorted=0)
             zeros = self.op("Mul", logits, self.constant(np.float32(0)))
             weights = self.op("ScatterElements", zeros, index, self.op("Softmax", best, axis=-1), axis=-1)
+        if squared:
+            factor = self.op("Mul", weights, self.constant(np.float32(squared)))
+            weights = self.op("Mul", weights, self.op("Add", factor, self.constant(np.float32(1))))
         mixed = self.op("MatMul", weights, split(value, 0, 2, 1, 3))
         return self.reshape(self.transpose(mixed, 0, 2, 1, 3), -1, width), weights
 

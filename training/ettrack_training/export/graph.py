@@ -43,6 +43,10 @@ class Graph:
     are almost equal, rounding may lead to another choice in the reference, and then all later values differ. So the
     reference takes these choices as further inputs and follows them. It raises ValueError for a choice that rounding
     does not explain.
+
+    `ways` are sets of values for the choices. The check also runs the graph with each of them, because the given
+    inputs may not lead to every part of the graph. `obedient` then takes the place of the reference and follows every
+    choice. The first way has the highest cost.
     """
 
     module: nn.Module | onnx.ModelProto
@@ -52,6 +56,8 @@ class Graph:
     axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     variants: tuple[Mapping[str, Tensor], ...] = ()
     choices: tuple[str, ...] = ()
+    ways: tuple[tuple[Tensor, ...], ...] = ()
+    obedient: nn.Module | None = None
 
 
 def export_graph(graph: Graph) -> bytes:
@@ -87,25 +93,43 @@ def verify_graph(graph: Graph, model: bytes, name: str) -> dict[str, float]:
     may be `ROUNDING` times that of the reference, so the limit fits weights of any scale. Raises `ExportError` if the
     error of the model is larger.
     """
+    largest = dict.fromkeys(graph.outputs, 0.0)
+    _compare(graph, showing(model, graph.choices), graph.reference, name, largest)
+    for way in graph.ways:
+        _compare(graph, showing(deciding(model, graph.choices, way), graph.choices), graph.obedient, name, largest)
+    return largest
+
+
+def _compare(graph: Graph, model: bytes, reference: nn.Module, name: str, largest: dict[str, float]) -> None:
+    """Compares `model`, which shows its choices, with the reference. Updates the `largest` differences."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(showing(model, graph.choices), options, providers=["CPUExecutionProvider"])
-    exact = copy.deepcopy(graph.reference).double()
-    largest = dict.fromkeys(graph.outputs, 0.0)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    exact = copy.deepcopy(reference).double()
     for inputs in (graph.inputs, *graph.variants):
         made = session.run([*graph.outputs, *graph.choices], {key: value.numpy() for key, value in inputs.items()})
-        chosen = [torch.from_numpy(value) for value in made[len(graph.outputs) :]]
+        chosen = [torch.from_numpy(np.asarray(value)) for value in made[len(graph.outputs) :]]
         try:
             with torch.no_grad():
-                single = _tuple(graph.reference(*inputs.values(), *chosen))
+                single = _tuple(reference(*inputs.values(), *chosen))
                 double = _tuple(exact(*(value.double() for value in inputs.values()), *chosen))
         except ValueError as error:
             raise ExportError(f"{name}: {error}") from error
         for output, a, s, d in zip(graph.outputs, made, single, double, strict=False):
             difference = _difference(name, output, a, s.numpy(), d.numpy())
             largest[output] = max(largest[output], difference)
-    return largest
+
+
+def deciding(model: bytes, choices: Sequence[str], way: Sequence[Tensor]) -> bytes:
+    """Returns the model with constants in the place of its choices."""
+    changed = onnx.load_from_string(model)
+    values = dict(zip(choices, way, strict=True))
+    for node in changed.graph.node:
+        for output in set(node.output) & set(values):
+            value = onnx.numpy_helper.from_array(values[output].numpy())
+            node.CopyFrom(onnx.helper.make_node("Constant", [], [output], name=node.name, value=value))
+    return changed.SerializeToString()
 
 
 def showing(model: bytes, values: Sequence[str]) -> bytes:

@@ -20,6 +20,7 @@ from ..networks.hit import (
     SIDE,
     TEMPLATE_SIZE,
     Attention,
+    CornerHead,
     Hit,
     LinearNorm,
     ShrinkingAttention,
@@ -117,7 +118,7 @@ def track_graph(net: Hit) -> onnx.ModelProto:
             x = g.op("Add", layer(g, x, block.m), x)
     joined, vector = bridge(g, [*stages, x], net.bottleneck)
     share = g.op("MatMul", joined, g.transpose(vector, 1, 0))
-    g.output(corners(g, g.op("Mul", joined, share), net.box_head), "box", (1, 1, 4))
+    g.output(corners(g, g.op("Mul", joined, share), net.box_head, SIDE), "box", (1, 1, 4))
     return g.model()
 
 
@@ -146,14 +147,14 @@ def bridge(g: GraphBuilder, stages: list[str], net: nn.Module) -> tuple[str, str
     return joined, vector
 
 
-def corners(g: GraphBuilder, x: str, net: nn.Module) -> str:
-    """Tokens ``[256, neck]`` to centre, width and height, ``[1, 1, 4]``."""
+def corners(g: GraphBuilder, x: str, net: CornerHead, side: int) -> str:
+    """Tokens ``[side^2, neck]`` to centre, width and height, ``[1, 1, 4]``."""
     names = ("tl", "br")
     first = [conv_bn(*getattr(net, f"conv1_{name}")[:2]) for name in names]
     merged = tuple(np.concatenate(parts) for parts in zip(*first, strict=True))
     ways = g.op(
         "Split",
-        g.conv3x3(x, *merged, SIDE),
+        g.conv3x3(x, *merged, side),
         g.constant(np.array([len(bias) for _, bias in first])),
         outputs=len(names),
         axis=1,
@@ -161,11 +162,11 @@ def corners(g: GraphBuilder, x: str, net: nn.Module) -> str:
     logits = []
     for name, y in zip(names, ways, strict=True):
         for i in (2, 3, 4):
-            y = g.conv3x3(y, *conv_bn(*getattr(net, f"conv{i}_{name}")[:2]), SIDE)
+            y = g.conv3x3(y, *conv_bn(*getattr(net, f"conv{i}_{name}")[:2]), side)
         weight, bias = conv_bn(getattr(net, f"conv5_{name}"), None)
-        logits.append(g.reshape(g.linear(y, weight[:, :, 0, 0], bias), 1, SIDE * SIDE))
+        logits.append(g.reshape(g.linear(y, weight[:, :, 0, 0], bias), 1, side * side))
     share = g.op("Softmax", g.op("Concat", *logits, axis=0), axis=-1)
-    row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
-    places = g.op("MatMul", share, g.constant(np.stack([column, row], axis=1) / SIDE))
+    row, column = np.divmod(np.arange(side * side), side)
+    places = g.op("MatMul", share, g.constant(np.stack([column, row], axis=1) / side))
     centre, size = (g.op("MatMul", g.constant(np.array([factors])), places) for factors in ((0.5, 0.5), (-1.0, 1.0)))
     return g.reshape(g.op("Concat", centre, size, axis=1), 1, 1, 4)

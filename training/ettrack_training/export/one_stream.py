@@ -7,7 +7,6 @@ Differences from a plain export:
 * the last block and the final norm run only on the search rows (the template rows are needed only as keys
   and values);
 * cutting into patches is a reordering of pixels, and its matrix product adds bias and positions;
-* residual sums and norms are one pass;
 * the query's scale and the batch norms are multiplied into weights;
 * the head's three towers run as one;
 * the wide 3x3 convolutions have Winograd's form and read the tokens without reordering.
@@ -15,13 +14,14 @@ Differences from a plain export:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from torch import nn
 
-from ..networks.one_stream import PATCH, Attention, Block, CenterHead, PatchEmbed, cells
+from ..networks.one_stream import PATCH, Attention, Block, CenterHead, OneStream, PatchEmbed, cells
 from ..networks.smat import CLAMP
 from .builder import GraphBuilder
 from .fold import array, conv_bn
@@ -82,63 +82,99 @@ def template_graph(name: str, backbone: nn.Module, block: Block, size: int) -> o
     return g.model()
 
 
-def track_graph(
-    name: str,
-    backbone: nn.Module,
-    blocks: Sequence[Block],
-    box_head: CenterHead,
-    template_size: int,
-    search_size: int,
-    kept: Mapping[int, int] | None = None,
-    judge: int = 0,
-) -> onnx.ModelProto:
+def begin(g: GraphBuilder, net: OneStream) -> tuple[str, dict[str, str]]:
+    """Declares the track graph's inputs. Returns the tokens of both images, the template's first, and the template's
+    query, key and value for the first block."""
+    backbone, width = net.backbone, net.backbone.pos_embed_x.shape[2]
+    names = [g.input(output, (cells(net.template_size), width)) for output in TEMPLATE_OUTPUTS]
+    tokens, *parts = names
+    image = g.input("search", (1, 3, net.search_size, net.search_size))
+    search = embed(g, image, net.search_size, backbone.patch_embed, backbone.pos_embed_x)
+    return g.op("Concat", tokens, search, axis=0), dict(zip(PARTS, parts, strict=True))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Numbers of tokens: those of the template, which come first, and of the search image."""
+
+    template: int
+    search: int
+
+    @classmethod
+    def of(cls, net: OneStream) -> Rows:
+        return cls(cells(net.template_size), cells(net.search_size))
+
+    def of_search(self, g: GraphBuilder, x: str) -> str:
+        return g.rows(x, self.template, self.template + self.search)
+
+
+def block_layers(
+    g: GraphBuilder,
+    stream: str,
+    block: Block,
+    rows: Rows,
+    known: Mapping[str, str] | None = None,
+    last: bool = False,
+    select: Callable[[str, str], str] | None = None,
+) -> str:
+    """One block on the tokens of both images.
+
+    ``known`` has the template's query, key and value if they are inputs. After the ``last`` block only the search
+    tokens are needed, so only they are results. ``select`` takes the attention's result and its weights, and returns
+    the tokens that stay.
+    """
+    normed = layer_norm(g, stream if known is None else rows.of_search(g, stream), block.norm1)
+    parts = []
+    for part, layer in projections(block.attn).items():
+        of_search = last and part == "query"
+        values = g.linear(rows.of_search(g, normed) if of_search and known is None else normed, *layer)
+        if known is not None and not of_search:
+            values = g.op("Concat", known[part], values, axis=0)
+        parts.append(values)
+    attn = block.attn
+    mixed, weights = g.attention_with_weights(*parts, 1, attn.heads, len(attn.proj.bias), squared=attn.squared)
+    stream = g.op("Add", linear(g, mixed, attn.proj), rows.of_search(g, stream) if last else stream)
+    if select is not None:
+        stream = select(stream, weights)
+    return g.op("Add", mlp(g, layer_norm(g, stream, block.norm2), block.mlp), stream)
+
+
+def track_graph(name: str, net: OneStream, kept: Mapping[int, int] | None = None, judge: int = 0) -> onnx.ModelProto:
     """The template's outputs and ``search [1, 3, n, n]`` to ``score``, ``size`` and ``offset``.
 
     After the attention of block ``i`` only ``kept[i]`` search tokens are kept: those that the template's token
     ``judge`` attends to most.
     """
     g = GraphBuilder(name)
-    width, first, remaining = backbone.pos_embed_x.shape[2], cells(template_size), cells(search_size)
-    names = [g.input(output, (first, width)) for output in TEMPLATE_OUTPUTS]
-    template = dict(zip(("tokens", *PARTS), names, strict=True))
-    image = g.input("search", (1, 3, search_size, search_size))
-    search = embed(g, image, search_size, backbone.patch_embed, backbone.pos_embed_x)
-    stream = g.op("Concat", template["tokens"], search, axis=0)
-    normed = layer_norm(g, search, blocks[0].norm1)
-    places = None
-    for i, block in enumerate(blocks):
-        heads = block.attn.heads
-        last = i + 1 == len(blocks)
-        parts = []
-        for part, (weight, bias) in projections(block.attn).items():
-            rows = normed
-            if last and i and part == "query":
-                rows = g.rows(normed, first, first + remaining)
-            values = g.linear(rows, weight, bias)
-            if i == 0 and not (last and part == "query"):
-                values = g.op("Concat", template[part], values, axis=0)
-            parts.append(values)
-        mixed, weights = g.attention_with_weights(*parts, 1, heads, width)
-        mixed = linear(g, mixed, block.attn.proj)
-        if last:
-            stream = g.rows(stream, first, first + remaining)
-        if kept and i in kept:
-            stream = g.op("Add", mixed, stream)
-            order = _most_attended(g, weights, judge, first, remaining, kept[i])
-            rows = g.op("Gather", g.rows(stream, first, first + remaining), order, axis=0)
-            stream = g.op("Concat", g.rows(stream, 0, first), rows, axis=0)
+    stream, known = begin(g, net)
+    rows, kept, places = Rows.of(net), kept or {}, None
+    for i, block in enumerate(net.blocks):
+        order = None
+
+        def select(stream: str, weights: str, rows: Rows = rows, count: int | None = kept.get(i)) -> str:
+            nonlocal order
+            order = _most_attended(g, weights, judge, rows.template, rows.search, count)
+            chosen = g.op("Gather", rows.of_search(g, stream), order, axis=0)
+            return g.op("Concat", g.rows(stream, 0, rows.template), chosen, axis=0)
+
+        stream = block_layers(
+            g,
+            stream,
+            block,
+            rows,
+            known if i == 0 else None,
+            last=i + 1 == len(net.blocks),
+            select=select if i in kept else None,
+        )
+        if order is not None:
             places = order if places is None else g.op("Gather", places, order, axis=0)
-            remaining = kept[i]
-            normed = layer_norm(g, stream, block.norm2)
-        else:
-            normed, stream = add_norm(g, mixed, stream, block.norm2)
-        following = backbone.norm if last else blocks[i + 1].norm1
-        normed, stream = add_norm(g, mlp(g, normed, block.mlp), stream, following)
+            rows = Rows(rows.template, kept[i])
+    normed = layer_norm(g, stream, net.backbone.norm)
     if places is not None:
         # The head gets zeros in the place of a token that was left out.
-        empty = g.constant(np.zeros((cells(search_size), width)))
-        normed = g.op("ScatterND", empty, g.reshape(places, remaining, 1), normed)
-    centre_head(g, normed, box_head, search_size // PATCH)
+        empty = g.constant(np.zeros((cells(net.search_size), len(net.backbone.norm.bias))))
+        normed = g.op("ScatterND", empty, g.reshape(places, rows.search, 1), normed)
+    centre_head(g, normed, net.box_head, net.search_size // PATCH)
     return g.model()
 
 
@@ -152,9 +188,14 @@ def _most_attended(g: GraphBuilder, weights: str, judge: int, first: int, tokens
     return order
 
 
+#: Operators that choose, and the number of the output with the choice.
+_CHOOSING = {"TopK": 1, "ArgMax": 0, "Greater": 0}
+
+
 def choices(track: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the values in the track graph with the indices of kept search tokens, in the order of the blocks."""
-    return tuple(node.output[1] for node in track.graph.node if node.op_type == "TopK")
+    """Names of the values in the track graph that say which tokens stay or which blocks run, in their order."""
+    nodes = (node for node in track.graph.node if node.op_type in _CHOOSING)
+    return tuple(node.output[_CHOOSING[node.op_type]] for node in nodes)
 
 
 def centre_head(g: GraphBuilder, x: str, net: CenterHead, side: int) -> None:

@@ -5,6 +5,8 @@ Parameter names are those of the authors' checkpoints.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,11 +20,14 @@ HEAD_WIDTH = 64
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one linear layer for query, key and value."""
+    """Multi-head self-attention with one linear layer for query, key and value.
 
-    def __init__(self, width: int, heads: int):
+    ``squared`` is the share of the squared weights that is added to the weights of the softmax.
+    """
+
+    def __init__(self, width: int, heads: int, squared: float = 0.0):
         super().__init__()
-        self.heads = heads
+        self.heads, self.squared = heads, squared
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
@@ -37,6 +42,8 @@ class Attention(nn.Module):
         b, n, c = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         weight = (q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5).softmax(dim=-1)
+        if self.squared:
+            weight = weight + self.squared * weight**2
         return self.proj((weight @ v).transpose(1, 2).reshape(b, n, c)), weight
 
 
@@ -55,10 +62,10 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block over template and search tokens together."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, squared: float = 0.0):
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, heads)
+        self.attn = Attention(width, heads, squared)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, 4 * width)
 
@@ -152,3 +159,60 @@ def cells(size: int) -> int:
 def position(width: int, size: int) -> nn.Parameter:
     """Learned positions of the tokens of an image with ``size`` pixels per side."""
     return nn.Parameter(torch.zeros(1, cells(size), width))
+
+
+class Backbone(nn.Module):
+    """Patch embedding, learned positions, blocks, final norm.
+
+    ``places`` is the number of positions of the pre-training, which this network does not use.
+    """
+
+    def __init__(
+        self, template_size: int, search_size: int, width: int, blocks: Iterable[nn.Module], places: int = 197
+    ):
+        super().__init__()
+        # The authors' files have these two. This network does not use them, but needs them to load strictly.
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, places, width))
+        self.pos_embed_z = position(width, template_size)
+        self.pos_embed_x = position(width, search_size)
+        self.patch_embed = PatchEmbed(width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.ModuleList(blocks)
+
+
+class OneStream(nn.Module):
+    """A tracker whose blocks mix the tokens of both images. Subclasses give ``track``.
+
+    ``template(z)``: ``[1, 3, template_size, template_size]`` to its tokens ``[1, n, width]``.
+    ``track(tokens, x)``: with ``x`` of ``[1, 3, search_size, search_size]`` gives score ``[1, 1, s, s]`` in (0, 1),
+    size ``[1, 2, s, s]`` as fractions of the search region and offset ``[1, 2, s, s]`` in cells, with ``s`` of
+    ``search_size / 16``. Networks that choose what to compute also take ``chosen``, the choices of another
+    implementation, and raise ``ValueError`` if rounding does not explain one.
+    """
+
+    def __init__(self, template_size: int, search_size: int, backbone: nn.Module, box_head: CenterHead):
+        super().__init__()
+        self.template_size, self.search_size = template_size, search_size
+        self.backbone, self.box_head = backbone, box_head
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.backbone.blocks
+
+    def template(self, image: Tensor) -> Tensor:
+        return self.backbone.patch_embed(image) + self.backbone.pos_embed_z
+
+    def tokens(self, template_tokens: Tensor, search: Tensor) -> Tensor:
+        """The tokens of both images with their positions, the template's first."""
+        return torch.cat([template_tokens, self.backbone.patch_embed(search) + self.backbone.pos_embed_x], dim=1)
+
+    def predict(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The maps of all tokens after the last block."""
+        return self.box_head(self.backbone.norm(tokens)[:, cells(self.template_size) :])
+
+    def track(self, template_tokens: Tensor, search: Tensor, *chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raise NotImplementedError
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.track(self.template(template), search)

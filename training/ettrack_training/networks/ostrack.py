@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .one_stream import HEAD_WIDTH, PATCH, Block, CenterHead, PatchEmbed, cells, position
+from .one_stream import HEAD_WIDTH, PATCH, Backbone, Block, CenterHead, OneStream, cells
 
 #: Search tokens are left out after the attention of these blocks. The second number is the share kept (rounded up).
 ELIMINATION_BLOCKS = (3, 6, 9)
@@ -37,28 +37,10 @@ def judge_of(template_size: int) -> int:
     return JUDGES[side] * side + JUDGES[side]
 
 
-class Backbone(nn.Module):
-    """Patch embedding, learned positions, blocks, final norm."""
-
-    def __init__(self, template_size: int, search_size: int, depth: int, width: int):
-        super().__init__()
-        # The authors' files have them. This network does not use them, but needs them to load strictly.
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 197, width))
-        self.pos_embed_z = position(width, template_size)
-        self.pos_embed_x = position(width, search_size)
-        self.patch_embed = PatchEmbed(width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.blocks = nn.ModuleList(Block(width, width // HEAD_WIDTH) for _ in range(depth))
-
-
-class OSTrack(nn.Module):
+class OSTrack(OneStream):
     """The whole tracker network. With ``eliminates`` it leaves out search tokens (configurations ``_ce_``).
 
-    ``template(z)``: ``[1, 3, template_size, template_size]`` to its tokens ``[1, n, width]``.
-    ``track(tokens, x)``: with ``x`` of ``[1, 3, search_size, search_size]`` gives score ``[1, 1, s, s]`` in (0, 1),
-    size ``[1, 2, s, s]`` as fractions of the search region and offset ``[1, 2, s, s]`` in cells, with ``s`` of
-    ``search_size / 16``. ``kept`` are the indices of the tokens to keep if another implementation has chosen them.
+    The choices of ``track`` are the indices of the search tokens that stay.
     """
 
     def __init__(
@@ -70,32 +52,23 @@ class OSTrack(nn.Module):
         head_width: int = 256,
         eliminates: bool = True,
     ):
-        super().__init__()
-        self.template_size, self.search_size = template_size, search_size
+        blocks = (Block(width, width // HEAD_WIDTH) for _ in range(depth))
+        backbone = Backbone(template_size, search_size, width, blocks)
+        super().__init__(template_size, search_size, backbone, CenterHead(width, head_width))
         self.counts = kept_tokens(search_size) if eliminates else {}
-        self.backbone = Backbone(template_size, search_size, depth, width)
-        self.box_head = CenterHead(width, head_width)
 
-    @property
-    def blocks(self) -> nn.ModuleList:
-        return self.backbone.blocks
-
-    def template(self, image: Tensor) -> Tensor:
-        return self.backbone.patch_embed(image) + self.backbone.pos_embed_z
-
-    def track(self, template_tokens: Tensor, search: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        net, first = self.backbone, cells(self.template_size)
-        chosen = iter(kept)
-        x = torch.cat([template_tokens, net.patch_embed(search) + net.pos_embed_x], dim=1)
+    def track(self, template_tokens: Tensor, search: Tensor, *chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        first, kept = cells(self.template_size), iter(chosen)
+        x = self.tokens(template_tokens, search)
         places = torch.arange(cells(self.search_size))
-        for i, block in enumerate(net.blocks):
+        for i, block in enumerate(self.blocks):
             mixed, weights = block.attn.with_weights(block.norm1(x))
             x = x + mixed
             if i in self.counts:
-                order = self._order(weights, self.counts[i], next(chosen, None))
+                order = self._order(weights, self.counts[i], next(kept, None))
                 x, places = torch.cat([x[:, :first], x[:, first:][:, order]], dim=1), places[order]
             x = x + block.mlp(block.norm2(x))
-        tokens = net.norm(x)[:, first:]
+        tokens = self.backbone.norm(x)[:, first:]
         # The head gets zeros in the place of a token that was left out.
         whole = torch.zeros_like(tokens[:, :1]).repeat(1, cells(self.search_size), 1)
         whole[:, places] = tokens
@@ -112,6 +85,3 @@ class OSTrack(nn.Module):
         if kept.unique().numel() != count or not lost <= SAME_ATTENTION:
             raise ValueError(f"a kept token's attention is {lost:.2g} of the largest below the {count} to be kept")
         return kept
-
-    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.track(self.template(template), search)

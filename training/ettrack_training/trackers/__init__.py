@@ -1,6 +1,20 @@
 """The trackers that `convert` knows. A new one is a module here and a line in `TRACKERS`."""
 
-from . import compresstracker, et_track, fear, hit, lighttrack, litetrack, mixformer2, ostrack, smat, sparsett
+from . import (
+    asymtrack,
+    avtrack,
+    compresstracker,
+    et_track,
+    fear,
+    hit,
+    lighttrack,
+    litetrack,
+    mixformer2,
+    ostrack,
+    sglatrack,
+    smat,
+    sparsett,
+)
 from .base import Tracker
 
 TRACKERS: dict[str, Tracker] = {
@@ -16,12 +30,16 @@ TRACKERS: dict[str, Tracker] = {
                 compresstracker,
                 ostrack,
                 litetrack,
+                avtrack,
+                sglatrack,
                 hit,
+                asymtrack,
                 mixformer2,
                 fear,
             )
         ),
         ostrack.WITHOUT_ELIMINATION,
+        asymtrack.BASE,
     )
 }
 

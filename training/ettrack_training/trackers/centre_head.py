@@ -1,4 +1,4 @@
-"""Manifest of the family `centre_head`: score, size and offset of a map (SMAT, CompressTracker, OSTrack, LiteTrack)."""
+"""Manifest of the family `centre_head`: score, size and offset of a map, as SMAT and OSTrack have them."""
 
 from __future__ import annotations
 

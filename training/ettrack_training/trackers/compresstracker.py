@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..checkpoint import CheckpointError
+from ..checkpoint import CheckpointError, without
+from ..export import one_stream as export
 from ..export.one_stream import TEMPLATE_OUTPUTS
 from ..networks.compresstracker import DEPTHS, CompressTracker
 from ..pseudo_weights import Override, transformer_rule
@@ -28,13 +29,7 @@ _TRAINING_ONLY = {
 
 def clean(state: StateDict) -> tuple[StateDict, list[str]]:
     """Drops what only training needs."""
-    dropped = []
-    for prefix, what in _TRAINING_ONLY.items():
-        keys = [key for key in state if key.startswith(prefix)]
-        if keys:
-            dropped.append(f"{len(keys)} tensors {prefix}* ({what})")
-            state = {key: value for key, value in state.items() if not key.startswith(prefix)}
-    return state, dropped
+    return without(state, _TRAINING_ONLY)
 
 
 def build(state: Mapping[str, Tensor]) -> CompressTracker:
@@ -61,17 +56,12 @@ TRACKER = Tracker(
     "linked from the authors' repository LingyiHongfd/CompressTracker",
     licence="code of the authors under MIT, the weights' licence is not stated",
     build=build,
-    graphs=lambda network: one_stream.graphs(network, "compresstracker"),
+    graphs=lambda network: one_stream.graphs(
+        network, "compresstracker", export.track_graph("compresstracker_track", network)
+    ),
     manifest=lambda _: centre_head.manifest(list(TEMPLATE_OUTPUTS), IMAGENET_INPUT),
     pseudo_rule=transformer_rule(
-        (
-            Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
-            Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
-            Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
-            Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
-        ),
+        one_stream.head_overrides(),
         {
             "#ct": (
                 Override(r"^box_head\.conv5_size\.bias$", scale=0.0, offset=(-0.9691, -1.3582)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint import CheckpointError
 from ..export import Graph
@@ -14,10 +14,9 @@ from ..export import litetrack as export
 from ..networks.litetrack import INTERACTIONS, SEARCH_SIZE, TEMPLATE_SIZE, LiteTrack
 from ..networks.one_stream import HEAD_WIDTH
 from ..pseudo_weights import Override, transformer_rule
-from . import centre_head
+from . import centre_head, one_stream, parts
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
-from .noise import generator, structured_noise
 
 FEATURES = ("template_keys", "template_values")
 
@@ -43,48 +42,12 @@ def build(state: Mapping[str, Tensor]) -> LiteTrack:
     return LiteTrack(depth, width, head_width)
 
 
-class _Template(nn.Module):
-    """The template image and the target's box in it to keys and values."""
-
-    def __init__(self, network: LiteTrack):
-        super().__init__()
-        self.network = network
-
-    def forward(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.template(template, box)
-
-
-class _Track(nn.Module):
-    def __init__(self, network: LiteTrack):
-        super().__init__()
-        self.network = network
-
-    def forward(self, keys: Tensor, values: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.network.track(keys, values, search)
-
-
 def graphs(network: LiteTrack) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
-    random = generator()
-    target = {
-        "template": structured_noise(TEMPLATE_SIZE, random),
-        "template_box": torch.tensor([[0.21, 0.29, 0.77, 0.7]]),
-    }
-    features = [feature.detach() for feature in _Template(network)(*target.values())]
-    return {
-        "template": Graph(
-            module=export.template_graph(network),
-            reference=_Template(network),
-            inputs=target,
-            outputs=FEATURES,
-        ),
-        "track": Graph(
-            module=export.track_graph(network),
-            reference=_Track(network),
-            inputs={**dict(zip(FEATURES, features, strict=True)), "search": structured_noise(SEARCH_SIZE, random)},
-            outputs=centre_head.OUTPUTS,
-        ),
-    }
+    modules = {"template": export.template_graph(network), "track": export.track_graph(network)}
+    sizes = TEMPLATE_SIZE, SEARCH_SIZE
+    box = {"template_box": torch.tensor([[0.21, 0.29, 0.77, 0.7]])}
+    return parts.graphs(network, modules, ["template"], sizes, FEATURES, centre_head.OUTPUTS, box)
 
 
 TRACKER = Tracker(
@@ -101,12 +64,7 @@ TRACKER = Tracker(
     pseudo_rule=transformer_rule(
         (
             Override(r"gamma_[12]$", offset=0.5),
-            Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
-            Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
-            Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
-            Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
+            *one_stream.head_overrides(),
         ),
         {},
     ),

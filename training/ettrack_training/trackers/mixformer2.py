@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint import CheckpointError
 from ..export import Graph
@@ -15,9 +15,9 @@ from ..export import mixformer2 as export
 from ..networks.mixformer2 import MixFormer2
 from ..networks.one_stream import HEAD_WIDTH, PATCH
 from ..pseudo_weights import Override, transformer_rule
+from . import parts
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
-from .noise import generator, structured_noise
 
 #: Search region in units of the target's side, by the template's and the search image's pixels per side. For S the
 #: authors change it by up to 0.1 on some benchmarks.
@@ -47,48 +47,11 @@ def build(state: Mapping[str, Tensor]) -> MixFormer2:
     return MixFormer2(*sizes, depth, width, hidden)
 
 
-class _Template(nn.Module):
-    """Both template images to the keys and values of their tokens."""
-
-    def __init__(self, network: MixFormer2):
-        super().__init__()
-        self.network = network
-
-    def forward(self, template: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.template(template, second)
-
-
-class _Track(nn.Module):
-    def __init__(self, network: MixFormer2):
-        super().__init__()
-        self.network = network
-
-    def forward(self, keys: Tensor, values: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.track(keys, values, search)
-
-
 def graphs(network: MixFormer2) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
-    random = generator()
-    images = {name: structured_noise(network.template_size, random) for name in ("template", "second_template")}
-    features = [feature.detach() for feature in _Template(network)(*images.values())]
-    return {
-        "template": Graph(
-            module=export.template_graph(network),
-            reference=_Template(network),
-            inputs=images,
-            outputs=FEATURES,
-        ),
-        "track": Graph(
-            module=export.track_graph(network),
-            reference=_Track(network),
-            inputs={
-                **dict(zip(FEATURES, features, strict=True)),
-                "search": structured_noise(network.search_size, random),
-            },
-            outputs=("box", "score"),
-        ),
-    }
+    modules = {"template": export.template_graph(network), "track": export.track_graph(network)}
+    sizes = network.template_size, network.search_size
+    return parts.graphs(network, modules, ["template", "second_template"], sizes, FEATURES, ("box", "score"))
 
 
 def manifest(network: MixFormer2) -> dict[str, Any]:

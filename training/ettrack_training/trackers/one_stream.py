@@ -1,32 +1,19 @@
-"""Graphs and manifest of one-stream trackers: OSTrack and CompressTracker."""
+"""Graphs and weights for tests that one-stream trackers share: OSTrack, CompressTracker, AVTrack, SGLATrack."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Sequence
 
+import onnx
 from torch import Tensor, nn
 
 from ..export import Graph
 from ..export import one_stream as export
 from ..export.one_stream import TEMPLATE_OUTPUTS
-from ..networks.one_stream import Block, CenterHead
+from ..networks.one_stream import Block, OneStream
+from ..pseudo_weights import Override
 from . import centre_head
 from .noise import generator, structured_noise
-
-
-class OneStream(Protocol):
-    """A network in which all blocks mix tokens of template and search image."""
-
-    backbone: nn.Module
-    box_head: CenterHead
-    blocks: nn.ModuleList
-    template_size: int
-    search_size: int
-
-    def template(self, image: Tensor) -> Tensor: ...
-
-    def track(self, template_tokens: Tensor, search: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
 class _Template(nn.Module):
@@ -47,19 +34,21 @@ class _Template(nn.Module):
 class _Track(nn.Module):
     """The plain network from the template's tokens on. The template's other outputs are not used."""
 
-    def __init__(self, network: OneStream):
+    def __init__(self, network: OneStream, **options: bool):
         super().__init__()
-        self.network = network
+        self.network, self.options = network, options
 
-    def forward(self, tokens: Tensor, _query: Tensor, _key: Tensor, _value: Tensor, search: Tensor, *kept: Tensor):
-        return self.network.track(tokens[None], search, *kept)
+    def forward(self, tokens: Tensor, _query: Tensor, _key: Tensor, _value: Tensor, search: Tensor, *chosen: Tensor):
+        return self.network.track(tokens[None], search, *chosen, **self.options)
 
 
-def graphs(network: OneStream, name: str, kept: Mapping[int, int] | None = None, judge: int = 0) -> dict[str, Graph]:
-    """`template.onnx` and `track.onnx`; `kept` and `judge` say which search tokens are left out, see `track_graph`."""
-    backbone, blocks, sizes = network.backbone, network.blocks, (network.template_size, network.search_size)
-    template_graph = export.template_graph(f"{name}_template", backbone, blocks[0], network.template_size)
-    track_graph = export.track_graph(f"{name}_track", backbone, blocks, network.box_head, *sizes, kept, judge)
+def graphs(
+    network: OneStream, name: str, track: onnx.ModelProto, ways: Sequence[Sequence[Tensor]] = ()
+) -> dict[str, Graph]:
+    """`template.onnx`, and `track.onnx` with the graph `track`. `ways`: see `Graph`."""
+    template_graph = export.template_graph(
+        f"{name}_template", network.backbone, network.blocks[0], network.template_size
+    )
     random = generator()
     template = structured_noise(network.template_size, random)
     features = {
@@ -73,11 +62,25 @@ def graphs(network: OneStream, name: str, kept: Mapping[int, int] | None = None,
             outputs=TEMPLATE_OUTPUTS,
         ),
         "track": Graph(
-            module=track_graph,
+            module=track,
             reference=_Track(network),
             inputs={**features, "search": structured_noise(network.search_size, random)},
             outputs=centre_head.OUTPUTS,
-            # If two search tokens get almost the same attention, rounding decides which one is kept.
-            choices=export.choices(track_graph),
+            # If two numbers are almost equal, rounding decides which token or block is chosen.
+            choices=export.choices(track),
+            ways=tuple(tuple(way) for way in ways),
+            obedient=_Track(network, checked=False) if ways else None,
         ),
     }
+
+
+def head_overrides() -> tuple[Override, ...]:
+    """Pseudo-random weights of the head with varied scores and boxes of a usual size."""
+    return (
+        Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
+        Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
+        Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
+        Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
+        Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
+        Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
+    )

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..checkpoint import CheckpointError
 from ..export import Graph
+from ..export import one_stream as export
 from ..export.one_stream import TEMPLATE_OUTPUTS
 from ..networks.one_stream import HEAD_WIDTH, PATCH
 from ..networks.ostrack import ELIMINATION_BLOCKS, OSTrack, judge_of
-from ..pseudo_weights import Override, transformer_rule
+from ..pseudo_weights import transformer_rule
 from . import centre_head, one_stream
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
@@ -56,7 +57,8 @@ def build(state: Mapping[str, Tensor], eliminates: bool = True) -> OSTrack:
 
 def graphs(network: OSTrack) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
-    return one_stream.graphs(network, "ostrack", network.counts, judge_of(network.template_size))
+    track = export.track_graph("ostrack_track", network, network.counts, judge_of(network.template_size))
+    return one_stream.graphs(network, "ostrack", track)
 
 
 def manifest(network: OSTrack | None) -> dict[str, Any]:
@@ -75,17 +77,7 @@ TRACKER = Tracker(
     build=build,
     graphs=graphs,
     manifest=manifest,
-    pseudo_rule=transformer_rule(
-        (
-            Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
-            Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
-            Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
-            Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
-            Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
-        ),
-        {},
-    ),
+    pseudo_rule=transformer_rule(one_stream.head_overrides(), {}),
     golden_salt="#ostrack",
     small=lambda: OSTrack(width=128, head_width=64),
 )

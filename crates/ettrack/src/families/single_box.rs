@@ -1,5 +1,5 @@
-//! The tracking loop for networks that return one box instead of a score map: HiT (Kang et al., ICCV 2023), MixFormerV2 (Cui
-//! et al., NeurIPS 2023) and others on STARK's evaluation code.
+//! The tracking loop for networks that return one box instead of a score map: HiT (Kang et al., ICCV 2023), AsymTrack (Zhu
+//! et al., AAAI 2025), MixFormerV2 (Cui et al., NeurIPS 2023) and others on STARK's evaluation code.
 //!
 //! MixFormer's rule refreshes a second template image: it is taken from the frame with the best score above `update_above` of
 //! every `update_interval` frames. If no score is above `update_above`, the second template is the first template again.
@@ -64,7 +64,7 @@ impl super::Family for Family {
     }
 
     fn trackers(&self) -> &'static str {
-        "HiT, MixFormerV2"
+        "HiT, AsymTrack, MixFormerV2"
     }
 
     fn keys(&self) -> &'static [Key] {

@@ -89,8 +89,9 @@ fn prefetch<const N: usize>(rows: [&[u8]; 2], taps: &Taps) {
     for row in rows {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let at = row.as_ptr().wrapping_add(taps.places[0] as usize * N);
+        // Newer versions of the standard library need no `unsafe` here.
+        #[allow(unused_unsafe)]
         // SAFETY: the instruction accepts every address and reads nothing that the program sees.
-        #[allow(unused_unsafe)] // newer versions of the standard library need no `unsafe` here
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(at.cast());
         }

@@ -20,19 +20,23 @@ from pathlib import Path
 
 # 1.23 is the oldest version whose Python package contains the library as a separate file.
 REQUIREMENTS = {"cpu": "onnxruntime>=1.23", "openvino": "onnxruntime-openvino>=1.23"}
-LIBRARY = "onnxruntime/capi/libonnxruntime.*"
-# Further files of a provider: its plug-in, and OpenVINO without its plug-ins for other processors.
+FOLDER = "onnxruntime/capi/"
+LIBRARY = f"{FOLDER}libonnxruntime.*"
+# Further files of a provider, as sets of patterns. A package without a file of each set cannot be used. OpenVINO comes
+# without its plug-ins for devices other than the processor.
 BESIDE = {
     "cpu": (),
     "openvino": (
-        "onnxruntime/capi/libonnxruntime_providers_*",
-        "onnxruntime/capi/libtbb*",
-        "onnxruntime/capi/libopenvino.so.*",
-        "onnxruntime/capi/libopenvino_onnx_frontend.so.*",
-        "onnxruntime/capi/libopenvino_intel_cpu_plugin.*",
-        "onnxruntime/capi/libopenvino_arm_cpu_plugin.*",
+        ("libonnxruntime_providers_openvino.*",),
+        ("libonnxruntime_providers_shared.*",),
+        ("libtbb*",),
+        ("libopenvino.so.*",),
+        ("libopenvino_onnx_frontend.so.*",),
+        ("libopenvino_intel_cpu_plugin.*", "libopenvino_arm_cpu_plugin.*"),
     ),
 }
+# The list of the installed files of a provider with their sizes. It shows if one is missing or cut.
+LIST = "FILES"
 LICENCES = ("onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt")
 # Platform tags of wheels for Linux, newest first, and the oldest glibc that each needs.
 MANYLINUX = {"manylinux_2_28": (2, 28), "manylinux_2_27": (2, 27), "manylinux2014": (2, 17)}
@@ -63,10 +67,35 @@ def main():
 
 
 def present(folder, provider="cpu"):
-    """Returns the library in the folder if it has the provider, else None. Every library has `cpu`."""
-    if provider != "cpu" and not any(folder.glob(f"libonnxruntime_providers_{provider}.*")):
+    """Returns the library in the folder if the provider is whole, else None. Every library has `cpu`."""
+    if reason := incomplete(folder, provider):
+        # A new folder is no fault.
+        if folder.is_dir():
+            print(f"{folder}: {reason}, so the library is fetched", file=sys.stderr)
         return None
     return next(iter(sorted(folder.glob("libonnxruntime.*"))), None)
+
+
+def incomplete(folder, provider):
+    """Returns the reason why the provider in a folder cannot be used, or None if all its files are there."""
+    if not BESIDE[provider]:
+        return None
+    try:
+        lines = (folder / LIST).read_text().splitlines()
+        sizes = {name: int(size) for size, name in (line.split(" ", 1) for line in lines)}
+    except (OSError, ValueError):
+        return f"there is no list of the files of {provider}"
+    for kinds in BESIDE[provider]:
+        if not any(fnmatch.filter(sizes, kind) for kind in kinds):
+            return f"{' or '.join(kinds)} is missing"
+    for name, size in sizes.items():
+        try:
+            got = (folder / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if got != size:
+            return f"{name} has {got} bytes, expected {size}"
+    return None
 
 
 def install(folder, provider="cpu"):
@@ -74,11 +103,16 @@ def install(folder, provider="cpu"):
     with tempfile.TemporaryDirectory() as temporary:
         wheel = download(Path(temporary), REQUIREMENTS[provider])
         with zipfile.ZipFile(wheel) as package:
-            names = fnmatch.filter(package.namelist(), LIBRARY)
+            names = members(package, (LIBRARY,))
             if not names:
                 raise Unavailable(f"{wheel.name} holds no {LIBRARY}; {BY_HAND}")
+            beside = []
+            for kinds in BESIDE[provider]:
+                found = members(package, [FOLDER + kind for kind in kinds])
+                if not found:
+                    raise Unavailable(f"{wheel.name} holds no {' or '.join(kinds)}, which {provider} needs")
+                beside += found
             folder.mkdir(parents=True, exist_ok=True)
-            beside = [name for kind in BESIDE[provider] for name in fnmatch.filter(package.namelist(), kind)]
             licences = [name for name in LICENCES if name in package.namelist()]
             # A library of another version would also be found.
             new = Path(names[0]).name
@@ -86,13 +120,22 @@ def install(folder, provider="cpu"):
                 if old.name != new:
                     old.unlink()
             # The library is written last, so that an interrupted installation is repeated.
+            (folder / LIST).unlink(missing_ok=True)
             for name in [*licences, *beside, names[0]]:
                 target = folder / Path(name).name
                 part = target.with_name(f".{target.name}.part")
                 with package.open(name) as source, part.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
                 os.replace(part, target)
+            if beside:
+                sizes = [(package.getinfo(name).file_size, Path(name).name) for name in [*beside, names[0]]]
+                (folder / LIST).write_text("".join(f"{size} {name}\n" for size, name in sizes))
     return target
+
+
+def members(package, kinds):
+    """Returns the files of a package whose names fit one of the patterns."""
+    return [name for kind in kinds for name in fnmatch.filter(package.namelist(), kind)]
 
 
 def download(folder, requirement):

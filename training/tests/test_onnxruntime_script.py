@@ -76,33 +76,76 @@ def test_says_that_there_is_no_network(script, tmp_path, monkeypatch):
         script.install(tmp_path / "runtime")
 
 
+OPENVINO = (
+    "onnxruntime/capi/libonnxruntime.so.8",
+    "onnxruntime/capi/libonnxruntime_providers_openvino.so",
+    "onnxruntime/capi/libonnxruntime_providers_shared.so",
+    "onnxruntime/capi/libtbb.so.12",
+    "onnxruntime/capi/libopenvino.so",
+    "onnxruntime/capi/libopenvino.so.2541",
+    "onnxruntime/capi/libopenvino_intel_gpu_plugin.so",
+    "onnxruntime/capi/libopenvino_intel_cpu_plugin.so",
+    "onnxruntime/capi/libopenvino_onnx_frontend.so.2541",
+)
+
+
 def test_a_library_with_another_provider_replaces_the_installed_one(script, tmp_path, monkeypatch):
-    members = (
-        "onnxruntime/capi/libonnxruntime.so.8",
-        "onnxruntime/capi/libonnxruntime_providers_openvino.so",
-        "onnxruntime/capi/libonnxruntime_providers_shared.so",
-        "onnxruntime/capi/libopenvino.so",
-        "onnxruntime/capi/libopenvino.so.2541",
-        "onnxruntime/capi/libopenvino_intel_gpu_plugin.so",
-        "onnxruntime/capi/libopenvino_intel_cpu_plugin.so",
-    )
     monkeypatch.setattr(script, "run", fake_pip(lambda _: True, MEMBERS))
     assert script.install(tmp_path).name == "libonnxruntime.so.9"
     assert script.present(tmp_path, "openvino") is None
     asked = []
-    fake = fake_pip(lambda command: not asked.append(command[-1]), members)
+    fake = fake_pip(lambda command: not asked.append(command[-1]), OPENVINO)
     monkeypatch.setattr(script, "run", fake)
     assert script.install(tmp_path, "openvino").name == "libonnxruntime.so.8"
     assert asked == ["onnxruntime-openvino>=1.23"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "FILES",
         "LICENSE",
         "libonnxruntime.so.8",
         "libonnxruntime_providers_openvino.so",
         "libonnxruntime_providers_shared.so",
         "libopenvino.so.2541",
         "libopenvino_intel_cpu_plugin.so",
+        "libopenvino_onnx_frontend.so.2541",
+        "libtbb.so.12",
     ]
     assert script.present(tmp_path, "openvino") == script.present(tmp_path) == tmp_path / "libonnxruntime.so.8"
+
+
+@pytest.mark.parametrize("name", [Path(name).name for name in OPENVINO if not name.endswith(("o.so", "gpu_plugin.so"))])
+def test_a_provider_without_one_of_its_files_is_fetched_again(script, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(script, "run", fake_pip(lambda _: True, OPENVINO))
+    monkeypatch.setattr("sys.argv", ["onnxruntime.py", "--provider", "openvino", str(tmp_path / "runtime")])
+    assert script.main() == 0
+    file = tmp_path / "runtime" / name
+    for damage, words in ((file.unlink, "is missing"), (lambda: file.write_text("cut"), "has 3 bytes, expected")):
+        whole = file.read_bytes()
+        damage()
+        capsys.readouterr()
+        assert script.main() == 0
+        said = capsys.readouterr()
+        assert f"{name} {words}" in said.err
+        assert said.out == f"{tmp_path / 'runtime' / 'libonnxruntime.so.8'}\n"
+        assert file.read_bytes() == whole
+    assert script.main() == 0
+    assert capsys.readouterr().err == "", "a whole provider is not fetched again"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        ("libopenvino_intel_cpu_plugin.so", "libopenvino_intel_cpu_plugin.* or libopenvino_arm_cpu_plugin.*"),
+        ("libopenvino.so.2541", "libopenvino.so.*"),
+        ("libonnxruntime_providers_openvino.so", "libonnxruntime_providers_openvino.*"),
+    ],
+)
+def test_a_package_without_a_file_that_the_provider_needs_is_refused(script, tmp_path, monkeypatch, lacking, words):
+    members = [name for name in OPENVINO if not name.endswith(f"/{lacking}")]
+    monkeypatch.setattr(script, "run", fake_pip(lambda _: True, members))
+    with pytest.raises(script.Unavailable) as refused:
+        script.install(tmp_path / "runtime", "openvino")
+    assert f"holds no {words}, which openvino needs" in str(refused.value)
+    assert not (tmp_path / "runtime").exists()
 
 
 def test_chooses_wheels_by_the_installed_glibc(script):

@@ -177,6 +177,17 @@ fn copy(library: &Path, to: &Path) {
     }
 }
 
+/// Returns the files of a folder whose names contain `part`.
+fn files(folder: &Path, part: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let found: Vec<_> = paths
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().contains(part))
+        .collect();
+    assert!(!found.is_empty(), "no {part} in {}", folder.display());
+    found
+}
+
 #[test]
 fn a_library_without_its_plug_ins_is_refused_with_the_reason() {
     let Some(library) = library() else { return };
@@ -187,35 +198,66 @@ fn a_library_without_its_plug_ins_is_refused_with_the_reason() {
 
     let damaged = folder.path().join("no_plug_in");
     copy(&library, &damaged);
-    let plug_in = fs::read_dir(&damaged)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_str().unwrap().contains("_cpu_plugin"))
-        .unwrap();
-    fs::remove_file(plug_in).unwrap();
+    for path in files(&damaged, "_cpu_plugin") {
+        fs::remove_file(path).unwrap();
+    }
     refused(
         &track(&damaged, &flight, &arguments),
         &[
-            "Device CPU is not available",
+            "OpenVINO's plug-in for CPU is missing: no libopenvino_",
+            "_cpu_plugin.*",
             "make onnxruntime PROVIDER=openvino",
         ],
     );
+    // The library itself is whole.
+    let cpu = track(&damaged, &flight, &[]);
+    assert!(cpu.status.success(), "{}", text(&cpu.stderr));
 
-    let damaged = folder.path().join("another_processor");
+    let damaged = folder.path().join("no_openvino");
     copy(&library, &damaged);
-    let plug_in = damaged.join("libonnxruntime_providers_openvino.so");
-    let mut bytes = fs::read(&plug_in).unwrap();
-    // The processor in the ELF file's header is changed to another one.
-    bytes[18] = 0x2a;
-    fs::remove_file(&plug_in).unwrap();
-    fs::write(&plug_in, bytes).unwrap();
+    for path in files(&damaged, "libopenvino.so.") {
+        fs::remove_file(path).unwrap();
+    }
     refused(
         &track(&damaged, &flight, &arguments),
-        &[
-            "Failed to load library",
-            "libonnxruntime_providers_openvino.so",
-        ],
+        &["libopenvino.so.", "cannot open shared object file"],
     );
+}
+
+#[test]
+fn a_library_with_a_damaged_plug_in_is_refused_with_the_reason() {
+    let Some(library) = library() else { return };
+    // Beside the binary, so that links can be made.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let flight = flight(folder.path());
+    let damaged = folder.path().join("damaged");
+    for name in [
+        "libonnxruntime_providers_openvino.so",
+        "libopenvino_intel_cpu_plugin.so",
+        "libopenvino_arm_cpu_plugin.so",
+    ] {
+        let whole = library.join(name);
+        let Ok(bytes) = fs::read(&whole) else {
+            continue;
+        };
+        let mut foreign = bytes.clone();
+        // The processor in the ELF file's header is changed to another one.
+        foreign[18] = 0x2a;
+        let cut = &bytes[..bytes.len() - 1000];
+        for (content, words) in [
+            (&foreign[..], "another processor (ELF machine 42"),
+            (cut, "it is cut"),
+        ] {
+            copy(&library, &damaged);
+            fs::remove_file(damaged.join(name)).unwrap();
+            fs::write(damaged.join(name), content).unwrap();
+            refused(
+                &track(&damaged, &flight, &["--provider", "openvino"]),
+                &["provider openvino", "is incomplete", name, words],
+            );
+            fs::remove_dir_all(&damaged).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ettrack::crop::{Cropper, Normalization, Padding, SearchWindow};
 use ettrack::families::family_of;
 use ettrack::frame::{Encoding, Frame};
 use ettrack::geometry::BoundingBox;
+use ettrack::model::provider::Provider;
 use ettrack::model::{Constants, ModelFolder, Network, NetworkOptions};
 use ettrack::tracker::{LostMode, Tracker, TrackerOptions};
 use ndarray::{Array, Array3, ArrayView1, Dimension};
@@ -14,6 +15,16 @@ use ndarray_npy::NpzReader;
 pub type Npz = NpzReader<std::fs::File>;
 
 const VARIABLE: &str = "ETTRACK_PARITY_MODELS";
+
+/// The provider that runs the networks; `cpu` if it is not set.
+const PROVIDER: &str = "ETTRACK_PARITY_PROVIDER";
+
+fn provider() -> Provider {
+    std::env::var(PROVIDER).map_or(Provider::Cpu, |name| {
+        name.parse()
+            .unwrap_or_else(|error| panic!("{PROVIDER}: {error}"))
+    })
+}
 
 /// Returns the folder of a parity model. If there are no such models, prints the reason and returns `None`.
 pub fn model(name: &str) -> Option<PathBuf> {
@@ -72,6 +83,7 @@ impl FedNetwork {
     pub fn open(folder: &ModelFolder) -> Self {
         let options = NetworkOptions {
             threads: 1,
+            provider: provider(),
             ..NetworkOptions::default()
         };
         let family = family_of(folder).expect("a known family");
@@ -139,6 +151,7 @@ pub fn follower(folder: &Path) -> Tracker {
 pub fn follower_with(folder: &Path, constants: Constants) -> Tracker {
     let options = TrackerOptions::default()
         .with_threads(1)
+        .with_provider(provider())
         .with_lost(LostMode::Off)
         .with_overrides(constants);
     Tracker::open(folder, &options).expect("a model that fits its manifest")

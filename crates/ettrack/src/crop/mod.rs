@@ -326,18 +326,26 @@ impl Cropper {
         };
         if let Some((bytes, bilinear)) = in_place {
             let first = (columns.start as usize - MARGIN) * bytes;
-            for k in 0..size {
+            let source = |k: usize| {
                 let Mix { positions, weights } = sampling.row(k);
                 let rows =
                     [positions.0, positions.1].map(|y| &frame.stored_row(y as usize)[first..]);
-                bilinear(rows, weights, taps, row);
+                (rows, weights)
+            };
+            let (mut rows, mut weights) = source(0);
+            for k in 0..size {
+                let (next, next_weights) = source((k + 1).min(size - 1));
+                bilinear(rows, next, weights, taps, row);
                 put(k, pixels_of(row, size));
+                (rows, weights) = (next, next_weights);
             }
         } else {
             let load =
                 |source: Line, pixels: &mut [Rgbx]| read(frame, source, &columns, color, pixels);
             by_rows(sampling, size, pixels, load, |k, rows, weights| {
-                passes::bilinear::<4, 0>(rows.map(<[_]>::as_flattened), weights, taps, row);
+                // The rows are in the cache.
+                let rows = rows.map(<[_]>::as_flattened);
+                passes::bilinear::<4, 0>(rows, rows, weights, taps, row);
                 put(k, pixels_of(row, size));
             });
         }
@@ -382,7 +390,7 @@ impl Cropper {
 }
 
 /// One of [`passes::bilinear`].
-type Bilinear = fn([&[u8]; 2], (i16, i16), &[Taps], &mut [Pair<u8>]);
+type Bilinear = fn([&[u8]; 2], [&[u8]; 2], (i16, i16), &[Taps], &mut [Pair<u8>]);
 
 /// The first `size` pixels of a row of pairs; the last pair may hold one pixel more.
 fn pixels_of(row: &[Pair<u8>], size: usize) -> &[Rgbx] {

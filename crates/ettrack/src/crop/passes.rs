@@ -60,19 +60,45 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
 
 /// Interpolates between two source rows with `weights`, and along them with `taps`. A pixel has `N` bytes, three or four,
 /// with red at `R` and blue at `2 - R`. One byte after the last pixel may be read.
+///
+/// `next` are the source rows of the next call. Their pixels are loaded from memory during this call, because each row of a
+/// large frame lies far from the previous one.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn bilinear<const N: usize, const R: usize>(
     rows: [&[u8]; 2],
+    next: [&[u8]; 2],
     weights: (i16, i16),
     taps: &[Taps],
     row: &mut [Pair<u8>],
 ) {
     for (taps, out) in taps.iter().zip(row) {
+        prefetch::<N>(next, taps);
         *out = match_target! {
             "x86_64+avx2" => avx2::mixed::<N, R>(rows, weights, taps),
             _ => plain::<N, R>(rows, weights, taps),
         };
     }
+}
+
+/// Makes the processor load the pixels that the first of two taps reads. The second one reads the same or the next piece of
+/// the cache, which the processor loads by itself.
+#[cfg_attr(target_arch = "x86_64", allow(unsafe_code))]
+#[inline(always)]
+fn prefetch<const N: usize>(rows: [&[u8]; 2], taps: &Taps) {
+    #[cfg(target_arch = "x86_64")]
+    for row in rows {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let at = row.as_ptr().wrapping_add(taps.places[0] as usize * N);
+        // Newer versions of the standard library need no `unsafe` here.
+        #[allow(unused_unsafe)]
+        // SAFETY: the instruction accepts every address and reads nothing that the program sees.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+    }
+    // The standard library has no stable function for other processors.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (rows, taps);
 }
 
 /// What every processor of its kind can do.
@@ -268,7 +294,7 @@ mod tests {
         for below in 0..=32 {
             let weights = (32 - below, below);
             let rows = [&rows[0][..], &rows[1]];
-            bilinear::<N, R>(rows, weights, &taps, &mut row);
+            bilinear::<N, R>(rows, rows, weights, &taps, &mut row);
             for (out, taps) in row.iter().zip(&taps) {
                 assert_eq!(*out, mixed::<N, R>(rows, weights, taps));
             }

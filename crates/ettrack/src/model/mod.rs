@@ -10,11 +10,13 @@ mod folder;
 pub mod lost;
 pub mod manifest;
 pub mod network;
+mod plug_ins;
 mod processor;
 pub mod provider;
 pub mod runtime;
 mod scales;
 mod session;
+mod shared_object;
 
 pub use constants::Constants;
 pub use folder::ModelFolder;

@@ -248,6 +248,21 @@ pub enum ProviderError {
         /// The library's providers.
         there: String,
     },
+    /// A file that the provider needs is missing or damaged.
+    #[error(
+        "provider {provider} of ONNX Runtime {version} at {library} is incomplete: {reason} ({})",
+        .provider.advice()
+    )]
+    Incomplete {
+        /// The provider.
+        provider: Provider,
+        /// The library.
+        library: PathBuf,
+        /// Its version.
+        version: String,
+        /// The file and its fault.
+        reason: String,
+    },
     /// The provider does not have the precision on this processor.
     #[error("provider {provider} has no precision {precision} here: {reason}")]
     Precision {

@@ -24,6 +24,8 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
+use super::shared_object;
+
 /// The environment variable that names the library.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -363,6 +365,9 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// `ort` would load the library without this, but does not give its version.
 #[allow(unsafe_code)]
 fn probe(file: &Path) -> Result<String, String> {
+    if let Some(fault) = shared_object::fault(file) {
+        return Err(fault);
+    }
     // SAFETY: loading a library runs its initialisers; ONNX Runtime's have no preconditions. `OrtGetApiBase` has
     // had this signature since the first release, returns a pointer to a static table, and
     // `GetVersionString` one to a static string. The library stays loaded while both are used.
@@ -413,6 +418,14 @@ mod tests {
             let reason = probe(&nowhere).expect_err("no file");
             let words = "cannot open shared object file";
             assert!(reason.contains(words), "{reason}");
+        }
+        // A library for this processor that was cut after its header.
+        let program = std::env::current_exe().expect("a program");
+        let start = std::fs::read(program).expect("a file")[..4096].to_vec();
+        std::fs::write(&file, start).expect("written");
+        if cfg!(target_os = "linux") {
+            let reason = probe(&file).expect_err("a cut library");
+            assert!(reason.contains("it is cut: it has 4096 bytes"), "{reason}");
         }
         // A library that is not ONNX Runtime: the C library is in every process.
         if cfg!(target_os = "linux") {

@@ -11,6 +11,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
+use super::plug_ins;
 use super::processor::Processor;
 use super::provider::{self, Execution, Numbers, Partly, Provider, ProviderError};
 use super::runtime::Runtime;
@@ -84,6 +85,14 @@ impl<'a> Plan<'a> {
         let processor = Processor::here();
         let numbers = provider::numbers(provider, options.precision, device, &processor)?;
         check_options(options)?;
+        if let Some(reason) = plug_ins::fault(provider, device, &runtime.library) {
+            return Err(ProviderError::Incomplete {
+                provider,
+                library: runtime.library.clone(),
+                version: runtime.version.clone(),
+                reason,
+            });
+        }
         Ok(Self {
             dispatch: dispatch(options, numbers, device),
             runtime,

@@ -24,6 +24,7 @@ from ..train.state import CheckpointFile, config_of, trained_weights
 SECTIONS = ("tracking", "lost")
 CONSTANTS = (
     *("window_influence", "penalty_k", "learning_rate", "kept_shape"),
+    *("classifier_weight", "lookalike_above", "lookalike_growth"),
     *("update_interval", "update_above", "score_decay"),
 )
 LOST = (

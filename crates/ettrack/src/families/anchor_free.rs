@@ -5,10 +5,12 @@
 //! `f64`. Where that code would go on with a NaN, the cell is not chosen here.
 
 use super::choice::{Choice, LEARNING_RATE, PENALTY_K, WINDOW_INFLUENCE, hann};
+use super::classifier::Place;
+use super::lookalikes::{CLASSIFIER_WEIGHT, LOOKALIKE_ABOVE, LOOKALIKE_GROWTH, Lookalikes};
 use super::siamese::{self, Parameters};
 use super::{Condition, Constant, Engine, Key, Loop, SearchRegion, activate};
 use crate::crop::{Padding, SearchWindow, SubPixelWindow, View};
-use crate::follower::{Candidate, Evidence, Follower, Pose};
+use crate::follower::{Candidate, Evidence, Follower, Pose, Track};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::WindowShape;
@@ -20,18 +22,22 @@ use crate::model::{
 /// The smallest side of a box in the authors' code, pixels.
 const SMALLEST_SIDE: f64 = 10.0;
 
+/// Which of the network's outputs the features are, if the manifest names them.
+const FEATURES: usize = 2;
+
 /// The family `anchor_free`.
 pub(super) struct Family;
 
-static KEYS: [Key; 5] = [
+static KEYS: [Key; 6] = [
     Key::needed("template.context"),
     Key::optional("template.window"),
     Key::needed("search.exemplar_size"),
     Key::needed("outputs.score"),
     Key::needed("outputs.boxes"),
+    Key::optional("outputs.features"),
 ];
 
-static CONSTANTS: [Constant; 4] = [
+static CONSTANTS: [Constant; 7] = [
     WINDOW_INFLUENCE,
     PENALTY_K,
     LEARNING_RATE,
@@ -44,6 +50,9 @@ static CONSTANTS: [Constant; 4] = [
         }),
         "the first box's share in the shape of search regions; 0 where not given",
     ),
+    CLASSIFIER_WEIGHT,
+    LOOKALIKE_ABOVE,
+    LOOKALIKE_GROWTH,
 ];
 
 impl super::Family for Family {
@@ -74,11 +83,18 @@ impl super::Family for Family {
         search_size: usize,
     ) -> Result<Vec<WantedOutput<'m>>, Refusal> {
         let side = map_side(manifest, search_size) as i64;
-        siamese::outputs(
+        let mut outputs = siamese::outputs(
             self,
             manifest,
             [vec![1, 1, side, side], vec![1, 4, side, side]],
-        )
+        )?;
+        if let Some(features) = &manifest.outputs.features {
+            outputs.push(WantedOutput {
+                name: &features.name,
+                shape: vec![1, features.channels as i64, side, side],
+            });
+        }
+        Ok(outputs)
     }
 
     fn open(
@@ -91,7 +107,9 @@ impl super::Family for Family {
         let parameters = Parameters::of(self, manifest, constants)
             .map_err(|refusal| refusal.in_manifest(model.manifest_path()))?;
         let engine = Engine::open(self, model, options, |size| {
-            AnchorFree::new(parameters, size, map_side(manifest, size))
+            let side = map_side(manifest, size);
+            let lookalikes = Lookalikes::of(manifest, constants, side);
+            AnchorFree::new(parameters, size, side, lookalikes)
         })?;
         Ok(Box::new(engine))
     }
@@ -120,10 +138,20 @@ struct AnchorFree {
     first_aspect: f64,
     /// Centre and size of the target; may reach out of the image.
     pose: Pose,
+    /// What is done about similar objects, if the manifest asks for it.
+    lookalikes: Option<Lookalikes>,
+    /// From where the last look was made, and its search pixels per frame pixel along x and y.
+    looked: (Pose, (f64, f64)),
 }
 
 impl AnchorFree {
-    fn new(parameters: Parameters, size: usize, side: usize) -> Self {
+    fn new(
+        parameters: Parameters,
+        size: usize,
+        side: usize,
+        lookalikes: Option<Lookalikes>,
+    ) -> Self {
+        let pose = BoundingBox::new(0.0, 0.0, 1.0, 1.0).into();
         Self {
             parameters,
             size: size as f64,
@@ -132,7 +160,9 @@ impl AnchorFree {
             scores: vec![0.0; side * side],
             image: (1.0, 1.0),
             first_aspect: 1.0,
-            pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
+            pose,
+            lookalikes,
+            looked: (pose, (1.0, 1.0)),
         }
     }
 
@@ -153,14 +183,35 @@ impl AnchorFree {
         ]
     }
 
+    /// The region to search for a target at `pose`.
+    fn search_around(&self, pose: Pose, widening: f64) -> SearchRegion {
+        match self.parameters.window {
+            WindowShape::Square => self.square_search(pose, widening),
+            WindowShape::Box => self.box_search(pose, widening),
+        }
+    }
+
+    /// The cells that a target at `pose` has in a look that was made from another pose.
+    fn place_of(&self, pose: Pose, (from, (along_x, along_y)): (Pose, (f64, f64))) -> Place {
+        let (first, step) = self.map_place();
+        let cell = |distance: f64, along: f64| (distance * along - first) / step;
+        Place {
+            center: (
+                cell(pose.center.0 - from.center.0, along_x),
+                cell(pose.center.1 - from.center.1, along_y),
+            ),
+            size: (pose.width * along_x / step, pose.height * along_y / step),
+        }
+    }
+
     /// The authors' region, a square of whole pixels. Like theirs, the scale is that before rounding.
-    fn square_search(&self, widening: f64) -> SearchRegion {
+    fn square_search(&self, pose: Pose, widening: f64) -> SearchRegion {
         let exemplar = self.parameters.exemplar;
-        let side = self.parameters.context_side(&self.pose);
+        let side = self.parameters.context_side(&pose);
         let scale = exemplar / side;
         let margin = (self.size - exemplar) / 2.0 / scale;
         let window = SearchWindow::centered(
-            self.pose.center,
+            pose.center,
             ((side + 2.0 * margin) * widening).round() as u32,
         );
         SearchRegion::even(window, scale / widening)
@@ -169,19 +220,19 @@ impl AnchorFree {
     /// A region of the target's shape, between pixels. Part of the first box's shape is kept (in the logarithm, at the
     /// same area). Otherwise an error of the shape would grow: the network sees every target as a square, so it cannot
     /// see that the region has the wrong shape.
-    fn box_search(&self, widening: f64) -> SearchRegion {
-        let Pose { width, height, .. } = self.pose;
+    fn box_search(&self, pose: Pose, widening: f64) -> SearchRegion {
+        let Pose { width, height, .. } = pose;
         let turned = (self.first_aspect * height / width).powf(self.parameters.kept_shape / 2.0);
         let shape = Pose {
             width: width * turned,
             height: height / turned,
-            ..self.pose
+            ..pose
         };
         let times = widening * self.size / self.parameters.exemplar;
         let (width, height) = self.parameters.box_window(&shape);
         let span = (width * times, height * times);
         SearchRegion {
-            view: SubPixelWindow::covering(self.pose.center, span, self.size as usize).into(),
+            view: SubPixelWindow::covering(pose.center, span, self.size as usize).into(),
             scale: (self.size / span.0, self.size / span.1),
         }
     }
@@ -191,6 +242,7 @@ impl AnchorFree {
         &mut self,
         scores: &[f32],
         distances: &[f32],
+        features: Option<&[f32]>,
         region: &SearchRegion,
         prefer_center: bool,
     ) -> Option<Candidate> {
@@ -198,10 +250,17 @@ impl AnchorFree {
             penalty, sigmoid, ..
         } = self.parameters;
         activate(scores, sigmoid, &mut self.scores);
+        self.looked = (self.pose, region.scale);
+        // Taken out, so that the closure may read the rest.
+        let mut lookalikes = self.lookalikes.take();
+        let choice_scores = match (&mut lookalikes, features) {
+            (Some(lookalikes), Some(features)) => lookalikes.lowered(features, &self.scores),
+            _ => &self.scores,
+        };
         let (along_x, along_y) = region.scale;
         let (target_width, target_height) = (self.pose.width * along_x, self.pose.height * along_y);
         let choice = penalty.choose(
-            &self.scores,
+            choice_scores,
             &self.cosine,
             (target_width, target_height),
             |cell| {
@@ -210,6 +269,10 @@ impl AnchorFree {
             },
             prefer_center,
         );
+        if let (Some(lookalikes), Some(choice)) = (&mut lookalikes, &choice) {
+            lookalikes.chosen(choice.cell);
+        }
+        self.lookalikes = lookalikes;
         let Choice {
             cell,
             penalty: factor,
@@ -255,6 +318,9 @@ impl Loop for AnchorFree {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
         self.first_aspect = target.width / target.height;
+        if let Some(lookalikes) = &mut self.lookalikes {
+            lookalikes.restart();
+        }
         let parameters = &self.parameters;
         match parameters.window {
             WindowShape::Square => {
@@ -269,9 +335,32 @@ impl Loop for AnchorFree {
     }
 
     fn search(&self, scale: f64) -> SearchRegion {
-        match self.parameters.window {
-            WindowShape::Square => self.square_search(scale),
-            WindowShape::Box => self.box_search(scale),
+        self.search_around(self.pose, scale)
+    }
+
+    fn first_looks(&self) -> usize {
+        match self.lookalikes {
+            Some(_) => Lookalikes::first_looks(),
+            None => 0,
+        }
+    }
+
+    fn first_look(&self, index: usize) -> SearchRegion {
+        self.search_around(Lookalikes::first_look(self.pose, index), 1.0)
+    }
+
+    fn learn_first(&mut self, index: usize, network: &Network) {
+        let from = Lookalikes::first_look(self.pose, index);
+        let target = self.place_of(self.pose, (from, self.search_around(from, 1.0).scale));
+        if let Some(lookalikes) = &mut self.lookalikes {
+            lookalikes.learn_first(index, network.output(FEATURES), target);
+        }
+    }
+
+    fn learn(&mut self, track: &Track) {
+        let target = self.place_of(self.pose, self.looked);
+        if let Some(lookalikes) = &mut self.lookalikes {
+            lookalikes.learn(track, target);
         }
     }
 
@@ -281,7 +370,9 @@ impl Loop for AnchorFree {
         region: &SearchRegion,
         prefer_center: bool,
     ) -> Option<Candidate> {
-        self.decode_maps(network.output(0), network.output(1), region, prefer_center)
+        let features = self.lookalikes.is_some().then(|| network.output(FEATURES));
+        let (scores, distances) = (network.output(0), network.output(1));
+        self.decode_maps(scores, distances, features, region, prefer_center)
     }
 
     /// Moves to the candidate and takes part of its size. The rate enters twice, as in the authors' code.
@@ -297,11 +388,15 @@ impl Loop for AnchorFree {
         let (width, height) = self.image;
         // Not clamp(10, width): an image may be smaller than the smallest side.
         let side = |value: f64, most: f64| value.min(most).max(SMALLEST_SIDE);
-        self.pose = Pose {
+        let mut pose = Pose {
             center: (x.min(width).max(0.0), y.min(height).max(0.0)),
             width: side(smooth(seen.width, self.pose.width), width),
             height: side(smooth(seen.height, self.pose.height), height),
         };
+        if let Some(lookalikes) = &self.lookalikes {
+            pose = lookalikes.limited(self.pose, pose);
+        }
+        self.pose = pose;
     }
 
     fn pose(&self) -> Pose {
@@ -391,7 +486,7 @@ mod tests {
     }
 
     fn new_loop(size: usize) -> AnchorFree {
-        let mut state = AnchorFree::new(parameters(), size, size / 16);
+        let mut state = AnchorFree::new(parameters(), size, size / 16, None);
         state.initialize((320, 240), BoundingBox::new(100.0, 80.0, 40.0, 30.0));
         state
     }
@@ -482,6 +577,7 @@ mod tests {
                 .decode_maps(
                     scores.as_slice().expect("standard layout"),
                     distances.as_slice().expect("standard layout"),
+                    None,
                     &search,
                     true,
                 )
@@ -536,7 +632,7 @@ mod tests {
             let mut scores = vec![-9.0; cells];
             scores[row * 16 + column] = 5.0;
             let candidate = state
-                .decode_maps(&scores, &vec![20.0; 4 * cells], &search, false)
+                .decode_maps(&scores, &vec![20.0; 4 * cells], None, &search, false)
                 .expect("a candidate");
             assert_eq!(candidate.cell, Some(row * 16 + column));
             let place = |cell: usize| first + cell as f64 * step;
@@ -563,7 +659,7 @@ mod tests {
             distances[center] = 30.0 / scale as f32;
             let search = state.search(scale);
             let candidate = state
-                .decode_maps(&scores, &distances, &search, true)
+                .decode_maps(&scores, &distances, None, &search, true)
                 .expect("a candidate");
             assert_eq!(candidate.cell, Some(center));
             found.push(candidate.pose);
@@ -587,7 +683,7 @@ mod tests {
             ..parameters()
         };
         let target = BoundingBox::new(100.0, 40.0, 20.0, 120.0);
-        let mut state = AnchorFree::new(shaped, 256, 16);
+        let mut state = AnchorFree::new(shaped, 256, 16, None);
         let template = state.initialize((640, 480), target);
         // 2.5 times 20 x 120 around (110, 100), in 127 pixels a side; pixel indices are half a pixel less.
         let View::SubPixel(window) = template else {
@@ -621,7 +717,7 @@ mod tests {
                 width,
                 height,
             } = state
-                .decode_maps(&scores, &distances, &search, true)
+                .decode_maps(&scores, &distances, None, &search, true)
                 .expect("a candidate")
                 .pose;
             let expected = [110.0 + 16.0 / along_x, 100.0 + 32.0 / along_y, 20.0, 120.0];
@@ -650,7 +746,7 @@ mod tests {
                 kept_shape,
                 ..parameters()
             };
-            let mut state = AnchorFree::new(shaped, 256, 16);
+            let mut state = AnchorFree::new(shaped, 256, 16, None);
             state.initialize((640, 480), first);
             state.place(grown);
             let search = state.search(1.0);
@@ -665,7 +761,7 @@ mod tests {
                 distances[of_side * 256..][..256].fill(30.0 * search.scale.1 as f32);
             }
             let found = state
-                .decode_maps(&scores, &distances, &search, true)
+                .decode_maps(&scores, &distances, None, &search, true)
                 .expect("a candidate")
                 .pose;
             assert!((found.width - 60.0).abs() < 1e-4 && (found.height - 60.0).abs() < 1e-4);
@@ -694,12 +790,19 @@ mod tests {
         let cells = 16 * 16;
         let search = state.search(1.0);
         // No box has an area: 0/0 in the aspect.
-        let candidate = state.decode_maps(&vec![3.0; cells], &vec![0.0; 4 * cells], &search, true);
+        let candidate = state.decode_maps(
+            &vec![3.0; cells],
+            &vec![0.0; 4 * cells],
+            None,
+            &search,
+            true,
+        );
         assert_eq!(candidate, None);
         // Nothing but NaN.
         let candidate = state.decode_maps(
             &vec![f32::NAN; cells],
             &vec![20.0; 4 * cells],
+            None,
             &search,
             true,
         );
@@ -707,13 +810,13 @@ mod tests {
         // One good cell among bad ones.
         let mut scores = vec![f32::NAN; cells];
         scores[40] = 1.0;
-        let candidate = state.decode_maps(&scores, &vec![20.0; 4 * cells], &search, true);
+        let candidate = state.decode_maps(&scores, &vec![20.0; 4 * cells], None, &search, true);
         assert_eq!(candidate.and_then(|candidate| candidate.cell), Some(40));
         // A box without width: its penalty is 0, and what follows stays finite.
         let mut distances = vec![20.0; 4 * cells];
         distances[40] = -20.0;
         let candidate = state
-            .decode_maps(&scores, &distances, &search, true)
+            .decode_maps(&scores, &distances, None, &search, true)
             .expect("a candidate");
         state.follow(&candidate);
         let pose = state.pose.bounding_box();

@@ -91,6 +91,23 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// Goes to a pose.
     fn place(&mut self, pose: Pose);
 
+    /// How many looks at a target's first frame the loop learns from; none in a family that does not learn.
+    fn first_looks(&self) -> usize {
+        0
+    }
+
+    /// The region of such a look. Asked for after [`Self::initialize`], for each index in turn.
+    fn first_look(&self, _index: usize) -> SearchRegion {
+        self.search(1.0)
+    }
+
+    /// Learns from the network's outputs for that region.
+    fn learn_first(&mut self, _index: usize, _network: &Network) {}
+
+    /// Learns from the last look after a frame that was reported as `track`; called once for each frame, before
+    /// [`Self::template_update`].
+    fn learn(&mut self, _track: &Track) {}
+
     /// A template image to replace after a frame that was reported as `track`; called once for each frame. A family with
     /// fixed templates has none.
     fn template_update(&mut self, _track: &Track) -> Option<TemplateUpdate> {
@@ -197,6 +214,32 @@ impl<L: Loop> Engine<L> {
         })
     }
 
+    /// Searches the first frame as often as the loop learns from it.
+    fn learn_first_frame(&mut self, frame: &Frame<'_>) -> Result<(), ModelError> {
+        for index in 0..self.loops[self.chosen].first_looks() {
+            let region = self.loops[self.chosen].first_look(index);
+            self.search(frame, region.view);
+            self.network.infer()?;
+            self.loops[self.chosen].learn_first(index, &self.network);
+        }
+        Ok(())
+    }
+
+    /// Cuts the network's search image out of the frame.
+    fn search(&mut self, frame: &Frame<'_>, view: View) {
+        let Self {
+            network,
+            cropper,
+            normalization,
+            padding,
+            ..
+        } = self;
+        let size = network.search_size();
+        network.fill_search(|image| {
+            cropper.crop_tensor(frame, view, padding, size, normalization, image);
+        });
+    }
+
     /// Cuts a picture of the template's size out of the frame, to be kept.
     fn cut_template(&mut self, frame: &Frame<'_>, view: View) {
         let Self {
@@ -240,7 +283,8 @@ impl<L: Loop> Follower for Engine<L> {
         }
         let target = self.loops[self.chosen].template_box(self.template_size);
         self.network.fill_template_box(target);
-        self.network.run_template()
+        self.network.run_template()?;
+        self.learn_first_frame(frame)
     }
 
     fn look(
@@ -249,31 +293,18 @@ impl<L: Loop> Follower for Engine<L> {
         request: &SearchRequest,
         timings: &mut StageTimings,
     ) -> Result<Option<Candidate>, ModelError> {
-        let Self {
-            network,
-            cropper,
-            appearance,
-            normalization,
-            padding,
-            loops,
-            chosen,
-            ..
-        } = self;
-        let state = &mut loops[*chosen];
         let started = Instant::now();
-        let before = state.pose();
-        let region = state.search(request.scale);
-        let size = network.search_size();
-        network.fill_search(|image| {
-            cropper.crop_tensor(frame, region.view, padding, size, normalization, image);
-        });
+        let before = self.pose();
+        let region = self.loops[self.chosen].search(request.scale);
+        self.search(frame, region.view);
         let cropped = Instant::now();
-        network.infer()?;
+        self.network.infer()?;
         timings.crop += cropped - started;
         timings.network += cropped.elapsed();
-        let mut candidate = state.decode(network, &region, request.prefer_center);
+        let mut candidate =
+            self.loops[self.chosen].decode(&self.network, &region, request.prefer_center);
         if let Some(candidate) = &mut candidate {
-            candidate.evidence.appearance = appearance.similarity(frame, &candidate.pose);
+            candidate.evidence.appearance = self.appearance.similarity(frame, &candidate.pose);
         }
         (self.view, self.scale) = (region.view, region.scale);
         (self.seen, self.before) = (candidate, before);
@@ -293,6 +324,7 @@ impl<L: Loop> Follower for Engine<L> {
     }
 
     fn end_frame(&mut self, frame: &Frame<'_>, track: &Track) -> Result<(), ModelError> {
+        self.loops[self.chosen].learn(track);
         let Some(update) = self.loops[self.chosen].template_update(track) else {
             return Ok(());
         };

@@ -7,7 +7,9 @@ mod anchor_free;
 mod appearance;
 mod centre_head;
 mod choice;
+mod classifier;
 mod engine;
+mod lookalikes;
 mod nanotrack;
 mod pytracking;
 mod siamese;
@@ -434,6 +436,30 @@ mod tests {
                 "learning_rate: 0.616",
                 "learning_rate: 0.616, kept_shape: 0.2",
                 "tracking.default.kept_shape is 0.2, expected nothing: without `template.window: box`",
+            ),
+            (
+                ANCHOR_FREE,
+                "learning_rate: 0.616",
+                "learning_rate: 0.616, lookalike_above: 0.25",
+                "tracking.default.lookalike_above is 0.25, expected nothing: without `outputs.features`",
+            ),
+            (
+                ANCHOR_FREE,
+                "  boxes: {name: reg}",
+                "  boxes: {name: reg}\n  features: {name: reg, channels: 48}",
+                "outputs.*.name is reg twice",
+            ),
+            (
+                ANCHOR_FREE,
+                "  boxes: {name: reg}",
+                "  boxes: {name: reg}\n  features: {name: features, channels: 1000}",
+                "outputs.features.channels is 1000, expected 1..=256",
+            ),
+            (
+                &centre_head,
+                "  size: {name: s}",
+                "  size: {name: s}\n  features: {name: features, channels: 48}",
+                "outputs.features is features, expected nothing: in the family centre_head",
             ),
             (
                 ANCHOR_FREE,

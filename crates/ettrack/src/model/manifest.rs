@@ -203,6 +203,9 @@ pub struct Outputs {
     /// Where in its cell the box's centre lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<MapOutput>,
+    /// Features of the search image, for a classifier that learns while the target is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeatureOutput>,
 }
 
 impl Outputs {
@@ -214,12 +217,14 @@ impl Outputs {
             ("outputs.offset", &self.offset),
         ];
         let score = self.score.iter();
+        let features = self.features.iter();
         score
             .map(|score| ("outputs.score", score.name.as_str()))
             .chain(
                 maps.into_iter()
                     .filter_map(|(key, map)| Some((key, map.as_ref()?.name.as_str()))),
             )
+            .chain(features.map(|features| ("outputs.features", features.name.as_str())))
     }
 }
 
@@ -239,6 +244,16 @@ pub struct ScoreOutput {
 pub struct MapOutput {
     /// Tensor name.
     pub name: String,
+}
+
+/// Features of the search image, `[1, channels, n, n]` on the cells of the score map.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureOutput {
+    /// Tensor name.
+    pub name: String,
+    /// Features per cell.
+    pub channels: usize,
 }
 
 /// From a network's output to a score.
@@ -506,6 +521,15 @@ impl Manifest {
                 "search.cells",
                 cells.to_string(),
                 "2..=512",
+            )?;
+        }
+        if let Some(features) = &self.outputs.features {
+            // The limit bounds the time of the classifier, which grows with the square of the number.
+            ensure(
+                (1..=256).contains(&features.channels),
+                "outputs.features.channels",
+                features.channels.to_string(),
+                "1..=256",
             )?;
         }
         ensure(

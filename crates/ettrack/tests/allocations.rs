@@ -45,13 +45,16 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn frames_after_the_second_allocate_nothing() {
     // The box moves through the image, so search regions grow, shrink and leave it. Each encoding has its own reader.
-    for (encoding, lost) in [
-        (Encoding::Rgb8, LostMode::Off),
-        (Encoding::Nv12, LostMode::FromModel),
-        (Encoding::BayerRggb8, LostMode::FromModel),
+    // The default model learns to tell the target from look-alikes.
+    let micro = ettrack_testing::data("micro_model");
+    let learning = ettrack_testing::repository("models/ettrack-nano");
+    for (encoding, lost, model) in [
+        (Encoding::Rgb8, LostMode::Off, &micro),
+        (Encoding::Nv12, LostMode::FromModel, &micro),
+        (Encoding::BayerRggb8, LostMode::FromModel, &micro),
+        (Encoding::Rgb8, LostMode::Off, &learning),
     ] {
         let options = TrackerOptions::default().with_threads(1).with_lost(lost);
-        let model = ettrack_testing::data("micro_model");
         let mut tracker =
             Tracker::open(model, &options).expect("the model is part of the repository");
         let (width, height) = (160_u32, 120_u32);

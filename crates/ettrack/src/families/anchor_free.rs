@@ -358,6 +358,11 @@ impl Loop for AnchorFree {
     }
 
     fn learn(&mut self, track: &Track) {
+        // A wider look shows the target smaller than the classifier knows it.
+        let (from, scale) = self.looked;
+        if self.search_around(from, 1.0).scale != scale {
+            return;
+        }
         let target = self.place_of(self.pose, self.looked);
         if let Some(lookalikes) = &mut self.lookalikes {
             lookalikes.learn(track, target);

@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use ettrack_eval::dataset::Evaluation;
-use ettrack_eval::metrics::Scores;
-use ettrack_eval::score::{Common, Summary, TrackerScore};
+use ettrack_eval::score::{Common, Summary, SummaryRow, TrackerScore};
 
 use crate::console::stdout;
 
@@ -31,11 +30,11 @@ pub fn print_table(
         .unwrap_or(8);
     writeln!(
         out,
-        "{:width$}  frames  success_auc  precision_20  norm_precision_20  sr_50  sr_75     ao     fps",
+        "{:width$}  frames  success_auc  precision_20  norm_precision_20  sr_50  sr_75     ao   held     fps",
         "sequence"
     )?;
-    let row = |name: &str, frames: usize, scores: Option<&Scores>, fps: Option<f64>| {
-        let scores = scores.map_or_else(
+    let row = |name: &str, row: &SummaryRow| {
+        let scores = row.scores.map_or_else(
             || {
                 format!(
                     "{:>11}  {:>12}  {:>17}  {:>5}  {:>5}  {:>5}",
@@ -54,12 +53,15 @@ pub fn print_table(
                 )
             },
         );
-        let fps = fps.map_or_else(|| "-".to_owned(), |fps| format!("{fps:.1}"));
-        format!("{name:width$}  {frames:6}  {scores}  {fps:>6}")
+        let or_none = |value: Option<f64>, decimals: usize| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
+        };
+        let (held, fps) = (or_none(row.held, 3), or_none(row.fps, 1));
+        let frames = row.frames;
+        format!("{name:width$}  {frames:6}  {scores}  {held:>5}  {fps:>6}")
     };
     for (name, one) in &rows {
-        let scores = one.scores.as_ref();
-        writeln!(out, "{}", row(name, one.frames, scores, one.fps))?;
+        writeln!(out, "{}", row(name, one))?;
     }
     // Means over different sequences cannot be compared.
     let compared = match common {
@@ -67,13 +69,7 @@ pub fn print_table(
         None => &trackers[1..],
     };
     for tracker in trackers[..1].iter().chain(compared) {
-        let frames = tracker.sequences.iter().map(|one| one.frames).sum();
-        let scores = tracker.total.as_ref().map(|(scores, _)| scores);
-        writeln!(
-            out,
-            "{}",
-            row(&tracker.label, frames, scores, tracker.fps())
-        )?;
+        writeln!(out, "{}", row(&tracker.label, &tracker.mean(evaluation)))?;
     }
     out.flush()?;
     Ok(())

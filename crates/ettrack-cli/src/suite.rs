@@ -11,7 +11,9 @@ use ettrack_eval::dataset::Evaluation;
 use ettrack_eval::report::{SuiteReport, write_suite_report};
 use ettrack_eval::results::ResultFolder;
 use ettrack_eval::score::{AttributeRow, SummaryRow, TrackerScore, by_attribute};
-use ettrack_eval::suite::{self, Benchmark, Difference, Mean, Model, Suite, Targets};
+use ettrack_eval::suite::{
+    self, Benchmark, Difference, Mean, Model, Suite, TargetFigures, Targets,
+};
 
 use crate::console::BadInput;
 use crate::runs::{Boxes, Recorded, Run, RunArgs, attributes, inner_folder};
@@ -349,7 +351,10 @@ impl Figures {
         let rows = TrackerScore::new(String::new(), protocol, evaluation, scores).rows(evaluation);
         let whole = rows.into_iter();
         let whole = whole.filter(|(name, _)| !incomplete.contains(name.as_str()));
-        let targets = whole.filter_map(|(name, row)| Some((name, row.scores?)));
+        let targets = whole.filter_map(|(name, row)| {
+            let (scores, held) = (row.scores?, row.held?);
+            Some((name, TargetFigures { scores, held }))
+        });
         self.targets.push(targets.collect());
         self.failed.extend(failed);
     }
@@ -393,9 +398,10 @@ fn by_attributes(
     benchmarks.iter().filter_map(of).collect()
 }
 
-fn row((name, scores): (&String, &ettrack_eval::metrics::Scores)) -> (String, SummaryRow) {
+fn row((name, figures): (&String, &TargetFigures)) -> (String, SummaryRow) {
     let row = SummaryRow {
-        scores: Some(*scores),
+        scores: Some(figures.scores),
+        held: Some(figures.held),
         fps: None,
         frames: 0,
     };

@@ -149,6 +149,17 @@ impl FrameErrors {
         }
         pool
     }
+
+    /// Whether the box was on the target at the end: the mean overlap over the last tenth of the frames with a true box and a
+    /// visible target, at least one, is above 0.3. `None` without such a frame.
+    pub fn is_held(&self) -> Option<bool> {
+        let overlaps = self.overlap.iter().zip(&self.valid);
+        let overlaps: Vec<f64> = overlaps
+            .filter_map(|(&overlap, &valid)| valid.then_some(overlap))
+            .collect();
+        let end = &overlaps[overlaps.len() - overlaps.len().div_ceil(10)..];
+        (!end.is_empty()).then(|| mean(end.iter().copied()) > 0.3)
+    }
 }
 
 /// Compares predicted boxes with a sequence's truth. `image_size` (width, height) is needed if the protocol clips.

@@ -150,6 +150,16 @@ impl TrackerScore {
             .collect()
     }
 
+    /// The row of the whole data set.
+    pub fn mean(&self, evaluation: Evaluation) -> SummaryRow {
+        SummaryRow {
+            scores: self.total.as_ref().map(|(scores, _)| *scores),
+            held: mean_known(self.rows(evaluation).iter().map(|(_, row)| row.held)),
+            fps: self.fps(),
+            frames: self.sequences.iter().map(|one| one.frames).sum(),
+        }
+    }
+
     /// The score of the sequence or run of this name.
     pub fn sequence(&self, name: &str) -> Option<&SequenceScore> {
         self.sequences.iter().find(|one| one.name == name)
@@ -244,8 +254,19 @@ fn pooled(runs: &[SequenceScore]) -> Option<FrameErrors> {
 }
 
 fn mean_speed(runs: &[SequenceScore]) -> Option<f64> {
-    let speeds: Vec<_> = runs.iter().filter_map(|one| one.fps).collect();
-    (!speeds.is_empty()).then(|| mean(speeds.into_iter()))
+    mean_known(runs.iter().map(|one| one.fps))
+}
+
+/// 1 if the target was held to the end of a run, else 0; `None` if the truth is not known.
+fn is_held(run: &SequenceScore) -> Option<f64> {
+    let (_, errors) = run.scored.as_ref()?;
+    errors.is_held().map(|held| f64::from(u8::from(held)))
+}
+
+/// Mean of the known values; `None` if there is none.
+fn mean_known(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let known: Vec<_> = values.flatten().collect();
+    (!known.is_empty()).then(|| mean(known.into_iter()))
 }
 
 /// A row of `summary.json`. Unknown values (no published truth, no times) are left out.
@@ -254,6 +275,9 @@ pub struct SummaryRow {
     /// The measures.
     #[serde(flatten)]
     pub scores: Option<Scores>,
+    /// Share of the runs at whose end the box was on the target ([`FrameErrors::is_held`]); of one sequence in one pass, 0 or 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<f64>,
     /// Updates per second of tracker time, without reading images. Not in `summary.json`, which is the same for the same boxes:
     /// [`Speed`] has it.
     #[serde(skip)]
@@ -267,6 +291,7 @@ impl SummaryRow {
     fn of(runs: &[SequenceScore]) -> Self {
         Self {
             scores: pooled(runs).map(|errors| Scores::of(&errors)),
+            held: mean_known(runs.iter().map(is_held)),
             fps: mean_speed(runs),
             frames: runs.iter().map(|one| one.frames).sum(),
         }
@@ -374,11 +399,7 @@ impl Summary {
             tracker: score.label.clone(),
             ettrack_version: env!("CARGO_PKG_VERSION").to_owned(),
             settings,
-            mean: SummaryRow {
-                scores: score.total.as_ref().map(|(scores, _)| *scores),
-                fps: score.fps(),
-                frames: score.sequences.iter().map(|one| one.frames).sum(),
-            },
+            mean: score.mean(evaluation),
             vot: score
                 .vot(evaluation)
                 .filter(|_| !dataset.protocol.long_term),
@@ -442,6 +463,7 @@ mod tests {
             "sr_50",
             "sr_75",
             "ao",
+            "held",
         ] {
             assert!(value["mean"][key].is_number(), "{key}");
             assert!(value["sequences"]["a"][key].is_number(), "{key}");
@@ -511,6 +533,48 @@ mod tests {
         );
         assert!(common(&[theirs.clone(), theirs], &protocol, Evaluation::OnePass).is_none());
         assert!(common(&[ours], &protocol, Evaluation::OnePass).is_none());
+    }
+
+    #[test]
+    fn a_target_is_held_if_the_end_of_a_run_is_on_it() {
+        let target = BoundingBox::new(0.0, 0.0, 10.0, 10.0);
+        let far = BoundingBox::new(900.0, 0.0, 10.0, 10.0);
+        let run = |name: &str, boxes: Vec<BoundingBox>, truth: Vec<Option<BoundingBox>>| {
+            let sequence = Sequence {
+                name: name.to_owned(),
+                frames: vec!["1.jpg".into(); boxes.len()],
+                first_box: target,
+                truth: Some(truth),
+                visible: None,
+                length: 0,
+            };
+            score_sequence(&Protocol::OTB, &sequence, boxes, vec![], &[], || None).unwrap()
+        };
+        let seen = |frames: usize| vec![Some(target); frames];
+        let sequences = vec![
+            // Of twenty frames the last two count.
+            run("a@1", [vec![far; 18], vec![target; 2]].concat(), seen(20)),
+            run("a@2", [vec![target; 18], vec![far; 2]].concat(), seen(20)),
+            // The target is not in the last frames: those before them count.
+            run(
+                "b@1",
+                [vec![target; 8], vec![far; 4]].concat(),
+                [seen(8), vec![None; 4]].concat(),
+            ),
+        ];
+        let score = TrackerScore::new(
+            "t".to_owned(),
+            &Protocol::OTB,
+            Evaluation::Temporal,
+            sequences,
+        );
+        let rows = score.rows(Evaluation::Temporal).into_iter();
+        let held: Vec<_> = rows.map(|(name, row)| (name, row.held)).collect();
+        assert_eq!(
+            held,
+            [("a".to_owned(), Some(0.5)), ("b".to_owned(), Some(1.0))]
+        );
+        assert_eq!(score.mean(Evaluation::Temporal).held, Some(0.75));
     }
 
     #[test]

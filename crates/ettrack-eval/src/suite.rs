@@ -219,17 +219,39 @@ pub fn read(path: &Path) -> Result<Suite, SuiteError> {
     })
 }
 
-/// A tracker's figures on each target, over all frames of the target's runs together.
-pub type Targets = BTreeMap<String, Scores>;
+/// A tracker's figures on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TargetFigures {
+    /// Over all frames of the target's runs together.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// Share of the runs at whose end the box was on the target.
+    pub held: f64,
+}
 
-/// Reads a measure from the scores of a run.
-pub type Measure = fn(&Scores) -> f64;
+#[cfg(test)]
+impl TargetFigures {
+    /// Every measure has the same value.
+    pub fn all_equal(value: f64) -> Self {
+        Self {
+            scores: Scores::all_equal(value),
+            held: value,
+        }
+    }
+}
+
+/// A tracker's figures on each target.
+pub type Targets = BTreeMap<String, TargetFigures>;
+
+/// Reads a measure from the figures of a target.
+pub type Measure = fn(&TargetFigures) -> f64;
 
 /// The measures of a suite.
-pub const MEASURES: [(&str, Measure); 3] = [
-    ("success_auc", |scores| scores.success_auc),
-    ("precision_20", |scores| scores.precision_20),
-    ("sr_75", |scores| scores.sr_75),
+pub const MEASURES: [(&str, Measure); 4] = [
+    ("success_auc", |figures| figures.scores.success_auc),
+    ("precision_20", |figures| figures.scores.precision_20),
+    ("sr_75", |figures| figures.scores.sr_75),
+    ("held", |figures| figures.held),
 ];
 
 /// A line of the table of means.
@@ -296,7 +318,7 @@ pub fn differences(evaluation: Evaluation, trackers: &[(&str, &Targets)]) -> Vec
         let differences: Vec<f64> = one
             .1
             .iter()
-            .filter_map(|(target, scores)| Some(measure(scores) - measure(other.1.get(target)?)))
+            .filter_map(|(target, figures)| Some(measure(figures) - measure(other.1.get(target)?)))
             .collect();
         Some(Difference {
             evaluation: evaluation.name().to_owned(),
@@ -325,7 +347,7 @@ mod tests {
     fn targets(figures: &[(&str, f64)]) -> Targets {
         let named = figures
             .iter()
-            .map(|(name, auc)| ((*name).to_owned(), Scores::all_equal(*auc)));
+            .map(|(name, auc)| ((*name).to_owned(), TargetFigures::all_equal(*auc)));
         named.collect()
     }
 
@@ -336,7 +358,7 @@ mod tests {
         let theirs = targets(&[("a", 0.1), ("b", 0.5), ("c", 0.9), ("only theirs", 0.0)]);
         let trackers = [("ours", &ours), ("theirs", &theirs)];
         let lines = differences(Evaluation::Spatial, &trackers);
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), MEASURES.len());
         let line = &lines[0];
         assert_eq!(
             (line.evaluation.as_str(), line.targets, line.won),
@@ -350,7 +372,7 @@ mod tests {
         assert!((mean - 0.02).abs() < 1e-9 && low > 0.019 && high < 0.021);
 
         let lines = means(Evaluation::Spatial, "all", &trackers);
-        assert_eq!(lines.len(), 6);
+        assert_eq!(lines.len(), 2 * MEASURES.len());
         assert_eq!((lines[1].tracker.as_str(), lines[1].targets), ("theirs", 4));
         assert!(
             lines[1].interval.high - lines[1].interval.low > 0.3,
@@ -375,7 +397,8 @@ mod tests {
         let (none, some) = (Targets::new(), targets(&[("a", 0.5)]));
         let trackers = [("none", &none), ("some", &some)];
         assert!(means(Evaluation::OnePass, "all", &trackers[..1]).is_empty());
-        assert_eq!(means(Evaluation::OnePass, "all", &trackers).len(), 3);
+        let lines = means(Evaluation::OnePass, "all", &trackers);
+        assert_eq!(lines.len(), MEASURES.len());
         assert!(differences(Evaluation::OnePass, &trackers).is_empty());
     }
 

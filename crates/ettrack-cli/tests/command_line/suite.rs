@@ -24,8 +24,8 @@ fn a_suite_gives_one_table_with_intervals_and_paired_differences() {
         ettrack(&all)
     };
     let (table, _) = expect(&judge(&["--model", &model, "--evaluation=ope,sre"]), 0);
-    // Three measures of both folders together and of each.
-    assert_eq!(table.lines().count(), 1 + 2 * 3 * 3, "{table}");
+    // Four measures of both folders together and of each.
+    assert_eq!(table.lines().count(), 1 + 2 * 3 * 4, "{table}");
     for words in [
         "ope         all            success_auc         2",
         "sre         all            sr_75               2",
@@ -64,6 +64,7 @@ fn a_suite_gives_one_table_with_intervals_and_paired_differences() {
     assert_eq!(summary["trackers"], serde_json::json!(["theirs"]));
     assert_eq!(summary["table"][0]["targets"], 1);
     assert!(summary["targets"]["theirs"]["ope"]["Couple"]["sr_75"].is_number());
+    assert_eq!(summary["targets"]["theirs"]["ope"]["Couple"]["held"], 1.0);
     assert!(summary["failed"]["theirs"]["ope"]["Deer"].is_string());
 
     // If it is given for comparison, it only has fewer targets.
@@ -116,8 +117,8 @@ fn several_models_and_starts_of_a_file_come_into_one_report() {
     let first = fs::read(out.join("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&first).unwrap();
     assert_eq!(summary["settings"]["wide"]["search_scale"], 2.0);
-    // Three measures in two evaluations, for the only pair.
-    assert_eq!(summary["differences"].as_array().unwrap().len(), 6);
+    // Four measures in two evaluations, for the only pair.
+    assert_eq!(summary["differences"].as_array().unwrap().len(), 8);
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     for words in ["Paired differences", "AUC wide, sre", "otb100 in two"] {
         assert!(report.contains(words), "{words}");

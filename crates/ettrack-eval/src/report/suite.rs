@@ -81,6 +81,7 @@ struct DifferenceRow<'a> {
 struct TargetRow<'a> {
     name: &'a str,
     benchmark: &'a str,
+    /// Success AUC and share of runs held, for each tracker and evaluation.
     cells: Vec<Option<String>>,
 }
 
@@ -117,7 +118,9 @@ impl SuiteReport<'_> {
             means: self.mean_rows(),
             differences: self.differences.iter().map(difference_row).collect(),
             heads: pairs
-                .map(|(tracker, evaluation)| format!("AUC {tracker}, {evaluation}"))
+                .flat_map(|(tracker, evaluation)| {
+                    ["AUC", "held"].map(|measure| format!("{measure} {tracker}, {evaluation}"))
+                })
                 .collect(),
             targets: self.target_rows(),
             settings: serde_json::to_string_pretty(self.settings)?,
@@ -212,13 +215,17 @@ impl SuiteReport<'_> {
         for (benchmark, names) in self.benchmarks {
             for name in names {
                 let cell = |tracker: &String, evaluation: &&'static str| {
-                    let scores = self.targets.get(tracker)?.get(evaluation)?.get(name)?;
-                    Some(three(scores.success_auc))
+                    let figures = self.targets.get(tracker)?.get(evaluation)?.get(name)?;
+                    Some((three(figures.scores.success_auc), three(figures.held)))
                 };
-                let cells = self
+                let figures = self
                     .trackers
                     .iter()
                     .flat_map(|tracker| self.evaluations.iter().map(move |one| cell(tracker, one)));
+                let cells = figures.flat_map(|figures| match figures {
+                    Some((auc, held)) => [Some(auc), Some(held)],
+                    None => [None, None],
+                });
                 rows.push(TargetRow {
                     name,
                     benchmark,
@@ -249,22 +256,22 @@ mod tests {
     use super::*;
     use crate::dataset::Evaluation;
     use crate::metrics::Scores;
-    use crate::suite::{differences, means};
+    use crate::suite::{TargetFigures, differences, means};
 
     #[test]
     fn the_page_has_every_tracker_and_target_and_escapes_their_names() {
         const EVIL: &str = "<script>alert('x')</script>";
-        let scores = Scores::all_equal;
+        let figures = TargetFigures::all_equal;
         let ours = Targets::from([
-            ("a".to_owned(), scores(0.5)),
-            (EVIL.to_owned(), scores(0.25)),
+            ("a".to_owned(), figures(0.5)),
+            (EVIL.to_owned(), figures(0.25)),
         ]);
-        let theirs = Targets::from([("a".to_owned(), scores(0.125))]);
+        let theirs = Targets::from([("a".to_owned(), figures(0.125))]);
         let pairs = [("ours", &ours), (EVIL, &theirs)];
         let attributes = ["blur", "fast", "hidden"].map(|name| {
             let row = AttributeRow {
                 sequences: 2,
-                scores: scores(0.5),
+                scores: Scores::all_equal(0.5),
             };
             (name.to_owned(), row)
         });
@@ -294,7 +301,7 @@ mod tests {
             "Runs without a result: 1",
             "0.375 [0.250, 0.500]",
             "+0.375 [+0.375, +0.375]",
-            "<th>AUC ours, ope</th>",
+            "<th>AUC ours, ope</th><th>held ours, ope</th>",
             "<td>0.125</td>",
             "Success AUC by attribute, otb100",
         ] {

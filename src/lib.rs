@@ -60,11 +60,13 @@ pub struct TrackerSettings {
     pub search_scale: f64,
     /// Whether the target may be called lost.
     pub lost_detection: bool,
-    /// Confidence below which a frame counts as without the target.
+    /// Confidence below which a frame is reported as lost.
+    pub report_threshold: Option<f64>,
+    /// Evidence below which a frame counts as without the target.
     pub confidence_threshold: Option<f64>,
     /// Confidence of one frame above which a lost target may be back.
     pub recovery_threshold: Option<f64>,
-    /// Frames in a row without the target that make it lost.
+    /// Frames in a row without the target until it is searched for.
     pub lost_after_frames: Option<u32>,
     /// Frames in a row with the target that bring it back.
     pub found_after_frames: Option<u32>,

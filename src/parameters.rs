@@ -356,12 +356,15 @@ parameters! {
 
     /// Whether a target that is no longer seen is reported as LOST; false: exactly the authors' loop.
     lost_detection: bool = true, Range::Any, Live;
+    /// A frame whose confidence is below this is reported as LOST, even before the search for the target begins; 0: never;
+    /// -1: as the model says.
+    report_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
     /// A frame counts as without the target if its evidence, the confidence before smoothing, is below this; -1: as the model
     /// says.
     confidence_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
     /// Evidence of one frame above which a lost target may be found; -1: as the model says.
     recovery_threshold: f64 = -1.0, Range::NoneOr(-1.0, 0.0, 1.0), Live;
-    /// Frames in a row without the target after which it is lost; 0: as the model says.
+    /// Frames in a row without the target after which it is searched for; 0: as the model says.
     lost_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
     /// Frames in a row with the target after which it is found; 0: as the model says.
     found_after_frames: i64 = 0, Range::Between(0.0, 1000.0), Live;
@@ -456,6 +459,7 @@ impl Parameters {
             search_scale: self.search_scale,
             lost_detection: self.lost_detection,
             confidence_threshold: threshold(self.confidence_threshold),
+            report_threshold: threshold(self.report_threshold),
             recovery_threshold: threshold(self.recovery_threshold),
             lost_after_frames: frames(self.lost_after_frames),
             found_after_frames: frames(self.found_after_frames),

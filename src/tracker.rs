@@ -86,6 +86,7 @@ impl TrackerSettings {
     pub fn over(&self, model: &LostSettings) -> LostSettings {
         let mut settings = model.clone();
         settings.enabled = self.lost_detection;
+        settings.report_below = self.report_threshold.unwrap_or(model.report_below);
         settings.lost_below = self.confidence_threshold.unwrap_or(model.lost_below);
         settings.found_above = self.recovery_threshold.unwrap_or(model.found_above);
         settings.lost_after = self.lost_after_frames.unwrap_or(model.lost_after);

@@ -33,6 +33,7 @@ LOST = (
         "weights",
         "smoothing",
         "regain",
+        "report_below",
         "lost_below",
         "lost_after",
         "candidate_above",

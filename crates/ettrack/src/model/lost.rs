@@ -81,9 +81,11 @@ pub struct LostSettings {
     /// less than 1 confidence is lost at once and comes back slowly: after a doubt the box may be on something that
     /// resembles the target.
     pub regain: f64,
+    /// A frame whose confidence is below this is reported as lost, even before the search for the target begins; 0: never.
+    pub report_below: f64,
     /// A frame whose evidence is below this counts as one without the target.
     pub lost_below: f64,
-    /// The target is lost after this many frames in a row without it.
+    /// The search for the target begins after this many frames in a row without it.
     pub lost_after: u32,
     /// Evidence of one frame, in a search region of any size, from which the place is checked in the usual region.
     pub candidate_above: f64,
@@ -108,6 +110,7 @@ impl Default for LostSettings {
             weights: Weights::default(),
             smoothing: 0.6,
             regain: 1.0,
+            report_below: 0.0,
             lost_below: 0.35,
             lost_after: 5,
             candidate_above: 0.04,
@@ -130,6 +133,7 @@ impl LostSettings {
         let shares = [
             ("lost.smoothing", self.smoothing),
             ("lost.regain", self.regain),
+            ("lost.report_below", self.report_below),
             ("lost.lost_below", self.lost_below),
             ("lost.candidate_above", self.candidate_above),
             ("lost.found_above", self.found_above),
@@ -189,7 +193,7 @@ mod tests {
             .expect("a block of YAML");
         let documented: Documented = serde_yaml::from_str(block).expect("settings");
         assert_eq!(documented.lost, LostSettings::default());
-        assert_eq!(block.lines().count(), 1 + 13, "each setting is documented");
+        assert_eq!(block.lines().count(), 1 + 14, "each setting is documented");
         for name in Features::NAMES {
             assert!(text.contains(&format!("| `{name}` |")), "{name}");
         }

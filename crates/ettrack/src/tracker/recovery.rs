@@ -275,11 +275,13 @@ impl Recovery {
             (Action::Place(pose), _) => pose,
         };
         self.remember(pose);
+        // The loop and the search go on as if this were not reported, so the boxes do not depend on it.
+        let is_doubtful = self.settings.enabled && confidence < self.settings.report_below;
         Answer {
             judged: candidate.map_or(before, |candidate| candidate.pose),
             reported: self.reported_pose(pose),
             next: self.next_pose(pose),
-            state: if is_tracking {
+            state: if is_tracking && !is_doubtful {
                 TrackState::Tracking
             } else {
                 TrackState::Lost
@@ -583,6 +585,30 @@ mod tests {
         }
         frame(&mut logic, true, HERE);
         assert_eq!(lose(&mut logic), after);
+    }
+
+    #[test]
+    fn a_frame_of_little_confidence_is_reported_as_lost_and_changes_nothing_else() {
+        let early = settings(|settings| settings.report_below = 0.5);
+        let (mut logic, mut usual) = (tracking(early), tracking(LostSettings::default()));
+        // Doubts, but too few of them for a search, and then the target again.
+        for (is_there, state) in [
+            (true, TrackState::Tracking),
+            (false, TrackState::Lost),
+            (false, TrackState::Lost),
+            (true, TrackState::Tracking),
+        ] {
+            let answer = frame(&mut logic, is_there, HERE);
+            assert_eq!(answer.state, state, "{}", answer.confidence);
+            let expected = frame(&mut usual, is_there, HERE);
+            assert_eq!(expected.state, TrackState::Tracking);
+            assert_eq!(Answer { state, ..expected }, answer);
+        }
+        // Switched off, the state is always tracking.
+        let mut logic = tracking(settings(|settings| {
+            (settings.enabled, settings.report_below) = (false, 0.5);
+        }));
+        assert_eq!(frame(&mut logic, false, HERE).state, TrackState::Tracking);
     }
 
     #[test]

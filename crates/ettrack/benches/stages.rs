@@ -68,5 +68,48 @@ fn crop(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, crop);
+/// Crops of frames that lie in memory and not in the processor's caches, as a camera delivers them: eight frames take turns.
+fn crop_from_memory(criterion: &mut Criterion) {
+    const FRAMES: u32 = 8;
+    const SIZE: usize = 224;
+    let normalization = Normalization::new(false, 1.0, [0.0; 3], [1.0; 3]);
+    let padding = Padding::new([100, 110, 120]);
+    let mut cropper = Cropper::new();
+    let mut tensor = vec![0.0; 3 * SIZE * SIZE];
+    let mut group = criterion.benchmark_group("crop_from_memory_to_224");
+    for (width, height, side) in [(640, 480, 280), (1920, 1080, 760), (3840, 2160, 1680)] {
+        let row = Encoding::Rgb8.row_bytes(width);
+        let frames: Vec<Vec<u8>> = (0..FRAMES)
+            .map(|n| {
+                (0..row * height as usize)
+                    .map(|i| (i + n as usize) as u8)
+                    .collect()
+            })
+            .collect();
+        for (name, x, y) in [
+            ("inside", 0.5, 0.5),
+            ("above", 0.5, 0.2),
+            ("left", 0.15, 0.5),
+        ] {
+            let center = (x * f64::from(width) + 0.3, y * f64::from(height) + 0.3);
+            let view = View::from(SubPixelWindow::centered(center, side));
+            let mut next = 0;
+            let id = BenchmarkId::new(format!("{width}x{height}"), name);
+            group.bench_function(id, |bencher| {
+                bencher.iter(|| {
+                    next = (next + 1) % frames.len();
+                    let Ok(frame) = Frame::packed(&frames[next], width, height, Encoding::Rgb8)
+                    else {
+                        return;
+                    };
+                    cropper.crop_tensor(&frame, view, &padding, SIZE, &normalization, &mut tensor);
+                    black_box(&tensor);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, crop, crop_from_memory);
 criterion_main!(benches);

@@ -459,6 +459,65 @@ fn crops_between_pixels_equal_opencv() {
     }
 }
 
+/// The bytes of R, G, B pixels in another interleaved encoding.
+fn interleaved(rgb: &[u8], encoding: Encoding) -> Vec<u8> {
+    rgb.chunks_exact(3)
+        .flat_map(|p| match encoding {
+            Encoding::Bgr8 => vec![p[2], p[1], p[0]],
+            Encoding::Rgba8 => vec![p[0], p[1], p[2], 77],
+            Encoding::Bgra8 => vec![p[2], p[1], p[0], 77],
+            _ => p.to_vec(),
+        })
+        .collect()
+}
+
+proptest! {
+    /// A region that reaches out of the image shows what it would show of a larger image with the padding's colour around.
+    #[test]
+    fn a_window_between_pixels_shows_padding_around_the_image(
+        encoding in select(vec![Encoding::Rgb8, Encoding::Bgr8, Encoding::Rgba8, Encoding::Bgra8]),
+        (width, height) in (1_u32..40, 1_u32..40),
+        (left, top) in (-240_i32..300, -240_i32..300),
+        (across, down) in (1_i32..500, 1_i32..500),
+        size in 1_usize..30,
+        seed in any::<u32>(),
+    ) {
+        const AROUND: u32 = 120;
+        let mut random = seed;
+        let pixels: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 24) as u8
+        })
+        .take((width * height * 3) as usize)
+        .collect();
+        let padding = Padding::new([9, 8, 7]);
+        let (wide, high) = (width + 2 * AROUND, height + 2 * AROUND);
+        let mut canvas = padding.color.repeat((wide * high) as usize);
+        for y in 0..height {
+            let row = (width * 3) as usize;
+            let at = (((y + AROUND) * wide + AROUND) * 3) as usize;
+            canvas[at..at + row].copy_from_slice(&pixels[y as usize * row..][..row]);
+        }
+        // Eighths of a pixel, which are exact.
+        let window = |shift: i32| {
+            let place = |eighths: i32| (eighths + 8 * shift) as f32 / 8.0;
+            SubPixelWindow {
+                first: (place(left), place(top)),
+                last: (place(left + across), place(top + down)),
+            }
+        };
+        let bytes = interleaved(&pixels, encoding);
+        let frame = Frame::packed(&bytes, width, height, encoding).expect("it fits");
+        let around = Frame::packed(&canvas, wide, high, Encoding::Rgb8).expect("it fits");
+        let crop = |frame: &Frame<'_>, window: SubPixelWindow| {
+            let mut crop = vec![0; 3 * size * size];
+            Cropper::new().crop_rgb8(frame, window, &padding, size, &mut crop);
+            crop
+        };
+        prop_assert_eq!(crop(&frame, window(0)), crop(&around, window(AROUND as i32)));
+    }
+}
+
 #[test]
 fn a_window_between_pixels_may_lie_anywhere() {
     let image = image::RgbImage::from_pixel(5, 4, image::Rgb([200, 100, 50]));

@@ -7,15 +7,19 @@
 //! own rounding, no antialiasing. Regions that begin between pixels give the same bytes as OpenCV 4's
 //! `warpAffine(..., INTER_LINEAR)`: positions in steps of 1/32 pixel (OpenCV 5 gives other bytes).
 
+mod in_place;
 mod normalization;
 mod passes;
+mod prefetch;
 mod sampling;
 
 use std::ops::Range;
 
-use crate::frame::{Encoding, Frame, Rgbx};
+use crate::frame::{Frame, Rgbx};
+use in_place::{InPlace, interpolate};
 pub use normalization::Normalization;
 use passes::{Pair, Taps};
+use prefetch::Ahead;
 use sampling::{Mix, Resize, Sampling, Warp};
 
 /// A square of whole source pixels, which is resized to the network's input.
@@ -170,6 +174,8 @@ impl Padding {
 pub struct Cropper {
     /// Horizontal taps of the output columns, two by two.
     taps: Vec<Taps>,
+    /// Those of them that are interpolated in place, see [`InPlace`].
+    inside: Vec<Taps>,
     /// Two source rows at the columns that the taps read, between two pixels of padding on either side.
     pixels: [Vec<Rgbx>; 2],
     /// Two source rows after `resize`'s horizontal pass, in 1/128 of a level.
@@ -266,7 +272,8 @@ impl Cropper {
                 self.resize(frame, &sampling, color, size, put);
             }
             View::SubPixel(window) => {
-                self.warp(frame, &Warp::new(frame, window, size), color, size, put);
+                let sampling = Warp::new(frame, window, size);
+                self.warp(frame, &sampling, color, size, put);
             }
         }
     }
@@ -286,12 +293,14 @@ impl Cropper {
             pixels: [pixels, _],
             lines,
             row,
+            ..
         } = self;
         let weigh = |source: Line, line: &mut [Pair<i16>]| {
             read(frame, source, &columns, color, pixels);
             passes::horizontal(pixels, taps, line);
         };
         by_rows(
+            (frame, &columns),
             sampling,
             size,
             lines,
@@ -303,7 +312,7 @@ impl Cropper {
         );
     }
 
-    /// Interpolates in place if all pixels lie in the image as interleaved bytes. Otherwise two rows are read first.
+    /// Interpolates in place where the pixels lie in the image as interleaved bytes. Otherwise two rows are read first.
     fn warp(
         &mut self,
         frame: &Frame<'_>,
@@ -314,41 +323,28 @@ impl Cropper {
     ) {
         let columns = self.prepare(frame, sampling, color, size);
         let Self {
-            taps, pixels, row, ..
+            taps,
+            inside,
+            pixels,
+            row,
+            ..
         } = self;
-        let in_place: Option<(usize, Bilinear)> = match frame.encoding() {
-            _ if !sampling.lies_within(size, MARGIN) => None,
-            Encoding::Rgb8 => Some((3, passes::bilinear::<3, 0>)),
-            Encoding::Bgr8 => Some((3, passes::bilinear::<3, 2>)),
-            Encoding::Rgba8 => Some((4, passes::bilinear::<4, 0>)),
-            Encoding::Bgra8 => Some((4, passes::bilinear::<4, 2>)),
-            _ => None,
-        };
-        if let Some((bytes, bilinear)) = in_place {
-            let first = (columns.start as usize - MARGIN) * bytes;
-            let source = |k: usize| {
-                let Mix { positions, weights } = sampling.row(k);
-                let rows =
-                    [positions.0, positions.1].map(|y| &frame.stored_row(y as usize)[first..]);
-                (rows, weights)
-            };
-            let (mut rows, mut weights) = source(0);
-            for k in 0..size {
-                let (next, next_weights) = source((k + 1).min(size - 1));
-                bilinear(rows, next, weights, taps, row);
-                put(k, pixels_of(row, size));
-                (rows, weights) = (next, next_weights);
-            }
-        } else {
-            let load =
-                |source: Line, pixels: &mut [Rgbx]| read(frame, source, &columns, color, pixels);
-            by_rows(sampling, size, pixels, load, |k, rows, weights| {
-                // The rows are in the cache.
-                let rows = rows.map(<[_]>::as_flattened);
-                passes::bilinear::<4, 0>(rows, rows, weights, taps, row);
-                put(k, pixels_of(row, size));
-            });
+        if let Some(in_place) = InPlace::new(frame, columns.clone(), taps, inside) {
+            in_place.warp(sampling, size, color, taps, inside, pixels, row, put);
+            return;
         }
+        let load = |source: Line, pixels: &mut [Rgbx]| read(frame, source, &columns, color, pixels);
+        by_rows(
+            (frame, &columns),
+            sampling,
+            size,
+            pixels,
+            load,
+            |k, rows, weights| {
+                interpolate(rows.map(|row| &row[..]), weights, taps, row);
+                put(k, pixels_of(row, size));
+            },
+        );
     }
 
     /// Sizes the buffers, makes the taps, and gives the image columns that they read.
@@ -366,14 +362,18 @@ impl Cropper {
         let end = inside(sampling.column(size - 1).positions.1 + 1).max(start);
         let margin = MARGIN as i64;
 
-        // The second pixel of the last pair may not exist; it has no weight then.
         let pairs = size.div_ceil(2);
         self.taps.clear();
         self.taps.resize(pairs, Taps::default());
+        self.inside.reserve(pairs);
         for k in 0..size {
             let Mix { positions, weights } = sampling.column(k);
             let place = (positions.0 - start).clamp(-margin, end - start) + margin;
             self.taps[k / 2].set(k % 2, place as u32, weights);
+            if k + 1 == size && k.is_multiple_of(2) {
+                // The second pixel of the last pair does not exist. It reads what the first one reads.
+                self.taps[k / 2].set(1, place as u32, weights);
+            }
         }
         // No window reads more columns than the image has, so the buffers never grow after the first crop.
         let most = frame.width() as usize + 2 * MARGIN;
@@ -388,9 +388,6 @@ impl Cropper {
         start as u32..end as u32
     }
 }
-
-/// One of [`passes::bilinear`].
-type Bilinear = fn([&[u8]; 2], [&[u8]; 2], (i16, i16), &[Taps], &mut [Pair<u8>]);
 
 /// The first `size` pixels of a row of pairs; the last pair may hold one pixel more.
 fn pixels_of(row: &[Pair<u8>], size: usize) -> &[Rgbx] {
@@ -417,8 +414,10 @@ fn refill<T: Copy>(buffer: &mut Vec<T>, value: T, len: usize, most: usize) {
 /// Calls `mix(k, rows, weights)` for every output row, top to bottom, with its two source rows, which `load` wrote into
 /// `lines`.
 ///
-/// Each source row is loaded once: the lower line of one output row becomes the upper line of a later one.
+/// Each source row is loaded once: the lower line of one output row becomes the upper line of a later one. The `columns` of
+/// rows that come later are brought from memory before.
 fn by_rows<S: Sampling, T>(
+    (frame, columns): (&Frame<'_>, &Range<u32>),
     sampling: &S,
     size: usize,
     lines: &mut [Vec<T>; 2],
@@ -433,8 +432,13 @@ fn by_rows<S: Sampling, T>(
             Line::Padding
         }
     };
+    let [first, end] = [columns.start, columns.end].map(|x| frame.encoding().row_bytes(x));
+    let ahead = Ahead::of(end - first);
     let mut held = [Line::Nothing; 2];
     for k in 0..size {
+        let (upper, lower) = sampling.row((k + ahead.rows()).min(size - 1)).positions;
+        let next = [upper, lower].map(|y| y.clamp(0, height.max(1) - 1) as usize);
+        ahead.load(next.map(|y| frame.stored_row(y)), first, end);
         let Mix { positions, weights } = sampling.row(k);
         let wanted = [source(positions.0), source(positions.1)];
         if held[0] != wanted[0] && held[1] == wanted[0] {

@@ -4,6 +4,7 @@
 
 use multiversion::{multiversion, target::match_target};
 
+use super::prefetch::Ahead;
 use crate::frame::Rgbx;
 
 /// Low bits of `resize`'s horizontal sum that are dropped before the vertical pass, so that the sum fits 15 bits.
@@ -34,6 +35,19 @@ impl Taps {
         }
     }
 
+    /// For each output pixel, the first of its two neighbouring source pixels.
+    pub fn places(&self) -> [usize; 2] {
+        self.places.map(|place| place as usize)
+    }
+
+    /// The same for source pixels that are counted from `by` pixels later on.
+    pub fn earlier(&self, by: usize) -> Self {
+        Self {
+            places: self.places.map(|place| place - by as u32),
+            ..*self
+        }
+    }
+
     /// The weighted sums of neighbouring values. They lie side by side, so that one instruction multiplies and adds them.
     #[inline(always)]
     fn sums(&self, values: &[i16; 16]) -> [i32; 8] {
@@ -61,44 +75,23 @@ pub(super) fn horizontal(pixels: &[Rgbx], taps: &[Taps], line: &mut [Pair<i16>])
 /// Interpolates between two source rows with `weights`, and along them with `taps`. A pixel has `N` bytes, three or four,
 /// with red at `R` and blue at `2 - R`. One byte after the last pixel may be read.
 ///
-/// `next` are the source rows of the next call. Their pixels are loaded from memory during this call, because each row of a
-/// large frame lies far from the previous one.
+/// `next` are the source rows of a later call, whose pixels are loaded from memory during this call.
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn bilinear<const N: usize, const R: usize>(
     rows: [&[u8]; 2],
-    next: [&[u8]; 2],
+    (next, ahead): ([&[u8]; 2], Ahead),
     weights: (i16, i16),
     taps: &[Taps],
     row: &mut [Pair<u8>],
 ) {
+    let mut loaded = taps.first().map_or(0, |taps| taps.places[0] as usize * N);
     for (taps, out) in taps.iter().zip(row) {
-        prefetch::<N>(next, taps);
+        loaded = ahead.load(next, loaded, taps.places[1] as usize * N + 2 * N);
         *out = match_target! {
             "x86_64+avx2" => avx2::mixed::<N, R>(rows, weights, taps),
             _ => plain::<N, R>(rows, weights, taps),
         };
     }
-}
-
-/// Makes the processor load the pixels that the first of two taps reads. The second one reads the same or the next piece of
-/// the cache, which the processor loads by itself.
-#[cfg_attr(target_arch = "x86_64", allow(unsafe_code))]
-#[inline(always)]
-fn prefetch<const N: usize>(rows: [&[u8]; 2], taps: &Taps) {
-    #[cfg(target_arch = "x86_64")]
-    for row in rows {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let at = row.as_ptr().wrapping_add(taps.places[0] as usize * N);
-        // Newer versions of the standard library need no `unsafe` here.
-        #[allow(unused_unsafe)]
-        // SAFETY: the instruction accepts every address and reads nothing that the program sees.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(at.cast());
-        }
-    }
-    // The standard library has no stable function for other processors.
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (rows, taps);
 }
 
 /// What every processor of its kind can do.
@@ -274,7 +267,7 @@ pub(super) fn vertical(
 
 #[cfg(test)]
 mod tests {
-    use super::{Pair, Taps, bilinear, mixed};
+    use super::{Ahead, Pair, Taps, bilinear, mixed};
 
     fn the_processors_own_instructions_give_the_same_bytes<const N: usize, const R: usize>() {
         let mut random = 1_u32;
@@ -294,7 +287,7 @@ mod tests {
         for below in 0..=32 {
             let weights = (32 - below, below);
             let rows = [&rows[0][..], &rows[1]];
-            bilinear::<N, R>(rows, rows, weights, &taps, &mut row);
+            bilinear::<N, R>(rows, (rows, Ahead::Near), weights, &taps, &mut row);
             for (out, taps) in row.iter().zip(&taps) {
                 assert_eq!(*out, mixed::<N, R>(rows, weights, taps));
             }

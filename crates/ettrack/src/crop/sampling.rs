@@ -118,17 +118,6 @@ impl Warp {
         }
     }
 
-    /// Whether all `size` x `size` output pixels come from inside the image, with at least `margin` more pixels to the left
-    /// and one to the right.
-    pub fn lies_within(&self, size: usize, margin: usize) -> bool {
-        let (left, right) = (
-            self.column(0).positions.0,
-            self.column(size - 1).positions.1,
-        );
-        let (top, bottom) = (self.row(0).positions.0, self.row(size - 1).positions.1);
-        left >= margin as i64 && right + 1 < self.extent.0 && top >= 0 && bottom < self.extent.1
-    }
-
     /// From a position in 1/1024 pixel, rounding towards 1/32.
     fn mix(position: i64) -> Mix {
         let position = (position + 16) >> 5;

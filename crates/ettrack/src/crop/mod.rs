@@ -15,7 +15,7 @@ mod sampling;
 
 use std::ops::Range;
 
-use crate::frame::{Frame, Rgbx};
+use crate::frame::{Frame, Region, Rgbx};
 use in_place::{InPlace, interpolate};
 pub use normalization::Normalization;
 use passes::{Pair, Taps};
@@ -269,11 +269,13 @@ impl Cropper {
         match view {
             View::Pixels(window) => {
                 let sampling = Resize::new(frame, window, padding, size);
-                self.resize(frame, &sampling, color, size, put);
+                let frame = frame.covering(&touched(frame, &sampling, size));
+                self.resize(&frame, &sampling, color, size, put);
             }
             View::SubPixel(window) => {
                 let sampling = Warp::new(frame, window, size);
-                self.warp(frame, &sampling, color, size, put);
+                let frame = frame.covering(&touched(frame, &sampling, size));
+                self.warp(&frame, &sampling, color, size, put);
             }
         }
     }
@@ -387,6 +389,20 @@ impl Cropper {
         self.row.resize(pairs, [0; 8]);
         start as u32..end as u32
     }
+}
+
+/// The pixels of the frame that a crop reads. Rows are read from an even column on, see [`Frame::read_rgbx`].
+fn touched<S: Sampling>(frame: &Frame<'_>, sampling: &S, size: usize) -> Region {
+    let (first, last) = (0, size - 1);
+    let columns = (
+        sampling.column(first).positions.0 & !1,
+        sampling.column(last).positions.1,
+    );
+    let rows = (
+        sampling.row(first).positions.0,
+        sampling.row(last).positions.1,
+    );
+    Region::between(columns, rows, (frame.width(), frame.height()))
 }
 
 /// The first `size` pixels of a row of pairs; the last pair may hold one pixel more.

@@ -311,6 +311,10 @@ impl<L: Loop> Follower for Engine<L> {
         Ok(candidate)
     }
 
+    fn view(&self, request: &SearchRequest) -> Option<View> {
+        Some(self.loops[self.chosen].search(request.scale).view)
+    }
+
     fn follow(&mut self, candidate: &Candidate) {
         self.loops[self.chosen].follow(candidate);
     }

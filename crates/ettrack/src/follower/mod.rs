@@ -40,6 +40,11 @@ pub trait Follower: Send + std::fmt::Debug {
         timings: &mut StageTimings,
     ) -> Result<Option<Candidate>, ModelError>;
 
+    /// What [`Self::look`] would cut out of a frame for this request; `None` for a family that does not tell.
+    fn view(&self, _request: &SearchRequest) -> Option<View> {
+        None
+    }
+
     /// Moves and resizes to a candidate by the family's rules.
     fn follow(&mut self, candidate: &Candidate);
 

@@ -4,8 +4,11 @@
 //! the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV, bilinear demosaicing for Bayer), as the rest of a
 //! ROS system does.
 
+mod partial;
 mod pixels;
 
+use partial::Partial;
+pub use partial::{Region, Rest};
 pub(crate) use pixels::Rgbx;
 
 use crate::text::shortened;
@@ -128,6 +131,12 @@ impl Encoding {
         }
     }
 
+    /// Whether the bytes of other pixels are needed for a pixel.
+    fn has_neighbours(self) -> bool {
+        let shares_chroma = matches!(self, Self::Uyvy | Self::Yuyv | Self::Nv12 | Self::Nv21);
+        shares_chroma || self.is_bayer()
+    }
+
     fn is_bayer(self) -> bool {
         matches!(
             self,
@@ -215,6 +224,8 @@ pub struct Frame<'a> {
     pub(crate) big_endian: bool,
     /// Of [`Encoding::Mono16`] the values that are black and white.
     pub(crate) levels: (u16, u16),
+    /// What is decoded; `None` for all pixels.
+    partial: Option<Partial<'a>>,
 }
 
 impl<'a> Frame<'a> {
@@ -273,6 +284,7 @@ impl<'a> Frame<'a> {
             encoding,
             big_endian: false,
             levels: (0, u16::MAX),
+            partial: None,
         })
     }
 
@@ -309,7 +321,7 @@ impl<'a> Frame<'a> {
         if self.encoding != Encoding::Mono16 || x >= self.width || y >= self.height {
             return None;
         }
-        let bytes = self.stored_row(y as usize)[x as usize * 2..]
+        let bytes = self.covering(&Region::pixel(x, y)).stored_row(y as usize)[x as usize * 2..]
             .first_chunk()
             .copied()?;
         Some(if self.big_endian {
@@ -339,9 +351,9 @@ impl<'a> Frame<'a> {
         self.encoding
     }
 
-    /// The bytes as they were passed in.
+    /// The bytes as they were passed in; those of the whole picture if only a region was decoded before.
     pub fn data(&self) -> &'a [u8] {
-        self.data
+        self.completed().data
     }
 
     /// One pixel as R, G, B; `None` outside the image.
@@ -351,7 +363,8 @@ impl<'a> Frame<'a> {
         }
         let (first, odd) = (x & !1, x & 1);
         let mut pixels = [[0; 4]; 2];
-        self.read_rgbx(y, first, &mut pixels[..=odd as usize]);
+        let frame = self.covering(&Region::pixel(x, y));
+        frame.read_rgbx(y, first, &mut pixels[..=odd as usize]);
         let [r, g, b, _] = pixels[odd as usize];
         Some([r, g, b])
     }
@@ -367,12 +380,12 @@ impl<'a> Frame<'a> {
             self.height
         );
         assert_eq!(out.len(), self.width as usize * 3, "bytes of one RGB row");
-        if self.encoding == Encoding::Rgb8 {
-            let start = y as usize * self.stride;
-            out.copy_from_slice(&self.data[start..start + out.len()]);
+        let frame = self.covering(&Region::row(y, self.width));
+        if frame.encoding == Encoding::Rgb8 {
+            out.copy_from_slice(frame.stored_row(y as usize));
             return;
         }
-        self.for_runs(y, |x, pixels| {
+        frame.for_runs(y, |x, pixels| {
             for (out, pixel) in out[x * 3..].chunks_exact_mut(3).zip(pixels) {
                 out.copy_from_slice(&pixel[..3]);
             }
@@ -383,16 +396,18 @@ impl<'a> Frame<'a> {
     pub fn to_rgb8(&self, out: &mut Vec<u8>) {
         let row = self.width as usize * 3;
         out.resize(row * self.height as usize, 0);
+        let frame = self.completed();
         for (y, line) in (0..self.height).zip(out.chunks_exact_mut(row)) {
-            self.read_rgb_row(y, line);
+            frame.read_rgb_row(y, line);
         }
     }
 
     /// Mean R, G, B over the whole image, 0..=255.
     pub fn mean_rgb(&self) -> [f64; 3] {
         let mut sums = [0_u64; 3];
+        let frame = self.completed();
         for y in 0..self.height {
-            self.for_runs(y, |_, pixels| {
+            frame.for_runs(y, |_, pixels| {
                 // The sum of a run fits 16 bits, which keeps the inner loop fast.
                 let mut run = [0_u16; 3];
                 for pixel in pixels {
@@ -419,12 +434,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Reads the pixels of row `y` from column `first`, an even one, on; all lie inside the image.
+    /// Reads the pixels of row `y` from column `first`, an even one, on; all lie inside the image and are decoded, see
+    /// [`Self::covering`].
     pub(crate) fn read_rgbx(&self, y: u32, first: u32, out: &mut [Rgbx]) {
         pixels::read(self, y, first, out);
     }
 
-    /// The bytes of a stored row. Chroma rows are numbered after the last luminance row.
+    /// The bytes of a stored row. Chroma rows are numbered after the last luminance row. What is read of it must be decoded.
     pub(crate) fn stored_row(&self, row: usize) -> &'a [u8] {
         let start = row * self.stride;
         &self.data[start..start + self.encoding.row_bytes(self.width)]

@@ -16,7 +16,7 @@ pub use options::{LostMode, SEARCH_SCALES, TrackError, TrackerOptions};
 
 use crate::families::{self, Family};
 use crate::follower::{Follower, Inspection};
-use crate::frame::Frame;
+use crate::frame::{Frame, Region};
 use crate::geometry::BoundingBox;
 use crate::model::lost::{Features, LostSettings};
 use crate::model::provider::Execution;
@@ -165,6 +165,18 @@ impl Tracker {
             .elapsed()
             .saturating_sub(timings.crop + timings.network);
         Ok(track)
+    }
+
+    /// The region of the next frame that [`Self::update`] searches first, as far as it lies in the frame. `None` without a
+    /// target, and for a family that does not tell.
+    ///
+    /// A source that decodes only this region gives [`Frame::with_region`]. An update may read more: the colours of a box at
+    /// the region's border, a wider region while the target is in doubt, a new template. It then asks for the whole picture.
+    pub fn next_region(&self) -> Option<Region> {
+        let size = self.frame_size?;
+        let view = self.follower.view(&self.recovery.request())?;
+        // A view between pixels reads one pixel more on each side, and a source may read pairs of columns.
+        Some(Region::shown(&view.enclosing(), size).grown(2, size))
     }
 
     /// A box that [`Self::update`] gave as the tracker's authors write it into result files, for figures comparable with

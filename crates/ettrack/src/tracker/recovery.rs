@@ -220,7 +220,7 @@ impl Recovery {
     }
 
     /// Which region of the next frame to search first.
-    fn request(&self) -> SearchRequest {
+    pub fn request(&self) -> SearchRequest {
         let settings = &self.settings;
         match self.phase {
             Phase::Searching { search } if search.turn() == Turn::Search => {

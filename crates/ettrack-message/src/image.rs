@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use ettrack::frame::{Frame, FrameError, ImageBuffer};
-use ettrack_picture::PictureError;
+use ettrack::frame::{Frame, FrameError, ImageBuffer, Region};
+use ettrack_picture::{PictureError, RestOfPicture};
 
 use crate::{
     CdrError, CompressedImage, CompressedVideo, FfmpegPacket, FromCdr, Header, Image, Message,
@@ -114,6 +114,45 @@ pub enum ImageMessage {
     Held(Box<dyn HeldImage>),
 }
 
+/// Header and pixels of an image message. Of a compressed one, perhaps only a region is decoded so far.
+#[derive(Debug)]
+pub struct ReadImage<'a> {
+    header: Header,
+    frame: Frame<'a>,
+    rest: Option<(Region, RestOfPicture<'a>)>,
+}
+
+impl ReadImage<'_> {
+    /// Stamp and optical frame.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The pixels. Those that are not decoded yet are decoded when they are read.
+    pub fn frame(&self) -> Frame<'_> {
+        match &self.rest {
+            Some((region, rest)) => self.frame.with_region(*region, rest),
+            None => self.frame,
+        }
+    }
+
+    /// Whether a region was decoded and was enough so far.
+    pub fn is_part(&self) -> bool {
+        self.rest.as_ref().is_some_and(|(_, rest)| !rest.was_read())
+    }
+
+    /// The header, after the pixels were read.
+    ///
+    /// # Errors
+    /// [`ImageError`] if a pixel was read that could not be decoded.
+    pub fn finish(self) -> Result<Header, ImageError> {
+        match self.rest.and_then(|(_, rest)| rest.into_error()) {
+            Some(error) => Err(error.into()),
+            None => Ok(self.header),
+        }
+    }
+}
+
 /// A raw image in memory that another library manages. The memory stays valid until the value is dropped.
 pub trait HeldImage: Send {
     /// The message, which borrows from that memory.
@@ -178,6 +217,45 @@ impl ImageMessage {
         };
         let frame = image.frame()?;
         Ok((image.header, frame))
+    }
+
+    /// Header and pixels, as [`Self::read`] gives them, of a compressed image perhaps only the region `wanted` so far. `part`
+    /// gets the region, and `whole` the whole picture if it is decoded. Their memory is reused.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_region<'a>(
+        &'a self,
+        wanted: Option<&Region>,
+        part: &'a mut ImageBuffer,
+        whole: &'a mut ImageBuffer,
+    ) -> Result<ReadImage<'a>, ImageError> {
+        let (
+            Some(wanted),
+            Self::Cdr {
+                transport: Transport::Compressed,
+                bytes,
+            },
+        ) = (wanted, self)
+        else {
+            let (header, frame) = self.read(whole)?;
+            let rest = None;
+            return Ok(ReadImage {
+                header,
+                frame,
+                rest,
+            });
+        };
+        let message = CompressedImage::from_cdr(bytes)?;
+        let region = message.decode_region_into(wanted, part)?;
+        let part = &*part;
+        let is_whole = region == Region::whole((part.width, part.height));
+        let rest = (!is_whole).then(|| (region, RestOfPicture::new(message.data, part, whole)));
+        Ok(ReadImage {
+            header: message.header,
+            frame: part.frame()?,
+            rest,
+        })
     }
 
     /// The header alone. The pixels are not decoded or checked.

@@ -35,7 +35,9 @@ mod vision;
 pub use cdr::{CdrError, CdrReader, CdrWriter};
 pub use definition::{definition, type_names};
 pub use diagnostic::{DiagnosticArray, DiagnosticLevel, DiagnosticStatus};
-pub use image::{DecodedImage, HeldImage, ImageError, ImageMessage, Transport, read_image};
+pub use image::{
+    DecodedImage, HeldImage, ImageError, ImageMessage, ReadImage, Transport, read_image,
+};
 pub use point::{Point, PointStamped, PoseStamped};
 pub use sensor::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 pub use standard::{Header, Stamp};

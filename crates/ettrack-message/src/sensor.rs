@@ -1,6 +1,6 @@
 //! Messages of `sensor_msgs`.
 
-use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer};
+use ettrack::frame::{Encoding, Frame, FrameError, ImageBuffer, Region};
 use ettrack::text::shortened;
 use ettrack_picture::PictureError;
 
@@ -93,6 +93,37 @@ impl CompressedImage<'_> {
     /// # Errors
     /// [`ImageError`] if the data cannot be decoded.
     pub fn decode_into(&self, image: &mut ImageBuffer) -> Result<(), ImageError> {
+        self.check_format()?;
+        ettrack_picture::decode_into(self.data, image)?;
+        if image.encoding == Encoding::Mono8
+            && let Some(mosaic) = self.mosaic()
+        {
+            image.encoding = mosaic;
+        }
+        Ok(())
+    }
+
+    /// Decodes at least the region `wanted` into `image`. Returns the decoded region, see
+    /// [`ettrack_picture::decode_region_into`]. A Bayer mosaic is decoded whole.
+    ///
+    /// # Errors
+    /// As [`Self::decode_into`].
+    pub fn decode_region_into(
+        &self,
+        wanted: &Region,
+        image: &mut ImageBuffer,
+    ) -> Result<Region, ImageError> {
+        if self.mosaic().is_some() {
+            self.decode_into(image)?;
+            return Ok(Region::whole((image.width, image.height)));
+        }
+        self.check_format()?;
+        Ok(ettrack_picture::decode_region_into(
+            self.data, wanted, image,
+        )?)
+    }
+
+    fn check_format(&self) -> Result<(), ImageError> {
         if self.format.contains("compressedDepth") {
             return Err(ImageError::Depth {
                 format: shortened(self.format).into_owned(),
@@ -105,15 +136,14 @@ impl CompressedImage<'_> {
             }
             .into());
         }
-        ettrack_picture::decode_into(self.data, image)?;
-        let original = self.format.split(';').next().unwrap_or_default().trim();
-        if image.encoding == Encoding::Mono8
-            && original.starts_with("bayer_")
-            && let Ok(mosaic) = Encoding::from_ros_name(original)
-        {
-            image.encoding = mosaic;
-        }
         Ok(())
+    }
+
+    /// The Bayer mosaic that the grey picture is, by `format`.
+    fn mosaic(&self) -> Option<Encoding> {
+        let original = self.format.split(';').next().unwrap_or_default().trim();
+        let is_mosaic = original.starts_with("bayer_");
+        Encoding::from_ros_name(original).ok().filter(|_| is_mosaic)
     }
 }
 

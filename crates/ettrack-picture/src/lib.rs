@@ -1,7 +1,8 @@
 //! Pictures for ettrack: decodes JPEG, PNG, BMP and PNM files into frame buffers, and draws boxes and labels on pictures.
 //!
 //! [`decode_into`] reuses the memory of the buffer it fills, refuses cut and damaged files, and limits what a file may
-//! ask for. With the feature `libjpeg` JPEG files give the pixels that OpenCV gives. [`draw_track`] draws a tracked target with its confidence.
+//! ask for. With the feature `libjpeg` JPEG files give the pixels that OpenCV gives, and [`decode_region_into`] decodes only a
+//! region of them. [`draw_track`] draws a tracked target with its confidence.
 //!
 //! ```
 //! use ettrack::frame::{Encoding, ImageBuffer};
@@ -23,9 +24,15 @@ mod grow;
 #[cfg(feature = "libjpeg")]
 mod libjpeg;
 mod picture;
+#[cfg(feature = "libjpeg")]
+mod plain_jpeg;
+mod region;
 
 pub use draw::{
     Color, GRAY, GREEN, ORANGE, WHITE, draw_box, draw_label, draw_track, text_size, to_rgb_image,
 };
 pub use grow::grow_box;
+#[cfg(feature = "libjpeg")]
+pub use libjpeg::jpeg_has_simd;
 pub use picture::*;
+pub use region::{RestOfPicture, decode_region_into};

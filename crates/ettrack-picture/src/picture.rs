@@ -13,7 +13,7 @@ use ettrack::frame::{Encoding, ImageBuffer};
 const MOST_BYTES: u64 = 1 << 30;
 
 /// Limit of width and height in pixels.
-const LONGEST_SIDE: u32 = 16_384;
+pub(crate) const LONGEST_SIDE: u32 = 16_384;
 
 /// Limit of the scans of a JPEG file. Encoders write about ten; each costs a pass over all pixels, however short it is.
 const MOST_SCANS: usize = 500;

@@ -38,6 +38,7 @@ pub use log::Level;
 pub use tracker::open_tracker;
 
 use ettrack::follower::Inspection;
+use ettrack::frame::Region;
 use ettrack::tracker::{SingleObjectTracker, TrackError};
 
 /// What the node needs from a tracker in addition to tracking: settings that change while it runs.
@@ -47,6 +48,11 @@ pub trait NodeTracker: SingleObjectTracker {
     /// # Errors
     /// [`TrackError::Setting`] for a setting out of its range; then nothing has changed.
     fn configure(&mut self, settings: &TrackerSettings) -> Result<(), TrackError>;
+    /// The region of the next frame that the tracker searches first. Of compressed images only this region is decoded, and more
+    /// if more is read. `None` if it is not known: then images are decoded whole.
+    fn next_region(&self) -> Option<Region> {
+        None
+    }
     /// The search region and the maps of the newest frame, if the tracker provides them.
     fn inspection(&self) -> Option<Inspection<'_>> {
         None

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ettrack::follower::Inspection;
+use ettrack::frame::Region;
 use ettrack::model::provider::{ProviderError, parse_option};
 use ettrack::{LostMode, LostSettings, ModelError, TrackError, Tracker, TrackerOptions};
 
@@ -65,6 +66,10 @@ fn find_model(written: &str, prefixes: Option<OsString>) -> PathBuf {
 }
 
 impl NodeTracker for Tracker {
+    fn next_region(&self) -> Option<Region> {
+        Self::next_region(self)
+    }
+
     fn inspection(&self) -> Option<Inspection<'_>> {
         Some(self.inspect())
     }

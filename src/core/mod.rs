@@ -11,7 +11,7 @@ pub use shown::{Glance, Place};
 use std::time::Duration;
 
 use ettrack::error_chain;
-use ettrack::frame::ImageBuffer;
+use ettrack::frame::{ImageBuffer, Region};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackError, TrackState};
 use ettrack_message::{
@@ -118,6 +118,8 @@ pub struct NodeCore {
     levels: Levels,
     /// Decoded pixels of compressed images. The memory is reused.
     picture: ImageBuffer,
+    /// A decoded region of a compressed image. The memory is reused.
+    part: ImageBuffer,
     target: Option<Target>,
     request: Option<Request>,
     /// Whether a newer image has already arrived and comes next.
@@ -184,6 +186,7 @@ impl NodeCore {
             camera: None,
             levels: Levels::default(),
             picture: ImageBuffer::empty(),
+            part: ImageBuffer::empty(),
             target: None,
             request: None,
             newer_waits: false,
@@ -250,14 +253,21 @@ impl NodeCore {
     /// Tracks the target in an image, publishes, and keeps the image.
     fn answer(&mut self, message: ImageMessage, clock: &dyn Clock, out: &mut Vec<Output>) {
         let started = clock.running();
-        // Moved out, so that a frame can borrow from it while the rest of the core is changed.
+        let wanted = self.needed_region();
+        // Moved out, so that a frame can borrow from them while the rest of the core is changed.
         let mut picture = std::mem::take(&mut self.picture);
-        let answered = match message.read(&mut picture) {
-            Ok((header, frame)) => {
-                let frame = self.levels.follow(frame, self.parameters.mono16_bits);
-                self.track(&header, &frame, clock, out);
-                Some((header, (frame.width(), frame.height())))
-            }
+        let mut part = std::mem::take(&mut self.part);
+        let read = message.read_region(wanted.as_ref(), &mut part, &mut picture);
+        let tracked = read.and_then(|image| {
+            let frame = self
+                .levels
+                .follow(image.frame(), self.parameters.mono16_bits);
+            let size = (frame.width(), frame.height());
+            self.track(image.header(), &frame, clock, out);
+            Ok((image.finish()?, size))
+        });
+        let answered = match tracked {
+            Ok(answered) => Some(answered),
             Err(reason) => {
                 let reason = format!("image refused: {reason}");
                 if let Some(line) = self.bad_log.pass(clock.steady(), || reason.clone()) {
@@ -267,7 +277,7 @@ impl NodeCore {
                 None
             }
         };
-        self.picture = picture;
+        (self.picture, self.part) = (picture, part);
         let Some((header, size)) = answered else {
             return;
         };
@@ -280,6 +290,15 @@ impl NodeCore {
         self.watch_the_flow(header.stamp, clock, out);
         self.history.push(header.stamp, message);
         self.newest = Some((header, size));
+    }
+
+    /// The region of the next image that is decoded before it is tracked; `None` for all of it.
+    fn needed_region(&self) -> Option<Region> {
+        // A new target is chosen in the whole image.
+        if self.request.is_some() || self.target.is_none() {
+            return None;
+        }
+        self.tracker.next_region()
     }
 
     /// Warns if the middleware loses images. A replay loses none.

@@ -20,6 +20,10 @@ pub fn print(out: &mut impl Write, runtime: &Runtime) -> std::io::Result<()> {
     line("memory", memory())?;
     line("system", Some(system()))?;
     line("C library", glibc())?;
+    line(
+        "JPEG decoder",
+        Some(crate::build::jpeg_decoder().to_owned()),
+    )?;
     line("ONNX Runtime", Some(runtime.version.clone()))
 }
 

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // the functions are C
 
 use std::any::Any;
-use std::ffi::{c_char, c_int, c_ulong};
+use std::ffi::{c_char, c_int, c_long, c_ulong};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ettrack::frame::{Encoding, Region};
@@ -227,8 +227,8 @@ impl Picture<'_> {
     }
 
     /// Damaged places that the decoder passed over so far.
-    fn warnings(&self) -> i64 {
+    fn warnings(&self) -> c_long {
         // SAFETY: the error manager is that of `decode`.
-        unsafe { (*self.info.common.err).num_warnings as i64 }
+        unsafe { (*self.info.common.err).num_warnings }
     }
 }

@@ -343,7 +343,7 @@ impl Cropper {
             pixels,
             load,
             |k, rows, weights| {
-                interpolate(rows.map(|row| &row[..]), weights, taps, row);
+                interpolate(rows, weights, taps, row);
                 put(k, pixels_of(row, size));
             },
         );

@@ -9,6 +9,7 @@
 
 mod in_place;
 mod normalization;
+mod outside;
 mod passes;
 mod prefetch;
 mod sampling;
@@ -18,6 +19,7 @@ use std::ops::Range;
 use crate::frame::{Frame, Region, Rgbx};
 use in_place::{InPlace, interpolate};
 pub use normalization::Normalization;
+pub use outside::outside;
 use passes::{Pair, Taps};
 use prefetch::Ahead;
 use sampling::{Mix, Resize, Sampling, Warp};

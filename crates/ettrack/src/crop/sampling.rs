@@ -12,6 +12,10 @@ pub(super) trait Sampling {
     fn column(&self, k: usize) -> Mix;
     /// The two image rows of output row `k`.
     fn row(&self, k: usize) -> Mix;
+    /// The first and the last image column that output column `k` takes a share of, however small.
+    fn columns_of(&self, k: usize) -> (i64, i64);
+    /// The first and the last image row that output row `k` takes a share of, however small.
+    fn rows_of(&self, k: usize) -> (i64, i64);
 }
 
 /// Two source positions, the first one never after the second, and their weights.
@@ -19,6 +23,18 @@ pub(super) trait Sampling {
 pub(super) struct Mix {
     pub positions: (i64, i64),
     pub weights: (i16, i16),
+}
+
+impl Mix {
+    /// The first and the last position with a weight.
+    fn touched(&self) -> (i64, i64) {
+        let (first, second) = self.positions;
+        match self.weights {
+            (0, _) => (second, second),
+            (_, 0) => (first, first),
+            _ => (first, second),
+        }
+    }
 }
 
 /// `resize(..., INTER_LINEAR)`: weights of 11 bits, positions kept inside the window.
@@ -57,6 +73,14 @@ impl Resize {
         (floor as i64, at - floor)
     }
 
+    /// The first and the last pixel of the window that output `k` takes a share of, also one that has no weight of 11 bits.
+    fn touched(&self, k: usize) -> (i64, i64) {
+        let last = i64::from(self.window.side) - 1;
+        let (at, fraction) = self.position(k);
+        let next = if fraction > 0.0 { at + 1 } else { at };
+        (at.clamp(0, last), next.clamp(0, last))
+    }
+
     fn weights(fraction: f32) -> (i16, i16) {
         let first = ((1.0 - fraction) * Self::ONE).round_ties_even();
         let second = (fraction * Self::ONE).round_ties_even();
@@ -93,6 +117,16 @@ impl Sampling for Resize {
             positions: (inside(at), inside(at + 1)),
             weights: Self::weights(fraction),
         }
+    }
+
+    fn columns_of(&self, k: usize) -> (i64, i64) {
+        let (first, last) = self.touched(k);
+        (self.window.x + first, self.window.x + last)
+    }
+
+    fn rows_of(&self, k: usize) -> (i64, i64) {
+        let (first, last) = self.touched(k);
+        (self.window.y + first, self.window.y + last)
     }
 }
 
@@ -143,5 +177,13 @@ impl Sampling for Warp {
     fn row(&self, k: usize) -> Mix {
         let position = (self.step.1 * k as f64 + self.first.1) * 1024.0;
         Self::mix(position.round_ties_even() as i64)
+    }
+
+    fn columns_of(&self, k: usize) -> (i64, i64) {
+        self.column(k).touched()
+    }
+
+    fn rows_of(&self, k: usize) -> (i64, i64) {
+        self.row(k).touched()
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{Appearance, Family};
-use crate::crop::{Cropper, Normalization, Padding, SearchWindow, View};
+use crate::crop::{Cropper, Normalization, Padding, SearchWindow, View, outside};
 use crate::follower::{Candidate, Follower, Inspection, Pose, SearchRequest, StageTimings, Track};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
@@ -149,6 +149,8 @@ pub struct Engine<L> {
     cropper: Cropper,
     appearance: Appearance,
     template_size: usize,
+    /// Pixels from one cell to the next.
+    stride: usize,
     /// The target's first template, three planes.
     first_template: Vec<f32>,
     /// A picture for a template image that the network does not see yet.
@@ -197,6 +199,7 @@ impl<L: Loop> Engine<L> {
             cropper: Cropper::new(),
             appearance: Appearance::new(),
             template_size: manifest.template.size,
+            stride: manifest.search.stride,
             first_template: vec![0.0; 3 * manifest.template.size.pow(2)],
             kept_template: vec![0.0; 3 * manifest.template.size.pow(2)],
             small_target_area: manifest.search.small_target_area,
@@ -225,19 +228,21 @@ impl<L: Loop> Engine<L> {
         Ok(())
     }
 
-    /// Cuts the network's search image out of the frame.
+    /// Cuts the network's search image out of the frame, and says which of its cells lie outside.
     fn search(&mut self, frame: &Frame<'_>, view: View) {
         let Self {
             network,
             cropper,
             normalization,
             padding,
+            stride,
             ..
         } = self;
         let size = network.search_size();
         network.fill_search(|image| {
             cropper.crop_tensor(frame, view, padding, size, normalization, image);
         });
+        network.fill_search_outside(|cells| outside(frame, view, padding, size, *stride, cells));
     }
 
     /// Cuts a picture of the template's size out of the frame, to be kept.
@@ -283,6 +288,10 @@ impl<L: Loop> Follower for Engine<L> {
         }
         let target = self.loops[self.chosen].template_box(self.template_size);
         self.network.fill_template_box(target);
+        let (view, padding, size, stride) =
+            (self.view, self.padding, self.template_size, self.stride);
+        self.network
+            .fill_template_outside(|cells| outside(frame, view, &padding, size, stride, cells));
         self.network.run_template()?;
         self.learn_first_frame(frame)
     }

@@ -1,5 +1,6 @@
-//! The tracking loop for networks that return one box instead of a score map: HiT (Kang et al., ICCV 2023), AsymTrack (Zhu
-//! et al., AAAI 2025), MixFormerV2 (Cui et al., NeurIPS 2023) and others on STARK's evaluation code.
+//! The tracking loop for networks that return one box instead of a score map: STARK-S (Yan et al., ICCV 2021), HiT (Kang et
+//! al., ICCV 2023), AsymTrack (Zhu et al., AAAI 2025), MixFormerV2 (Cui et al., NeurIPS 2023) and others on STARK's
+//! evaluation code.
 //!
 //! MixFormer's rule refreshes a second template image: it is taken from the frame with the best score above `update_above` of
 //! every `update_interval` frames. If no score is above `update_above`, the second template is the first template again.
@@ -21,8 +22,10 @@ use crate::model::{
 /// The family `single_box`.
 pub(super) struct Family;
 
-static KEYS: [Key; 5] = [
+static KEYS: [Key; 7] = [
     Key::optional("template.refreshed_input"),
+    Key::optional("template.outside_input"),
+    Key::optional("search.outside_input"),
     Key::needed("template.factor"),
     Key::needed("search.factor"),
     Key::optional("outputs.score"),
@@ -64,7 +67,7 @@ impl super::Family for Family {
     }
 
     fn trackers(&self) -> &'static str {
-        "HiT, AsymTrack, MixFormerV2"
+        "STARK-S, HiT, AsymTrack, MixFormerV2"
     }
 
     fn keys(&self) -> &'static [Key] {

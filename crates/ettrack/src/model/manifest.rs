@@ -146,6 +146,10 @@ pub struct TemplateSettings {
     /// side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub box_input: Option<String>,
+    /// Tensor name of the cells of the template image that lie outside the frame, `[1, n, n]` with `n` = `size` / stride. See
+    /// [`crate::crop::outside`] for the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_input: Option<String>,
     /// Pixels a side.
     pub size: usize,
     /// Shape of the template and search regions.
@@ -169,6 +173,10 @@ pub struct TemplateSettings {
 pub struct SearchSettings {
     /// Tensor name, `[1, 3, size, size]`.
     pub input: String,
+    /// Tensor name of the cells of the search image that lie outside the frame, `[1, n, n]` with `n` = size / stride. See
+    /// [`crate::crop::outside`] for the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_input: Option<String>,
     /// Pixels a side: the usual size, then optionally that for small targets.
     pub sizes: Vec<usize>,
     /// The second size serves targets whose share of the image's area is below this.
@@ -331,6 +339,8 @@ impl Manifest {
         let keys = [
             ("template.refreshed_input", template.refreshed_input.clone()),
             ("template.box_input", template.box_input.clone()),
+            ("template.outside_input", template.outside_input.clone()),
+            ("search.outside_input", search.outside_input.clone()),
             ("template.window", window),
             ("template.context", number(template.context)),
             ("template.factor", number(template.factor)),
@@ -365,7 +375,9 @@ impl Manifest {
             Some(&template.input),
             template.refreshed_input.as_ref(),
             template.box_input.as_ref(),
+            template.outside_input.as_ref(),
             Some(&self.search.input),
+            self.search.outside_input.as_ref(),
         ];
         distinct("*.input", inputs.into_iter().flatten().map(String::as_str))?;
         distinct(
@@ -514,6 +526,29 @@ impl Manifest {
             "search.stride",
             stride.to_string(),
             "1..=64",
+        )?;
+        // A cell begins at every multiple of the stride.
+        let outside = [
+            (
+                "template.size",
+                &self.template.outside_input,
+                &[self.template.size][..],
+            ),
+            ("search.sizes", &search.outside_input, &search.sizes[..]),
+        ];
+        for (key, input, sizes) in outside {
+            ensure(
+                input.is_none() || sizes.iter().all(|size| size.is_multiple_of(stride)),
+                key,
+                format!("{sizes:?} at a stride of {stride}"),
+                "multiples of search.stride, for the input of cells outside the frame",
+            )?;
+        }
+        ensure(
+            self.template.outside_input.is_none() || self.template.refreshed_input.is_none(),
+            "template.outside_input",
+            "with template.refreshed_input".to_owned(),
+            "a model with one template image",
         )?;
         if let Some(cells) = search.cells {
             ensure(

@@ -77,11 +77,14 @@ pub struct Network {
 struct TemplateSide {
     /// The graph that makes them; without it the images themselves go to the track graph.
     graph: Option<(PathBuf, Session)>,
-    /// The template images by the names of their inputs, and after them the target's box in them, if the model takes
-    /// it.
+    /// The template images by the names of their inputs, and after them the other inputs that the model takes.
     given: Vec<(String, Tensor<f32>)>,
     /// How many of these are images.
     images: usize,
+    /// Which of `given` is the target's box in the template images.
+    target: Option<usize>,
+    /// Which of `given` are the cells outside the frame.
+    outside: Option<usize>,
     /// Inputs of the track graph by name. Empty without a graph: then `given` are the inputs.
     features: Vec<(String, Tensor<f32>)>,
 }
@@ -92,6 +95,8 @@ struct Stage {
     session: Session,
     size: usize,
     image: Tensor<f32>,
+    /// The cells of the search image outside the frame, by the name of their input.
+    outside: Option<(String, Tensor<f32>)>,
     /// For each of the graph's inputs, in its order, which tensor it takes.
     inputs: Vec<Source>,
     /// Holds the tensors that the graph writes to.
@@ -104,6 +109,7 @@ struct Stage {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Search,
+    Outside,
     Given(usize),
     Feature(usize),
 }
@@ -148,10 +154,17 @@ impl Network {
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
         let images = given.len();
-        if let Some(name) = &manifest.template.box_input {
-            let unknown = tensor(vec![1, 4], vec![0.0; 4], &folder.manifest_path())?;
-            given.push((name.clone(), unknown));
-        }
+        let mut further = |name: &Option<String>, shape: Vec<i64>| {
+            let Some(name) = name else { return Ok(None) };
+            given.push((name.clone(), zeros(shape, &folder.manifest_path())?));
+            Ok::<_, ModelError>(Some(given.len() - 1))
+        };
+        let stride = manifest.search.stride;
+        let target = further(&manifest.template.box_input, vec![1, 4])?;
+        let outside = further(
+            &manifest.template.outside_input,
+            cells_shape(template_side / stride),
+        )?;
 
         let mut features = Vec::new();
         let mut graph = None;
@@ -185,6 +198,8 @@ impl Network {
             graph,
             given,
             images,
+            target,
+            outside,
             features,
         };
 
@@ -197,11 +212,16 @@ impl Network {
             if stages.is_empty() {
                 partly.extend(opened.partly);
             }
+            let outside = match &manifest.search.outside_input {
+                Some(name) => Some((name.clone(), zeros(cells_shape(size / stride), &path)?)),
+                None => None,
+            };
             stages.push(Stage::new(
                 &path,
                 opened.session,
                 size,
                 &manifest.search.input,
+                outside,
                 &template,
                 &outputs(size)?,
             )?);
@@ -268,9 +288,26 @@ impl Network {
     /// Writes the target's box in the template image: left, top, right and bottom as shares of its side. It counts from
     /// the next [`Self::run_template`] on. For a model without `template.box_input` it does nothing.
     pub fn fill_template_box(&mut self, target: [f32; 4]) {
-        let TemplateSide { given, images, .. } = &mut self.template;
-        for (_, value) in &mut given[*images..] {
-            value.extract_tensor_mut().1.copy_from_slice(&target);
+        let TemplateSide {
+            given,
+            target: place,
+            ..
+        } = &mut self.template;
+        if let Some(place) = *place {
+            given[place]
+                .1
+                .extract_tensor_mut()
+                .1
+                .copy_from_slice(&target);
+        }
+    }
+
+    /// Writes the cells of the template images that lie outside the frame with `fill`: `n * n` numbers, row-major. They
+    /// count from the next [`Self::run_template`] on. For a model without `template.outside_input` it does nothing.
+    pub fn fill_template_outside(&mut self, fill: impl FnOnce(&mut [f32])) {
+        let TemplateSide { given, outside, .. } = &mut self.template;
+        if let Some(place) = *outside {
+            fill(given[place].1.extract_tensor_mut().1);
         }
     }
 
@@ -325,6 +362,14 @@ impl Network {
         fill(self.stages[self.stage].image.extract_tensor_mut().1);
     }
 
+    /// Writes the cells of the search image that lie outside the frame with `fill`: `n * n` numbers, row-major. For a model
+    /// without `search.outside_input` it does nothing.
+    pub fn fill_search_outside(&mut self, fill: impl FnOnce(&mut [f32])) {
+        if let Some((_, cells)) = &mut self.stages[self.stage].outside {
+            fill(cells.extract_tensor_mut().1);
+        }
+    }
+
     /// The search image, three planes.
     pub fn search_image(&self) -> &[f32] {
         self.stages[self.stage].image.extract_tensor().1
@@ -365,6 +410,7 @@ impl Stage {
         session: Session,
         size: usize,
         image_name: &str,
+        outside: Option<(String, Tensor<f32>)>,
         template: &TemplateSide,
         wanted: &[WantedOutput<'_>],
     ) -> Result<Self, ModelError> {
@@ -380,6 +426,11 @@ impl Stage {
             path,
         )?;
         let mut expected = vec![image_name.to_owned()];
+        if let Some((name, cells)) = &outside {
+            let outlet = find(session.inputs(), name, "input", path)?;
+            check_shape(outlet, &cells.shape()[..], path)?;
+            expected.push(name.clone());
+        }
         if template.graph.is_some() {
             expected.extend(template.features.iter().map(|(name, _)| name.clone()));
         } else {
@@ -410,8 +461,17 @@ impl Stage {
         for input in session.inputs() {
             let feature = place(&template.features, input.name()).map(Source::Feature);
             let given = || place(&template.given, input.name()).map(Source::Given);
-            // All inputs are known from here on: those that are no template's are the search image.
-            inputs.push(feature.or_else(given).unwrap_or(Source::Search));
+            let cells = || {
+                let name = outside.as_ref().map(|(name, _)| name.as_str());
+                (name == Some(input.name())).then_some(Source::Outside)
+            };
+            // All inputs are known from here on: those that are nothing else are the search image.
+            inputs.push(
+                feature
+                    .or_else(given)
+                    .or_else(cells)
+                    .unwrap_or(Source::Search),
+            );
         }
         let mut selector = OutputSelector::no_default();
         let mut outputs = Vec::with_capacity(wanted.len());
@@ -421,7 +481,7 @@ impl Stage {
             let numbers = shape.iter().product::<i64>() as usize;
             selector = selector
                 .with(*name)
-                .preallocate(*name, tensor(shape.clone(), vec![0.0; numbers], path)?);
+                .preallocate(*name, zeros(shape.clone(), path)?);
             outputs.push(vec![0.0; numbers]);
             shapes.push(shape.clone());
         }
@@ -440,6 +500,7 @@ impl Stage {
             session,
             size,
             image: image_tensor(size, path)?,
+            outside,
             inputs,
             options,
             outputs,
@@ -452,17 +513,20 @@ impl Stage {
             path,
             session,
             image,
+            outside,
             inputs,
             options,
             outputs,
             ..
         } = self;
+        let cells = outside.as_ref().map_or(&*image, |(_, cells)| cells);
         // An array on the stack: each view costs a reference count and no allocation. Elements beyond the graph's inputs
         // are not passed on.
         let values: [SessionInputValue<'_>; MOST_INPUTS] =
             std::array::from_fn(|i| match inputs.get(i) {
                 Some(Source::Feature(feature)) => (&template.features[*feature].1).into(),
                 Some(Source::Given(index)) => (&template.given[*index].1).into(),
+                Some(Source::Outside) => cells.into(),
                 Some(Source::Search) | None => (&*image).into(),
             });
         let failed = |error: ort::Error| ModelError::Onnx {
@@ -482,7 +546,17 @@ impl Stage {
 
 fn image_tensor(size: usize, path: &std::path::Path) -> Result<Tensor<f32>, ModelError> {
     let side = size as i64;
-    tensor(vec![1, 3, side, side], vec![0.0; 3 * size * size], path)
+    zeros(vec![1, 3, side, side], path)
+}
+
+/// The shape of a number for each cell of an image with `side` cells a side.
+fn cells_shape(side: usize) -> Vec<i64> {
+    vec![1, side as i64, side as i64]
+}
+
+fn zeros(shape: Vec<i64>, path: &std::path::Path) -> Result<Tensor<f32>, ModelError> {
+    let numbers = shape.iter().product::<i64>() as usize;
+    tensor(shape, vec![0.0; numbers], path)
 }
 
 fn tensor(

@@ -1,0 +1,72 @@
+"""Makes tests/data/outside_cells: a graph that takes which cells of its images lie outside the frame, and gives one box.
+
+The box is not a prediction. Its numbers are means of these inputs, so that a test sees what the graph got: of the
+template's cells, of the search image's cells, of their last column and of their last row.
+
+    python -m ettrack_training.outside_cells tests/data/outside_cells
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from .export.builder import GraphBuilder
+
+TEMPLATE, SEARCH, STRIDE = 16, 32, 8
+
+
+def graph() -> bytes:
+    """Returns the track graph."""
+    g = GraphBuilder("outside_cells")
+    cells = {}
+    for image, size in (("template", TEMPLATE), ("search", SEARCH)):
+        side = size // STRIDE
+        g.input(image, (1, 3, size, size))
+        cells[image] = g.reshape(g.input(f"{image}_outside", (1, side, side)), side, side)
+    last = np.array([SEARCH // STRIDE - 1])
+    parts = [*cells.values(), g.gather(cells["search"], last, axis=1), g.gather(cells["search"], last)]
+    means = [g.reshape(g.op("ReduceMean", part, axes=[0, 1], keepdims=0), 1) for part in parts]
+    g.output(g.reshape(g.op("Concat", *means, axis=0), 1, 1, 4), "box", (1, 1, 4))
+    return g.model().SerializeToString()
+
+
+def write(folder: Path) -> None:
+    """Writes the model folder `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = graph()
+    (folder / "track.onnx").write_bytes(data)
+    manifest = {
+        "format": 1,
+        "name": folder.name,
+        "family": "single_box",
+        "description": "means of the cells outside the frame for tests, tracks nothing",
+        "files": {"track": {"path": "track.onnx", "sha256": hashlib.sha256(data).hexdigest()}},
+        "input": {"channels": "rgb", "scale": 255.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
+        "template": {"input": "template", "outside_input": "template_outside", "size": TEMPLATE, "factor": 2.0},
+        "search": {
+            "input": "search",
+            "outside_input": "search_outside",
+            "sizes": [SEARCH],
+            "factor": 4.0,
+            "stride": STRIDE,
+        },
+        "outputs": {"boxes": {"name": "box"}},
+        "tracking": {"default": {}},
+    }
+    (folder / "model.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=120))
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""One-stream trackers, HiT, AsymTrack and MixFormerV2: the authors' keys, outputs and checkpoints."""
+"""One-stream trackers, HiT, AsymTrack, MixFormerV2 and STARK-S: the authors' keys, outputs and checkpoints."""
 
 import copy
 import functools
@@ -22,6 +22,7 @@ from ettrack_training.networks.litetrack import LiteTrack
 from ettrack_training.networks.mixformer2 import MixFormer2
 from ettrack_training.networks.ostrack import OSTrack, kept_tokens
 from ettrack_training.networks.sglatrack import SGLATrack
+from ettrack_training.networks.stark import StarkConfig, StarkS, positions
 from ettrack_training.pixels import MEAN, STD
 from ettrack_training.pseudo_weights import pseudo_state_dict
 from ettrack_training.trackers import TRACKERS
@@ -38,6 +39,7 @@ OUTPUTS = {
     "hit": ("box",),
     "asymtrack": ("box",),
     "mixformer2": ("box", "score"),
+    "stark": ("box",),
 }
 
 # Number of tensors of the authors' networks, and CRC-32 of their sorted names, shapes and types.
@@ -58,6 +60,7 @@ KEYS = {
     "AsymTrack-S and -B": (AsymTrack, (225, 0xCFCB63E7)),
     "MixFormerV2-S": (MixFormer2, (66, 0xDDB02381)),
     "MixFormerV2-B": (functools.partial(MixFormer2, 128, 288, 8, 768, 3072), (114, 0x4C96C3B3)),
+    "STARK-S50": (StarkS, (460, 0x489977A2)),
 }
 
 
@@ -93,13 +96,16 @@ def normalized(pixels):
 
 
 def images_of(name, file):
-    """The network's inputs by the names of the graphs' inputs."""
-    template, search = normalized(file["template_crop"]), normalized(file["search_crop"])
+    """The inputs of the template graph and those of the track graph that are no features, by their names."""
+    template, search = normalized(file["template_crop"]), {"search": normalized(file["search_crop"])}
     given = {"template": template}
     if name == "mixformer2":
         given["second_template"] = template
     if name == "litetrack":
         given["template_box"] = torch.from_numpy(file["template_box"])
+    if name == "stark":
+        given["template_outside"] = torch.from_numpy(file["template_outside"])
+        search["search_outside"] = torch.from_numpy(file["search_outside"])
     return given, search
 
 
@@ -108,7 +114,7 @@ def test_networks_give_what_the_authors_give(name):
     file = np.load(DATA / f"{name}.npz")
     given, search = images_of(name, file)
     with torch.no_grad():
-        made = network_of(name)(*given.values(), search)
+        made = network_of(name)(*given.values(), *search.values())
     made = made if isinstance(made, tuple) else (made,)
     for key, value in zip(OUTPUTS[name], made, strict=True):
         assert np.abs(value.numpy() - file[key]).max() < 1e-4, key
@@ -126,7 +132,7 @@ def test_graphs_give_what_the_authors_give(name):
     }
     features = graphs["template"].run(None, {key: value.numpy() for key, value in given.items()})
     feeds = {node.name: value for node, value in zip(graphs["template"].get_outputs(), features, strict=True)}
-    made = graphs["track"].run(None, {**feeds, "search": search.numpy()})
+    made = graphs["track"].run(None, {**feeds, **{key: value.numpy() for key, value in search.items()}})
     for key, value in zip(OUTPUTS[name], made, strict=True):
         assert np.abs(value - file[key]).max() < 1e-4, key
 
@@ -137,7 +143,7 @@ def test_candidate_elimination_changes_what_the_network_gives():
     network = OSTrack(width=128, head_width=64, eliminates=False).eval()
     network.load_state_dict(network_of("ostrack").state_dict())
     with torch.no_grad():
-        score, *_ = network(*given.values(), search)
+        score, *_ = network(*given.values(), *search.values())
     assert np.abs(score.numpy() - file["score_map"]).max() > 1e-3
 
 
@@ -272,7 +278,7 @@ def test_other_depths_of_litetrack_are_refused():
         TRACKERS["litetrack"].build(state)
 
 
-@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2"])
+@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2", "stark"])
 def test_a_checkpoint_of_another_tracker_is_named(tmp_path, name, capsys):
     path = tmp_path / "checkpoint.pth"
     torch.save({"net": network_of(name).state_dict()}, path)
@@ -317,3 +323,56 @@ def test_the_three_convolutions_of_an_edge_branch_are_one():
     middle = sum(torch.einsum("oi,bihw->bohw", c.weight.sum(dim=(2, 3)), x) for c in branch.rbr_conv)
     joined = torch.nn.functional.conv2d(x, branch.kernel(), padding=1)
     torch.testing.assert_close(joined, apart - branch.theta.sigmoid() * middle, rtol=1e-4, atol=1e-5)
+
+
+def test_starks_sizes_are_read_from_the_checkpoint():
+    for config in (StarkConfig(), StarkConfig((1, 2, 1), 2, 1, 64, 96, 32)):
+        with torch.device("meta"):
+            assert TRACKERS["stark"].build(StarkS(config).state_dict()).config == config
+
+
+# What differs in the checkpoint, and the message of its refusal.
+OTHER_STARKS = {
+    "cls_head.layers.0.weight": (torch.zeros(1), "of a STARK-ST .it holds cls_head.*, expected a STARK-S"),
+    "query_embed.weight": (torch.zeros(3, 64), "of a STARK with 3 queries, expected 1"),
+}
+
+
+@pytest.mark.parametrize("key", OTHER_STARKS)
+def test_other_starks_are_refused(key):
+    value, words = OTHER_STARKS[key]
+    with pytest.raises(CheckpointError, match=words):
+        TRACKERS["stark"].build({**network_of("stark").state_dict(), key: value})
+
+
+def test_a_stark_with_tokens_of_another_width_is_refused():
+    state = StarkS(StarkConfig((1, 1, 1), 1, 1, 24, 16, 16)).state_dict()
+    with pytest.raises(CheckpointError, match="tokens have 24 channels, expected a multiple of 16"):
+        TRACKERS["stark"].build(state)
+
+
+def test_positions_are_counted_inside_the_frame():
+    outside = torch.zeros(1, 4, 4)
+    outside[:, :, 2:] = 1
+    # Two columns of four lie inside, so the first one is at half of the way along x, and all rows are counted.
+    seen = positions(outside, 4).reshape(4, 4, 4)
+    along = 2 * torch.pi / (1 + 1e-6 / torch.tensor([4.0, 2.0]))
+    expected = torch.tensor([0.25, 0.5]) * along
+    torch.testing.assert_close(seen[0, 0], torch.stack([expected.sin(), expected.cos()], dim=1).flatten())
+    # In a column outside the frame no cell is counted along y.
+    torch.testing.assert_close(seen[2, 3, :2], torch.tensor([0.0, 1.0]))
+
+
+def test_template_tokens_outside_the_frame_change_nothing():
+    tracker, network = TRACKERS["stark"], network_of("stark")
+    graph = tracker.graphs(network)["track"]
+    tokens, place, absent, search, outside = graph.inputs.values()
+    assert 0 < outside.sum() < outside.numel()
+    changed = tokens.clone()
+    changed[absent > 0.5] = 100.0
+    with torch.no_grad():
+        first = graph.reference(tokens, place, absent, search, outside)
+        second = graph.reference(changed, place, absent, search, outside)
+        third = graph.reference(changed, place, torch.zeros_like(absent), search, outside)
+    assert torch.equal(first, second)
+    assert (first - third).abs().max() > 1e-3

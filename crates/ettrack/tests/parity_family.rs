@@ -1,6 +1,6 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack and MixFormerV2 against their
-//! authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed loop
-//! over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack, MixFormerV2 and STARK-S against
+//! their authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed
+//! loop over thirty frames.
 
 use std::path::PathBuf;
 
@@ -43,6 +43,17 @@ fn network_equals(name: &str, outputs: &[(&str, f32)]) {
         let target = target.as_slice().expect("standard layout");
         fed.network
             .fill_template_box(target.try_into().expect("four numbers"));
+    }
+    let cells = |npz: &mut Npz, name: &str| npz.by_name::<OwnedRepr<f32>, ndarray::Ix3>(name);
+    if let Ok(cells) = cells(&mut npz, "template_outside") {
+        let cells = cells.as_slice().expect("standard layout");
+        fed.network
+            .fill_template_outside(|input| input.copy_from_slice(cells));
+    }
+    if let Ok(cells) = cells(&mut npz, "search_outside") {
+        let cells = cells.as_slice().expect("standard layout");
+        fed.network
+            .fill_search_outside(|input| input.copy_from_slice(cells));
     }
     fed.set_template(&crop(&mut npz, "template_crop"));
     fed.search(&crop(&mut npz, "search_crop"));
@@ -257,4 +268,16 @@ fn mixformer2_network_equals_the_authors() {
 fn mixformer2_follows_and_refreshes_its_template_as_the_authors_do() {
     let constants = Constants::from_iter([("update_interval", 5.0)]);
     follows_with("mixformer2", &CENTRE_HEAD, constants);
+}
+
+/// Some cells of both images lie outside the frame.
+#[test]
+fn stark_network_equals_the_authors() {
+    network_equals("stark", &[("box", 1e-4)]);
+}
+
+/// Search regions cross the border from the third frame on.
+#[test]
+fn stark_follows_as_the_authors_do() {
+    follows_as_the_authors_do("stark", &CENTRE_HEAD);
 }

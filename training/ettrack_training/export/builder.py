@@ -168,13 +168,14 @@ class GraphBuilder:
         batch: int,
         heads: int,
         width: int,
-        bias: np.ndarray | None = None,
+        bias: np.ndarray | str | None = None,
         keep: int | None = None,
         squared: float = 0.0,
     ) -> str:
         """Multi-head attention of tokens ``[batch * n, width]`` inside each batch. The result has the query's shape.
 
-        The query must already contain the scale. ``bias [batch or 1, heads, n, n]`` is added to the logits. With
+        The query must already contain the scale. ``bias``, a constant or the name of a value that
+        can be broadcast to ``[batch, heads, n, n]``, is added to the logits. With
         ``keep``, only the ``keep`` largest logits of each query are used. ``squared`` is the share of the squared
         weights that is added to the weights.
         """
@@ -188,7 +189,7 @@ class GraphBuilder:
         batch: int,
         heads: int,
         width: int,
-        bias: np.ndarray | None = None,
+        bias: np.ndarray | str | None = None,
         keep: int | None = None,
         squared: float = 0.0,
     ) -> tuple[str, str]:
@@ -199,7 +200,7 @@ class GraphBuilder:
 
         logits = self.op("MatMul", split(query, 0, 2, 1, 3), split(key, 0, 2, 3, 1))
         if bias is not None:
-            logits = self.op("Add", logits, self.constant(bias))
+            logits = self.op("Add", logits, bias if isinstance(bias, str) else self.constant(bias))
         if keep is None:
             weights = self.op("Softmax", logits, axis=-1)
         else:

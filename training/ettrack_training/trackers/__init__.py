@@ -14,6 +14,7 @@ from . import (
     sglatrack,
     smat,
     sparsett,
+    stark,
 )
 from .base import Tracker
 
@@ -35,6 +36,7 @@ TRACKERS: dict[str, Tracker] = {
                 hit,
                 asymtrack,
                 mixformer2,
+                stark,
                 fear,
             )
         ),

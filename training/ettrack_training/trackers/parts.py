@@ -31,19 +31,20 @@ def graphs(
     features: Sequence[str],
     outputs: Sequence[str],
     further: Mapping[str, Tensor] | None = None,
+    further_search: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`, with the graphs `modules`.
 
     `images` are the names of the template images, and `sizes` the pixels per side of template and search image.
     `features` are the template graph's outputs, which the track graph takes before the search image. `further` are
-    inputs of the template graph after the images.
+    inputs of the template graph after the images, and `further_search` those of the track graph after the search image.
     """
     random = generator()
     target = {name: structured_noise(sizes[0], random) for name in images} | dict(further or {})
     template, track = Part(network, "template"), Part(network, "track")
     with torch.no_grad():
         known = dict(zip(features, template(*target.values()), strict=True))
-    search = {"search": structured_noise(sizes[1], random)}
+    search = {"search": structured_noise(sizes[1], random)} | dict(further_search or {})
     return {
         "template": Graph(modules["template"], template, target, features),
         "track": Graph(modules["track"], track, {**known, **search}, outputs),

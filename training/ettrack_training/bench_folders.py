@@ -42,6 +42,11 @@ def prepared(folder: Path) -> tuple[Callable[[], object], dict]:
         }
         if box := template.get("box_input"):
             given[box] = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32)
+        stride, seen = search["stride"], {}
+        if outside := template.get("outside_input"):
+            given[outside] = np.zeros((1, sides // stride, sides // stride), np.float32)
+        if outside := search.get("outside_input"):
+            seen[outside] = np.zeros((1, size // stride, size // stride), np.float32)
         if "template" in files:
             graph = session((folder / files["template"]["path"]).read_bytes())
             given = dict(zip(template["outputs"], graph.run(template["outputs"], given), strict=True))
@@ -50,7 +55,7 @@ def prepared(folder: Path) -> tuple[Callable[[], object], dict]:
         raise FolderError(f"{error.filename}: {error.strerror}, expected a model folder") from error
     except (KeyError, TypeError, yaml.YAMLError) as error:
         raise FolderError(f"{folder}/model.yaml: {error}, expected the manifest of a model folder") from error
-    return feeder(track, {**given, search["input"]: structured_noise(size, random).numpy()}), manifest
+    return feeder(track, {**given, **seen, search["input"]: structured_noise(size, random).numpy()}), manifest
 
 
 def main(arguments: list[str] | None = None) -> int:

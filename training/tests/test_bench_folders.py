@@ -14,14 +14,14 @@ PROVENANCE = {"source": "test", "checkpoint_sha256": "none", "licence": "none"}
 
 
 def test_each_folder_has_a_line_with_its_time_and_cost(tmp_path, capsys):
-    folders = [tmp_path / "micro", tmp_path / "mixformer2", tmp_path / "litetrack"]
+    folders = [tmp_path / name for name in ("micro", "mixformer2", "litetrack", "stark")]
     write_model_folder(TRACKERS["et_track"], micro_network(), folders[0], provenance=PROVENANCE)
     for folder in folders[1:]:
         tracker = TRACKERS[folder.name]
         write_model_folder(tracker, tracker.golden_network(), folder, provenance=PROVENANCE)
     assert main([*map(str, folders), "--rounds", "2"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["model"] for row in rows] == ["micro", "mixformer2", "litetrack"]
+    assert [row["model"] for row in rows] == ["micro", "mixformer2", "litetrack", "stark"]
     assert all(float(row["ms"]) > 0 for row in rows)
     # Multiply-accumulates differ by a factor of some hundred, so the order of times is certain.
     assert int(rows[0]["macs_track"]) * 100 < int(rows[2]["macs_track"])

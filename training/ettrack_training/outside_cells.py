@@ -1,4 +1,4 @@
-"""Makes tests/data/outside_cells: a graph that takes which cells of its images lie outside the frame, and gives one box.
+"""Makes tests/data/outside_cells: a graph that takes which cells of its images lie outside the frame. It gives a box.
 
 The box is not a prediction. Its numbers are means of these inputs, so that a test sees what the graph got: of the
 template's cells, of the search image's cells, of their last column and of their last row.

@@ -1,4 +1,4 @@
-"""One-stream trackers, HiT, AsymTrack, MixFormerV2 and STARK-S: the authors' keys, outputs and checkpoints."""
+"""One-stream trackers, HiT, AsymTrack, MixFormerV2, STARK-S and SUTrack: the authors' keys, outputs and checkpoints."""
 
 import copy
 import functools
@@ -23,6 +23,7 @@ from ettrack_training.networks.mixformer2 import MixFormer2
 from ettrack_training.networks.ostrack import OSTrack, kept_tokens
 from ettrack_training.networks.sglatrack import SGLATrack
 from ettrack_training.networks.stark import StarkConfig, StarkS, positions
+from ettrack_training.networks.sutrack import SUTrack, foreground
 from ettrack_training.pixels import MEAN, STD
 from ettrack_training.pseudo_weights import pseudo_state_dict
 from ettrack_training.trackers import TRACKERS
@@ -40,6 +41,7 @@ OUTPUTS = {
     "asymtrack": ("box",),
     "mixformer2": ("box", "score"),
     "stark": ("box",),
+    "sutrack": MAPS,
 }
 
 # Number of tensors of the authors' networks, and CRC-32 of their sorted names, shapes and types.
@@ -61,6 +63,8 @@ KEYS = {
     "MixFormerV2-S": (MixFormer2, (66, 0xDDB02381)),
     "MixFormerV2-B": (functools.partial(MixFormer2, 128, 288, 8, 768, 3072), (114, 0x4C96C3B3)),
     "STARK-S50": (StarkS, (460, 0x489977A2)),
+    # The text token takes the place of the authors' text encoder.
+    "SUTrack-T224": (SUTrack, (376, 0x416B3818)),
 }
 
 
@@ -101,7 +105,7 @@ def images_of(name, file):
     given = {"template": template}
     if name == "mixformer2":
         given["second_template"] = template
-    if name == "litetrack":
+    if name in ("litetrack", "sutrack"):
         given["template_box"] = torch.from_numpy(file["template_box"])
     if name == "stark":
         given["template_outside"] = torch.from_numpy(file["template_outside"])
@@ -278,7 +282,9 @@ def test_other_depths_of_litetrack_are_refused():
         TRACKERS["litetrack"].build(state)
 
 
-@pytest.mark.parametrize("name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2", "stark"])
+@pytest.mark.parametrize(
+    "name", ["litetrack", "avtrack", "sglatrack", "hit", "asymtrack", "mixformer2", "stark", "sutrack"]
+)
 def test_a_checkpoint_of_another_tracker_is_named(tmp_path, name, capsys):
     path = tmp_path / "checkpoint.pth"
     torch.save({"net": network_of(name).state_dict()}, path)
@@ -376,3 +382,96 @@ def test_template_tokens_outside_the_frame_change_nothing():
         third = graph.reference(changed, place, torch.zeros_like(absent), search, outside)
     assert torch.equal(first, second)
     assert (first - third).abs().max() > 1e-3
+
+
+def test_the_share_of_a_template_cell_in_the_box():
+    # Pixels 16.1 to 40.4 along x and 0 to 8 along y, as the authors divide by the side minus one.
+    places = torch.tensor([[16.1, 0.0, 40.4, 8.0]], dtype=torch.float64) * 111 / 112**2
+    share = foreground(places).reshape(7, 7)
+    expected = torch.zeros(7, 7, dtype=torch.float64)
+    expected[0, 1:3] = torch.tensor([15 / 16, 9 / 16]) * 8 / 16
+    torch.testing.assert_close(share, expected)
+
+
+def clip_state(width, text_width, layers):
+    """Tensors of a text encoder like CLIP's, with random numbers."""
+    random = torch.Generator().manual_seed(5)
+    block = {
+        "ln_1.weight": (text_width,),
+        "ln_1.bias": (text_width,),
+        "attn.in_proj_weight": (3 * text_width, text_width),
+        "attn.in_proj_bias": (3 * text_width,),
+        "attn.out_proj.weight": (text_width, text_width),
+        "attn.out_proj.bias": (text_width,),
+        "ln_2.weight": (text_width,),
+        "ln_2.bias": (text_width,),
+        "mlp.c_fc.weight": (4 * text_width, text_width),
+        "mlp.c_fc.bias": (4 * text_width,),
+        "mlp.c_proj.weight": (text_width, 4 * text_width),
+        "mlp.c_proj.bias": (text_width,),
+    }
+    shapes = {
+        "clip.token_embedding.weight": (9, text_width),
+        "clip.positional_embedding": (7, text_width),
+        "clip.ln_final.weight": (text_width,),
+        "clip.ln_final.bias": (text_width,),
+        "clip.text_projection": (text_width, text_width),
+        "clip.visual.proj": (3, 3),
+        "clip.logit_scale": (),
+        "text_proj.weight": (width, text_width),
+        "text_proj.bias": (width,),
+    } | {f"clip.transformer.resblocks.{i}.{name}": shape for i in range(layers) for name, shape in block.items()}
+    return {f"text_encoder.{name}": 0.3 * torch.randn(shape, generator=random) for name, shape in shapes.items()}
+
+
+def masked_text_token(state, heads):
+    """The token of a text of zeros, with all its tokens and the mask that keeps them from attending to later ones."""
+    state = {key.removeprefix("text_encoder."): value for key, value in state.items()}
+    x = state["clip.token_embedding.weight"][0] + state["clip.positional_embedding"]
+    count, width = x.shape
+    later = torch.full((count, count), -torch.inf).triu(1)
+    for i in range(2):
+        part = {k.split(f"resblocks.{i}.")[1]: v for k, v in state.items() if f"resblocks.{i}." in k}
+        attention = torch.nn.MultiheadAttention(width, heads)
+        attention.load_state_dict({k.removeprefix("attn."): v for k, v in part.items() if k.startswith("attn.")})
+        y = torch.nn.functional.layer_norm(x, (width,), part["ln_1.weight"], part["ln_1.bias"])
+        x = x + attention(y, y, y, need_weights=False, attn_mask=later)[0]
+        y = torch.nn.functional.layer_norm(x, (width,), part["ln_2.weight"], part["ln_2.bias"])
+        y = y @ part["mlp.c_fc.weight"].T + part["mlp.c_fc.bias"]
+        x = x + y * torch.sigmoid(1.702 * y) @ part["mlp.c_proj.weight"].T + part["mlp.c_proj.bias"]
+    x = torch.nn.functional.layer_norm(x, (width,), state["clip.ln_final.weight"], state["clip.ln_final.bias"])
+    feature = x[:1] @ state["clip.text_projection"]
+    return feature @ state["text_proj.weight"].T + state["text_proj.bias"]
+
+
+def sutrack_state():
+    """A checkpoint of SUTrack as the authors save it: with text encoder and task decoder."""
+    network = dict(network_of("sutrack").state_dict())
+    del network["text_token"]
+    return {**network, **clip_state(128, 32, 2), "task_decoder.layers.0.weight": torch.zeros(2, 2)}
+
+
+def test_sutracks_text_encoder_becomes_one_token():
+    raw = sutrack_state()
+    state, dropped = TRACKERS["sutrack"].clean(raw)
+    assert state.keys() == network_of("sutrack").state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(state["text_token"], masked_text_token(clip_state(128, 32, 2), heads=4))
+    assert [line.split(" (")[0] for line in dropped] == ["33 tensors text_encoder.*", "1 tensors task_decoder.*"]
+
+
+def test_a_text_encoder_without_a_tensor_is_refused_by_its_name():
+    raw = sutrack_state()
+    del raw["text_encoder.clip.ln_final.bias"]
+    with pytest.raises(CheckpointError, match="text encoder has no text_encoder.clip.ln_final.bias"):
+        TRACKERS["sutrack"].clean(raw)
+
+
+def test_other_sutracks_are_refused():
+    state = dict(network_of("sutrack").state_dict())
+    deeper = state | {key.replace("blocks.15.", "blocks.16."): v for key, v in state.items() if "blocks.15." in key}
+    with pytest.raises(CheckpointError, match="17 blocks and 245 positions, expected SUTrack-T224 with 16"):
+        TRACKERS["sutrack"].build(deeper)
+    larger = state | {"encoder.body.pos_embed": torch.zeros(1, 720, 128)}
+    with pytest.raises(CheckpointError, match="SUTrack with 16 blocks and 720 positions"):
+        TRACKERS["sutrack"].build(larger)

@@ -1,6 +1,6 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack, MixFormerV2 and STARK-S against
-//! their authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops, and the closed
-//! loop over thirty frames.
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack, MixFormerV2, STARK-S and
+//! SUTrack against their authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops,
+//! and the closed loop over thirty frames.
 
 use std::path::PathBuf;
 
@@ -280,4 +280,14 @@ fn stark_network_equals_the_authors() {
 #[test]
 fn stark_follows_as_the_authors_do() {
     follows_as_the_authors_do("stark", &CENTRE_HEAD);
+}
+
+#[test]
+fn sutrack_network_equals_the_authors() {
+    centre_head_network_equals("sutrack");
+}
+
+#[test]
+fn sutrack_follows_as_the_authors_do() {
+    follows_as_the_authors_do("sutrack", &CENTRE_HEAD);
 }

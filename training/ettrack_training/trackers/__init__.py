@@ -15,6 +15,7 @@ from . import (
     smat,
     sparsett,
     stark,
+    sutrack,
 )
 from .base import Tracker
 
@@ -37,6 +38,7 @@ TRACKERS: dict[str, Tracker] = {
                 asymtrack,
                 mixformer2,
                 stark,
+                sutrack,
                 fear,
             )
         ),

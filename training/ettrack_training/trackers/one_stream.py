@@ -74,13 +74,13 @@ def graphs(
     }
 
 
-def head_overrides() -> tuple[Override, ...]:
-    """Pseudo-random weights of the head with varied scores and boxes of a usual size."""
+def head_overrides(head: str = "box_head") -> tuple[Override, ...]:
+    """Pseudo-random weights of the module `head` with varied scores and boxes of a usual size."""
     return (
-        Override(r"^box_head\.conv5_ctr\.weight$", gain=2.0),
-        Override(r"^box_head\.conv5_ctr\.bias$", offset=-2.0),
-        Override(r"^box_head\.conv5_size\.weight$", gain=0.2),
-        Override(r"^box_head\.conv5_size\.bias$", offset=-1.1),
-        Override(r"^box_head\.conv5_offset\.weight$", gain=0.2),
-        Override(r"^box_head\.conv5_offset\.bias$", offset=0.5),
+        Override(rf"^{head}\.conv5_ctr\.weight$", gain=2.0),
+        Override(rf"^{head}\.conv5_ctr\.bias$", offset=-2.0),
+        Override(rf"^{head}\.conv5_size\.weight$", gain=0.2),
+        Override(rf"^{head}\.conv5_size\.bias$", offset=-1.1),
+        Override(rf"^{head}\.conv5_offset\.weight$", gain=0.2),
+        Override(rf"^{head}\.conv5_offset\.bias$", offset=0.5),
     )

@@ -43,7 +43,8 @@ def graphs(
     target = {name: structured_noise(sizes[0], random) for name in images} | dict(further or {})
     template, track = Part(network, "template"), Part(network, "track")
     with torch.no_grad():
-        known = dict(zip(features, template(*target.values()), strict=True))
+        made = template(*target.values())
+    known = dict(zip(features, (made,) if isinstance(made, Tensor) else made, strict=True))
     search = {"search": structured_noise(sizes[1], random)} | dict(further_search or {})
     return {
         "template": Graph(modules["template"], template, target, features),

@@ -1,5 +1,5 @@
 //! The loop of OSTrack (Ye et al., ECCV 2022), which SMAT (Gopal and Amer, WACV 2024), CompressTracker (Hong et al., ICCV
-//! 2025), LiteTrack, AVTrack, SGLATrack and VitTrack have too: a score map, and for each cell the offset of the box's
+//! 2025), LiteTrack, AVTrack, SGLATrack, SUTrack and VitTrack have too: a score map, and for each cell the offset of the box's
 //! centre and its size.
 //!
 //! Precision and roundings are those of the authors' code: maps and decoded values in `f32`, state in `f64`.
@@ -35,7 +35,7 @@ impl super::Family for Family {
     }
 
     fn trackers(&self) -> &'static str {
-        "SMAT, CompressTracker, OSTrack, LiteTrack, AVTrack, SGLATrack, VitTrack"
+        "SMAT, CompressTracker, OSTrack, LiteTrack, AVTrack, SGLATrack, SUTrack, VitTrack"
     }
 
     fn keys(&self) -> &'static [Key] {

@@ -147,7 +147,7 @@ pub struct TemplateSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub box_input: Option<String>,
     /// Tensor name of the cells of the template image that lie outside the frame, `[1, n, n]` with `n` = `size` / stride. See
-    /// [`crate::crop::outside`] for the numbers.
+    /// [`crate::crop::outside()`] for the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_input: Option<String>,
     /// Pixels a side.
@@ -174,7 +174,7 @@ pub struct SearchSettings {
     /// Tensor name, `[1, 3, size, size]`.
     pub input: String,
     /// Tensor name of the cells of the search image that lie outside the frame, `[1, n, n]` with `n` = size / stride. See
-    /// [`crate::crop::outside`] for the numbers.
+    /// [`crate::crop::outside()`] for the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_input: Option<String>,
     /// Pixels a side: the usual size, then optionally that for small targets.

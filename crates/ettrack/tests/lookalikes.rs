@@ -35,15 +35,17 @@ fn options(overrides: &[(&str, f64)]) -> TrackerOptions {
         .with_overrides(Constants::from_iter(overrides.iter().copied()))
 }
 
-/// The boxes of 40 frames of a rendered flight.
+/// The boxes of 30 frames of a rendered flight. The picture is small, because rendering takes most of the time.
 fn boxes(tracker: &mut Tracker, seed: u64) -> Vec<BoundingBox> {
     let options = SimulationOptions {
         seed,
+        width: 320,
+        height: 240,
         ..SimulationOptions::default()
     };
     let flight = Simulation::new(options).expect("options in their ranges");
     let mut found = Vec::new();
-    for index in 0..40 {
+    for index in 0..30 {
         let rendered = flight.frame(index);
         let (width, height) = rendered.picture.dimensions();
         let frame = Frame::packed(rendered.picture.as_raw(), width, height, Encoding::Rgb8)

@@ -104,10 +104,11 @@ fn boxes_equal_those_of_cpu_and_the_provider_is_named() {
     );
     let (cpu, exact) = (numbers(&text(&cpu.stdout)), numbers(&text(&exact.stdout)));
     assert_eq!(cpu.len(), 8 * 5);
-    // The maps differ by a few hundred-thousandths. Crops lie at steps of 1/32 pixel, and such a difference may move one by a
-    // step. So later boxes differ by hundredths of a pixel.
-    for (a, b) in cpu.iter().zip(&exact) {
-        assert!((a - b).abs() < 0.1, "{cpu:?}\n{exact:?}");
+    // The maps differ by a few hundred-thousandths. The first search region is the same for both. Crops lie at steps of 1/32
+    // pixel, and such a difference may move a later one by a step, which changes its box by hundredths of a pixel.
+    for (index, (a, b)) in cpu.iter().zip(&exact).enumerate() {
+        let most = if index < 2 * 5 { 0.001 } else { 0.05 };
+        assert!((a - b).abs() < most, "{cpu:?}\n{exact:?}");
     }
 }
 

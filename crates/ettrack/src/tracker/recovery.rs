@@ -275,7 +275,8 @@ impl Recovery {
             (Action::Place(pose), _) => pose,
         };
         self.remember(pose);
-        // The loop and the search go on as if this were not reported, so the boxes do not depend on it.
+        // The loop and the search go on as if this were not reported. Only networks with a refreshed template do not take one
+        // from such a frame.
         let is_doubtful = self.settings.enabled && confidence < self.settings.report_below;
         Answer {
             judged: candidate.map_or(before, |candidate| candidate.pose),

@@ -8,14 +8,12 @@ template's cells, of the search image's cells, of their last column and of their
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from .export.builder import GraphBuilder
+from .one_graph import run, write_folder
 
 TEMPLATE, SEARCH, STRIDE = 16, 32, 8
 
@@ -37,16 +35,7 @@ def graph() -> bytes:
 
 def write(folder: Path) -> None:
     """Writes the model folder `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = graph()
-    (folder / "track.onnx").write_bytes(data)
     manifest = {
-        "format": 1,
-        "name": folder.name,
-        "family": "single_box",
-        "description": "means of the cells outside the frame for tests, tracks nothing",
-        "files": {"track": {"path": "track.onnx", "sha256": hashlib.sha256(data).hexdigest()}},
-        "input": {"channels": "rgb", "scale": 255.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
         "template": {"input": "template", "outside_input": "template_outside", "size": TEMPLATE, "factor": 2.0},
         "search": {
             "input": "search",
@@ -58,15 +47,9 @@ def write(folder: Path) -> None:
         "outputs": {"boxes": {"name": "box"}},
         "tracking": {"default": {}},
     }
-    (folder / "model.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=120))
-
-
-def main() -> None:
-    """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder)
+    description = "means of the cells outside the frame for tests, tracks nothing"
+    write_folder(folder, graph(), "single_box", description, manifest)
 
 
 if __name__ == "__main__":
-    main()
+    run(write, __doc__)

@@ -10,12 +10,13 @@ through many different regions.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from .one_graph import run
 
 OPSET, IR = 14, 7
 _CHANNELS = 8
@@ -132,12 +133,5 @@ def write(folder: Path) -> None:
             (folder / name).write_bytes(make().SerializeToString())
 
 
-def main() -> None:
-    """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder)
-
-
 if __name__ == "__main__":
-    main()
+    run(write, __doc__)

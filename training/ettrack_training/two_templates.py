@@ -8,13 +8,12 @@ got: means of the template, of the refreshed template, of the search image, and 
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 from pathlib import Path
 
 import onnx
-import yaml
 from onnx import TensorProto, helper
+
+from .one_graph import run, write_folder
 
 TEMPLATE, SEARCH = 8, 16
 
@@ -46,30 +45,15 @@ def graph() -> onnx.ModelProto:
 
 def write(folder: Path) -> None:
     """Writes the model folder `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = graph().SerializeToString()
-    (folder / "track.onnx").write_bytes(data)
     manifest = {
-        "format": 1,
-        "name": folder.name,
-        "family": "token_box",
-        "description": "mean levels of its images for tests, tracks nothing",
-        "files": {"track": {"path": "track.onnx", "sha256": hashlib.sha256(data).hexdigest()}},
-        "input": {"channels": "rgb", "scale": 255.0, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
         "template": {"input": "template", "refreshed_input": "refreshed", "size": TEMPLATE, "factor": 2.0},
         "search": {"input": "search", "sizes": [SEARCH], "factor": 4.0, "stride": 16},
         "outputs": {"boxes": {"name": "box"}},
         "tracking": {"default": {"refresh_above": 0.0}},
     }
-    (folder / "model.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=120))
-
-
-def main() -> None:
-    """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder)
+    description = "mean levels of its images for tests, tracks nothing"
+    write_folder(folder, graph().SerializeToString(), "token_box", description, manifest)
 
 
 if __name__ == "__main__":
-    main()
+    run(write, __doc__)

@@ -2,7 +2,7 @@
 
 mod bars;
 mod bench;
-mod build;
+mod built_with;
 mod console;
 mod dataset_args;
 mod engine_args;
@@ -43,7 +43,7 @@ use ettrack::error_chain;
 /// Exit codes: 0 done; 1 failed while working; 2 wrong usage or bad input (arguments, files, models,
 /// or boxes that cannot be used).
 #[derive(Debug, Parser)]
-#[command(version, long_version = build::description(), max_term_width = 100)]
+#[command(version, long_version = built_with::description(), max_term_width = 100)]
 struct Cli {
     /// Print more on standard error: -v steps and libraries found, -vv details, -vvv everything.
     /// The environment variable RUST_LOG overrides it.

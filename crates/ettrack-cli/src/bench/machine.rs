@@ -22,7 +22,7 @@ pub fn print(out: &mut impl Write, runtime: &Runtime) -> std::io::Result<()> {
     line("C library", glibc())?;
     line(
         "JPEG decoder",
-        Some(crate::build::jpeg_decoder().to_owned()),
+        Some(crate::built_with::jpeg_decoder().to_owned()),
     )?;
     line("ONNX Runtime", Some(runtime.version.clone()))
 }

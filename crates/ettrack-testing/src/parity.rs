@@ -99,15 +99,24 @@ impl FedNetwork {
         }
     }
 
-    pub fn set_template(&mut self, pixels: &Array3<u8>) {
-        // A second template is the first one until it is refreshed.
-        for image in 0..self.network.template_images() {
-            let (cropper, normalization) = (&mut self.cropper, &self.normalization);
-            self.network.fill_template(image, |tensor| {
-                whole(cropper, normalization, pixels, tensor);
-            });
-        }
+    /// Makes a picture template image `image`, from the next [`Self::run_template`] on.
+    pub fn fill_template(&mut self, image: usize, pixels: &Array3<u8>) {
+        let (cropper, normalization) = (&mut self.cropper, &self.normalization);
+        self.network.fill_template(image, |tensor| {
+            whole(cropper, normalization, pixels, tensor);
+        });
+    }
+
+    pub fn run_template(&mut self) {
         self.network.run_template().expect("it runs");
+    }
+
+    /// Makes a picture the template, and also the second template if there is one.
+    pub fn set_template(&mut self, pixels: &Array3<u8>) {
+        for image in 0..self.network.template_images() {
+            self.fill_template(image, pixels);
+        }
+        self.run_template();
     }
 
     pub fn search(&mut self, pixels: &Array3<u8>) {

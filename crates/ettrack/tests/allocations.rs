@@ -45,16 +45,21 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn frames_after_the_second_allocate_nothing() {
     // The box moves through the image, so search regions grow, shrink and leave it. Each encoding has its own reader.
-    // The default model learns to tell the target from look-alikes. Another one takes the cells outside the frame.
+    // The default model learns to tell the target from look-alikes. Others take the cells outside the frame, or refresh a
+    // second template in every second frame.
     let micro = ettrack_testing::data("micro_model");
     let learning = ettrack_testing::repository("models/ettrack-nano");
     let outside = ettrack_testing::data("outside_cells");
+    let refreshed_outside = ettrack_testing::data("refreshed_outside");
+    let refreshed_box = ettrack_testing::data("refreshed_box");
     for (encoding, lost, model) in [
         (Encoding::Rgb8, LostMode::Off, &micro),
         (Encoding::Nv12, LostMode::FromModel, &micro),
         (Encoding::BayerRggb8, LostMode::FromModel, &micro),
         (Encoding::Rgb8, LostMode::Off, &learning),
         (Encoding::Rgb8, LostMode::Off, &outside),
+        (Encoding::Rgb8, LostMode::Off, &refreshed_outside),
+        (Encoding::Rgb8, LostMode::Off, &refreshed_box),
     ] {
         let options = TrackerOptions::default().with_threads(1).with_lost(lost);
         let mut tracker =

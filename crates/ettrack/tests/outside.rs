@@ -163,7 +163,7 @@ fn manifests_and_graphs_that_do_not_fit_are_refused() {
         ),
         (
             &[("  size: 16", "  refreshed_input: second\n  size: 16")],
-            "template.outside_input is with template.refreshed_input, expected a model with one template image",
+            "template.refreshed_outside_input is missing, expected a name with template.outside_input and template.refreshed_input",
         ),
         (
             &[("family: single_box", "family: centre_head")],

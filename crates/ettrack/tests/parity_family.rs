@@ -39,23 +39,34 @@ fn network_equals(name: &str, outputs: &[(&str, f32)]) {
     let folder = ModelFolder::open(folder).expect("a model folder");
     let mut fed = FedNetwork::open(&folder);
     let mut npz = goldens(name);
-    if let Ok(target) = npz.by_name::<OwnedRepr<f32>, ndarray::Ix2>("template_box") {
-        let target = target.as_slice().expect("standard layout");
-        fed.network
-            .fill_template_box(target.try_into().expect("four numbers"));
-    }
     let cells = |npz: &mut Npz, name: &str| npz.by_name::<OwnedRepr<f32>, ndarray::Ix3>(name);
-    if let Ok(cells) = cells(&mut npz, "template_outside") {
-        let cells = cells.as_slice().expect("standard layout");
-        fed.network
-            .fill_template_outside(|input| input.copy_from_slice(cells));
+    for image in 0..fed.network.template_images() {
+        // Where no second template is recorded, it is the first one.
+        let is_recorded = npz.by_name::<OwnedRepr<u8>, ndarray::Ix3>("second_template_crop");
+        let prefix = if image == 1 && is_recorded.is_ok() {
+            "second_template"
+        } else {
+            "template"
+        };
+        fed.fill_template(image, &crop(&mut npz, &format!("{prefix}_crop")));
+        let target = npz.by_name::<OwnedRepr<f32>, ndarray::Ix2>(&format!("{prefix}_box"));
+        if let Ok(target) = target {
+            let target = target.as_slice().expect("standard layout");
+            let target = target.try_into().expect("four numbers");
+            fed.network.fill_template_box(image, target);
+        }
+        if let Ok(cells) = cells(&mut npz, &format!("{prefix}_outside")) {
+            let cells = cells.as_slice().expect("standard layout");
+            fed.network
+                .fill_template_outside(image, |input| input.copy_from_slice(cells));
+        }
     }
+    fed.run_template();
     if let Ok(cells) = cells(&mut npz, "search_outside") {
         let cells = cells.as_slice().expect("standard layout");
         fed.network
             .fill_search_outside(|input| input.copy_from_slice(cells));
     }
-    fed.set_template(&crop(&mut npz, "template_crop"));
     fed.search(&crop(&mut npz, "search_crop"));
     for (index, (key, gate)) in outputs.iter().enumerate() {
         let expected: ArrayD<f32> = npz.by_name::<OwnedRepr<f32>, IxDyn>(key).expect("a map");

@@ -6,9 +6,10 @@
 
 use super::choice::{change, padded_side};
 use super::pytracking::{self, Factors};
-use super::{Constant, Engine, Key, Loop, SearchRegion, activate, needed};
+use super::refresh::{self, Refresh};
+use super::{Constant, Engine, Key, Loop, SearchRegion, TemplateUpdate, activate, needed};
 use crate::crop::{Padding, View};
-use crate::follower::{Candidate, Evidence, Follower, Pose};
+use crate::follower::{Candidate, Evidence, Follower, Pose, Track};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::Activation;
@@ -20,8 +21,11 @@ use crate::model::{
 /// The family `centre_head`.
 pub(super) struct Family;
 
-static KEYS: [Key; 6] = [
+static KEYS: [Key; 9] = [
+    Key::optional("template.refreshed_input"),
+    Key::optional("template.refreshed_from"),
     Key::optional("template.box_input"),
+    Key::optional("template.refreshed_box_input"),
     Key::needed("template.factor"),
     Key::needed("search.factor"),
     Key::needed("outputs.score"),
@@ -43,7 +47,7 @@ impl super::Family for Family {
     }
 
     fn constants(&self) -> &'static [Constant] {
-        &[]
+        &refresh::CONSTANTS
     }
 
     fn map_side(&self, manifest: &Manifest, search_size: usize) -> Option<usize> {
@@ -75,7 +79,7 @@ impl super::Family for Family {
     fn open(
         &self,
         model: &ModelFolder,
-        _: &Constants,
+        constants: &Constants,
         options: &NetworkOptions,
     ) -> Result<Box<dyn Follower>, ModelError> {
         let manifest = &model.manifest;
@@ -88,8 +92,10 @@ impl super::Family for Family {
         let score = manifest.outputs.score.as_ref();
         let score = needed(self, score, "outputs.score").map_err(refused)?;
         let sigmoid = score.activation == Activation::Sigmoid;
-        let engine = Engine::open(self, model, options, |size| {
-            CentreHead::new(factors, sigmoid, size, map_side(manifest, size))
+        let refresh = Refresh::new(self, manifest, constants).map_err(refused)?;
+        let engine = Engine::open(self, model, options, |size| CentreHead {
+            refresh,
+            ..CentreHead::new(factors, sigmoid, size, map_side(manifest, size))
         })?;
         Ok(Box::new(engine))
     }
@@ -114,6 +120,7 @@ struct CentreHead {
     factors: Factors,
     /// Whether scores come as logits.
     sigmoid: bool,
+    refresh: Option<Refresh>,
     /// Search pixels a side.
     size: f64,
     /// Cells a side.
@@ -137,6 +144,7 @@ impl CentreHead {
         Self {
             factors,
             sigmoid,
+            refresh: None,
             size: size as f64,
             side,
             hann: (0..side * side)
@@ -222,11 +230,14 @@ impl Loop for CentreHead {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
+        if let Some(refresh) = &mut self.refresh {
+            refresh.start();
+        }
         pytracking::window(&self.pose, self.factors.template).into()
     }
 
-    /// The box that LiteTrack's network takes, computed in `f32`. Its authors put the centre at `(size - 1) / 2`, half a
-    /// pixel left of and above the image's.
+    /// The box that the networks of LiteTrack and SUTrack take, computed in `f32`. Their authors put the centre at `(size - 1) / 2`,
+    /// half a pixel left of and above the image's.
     fn template_box(&self, size: usize) -> [f32; 4] {
         let window = pytracking::window(&self.pose, self.factors.template);
         let size = size as f32;
@@ -260,6 +271,11 @@ impl Loop for CentreHead {
     /// Takes the candidate's box, with at least the margin inside the image.
     fn follow(&mut self, candidate: &Candidate) {
         self.pose = pytracking::clipped(candidate.pose.bounding_box(), self.image).into();
+        if let Some(refresh) = &mut self.refresh {
+            // SUTrack's authors take the score that the window has lowered.
+            let hann = candidate.cell.map_or(1.0, |cell| self.hann[cell]);
+            refresh.follow(hann * candidate.evidence.score);
+        }
     }
 
     fn pose(&self) -> Pose {
@@ -268,6 +284,11 @@ impl Loop for CentreHead {
 
     fn place(&mut self, pose: Pose) {
         self.pose = pose;
+    }
+
+    fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
+        let window = pytracking::window(&self.pose, self.factors.template);
+        self.refresh.as_mut()?.after_frame(track, window.into())
     }
 
     fn scores(&self) -> &[f32] {

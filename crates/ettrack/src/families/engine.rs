@@ -65,8 +65,9 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     /// Takes a new target in an image of `image` pixels and gives the template's region.
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View;
 
-    /// The target's place in a template image of `size` pixels per side: left, top, right and bottom as shares of it, for
-    /// networks that take this (`template.box_input`). Asked for after [`Self::initialize`].
+    /// The target's place in a template image of `size` pixels per side that is cut around it now: left, top, right and
+    /// bottom as shares of it, for networks that take this (`template.box_input`). Asked for after [`Self::initialize`] and
+    /// after [`Self::template_update`].
     fn template_box(&self, _size: usize) -> [f32; 4] {
         [0.0, 0.0, 1.0, 1.0]
     }
@@ -141,6 +142,42 @@ pub trait Loop: Send + std::fmt::Debug + 'static {
     }
 }
 
+/// A picture for a template image, with what a network may take beside it.
+#[derive(Debug)]
+struct TemplatePicture {
+    /// Three planes.
+    image: Vec<f32>,
+    /// The target's place in it: left, top, right and bottom as shares of its side.
+    target: [f32; 4],
+    /// Its cells outside the frame, row-major; empty for a network that does not take them.
+    outside: Vec<f32>,
+}
+
+impl TemplatePicture {
+    /// A picture of `size` pixels and `cells` cells a side.
+    fn new(size: usize, cells: usize) -> Self {
+        Self {
+            image: vec![0.0; 3 * size.pow(2)],
+            target: [0.0, 0.0, 1.0, 1.0],
+            outside: vec![0.0; cells.pow(2)],
+        }
+    }
+
+    /// Becomes `other`, without allocating.
+    fn copy_from(&mut self, other: &Self) {
+        self.image.copy_from_slice(&other.image);
+        self.target = other.target;
+        self.outside.copy_from_slice(&other.outside);
+    }
+
+    /// Makes it the network's template image `image`, from the next run of the template graph on.
+    fn show(&self, network: &mut Network, image: usize) {
+        network.fill_template(image, |tensor| tensor.copy_from_slice(&self.image));
+        network.fill_template_box(image, self.target);
+        network.fill_template_outside(image, |cells| cells.copy_from_slice(&self.outside));
+    }
+}
+
 /// A network with the loops of its family, one per search size.
 #[derive(Debug)]
 pub struct Engine<L> {
@@ -151,10 +188,10 @@ pub struct Engine<L> {
     template_size: usize,
     /// Pixels from one cell to the next.
     stride: usize,
-    /// The target's first template, three planes.
-    first_template: Vec<f32>,
+    /// The target's first template.
+    first_template: TemplatePicture,
     /// A picture for a template image that the network does not see yet.
-    kept_template: Vec<f32>,
+    kept_template: TemplatePicture,
     small_target_area: Option<f64>,
     loops: Vec<L>,
     /// Which of the search sizes this target uses.
@@ -183,6 +220,10 @@ impl<L: Loop> Engine<L> {
     ) -> Result<Self, ModelError> {
         let manifest = &model.manifest;
         let input = &manifest.input;
+        let template_cells = match &manifest.template.outside_input {
+            Some(_) => manifest.template.size / manifest.search.stride,
+            None => 0,
+        };
         let network = Network::open(model, options, |size| {
             family
                 .outputs(manifest, size)
@@ -200,8 +241,8 @@ impl<L: Loop> Engine<L> {
             appearance: Appearance::new(),
             template_size: manifest.template.size,
             stride: manifest.search.stride,
-            first_template: vec![0.0; 3 * manifest.template.size.pow(2)],
-            kept_template: vec![0.0; 3 * manifest.template.size.pow(2)],
+            first_template: TemplatePicture::new(manifest.template.size, template_cells),
+            kept_template: TemplatePicture::new(manifest.template.size, template_cells),
             small_target_area: manifest.search.small_target_area,
             loops: manifest.search.sizes.iter().map(|&s| new_loop(s)).collect(),
             chosen: 0,
@@ -245,7 +286,8 @@ impl<L: Loop> Engine<L> {
         network.fill_search_outside(|cells| outside(frame, view, padding, size, *stride, cells));
     }
 
-    /// Cuts a picture of the template's size out of the frame, to be kept.
+    /// Cuts a picture of the template's size out of the frame, to be kept, with the target's place in it and its cells
+    /// outside.
     fn cut_template(&mut self, frame: &Frame<'_>, view: View) {
         let Self {
             kept_template,
@@ -253,16 +295,17 @@ impl<L: Loop> Engine<L> {
             normalization,
             padding,
             template_size,
+            stride,
+            loops,
+            chosen,
             ..
         } = self;
-        cropper.crop_tensor(
-            frame,
-            view,
-            padding,
-            *template_size,
-            normalization,
-            kept_template,
-        );
+        let (kept, size) = (kept_template, *template_size);
+        cropper.crop_tensor(frame, view, padding, size, normalization, &mut kept.image);
+        kept.target = loops[*chosen].template_box(size);
+        if !kept.outside.is_empty() {
+            outside(frame, view, padding, size, *stride, &mut kept.outside);
+        }
     }
 }
 
@@ -279,19 +322,11 @@ impl<L: Loop> Follower for Engine<L> {
         (self.seen, self.before) = (None, target.into());
         self.view = self.loops[self.chosen].initialize((frame.width(), frame.height()), target);
         self.cut_template(frame, self.view);
-        self.first_template.copy_from_slice(&self.kept_template);
+        self.first_template.copy_from(&self.kept_template);
         // A template that is refreshed later begins as the first one.
         for image in 0..self.network.template_images() {
-            let first = &self.first_template;
-            self.network
-                .fill_template(image, |tensor| tensor.copy_from_slice(first));
+            self.first_template.show(&mut self.network, image);
         }
-        let target = self.loops[self.chosen].template_box(self.template_size);
-        self.network.fill_template_box(target);
-        let (view, padding, size, stride) =
-            (self.view, self.padding, self.template_size, self.stride);
-        self.network
-            .fill_template_outside(|cells| outside(frame, view, &padding, size, stride, cells));
         self.network.run_template()?;
         self.learn_first_frame(frame)
     }
@@ -347,10 +382,8 @@ impl<L: Loop> Follower for Engine<L> {
         if !update.is_shown {
             return Ok(());
         }
-        let kept = &self.kept_template;
-        self.network
-            .fill_template(update.image, |tensor| tensor.copy_from_slice(kept));
-        self.kept_template.copy_from_slice(&self.first_template);
+        self.kept_template.show(&mut self.network, update.image);
+        self.kept_template.copy_from(&self.first_template);
         self.network.run_template()
     }
 

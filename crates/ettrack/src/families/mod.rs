@@ -12,6 +12,7 @@ mod engine;
 mod lookalikes;
 mod nanotrack;
 mod pytracking;
+mod refresh;
 mod siamese;
 mod siamfcpp;
 mod single_box;
@@ -495,7 +496,7 @@ mod tests {
                 &centre_head,
                 "default: {}",
                 "default: {penalty_k: 0.1}",
-                "tracking.default.penalty_k is 0.1, expected nothing: the family centre_head has no constants",
+                "tracking.default.penalty_k is 0.1, expected nothing: the family centre_head has update_interval,",
             ),
             (
                 &centre_head,

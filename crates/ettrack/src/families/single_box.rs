@@ -2,15 +2,13 @@
 //! al., ICCV 2023), AsymTrack (Zhu et al., AAAI 2025), MixFormerV2 (Cui et al., NeurIPS 2023) and others on STARK's
 //! evaluation code.
 //!
-//! MixFormer's rule refreshes a second template image: it is taken from the frame with the best score above `update_above` of
-//! every `update_interval` frames. If no score is above `update_above`, the second template is the first template again.
+//! A second template image may be refreshed, see [`super::refresh`].
 
 use super::pytracking::{self, Factors};
-use super::{
-    Condition, Constant, Engine, Key, Loop, SearchRegion, TemplateUpdate, activate, needed,
-};
+use super::refresh::{self, Refresh};
+use super::{Constant, Engine, Key, Loop, SearchRegion, TemplateUpdate, activate, needed};
 use crate::crop::{Padding, View};
-use crate::follower::{Candidate, Evidence, Follower, Pose, Track, TrackState};
+use crate::follower::{Candidate, Evidence, Follower, Pose, Track};
 use crate::frame::Frame;
 use crate::geometry::BoundingBox;
 use crate::model::manifest::Activation;
@@ -22,43 +20,16 @@ use crate::model::{
 /// The family `single_box`.
 pub(super) struct Family;
 
-static KEYS: [Key; 7] = [
+static KEYS: [Key; 9] = [
     Key::optional("template.refreshed_input"),
+    Key::optional("template.refreshed_from"),
     Key::optional("template.outside_input"),
+    Key::optional("template.refreshed_outside_input"),
     Key::optional("search.outside_input"),
     Key::needed("template.factor"),
     Key::needed("search.factor"),
     Key::optional("outputs.score"),
     Key::needed("outputs.boxes"),
-];
-
-/// Outputs and inputs that a refreshed template needs.
-const REFRESHED: Condition = Condition {
-    words: "`template.refreshed_input` and `outputs.score`",
-    holds: |manifest| {
-        manifest.template.refreshed_input.is_some() && manifest.outputs.score.is_some()
-    },
-};
-
-static CONSTANTS: [Constant; 3] = [
-    Constant::optional(
-        "update_interval",
-        1.0..=1e6,
-        Some(REFRESHED),
-        "frames from one second template to the next; whole numbers",
-    ),
-    Constant::optional(
-        "update_above",
-        0.0..=1.0,
-        Some(REFRESHED),
-        "score above which a frame may give the second template",
-    ),
-    Constant::optional(
-        "score_decay",
-        0.0..=1.0,
-        Some(REFRESHED),
-        "factor of the best score from frame to frame; 1 where not given",
-    ),
 ];
 
 impl super::Family for Family {
@@ -75,7 +46,7 @@ impl super::Family for Family {
     }
 
     fn constants(&self) -> &'static [Constant] {
-        &CONSTANTS
+        &refresh::CONSTANTS
     }
 
     fn map_side(&self, _: &Manifest, _: usize) -> Option<usize> {
@@ -121,54 +92,18 @@ impl Family {
     fn state(&self, manifest: &Manifest, constants: &Constants) -> Result<SingleBox, Refusal> {
         let (template, search) = (&manifest.template, &manifest.search);
         let score = manifest.outputs.score.as_ref();
-        let refresh = match &template.refreshed_input {
-            None => None,
-            Some(_) => {
-                needed(self, score, "outputs.score")?;
-                let value =
-                    |name: &str| needed(self, constants.get(name), &format!("tracking.*.{name}"));
-                let interval = value("update_interval")?;
-                if interval.fract() != 0.0 {
-                    return Err(Refusal::new(
-                        "tracking.*.update_interval",
-                        interval.to_string(),
-                        "a whole number",
-                    ));
-                }
-                Some(Refresh {
-                    interval: interval as u64,
-                    above: value("update_above")?,
-                    decay: constants.get("score_decay").unwrap_or(1.0),
-                    frames: 0,
-                    best: -1.0,
-                })
-            }
-        };
         Ok(SingleBox {
             factors: Factors {
                 template: needed(self, template.factor, "template.factor")?,
                 search: needed(self, search.factor, "search.factor")?,
             },
             sigmoid: score.map(|score| score.activation == Activation::Sigmoid),
-            refresh,
+            refresh: Refresh::new(self, manifest, constants)?,
             size: 0.0,
             image: (1.0, 1.0),
             pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
-            followed: None,
         })
     }
-}
-
-/// State of the rule that refreshes the second template.
-#[derive(Debug, Clone, Copy)]
-struct Refresh {
-    interval: u64,
-    above: f64,
-    decay: f64,
-    /// Frames since the target was chosen.
-    frames: u64,
-    /// Best score since the last refresh. -1 if there is none.
-    best: f64,
 }
 
 /// The loop at one search size.
@@ -183,8 +118,6 @@ struct SingleBox {
     /// Width and height of the frame, pixels.
     image: (f64, f64),
     pose: Pose,
-    /// Score of the box that was followed in this frame.
-    followed: Option<f32>,
 }
 
 impl SingleBox {
@@ -232,9 +165,8 @@ impl Loop for SingleBox {
     fn initialize(&mut self, image: (u32, u32), target: BoundingBox) -> View {
         self.image = (f64::from(image.0), f64::from(image.1));
         self.pose = target.into();
-        self.followed = None;
         if let Some(refresh) = &mut self.refresh {
-            (refresh.frames, refresh.best) = (0, -1.0);
+            refresh.start();
         }
         pytracking::window(&self.pose, self.factors.template).into()
     }
@@ -258,7 +190,9 @@ impl Loop for SingleBox {
     /// Takes the candidate's box, with at least the margin inside the image.
     fn follow(&mut self, candidate: &Candidate) {
         self.pose = pytracking::clipped(candidate.pose.bounding_box(), self.image).into();
-        self.followed = Some(candidate.evidence.score);
+        if let Some(refresh) = &mut self.refresh {
+            refresh.follow(candidate.evidence.score);
+        }
     }
 
     fn pose(&self) -> Pose {
@@ -269,36 +203,18 @@ impl Loop for SingleBox {
         self.pose = pose;
     }
 
-    /// Applies MixFormer's rule. No template is taken from a frame in which the target is lost.
     fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
-        let score = self.followed.take();
-        let view = pytracking::window(&self.pose, self.factors.template).into();
-        let refresh = self.refresh.as_mut()?;
-        refresh.frames += 1;
-        refresh.best *= refresh.decay;
-        let score = score
-            .filter(|_| track.state == TrackState::Tracking)
-            .map(f64::from);
-        let best = score.filter(|&score| score > refresh.above && score > refresh.best);
-        if let Some(score) = best {
-            refresh.best = score;
-        }
-        let is_shown = refresh.frames.is_multiple_of(refresh.interval);
-        if is_shown {
-            refresh.best = -1.0;
-        }
-        (best.is_some() || is_shown).then_some(TemplateUpdate {
-            image: 1,
-            cut: best.map(|_| view),
-            is_shown,
-        })
+        let window = pytracking::window(&self.pose, self.factors.template);
+        self.refresh.as_mut()?.after_frame(track, window.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Factors, Loop, Refresh, SearchRegion, SingleBox, Track, TrackState};
-    use crate::follower::StageTimings;
+    use super::{
+        Factors, Family, Loop, Manifest, Refresh, SearchRegion, SingleBox, Track, pytracking,
+    };
+    use crate::follower::{StageTimings, TrackState};
     use crate::geometry::BoundingBox;
 
     fn new_loop(refresh: Option<Refresh>) -> SingleBox {
@@ -312,33 +228,9 @@ mod tests {
             size: 224.0,
             image: (1.0, 1.0),
             pose: BoundingBox::new(0.0, 0.0, 1.0, 1.0).into(),
-            followed: None,
         };
         state.initialize((320, 240), BoundingBox::new(100.0, 100.0, 40.0, 40.0));
         state
-    }
-
-    fn track(state: TrackState) -> Track {
-        Track {
-            bounding_box: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
-            confidence: 1.0,
-            state,
-            timings: StageTimings::default(),
-        }
-    }
-
-    /// Handles a frame whose box has this score as a logit. Returns whether the picture is kept and whether one is shown.
-    fn frame(state: &mut SingleBox, logit: f32, reported: TrackState) -> (bool, bool) {
-        let region = state.search(1.0);
-        let candidate = state
-            .decode_box([0.5, 0.5, 0.22, 0.22], Some(logit), &region)
-            .expect("a candidate");
-        state.follow(&candidate);
-        let update = state.template_update(&track(reported));
-        update.map_or((false, false), |update| {
-            assert_eq!(update.image, 1);
-            (update.cut.is_some(), update.is_shown)
-        })
     }
 
     #[test]
@@ -369,48 +261,29 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_second_template_from_the_best_frame_of_an_interval() {
-        let refresh = Refresh {
-            interval: 4,
-            above: 0.5,
-            decay: 1.0,
-            frames: 0,
-            best: -1.0,
+    fn the_score_of_the_followed_box_refreshes_the_second_template() {
+        let manifest = include_str!("../../../../tests/data/refreshed_outside/model.yaml");
+        let manifest = Manifest::parse(manifest, "model.yaml".as_ref()).expect("it is committed");
+        let constants = manifest.constants("default").expect("it has one");
+        let refresh = Refresh::new(&Family, &manifest, &constants).expect("it fits");
+        let mut state = new_loop(refresh);
+        let track = Track {
+            bounding_box: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
+            confidence: 1.0,
+            state: TrackState::Tracking,
+            timings: StageTimings::default(),
         };
-        let mut state = new_loop(Some(refresh));
-        let mut next = |logit| frame(&mut state, logit, TrackState::Tracking);
-        // The first score is kept, the second is worse, the third is better. The fourth frame shows the kept picture.
-        assert_eq!(next(1.0), (true, false));
-        assert_eq!(next(0.5), (false, false));
-        assert_eq!(next(2.0), (true, false));
-        assert_eq!(next(-3.0), (false, true));
-        // The next interval begins without a best score. Scores that are not above 0.5 are not kept.
-        assert_eq!(next(-0.1), (false, false));
-        assert_eq!(next(0.1), (true, false));
-        assert_eq!(next(0.0), (false, false));
-        assert_eq!(next(0.2), (true, true));
-    }
-
-    #[test]
-    fn decays_the_best_score_and_takes_no_template_of_a_lost_target() {
-        let refresh = Refresh {
-            interval: 100,
-            above: 0.5,
-            decay: 0.9,
-            frames: 0,
-            best: -1.0,
-        };
-        let mut state = new_loop(Some(refresh));
-        assert_eq!(frame(&mut state, 2.0, TrackState::Lost), (false, false));
-        assert_eq!(frame(&mut state, 2.0, TrackState::Tracking), (true, false));
-        // 0.881 decays to 0.793 and 0.713, and 0.731 is above 0.713.
-        assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (false, false));
-        assert_eq!(frame(&mut state, 1.0, TrackState::Tracking), (true, false));
-        // In this frame no box was followed.
-        assert!(
-            state
-                .template_update(&track(TrackState::Tracking))
-                .is_none()
-        );
+        // Every second frame may refresh it, if its score is above 0.3. The sigmoid of -0.85 is 0.299.
+        for (logit, width) in [(9.0, None), (-0.8, Some(0.3)), (9.0, None), (-0.9, None)] {
+            let region = state.search(1.0);
+            let shares = [0.5, 0.5, width.unwrap_or(0.2), 0.3];
+            let candidate = state.decode_box(shares, Some(logit), &region);
+            state.follow(&candidate.expect("a candidate"));
+            let update = state.template_update(&track);
+            assert_eq!(update.is_some(), width.is_some(), "{logit}");
+            // The template's region is around the box of this frame.
+            let view = pytracking::window(&state.pose, 2.0).into();
+            assert!(update.is_none_or(|update| update.is_shown && update.cut == Some(view)));
+        }
     }
 }

@@ -133,6 +133,28 @@ impl WindowShape {
     }
 }
 
+/// Which frames the second template image is cut from. Only scores above `update_above` count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefreshedFrom {
+    /// The frame with the best score of each interval. Without such a frame the image is the first template again. The rule
+    /// of MixFormer (Cui et al., CVPR 2022).
+    #[default]
+    Best,
+    /// The last frame of each interval. If its score does not count, the image stays. The rule of STARK (Yan et al., ICCV
+    /// 2021) and SUTrack (Chen et al., AAAI 2025).
+    Last,
+}
+
+impl RefreshedFrom {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
+}
+
 /// The template side of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,14 +164,23 @@ pub struct TemplateSettings {
     /// Tensor name of a second template image of the same shape, which the family refreshes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed_input: Option<String>,
+    /// Which frames that second image is cut from; [`RefreshedFrom::Best`] if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_from: Option<RefreshedFrom>,
     /// Tensor name of the target's box in the template image, `[1, 4]`: left, top, right and bottom as shares of its
     /// side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub box_input: Option<String>,
+    /// The same of the second template image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_box_input: Option<String>,
     /// Tensor name of the cells of the template image that lie outside the frame, `[1, n, n]` with `n` = `size` / stride. See
     /// [`crate::crop::outside()`] for the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_input: Option<String>,
+    /// The same of the second template image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed_outside_input: Option<String>,
     /// Pixels a side.
     pub size: usize,
     /// Shape of the template and search regions.
@@ -338,8 +369,20 @@ impl Manifest {
         let window = (!template.window.is_usual()).then(|| "box".to_owned());
         let keys = [
             ("template.refreshed_input", template.refreshed_input.clone()),
+            (
+                "template.refreshed_from",
+                template.refreshed_from.map(|from| from.name().to_owned()),
+            ),
             ("template.box_input", template.box_input.clone()),
+            (
+                "template.refreshed_box_input",
+                template.refreshed_box_input.clone(),
+            ),
             ("template.outside_input", template.outside_input.clone()),
+            (
+                "template.refreshed_outside_input",
+                template.refreshed_outside_input.clone(),
+            ),
             ("search.outside_input", search.outside_input.clone()),
             ("template.window", window),
             ("template.context", number(template.context)),
@@ -375,7 +418,9 @@ impl Manifest {
             Some(&template.input),
             template.refreshed_input.as_ref(),
             template.box_input.as_ref(),
+            template.refreshed_box_input.as_ref(),
             template.outside_input.as_ref(),
+            template.refreshed_outside_input.as_ref(),
             Some(&self.search.input),
             self.search.outside_input.as_ref(),
         ];
@@ -544,12 +589,35 @@ impl Manifest {
                 "multiples of search.stride, for the input of cells outside the frame",
             )?;
         }
+        let template = &self.template;
         ensure(
-            self.template.outside_input.is_none() || self.template.refreshed_input.is_none(),
-            "template.outside_input",
-            "with template.refreshed_input".to_owned(),
-            "a model with one template image",
+            template.refreshed_from.is_none() || template.refreshed_input.is_some(),
+            "template.refreshed_from",
+            "without template.refreshed_input".to_owned(),
+            "a model with a second template image",
         )?;
+        // What a network takes of one template image it takes of the other.
+        for (key, first, second, expected) in [
+            (
+                "template.refreshed_box_input",
+                &template.box_input,
+                &template.refreshed_box_input,
+                "a name with template.box_input and template.refreshed_input, else none",
+            ),
+            (
+                "template.refreshed_outside_input",
+                &template.outside_input,
+                &template.refreshed_outside_input,
+                "a name with template.outside_input and template.refreshed_input, else none",
+            ),
+        ] {
+            ensure(
+                second.is_some() == (first.is_some() && template.refreshed_input.is_some()),
+                key,
+                second.clone().unwrap_or_else(|| "missing".to_owned()),
+                expected,
+            )?;
+        }
         if let Some(cells) = search.cells {
             ensure(
                 (2..=512).contains(&cells),

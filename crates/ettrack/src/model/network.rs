@@ -81,10 +81,10 @@ struct TemplateSide {
     given: Vec<(String, Tensor<f32>)>,
     /// How many of these are images.
     images: usize,
-    /// Which of `given` is the target's box in the template images.
-    target: Option<usize>,
-    /// Which of `given` are the cells outside the frame.
-    outside: Option<usize>,
+    /// Which of `given` is the target's box in each template image.
+    targets: [Option<usize>; 2],
+    /// Which of `given` are each template image's cells outside the frame.
+    outside: [Option<usize>; 2],
     /// Inputs of the track graph by name. Empty without a graph: then `given` are the inputs.
     features: Vec<(String, Tensor<f32>)>,
 }
@@ -141,10 +141,8 @@ impl Network {
         let plan = Plan::new(&runtime, options)?;
         let mut partly = Vec::new();
         let template_side = manifest.template.size;
-        let names = [
-            Some(&manifest.template.input),
-            manifest.template.refreshed_input.as_ref(),
-        ];
+        let settings = &manifest.template;
+        let names = [Some(&settings.input), settings.refreshed_input.as_ref()];
         let names: Vec<String> = names.into_iter().flatten().cloned().collect();
         let mut given = names
             .iter()
@@ -160,11 +158,15 @@ impl Network {
             Ok::<_, ModelError>(Some(given.len() - 1))
         };
         let stride = manifest.search.stride;
-        let target = further(&manifest.template.box_input, vec![1, 4])?;
-        let outside = further(
-            &manifest.template.outside_input,
-            cells_shape(template_side / stride),
-        )?;
+        let targets = [
+            further(&settings.box_input, vec![1, 4])?,
+            further(&settings.refreshed_box_input, vec![1, 4])?,
+        ];
+        let cells = cells_shape(template_side / stride);
+        let outside = [
+            further(&settings.outside_input, cells.clone())?,
+            further(&settings.refreshed_outside_input, cells)?,
+        ];
 
         let mut features = Vec::new();
         let mut graph = None;
@@ -198,7 +200,7 @@ impl Network {
             graph,
             given,
             images,
-            target,
+            targets,
             outside,
             features,
         };
@@ -285,15 +287,11 @@ impl Network {
         self.template.images
     }
 
-    /// Writes the target's box in the template image: left, top, right and bottom as shares of its side. It counts from
-    /// the next [`Self::run_template`] on. For a model without `template.box_input` it does nothing.
-    pub fn fill_template_box(&mut self, target: [f32; 4]) {
-        let TemplateSide {
-            given,
-            target: place,
-            ..
-        } = &mut self.template;
-        if let Some(place) = *place {
+    /// Writes the target's box in template image `image`: left, top, right and bottom as shares of its side. It counts from
+    /// the next [`Self::run_template`] on. For an image whose box the model does not take it does nothing.
+    pub fn fill_template_box(&mut self, image: usize, target: [f32; 4]) {
+        let TemplateSide { given, targets, .. } = &mut self.template;
+        if let Some(&Some(place)) = targets.get(image) {
             given[place]
                 .1
                 .extract_tensor_mut()
@@ -302,11 +300,11 @@ impl Network {
         }
     }
 
-    /// Writes the cells of the template images that lie outside the frame with `fill`: `n * n` numbers, row-major. They
-    /// count from the next [`Self::run_template`] on. For a model without `template.outside_input` it does nothing.
-    pub fn fill_template_outside(&mut self, fill: impl FnOnce(&mut [f32])) {
+    /// Writes the cells of template image `image` that lie outside the frame with `fill`: `n * n` numbers, row-major. They
+    /// count from the next [`Self::run_template`] on. For an image whose cells the model does not take it does nothing.
+    pub fn fill_template_outside(&mut self, image: usize, fill: impl FnOnce(&mut [f32])) {
         let TemplateSide { given, outside, .. } = &mut self.template;
-        if let Some(place) = *outside {
+        if let Some(&Some(place)) = outside.get(image) {
             fill(given[place].1.extract_tensor_mut().1);
         }
     }

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from . import convert, parity_onnx, pseudo_checkpoint
 from .adopt.__main__ import main as adopt
-from .trackers import TRACKERS
+from .trackers import RECORDED
 
-_NAMES = [*sorted(TRACKERS), *parity_onnx.TRACKERS]
+_NAMES = [*sorted(RECORDED), *parity_onnx.TRACKERS]
 
 
 def main() -> None:
-    """Writes one folder per tracker into the output folder."""
+    """Writes one folder per recorded network into the output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("trackers", nargs="*", choices=[[], *_NAMES], metavar="TRACKER")
@@ -46,8 +46,9 @@ def _make(name: str, temporary: Path, folder: Path) -> int:
         parity_onnx.write(temporary)
         return adopt([*(str(temporary / file) for file in files), *options, *output])
     path = temporary / f"{name}.pth"
-    pseudo_checkpoint.write(TRACKERS[name], TRACKERS[name].golden_salt, path)
-    return convert.main(["--tracker", name, str(path), *output])
+    tracker = RECORDED[name]
+    pseudo_checkpoint.write(tracker, tracker.golden_salt, path, name)
+    return convert.main(["--tracker", tracker.name, str(path), *output])
 
 
 if __name__ == "__main__":

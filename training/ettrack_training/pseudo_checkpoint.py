@@ -14,9 +14,9 @@ from .pseudo_weights import checksum, pseudo_state_dict
 from .trackers import TRACKERS, Tracker
 
 
-def write(tracker: Tracker, salt: str, path: Path) -> int:
-    """Writes the checkpoint; the checksum of its weights."""
-    state = pseudo_state_dict(tracker.golden_network().state_dict(), tracker.pseudo_rule, salt)
+def write(tracker: Tracker, salt: str, path: Path, name: str | None = None) -> int:
+    """Writes the checkpoint; the checksum of its weights. `name` chooses one of the tracker's recorded networks."""
+    state = pseudo_state_dict(tracker.golden_network(name).state_dict(), tracker.pseudo_rule, salt)
     torch.save({"state_dict": state}, path)
     return checksum(state)
 

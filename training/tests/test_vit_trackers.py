@@ -1,4 +1,4 @@
-"""One-stream trackers, HiT, AsymTrack, MixFormerV2, STARK-S and SUTrack: the authors' keys, outputs and checkpoints."""
+"""One-stream trackers, HiT, AsymTrack, MixFormerV2, STARK and SUTrack: the authors' keys, outputs and checkpoints."""
 
 import copy
 import functools
@@ -15,18 +15,18 @@ from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.convert import looks_like, main
 from ettrack_training.export import ExportError, verify_graph
 from ettrack_training.model_folder import write_model_folder
-from ettrack_training.networks import asymtrack, hit
+from ettrack_training.networks import asymtrack, hit, sutrack
 from ettrack_training.networks.asymtrack import AsymTrack
 from ettrack_training.networks.avtrack import AVTrack
 from ettrack_training.networks.litetrack import LiteTrack
 from ettrack_training.networks.mixformer2 import MixFormer2
 from ettrack_training.networks.ostrack import OSTrack, kept_tokens
 from ettrack_training.networks.sglatrack import SGLATrack
-from ettrack_training.networks.stark import StarkConfig, StarkS, positions
-from ettrack_training.networks.sutrack import SUTrack, foreground
+from ettrack_training.networks.stark import StarkConfig, StarkS, StarkST, positions
+from ettrack_training.networks.sutrack import SUTrack, SUTrackConfig, foreground
 from ettrack_training.pixels import MEAN, STD
 from ettrack_training.pseudo_weights import pseudo_state_dict
-from ettrack_training.trackers import TRACKERS
+from ettrack_training.trackers import RECORDED, TRACKERS
 
 DATA = Path(__file__).parents[2] / "tests/data/family"
 MAPS = ("score_map", "size_map", "offset_map")
@@ -41,7 +41,9 @@ OUTPUTS = {
     "asymtrack": ("box",),
     "mixformer2": ("box", "score"),
     "stark": ("box",),
+    "stark_st": ("box", "score"),
     "sutrack": MAPS,
+    "sutrack_b": MAPS,
 }
 
 # Number of tensors of the authors' networks, and CRC-32 of their sorted names, shapes and types.
@@ -63,8 +65,14 @@ KEYS = {
     "MixFormerV2-S": (MixFormer2, (66, 0xDDB02381)),
     "MixFormerV2-B": (functools.partial(MixFormer2, 128, 288, 8, 768, 3072), (114, 0x4C96C3B3)),
     "STARK-S50": (StarkS, (460, 0x489977A2)),
+    "STARK-ST50": (StarkST, (466, 0xFCF1F0AB)),
+    "STARK-ST101": (functools.partial(StarkST, StarkConfig((3, 4, 23))), (721, 0x22AEE80D)),
     # The text token takes the place of the authors' text encoder.
     "SUTrack-T224": (SUTrack, (376, 0x416B3818)),
+    "SUTrack-B224": (functools.partial(SUTrack, sutrack.B224), (660, 0x423AA4EA)),
+    "SUTrack-B384": (functools.partial(SUTrack, sutrack.B384), (660, 0x0D73A851)),
+    "SUTrack-L224": (functools.partial(SUTrack, sutrack.L224), (980, 0xC60E5CDF)),
+    "SUTrack-L384": (functools.partial(SUTrack, sutrack.L384), (980, 0x89475064)),
 }
 
 
@@ -87,8 +95,8 @@ def test_keys_are_the_authors(name):
 @functools.cache
 def network_of(name):
     """The network of the recorded outputs with its pseudo-random weights, in evaluation mode."""
-    tracker = TRACKERS[name]
-    network = tracker.golden_network().eval()
+    tracker = RECORDED[name]
+    network = tracker.golden_network(name).eval()
     network.load_state_dict(pseudo_state_dict(network.state_dict(), tracker.pseudo_rule, tracker.golden_salt))
     return network
 
@@ -105,10 +113,12 @@ def images_of(name, file):
     given = {"template": template}
     if name == "mixformer2":
         given["second_template"] = template
-    if name in ("litetrack", "sutrack"):
-        given["template_box"] = torch.from_numpy(file["template_box"])
-    if name == "stark":
-        given["template_outside"] = torch.from_numpy(file["template_outside"])
+    if "second_template_crop" in file:
+        given["second_template"] = normalized(file["second_template_crop"])
+    for kind in ("box", "outside"):
+        keys = (f"template_{kind}", f"second_template_{kind}")
+        given |= {key: torch.from_numpy(file[key]) for key in keys if key in file}
+    if "search_outside" in file:
         search["search_outside"] = torch.from_numpy(file["search_outside"])
     return given, search
 
@@ -132,7 +142,7 @@ def test_graphs_give_what_the_authors_give(name):
     options.intra_op_num_threads = 1
     graphs = {
         key: onnxruntime.InferenceSession(graph.module.SerializeToString(), options)
-        for key, graph in TRACKERS[name].graphs(network_of(name)).items()
+        for key, graph in RECORDED[name].graphs(network_of(name)).items()
     }
     features = graphs["template"].run(None, {key: value.numpy() for key, value in given.items()})
     feeds = {node.name: value for node, value in zip(graphs["template"].get_outputs(), features, strict=True)}
@@ -331,24 +341,55 @@ def test_the_three_convolutions_of_an_edge_branch_are_one():
     torch.testing.assert_close(joined, apart - branch.theta.sigmoid() * middle, rtol=1e-4, atol=1e-5)
 
 
-def test_starks_sizes_are_read_from_the_checkpoint():
-    for config in (StarkConfig(), StarkConfig((1, 2, 1), 2, 1, 64, 96, 32)):
+@pytest.mark.parametrize("kind", [StarkS, StarkST])
+def test_starks_kind_and_sizes_are_read_from_the_checkpoint(kind):
+    for config in (StarkConfig(), StarkConfig((3, 4, 23)), StarkConfig((1, 2, 1), 2, 1, 64, 96, 32)):
         with torch.device("meta"):
-            assert TRACKERS["stark"].build(StarkS(config).state_dict()).config == config
+            network = TRACKERS["stark"].build(kind(config).state_dict())
+        assert type(network) is kind and network.config == config
 
 
-# What differs in the checkpoint, and the message of its refusal.
-OTHER_STARKS = {
-    "cls_head.layers.0.weight": (torch.zeros(1), "of a STARK-ST .it holds cls_head.*, expected a STARK-S"),
-    "query_embed.weight": (torch.zeros(3, 64), "of a STARK with 3 queries, expected 1"),
-}
+def test_a_stark_with_several_queries_is_refused():
+    state = {**network_of("stark").state_dict(), "query_embed.weight": torch.zeros(3, 64)}
+    with pytest.raises(CheckpointError, match="of a STARK with 3 queries, expected 1"):
+        TRACKERS["stark"].build(state)
 
 
-@pytest.mark.parametrize("key", OTHER_STARKS)
-def test_other_starks_are_refused(key):
-    value, words = OTHER_STARKS[key]
-    with pytest.raises(CheckpointError, match=words):
-        TRACKERS["stark"].build({**network_of("stark").state_dict(), key: value})
+def test_a_stark_with_a_part_of_the_score_head_is_refused(tmp_path, capsys):
+    state = dict(network_of("stark_st").state_dict())
+    del state["cls_head.layers.1.bias"]
+    state["cls_head.layers.2.weight"] = torch.zeros(2, 64)
+    torch.save({"net": state}, tmp_path / "checkpoint.pth")
+    assert main(["--tracker", "stark", str(tmp_path / "checkpoint.pth"), "--output", str(tmp_path / "model")]) == 2
+    message = capsys.readouterr().err
+    assert "1 missing keys: cls_head.layers.1.bias" in message
+    assert "cls_head.layers.2.weight is [2, 64], expected [1, 64]" in message
+
+
+def test_stark_st_refreshes_its_second_template_by_the_authors_rule():
+    manifest = TRACKERS["stark"].manifest(network_of("stark_st"))
+    template = manifest["template"]
+    assert template["refreshed_from"] == "last"
+    assert (template["refreshed_input"], template["refreshed_outside_input"]) == (
+        "second_template",
+        "second_template_outside",
+    )
+    # The intervals of the authors' configuration `baseline`.
+    intervals = {"default": 200, "lasot": 200, "got10k": 200, "trackingnet": 25, "vot": 10}
+    assert manifest["tracking"] == {
+        name: {"update_interval": frames, "update_above": 0.5} for name, frames in intervals.items()
+    }
+    assert "refreshed_input" not in TRACKERS["stark"].manifest(network_of("stark"))["template"]
+
+
+def test_sutrack_refreshes_its_second_template_by_the_authors_rule():
+    manifest = TRACKERS["sutrack"].manifest(network_of("sutrack_b"))
+    template = manifest["template"]
+    assert template["refreshed_from"] == "last"
+    assert (template["refreshed_input"], template["refreshed_box_input"]) == ("second_template", "second_template_box")
+    assert manifest["tracking"] == {"default": {"update_interval": 25, "update_above": 0.7}}
+    first = TRACKERS["sutrack"].manifest(network_of("sutrack"))
+    assert "refreshed_input" not in first["template"] and first["tracking"] == {"default": {}}
 
 
 def test_a_stark_with_tokens_of_another_width_is_refused():
@@ -387,7 +428,7 @@ def test_template_tokens_outside_the_frame_change_nothing():
 def test_the_share_of_a_template_cell_in_the_box():
     # Pixels 16.1 to 40.4 along x and 0 to 8 along y, as the authors divide by the side minus one.
     places = torch.tensor([[16.1, 0.0, 40.4, 8.0]], dtype=torch.float64) * 111 / 112**2
-    share = foreground(places).reshape(7, 7)
+    share = foreground(places, 112).reshape(7, 7)
     expected = torch.zeros(7, 7, dtype=torch.float64)
     expected[0, 1:3] = torch.tensor([15 / 16, 9 / 16]) * 8 / 16
     torch.testing.assert_close(share, expected)
@@ -467,10 +508,19 @@ def test_a_text_encoder_without_a_tensor_is_refused_by_its_name():
         TRACKERS["sutrack"].clean(raw)
 
 
+@pytest.mark.parametrize("name", ["T224", "B224", "B384", "L224", "L384"])
+def test_sutracks_configuration_is_read_from_the_checkpoint(name):
+    config: SUTrackConfig = getattr(sutrack, name)
+    with torch.device("meta"):
+        assert TRACKERS["sutrack"].build(SUTrack(config).state_dict()).config == config
+
+
 def test_other_sutracks_are_refused():
     state = dict(network_of("sutrack").state_dict())
     deeper = state | {key.replace("blocks.15.", "blocks.16."): v for key, v in state.items() if "blocks.15." in key}
-    with pytest.raises(CheckpointError, match="17 blocks and 245 positions, expected SUTrack-T224 with 16"):
+    with pytest.raises(
+        CheckpointError, match="17 blocks and 245 positions, expected one of 16 and 245, 32 and 245, 32"
+    ):
         TRACKERS["sutrack"].build(deeper)
     larger = state | {"encoder.body.pos_embed": torch.zeros(1, 720, 128)}
     with pytest.raises(CheckpointError, match="SUTrack with 16 blocks and 720 positions"):

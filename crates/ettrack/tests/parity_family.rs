@@ -1,4 +1,4 @@
-//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack, MixFormerV2, STARK-S and
+//! SMAT, CompressTracker, SparseTT, OSTrack, LiteTrack, AVTrack, SGLATrack, HiT, AsymTrack, MixFormerV2, STARK and
 //! SUTrack against their authors' implementations, like `parity.rs`: networks with pseudo-random weights on recorded crops,
 //! and the closed loop over thirty frames.
 
@@ -293,6 +293,20 @@ fn stark_follows_as_the_authors_do() {
     follows_as_the_authors_do("stark", &CENTRE_HEAD);
 }
 
+/// The second template is another one, and some cells of all three images lie outside the frame.
+#[test]
+fn stark_st_network_equals_the_authors() {
+    network_equals("stark_st", &[("box", 1e-4), ("score", 1e-4)]);
+}
+
+/// The frames 5, 10 and 15 refresh the second template, with 0, 8 and 16 of its cells outside. The scores of the frames 20
+/// and 25 are too low.
+#[test]
+fn stark_st_follows_and_refreshes_its_template_as_the_authors_do() {
+    let constants = Constants::from_iter([("update_interval", 5.0)]);
+    follows_with("stark_st", &CENTRE_HEAD, constants);
+}
+
 #[test]
 fn sutrack_network_equals_the_authors() {
     centre_head_network_equals("sutrack");
@@ -301,4 +315,17 @@ fn sutrack_network_equals_the_authors() {
 #[test]
 fn sutrack_follows_as_the_authors_do() {
     follows_as_the_authors_do("sutrack", &CENTRE_HEAD);
+}
+
+/// The second template is another one.
+#[test]
+fn sutrack_with_two_templates_network_equals_the_authors() {
+    centre_head_network_equals("sutrack_b");
+}
+
+/// The frames 3, 6, 15 and 27 refresh the second template. The scores of five others after three frames are too low.
+#[test]
+fn sutrack_follows_and_refreshes_its_template_as_the_authors_do() {
+    let constants = Constants::from_iter([("update_interval", 3.0), ("update_above", 0.25)]);
+    follows_with("sutrack_b", &CENTRE_HEAD, constants);
 }

@@ -1,8 +1,8 @@
-"""STARK-S for the CPU.
+"""STARK-S and STARK-ST for the CPU.
 
 Differences from a plain export:
 
-* the template's tokens and positions are computed once per target;
+* the templates' tokens and positions are computed once per template;
 * batch norms and the query's scale are multiplied into weights;
 * the decoder has one query, so its attention to itself is a linear layer, and its attention to the encoder's tokens
   projects the query back instead of all keys, and sums the tokens before it projects them to values;
@@ -10,6 +10,8 @@ Differences from a plain export:
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -27,7 +29,9 @@ from ..networks.stark import (
     DecoderLayer,
     EncoderLayer,
     ResNet,
+    ScoreHead,
     StarkS,
+    StarkST,
     frequencies,
 )
 from .builder import GraphBuilder
@@ -37,7 +41,7 @@ from .one_stream import add_norm, layer_norm, linear
 
 #: Added to the logit of a key outside the frame. Its weight is exactly 0 then.
 NEVER = -1e9
-SIDES = {"template": TEMPLATE_SIZE // STRIDE, "search": SEARCH_SIZE // STRIDE}
+TEMPLATE_SIDE, SEARCH_SIDE = TEMPLATE_SIZE // STRIDE, SEARCH_SIZE // STRIDE
 
 
 def resnet(g: GraphBuilder, image: str, net: ResNet) -> str:
@@ -132,17 +136,31 @@ def attend_once(g: GraphBuilder, x: str, place: np.ndarray, layer: Attention, me
 
 def inputs(g: GraphBuilder, net: StarkS, image: str, size: int) -> tuple[str, str, str]:
     """Declares an image and its cells outside the frame. Returns its tokens, their positions and ``outside [n]``."""
-    side = SIDES[image]
+    side = size // STRIDE
     x = tokens(g, g.input(image, (1, 3, size, size)), net)
     outside = g.input(f"{image}_outside", (1, side, side))
     return x, positions(g, outside, side, net.config.width), g.reshape(outside, side * side)
 
 
+def joined(g: GraphBuilder, parts: Sequence[str]) -> str:
+    return g.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
+
+
+def score(g: GraphBuilder, target: str, head: ScoreHead) -> str:
+    """The target's token ``[1, width]`` to the logit ``[1]``."""
+    *hidden, last = head.layers
+    for layer in hidden:
+        target = g.op("Relu", linear(g, target, layer))
+    return g.reshape(linear(g, target, last), 1)
+
+
 def template_graph(net: StarkS) -> onnx.ModelProto:
-    """``template [1, 3, 128, 128]`` and ``template_outside [1, 8, 8]`` to tokens, positions and cells outside."""
+    """For each template, ``template [1, 3, 128, 128]`` and ``template_outside [1, 8, 8]`` to tokens, positions and
+    cells outside."""
     g = GraphBuilder("stark_template")
-    x, place, outside = inputs(g, net, "template", TEMPLATE_SIZE)
-    count, width = SIDES["template"] ** 2, net.config.width
+    images = [inputs(g, net, image, TEMPLATE_SIZE) for image in net.templates]
+    x, place, outside = (joined(g, parts) for parts in zip(*images, strict=True))
+    count, width = len(images) * TEMPLATE_SIDE**2, net.config.width
     g.output(x, "template_tokens", (count, width))
     g.output(place, "template_positions", (count, width))
     g.output(outside, "template_absent", (count,))
@@ -151,9 +169,9 @@ def template_graph(net: StarkS) -> onnx.ModelProto:
 
 def track_graph(net: StarkS) -> onnx.ModelProto:
     """The template graph's outputs, ``search [1, 3, 320, 320]`` and ``search_outside [1, 20, 20]`` to ``box [1, 1,
-    4]``."""
+    4]``, and with two templates ``score [1]``, a logit."""
     g = GraphBuilder("stark_track")
-    count, width = SIDES["template"] ** 2, net.config.width
+    count, width = len(net.templates) * TEMPLATE_SIDE**2, net.config.width
     known = [
         g.input("template_tokens", (count, width)),
         g.input("template_positions", (count, width)),
@@ -169,8 +187,10 @@ def track_graph(net: StarkS) -> onnx.ModelProto:
     for layer in net.transformer.decoder.layers:
         target = decoder_layer(g, target, layer, net, memory)
     target = layer_norm(g, target, net.transformer.decoder.norm)
-    side = SIDES["search"]
+    side = SEARCH_SIDE
     of_search = g.rows(x, count, count + side * side)
     share = g.op("MatMul", of_search, g.transpose(target, 1, 0))
     g.output(corners(g, g.op("Mul", of_search, share), net.box_head, side), "box", (1, 1, 4))
+    if isinstance(net, StarkST):
+        g.output(score(g, target, net.cls_head), "score", (1,))
     return g.model()

@@ -1,8 +1,8 @@
-"""SUTrack-T224 for the CPU.
+"""SUTrack for the CPU.
 
 Differences from a plain export:
 
-* the template's tokens are computed once per target, and the text's and the class token are constants;
+* the templates' tokens are computed once per template, and the text's and the class token are constants;
 * the two halves of the first convolution, which get the same image, are one;
 * all maps before the transformer are tokens, so that their 1x1 convolutions and merges are matrix products;
 * of the last block only the search rows are computed;
@@ -19,8 +19,6 @@ from ..networks.one_stream import HEAD_WIDTH, PATCH, cells
 from ..networks.sutrack import (
     FIRST_PATCH,
     FURTHER,
-    SEARCH_SIZE,
-    TEMPLATE_SIZE,
     Attention,
     Block,
     Body,
@@ -31,6 +29,9 @@ from ..networks.sutrack import (
 from .builder import GraphBuilder
 from .fold import array, conv_bn, pointwise
 from .one_stream import centre_head, layer_norm, linear
+
+#: The names of the template images.
+TEMPLATES = ("template", "second_template")
 
 
 def tokens(g: GraphBuilder, image: str, size: int, net: Body, added: np.ndarray) -> str:
@@ -92,9 +93,9 @@ def token_block(g: GraphBuilder, stream: str, block: Block, kept: int | None = N
     return g.op("Add", scaled(g, layer_norm(g, gated, block.mlp.ffn_ln), block.mlp.w3, block.gamma_2), stream)
 
 
-def foreground(g: GraphBuilder, box: str) -> str:
+def foreground(g: GraphBuilder, box: str, size: int) -> str:
     """``[1, 4]`` to the share of each template cell's pixels that lie in the box, ``[cells, 1]``."""
-    size, side = TEMPLATE_SIZE, TEMPLATE_SIZE // PATCH
+    side = size // PATCH
     ends = g.reshape(g.op("Mul", box, g.constant(np.float32(size * size / (size - 1)))), 2, 2, 1)
     first, last = (g.gather(ends, np.array(i)) for i in (0, 1))
     pixel = g.constant(np.arange(size)[None] / 1.0)
@@ -106,32 +107,36 @@ def foreground(g: GraphBuilder, box: str) -> str:
 
 
 def template_graph(net: SUTrack) -> onnx.ModelProto:
-    """``template [1, 3, 112, 112]`` and ``template_box [1, 4]`` to ``template_tokens [51, width]``."""
+    """For each template, ``template [1, 3, n, n]`` and ``template_box [1, 4]`` to ``template_tokens``, the tokens of
+    all templates, the text and the class token."""
     g = GraphBuilder("sutrack_template")
-    body = net.encoder.body
+    body, size = net.encoder.body, net.config.template_size
     background = array(body.template_background_token)
-    added = array(body.pos_embed)[0, cells(SEARCH_SIZE) :] + background
-    image = g.input("template", (1, 3, TEMPLATE_SIZE, TEMPLATE_SIZE))
-    share = foreground(g, g.input("template_box", (1, 4)))
+    added = array(body.pos_embed)[0, cells(net.config.search_size) :] + background
     difference = g.constant((array(body.template_foreground_token) - background)[None])
-    x = g.op("Add", tokens(g, image, TEMPLATE_SIZE, body, added), g.op("Mul", share, difference))
+    parts = []
+    for name in TEMPLATES[: net.config.templates]:
+        image = g.input(name, (1, 3, size, size))
+        share = foreground(g, g.input(f"{name}_box", (1, 4)), size)
+        parts.append(g.op("Add", tokens(g, image, size, body, added), g.op("Mul", share, difference)))
     further = np.concatenate([array(net.text_token), array(body.cls_token)[0]])
-    x = g.op("Concat", x, g.constant(further), axis=0)
-    g.output(x, "template_tokens", (cells(TEMPLATE_SIZE) + FURTHER, len(background)))
+    x = g.op("Concat", *parts, g.constant(further), axis=0)
+    g.output(x, "template_tokens", (len(parts) * cells(size) + FURTHER, len(background)))
     return g.model()
 
 
 def track_graph(net: SUTrack) -> onnx.ModelProto:
-    """``template_tokens`` and ``search [1, 3, 224, 224]`` to ``score``, ``size`` and ``offset``."""
+    """``template_tokens`` and ``search [1, 3, n, n]`` to ``score``, ``size`` and ``offset``."""
     g = GraphBuilder("sutrack_track")
-    body, count = net.encoder.body, cells(SEARCH_SIZE)
-    known = g.input("template_tokens", (cells(TEMPLATE_SIZE) + FURTHER, net.text_token.shape[1]))
+    body, config = net.encoder.body, net.config
+    size, count = config.search_size, cells(config.search_size)
+    known = g.input("template_tokens", (config.templates * cells(config.template_size) + FURTHER, config.width))
     added = array(body.pos_embed)[0, :count] + array(body.search_token)
-    search = tokens(g, g.input("search", (1, 3, SEARCH_SIZE, SEARCH_SIZE)), SEARCH_SIZE, body, added)
+    search = tokens(g, g.input("search", (1, 3, size, size)), size, body, added)
     stream = g.op("Concat", search, known, axis=0)
     *blocks, last = body.token_blocks
     for block in blocks:
         stream = token_block(g, stream, block)
     stream = token_block(g, stream, last, count)
-    centre_head(g, layer_norm(g, stream, body.fc_norm), net.decoder, SEARCH_SIZE // PATCH)
+    centre_head(g, layer_norm(g, stream, body.fc_norm), net.decoder, size // PATCH)
     return g.model()

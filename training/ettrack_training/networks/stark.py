@@ -1,8 +1,10 @@
-"""STARK-S (Yan et al., ICCV 2021): ResNet features of both images in a transformer, and a head for the box's corners.
+"""STARK-S and STARK-ST (Yan et al., ICCV 2021): ResNet features of all images in a transformer, and a head for the
+box's corners. STARK-ST has a second template, and a head for a score.
 
-Parameter names are those of the authors' checkpoints (``STARKS_ep0500.pth.tar``). Images are RGB, normalised with the
-ImageNet mean and standard deviation. The network also takes which cells of each image lie outside the frame,
-``[1, n, n]`` with 1 for these and 0 for the others. Nothing attends to them, and positions are counted without them.
+Parameter names are those of the authors' checkpoints (``STARKS_ep0500.pth.tar``, ``STARKST_ep0050.pth.tar``). Images
+are RGB, normalised with the ImageNet mean and standard deviation. The network also takes which cells of each image lie
+outside the frame, ``[1, n, n]`` with 1 for these and 0 for the others. Nothing attends to them, and positions are
+counted without them.
 """
 
 from __future__ import annotations
@@ -198,13 +200,16 @@ def positions(outside: Tensor, width: int) -> Tensor:
 
 
 class StarkS(nn.Module):
-    """The whole tracker network.
+    """The whole tracker network with one template.
 
     ``template(z, outside)``: ``[1, 3, 128, 128]`` and ``[1, 8, 8]`` to tokens ``[64, width]``, their positions ``[64,
     width]`` and which of them lie outside, ``[64]``.
     ``track(tokens, positions, outside, x, search_outside)``: with ``x`` of ``[1, 3, 320, 320]`` and ``search_outside``
     of ``[1, 20, 20]`` gives the box ``[1, 1, 4]``: centre, width and height as shares of the search image.
     """
+
+    #: The names of the template images.
+    templates: tuple[str, ...] = ("template",)
 
     def __init__(self, config: StarkConfig | None = None):
         super().__init__()
@@ -215,14 +220,19 @@ class StarkS(nn.Module):
         self.bottleneck = nn.Conv2d(EXPANSION * WIDTHS[-1], config.width, 1)
         self.box_head = CornerHead(config.width, config.head)
 
-    def template(self, image: Tensor, outside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def features(self, image: Tensor, outside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens of an image, their positions and which of them lie outside."""
         features = self.bottleneck(self.backbone[0].body(image))
         return features[0].flatten(1).T, positions(outside, self.config.width), outside.flatten()
 
-    def track(
+    def template(self, image: Tensor, outside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.features(image, outside)
+
+    def decode(
         self, tokens: Tensor, token_positions: Tensor, outside: Tensor, search: Tensor, search_outside: Tensor
-    ) -> Tensor:
-        known, seen = (tokens, token_positions, outside), self.template(search, search_outside)
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder's token of the target, ``[1, width]``, and the box."""
+        known, seen = (tokens, token_positions, outside), self.features(search, search_outside)
         memory, place, absent = (torch.cat(pair) for pair in zip(known, seen, strict=True))
         for layer in self.transformer.encoder.layers:
             memory = layer(memory, place, absent)
@@ -232,7 +242,57 @@ class StarkS(nn.Module):
             target = layer(target, query, memory, place, absent)
         target = self.transformer.decoder.norm(target)
         of_search = memory[len(tokens) :]
-        return self.box_head(search_map((of_search * (of_search @ target.T))[None], SEARCH_SIZE // STRIDE))
+        box = self.box_head(search_map((of_search * (of_search @ target.T))[None], SEARCH_SIZE // STRIDE))
+        return target, box
 
-    def forward(self, template: Tensor, outside: Tensor, search: Tensor, search_outside: Tensor) -> Tensor:
-        return self.track(*self.template(template, outside), search, search_outside)
+    def track(
+        self, tokens: Tensor, token_positions: Tensor, outside: Tensor, search: Tensor, search_outside: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        return self.decode(tokens, token_positions, outside, search, search_outside)[1]
+
+    def forward(self, *images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The inputs of ``template``, then those of ``track`` that are not from ``template``."""
+        count = 2 * len(self.templates)
+        return self.track(*self.template(*images[:count]), *images[count:])
+
+
+class ScoreHead(nn.Module):
+    """Three linear layers from the target's token ``[1, width]`` to the logit of its score, ``[1]``."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, outputs) for outputs in (width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = F.relu(layer(x))
+        return last(x)[0]
+
+
+class StarkST(StarkS):
+    """The whole tracker network with two templates.
+
+    ``template(z, second, outside, second_outside)``: both images and their cells outside, to tokens ``[128, width]``,
+    their positions ``[128, width]`` and which of them lie outside, ``[128]``.
+    ``track``: as that of ``StarkS``, but gives the box and the logit of its score, ``[1]``.
+    """
+
+    templates = ("template", "second_template")
+
+    def __init__(self, config: StarkConfig | None = None):
+        super().__init__(config)
+        self.cls_head = ScoreHead(self.config.width)
+
+    def template(
+        self, image: Tensor, second: Tensor, outside: Tensor, second_outside: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        pairs = zip(self.features(image, outside), self.features(second, second_outside), strict=True)
+        tokens, places, absent = (torch.cat(pair) for pair in pairs)
+        return tokens, places, absent
+
+    def track(
+        self, tokens: Tensor, token_positions: Tensor, outside: Tensor, search: Tensor, search_outside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        target, box = self.decode(tokens, token_positions, outside, search, search_outside)
+        return box, self.cls_head(target)

@@ -1,11 +1,14 @@
-"""SUTrack-T224 (Chen et al., AAAI 2025): Fast-iTPN over the tokens of both images, a text's token and a class token.
+"""SUTrack (Chen et al., AAAI 2025): Fast-iTPN over the tokens of all images, a text's token and a class token.
 
-Parameter names are those of the authors' checkpoint (``SUTRACK_ep0180.pth.tar`` of ``sutrack_t224``), except for
-``text_token``, which takes the place of their text encoder. Images are RGB, normalised with the ImageNet mean and
-standard deviation. The authors' network takes six channels. Without a depth or thermal image it gets each image twice.
+Parameter names are those of the authors' checkpoints (``SUTRACK_ep0180.pth.tar``), except for ``text_token``, which
+takes the place of their text encoder. All but T224 have a second template. Images are RGB, normalised with the ImageNet
+mean and standard deviation. The authors' network takes six channels. Without a depth or thermal image it gets each
+image twice.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +16,6 @@ from torch.nn import functional as F
 
 from .one_stream import HEAD_WIDTH, PATCH, CenterHead, cells
 
-TEMPLATE_SIZE = 112
-SEARCH_SIZE = 224
 #: Pixels per side of the first patches. Two merges make patches of 16 pixels of them.
 FIRST_PATCH = 4
 CHANNELS = 6
@@ -22,8 +23,27 @@ CHANNELS = 6
 RATIO = 3
 #: Tokens besides those of the images: the text's and the class token.
 FURTHER = 2
-#: Blocks before the first merge, between the merges and after them.
-DEPTHS = (1, 1, 12)
+
+
+@dataclass(frozen=True)
+class SUTrackConfig:
+    """Blocks before the first merge, between the merges and after them, widths, pixels per side, and the number of
+    templates."""
+
+    depths: tuple[int, int, int] = (1, 1, 12)
+    width: int = 384
+    template_size: int = 112
+    search_size: int = 224
+    templates: int = 1
+    head: int = 256
+
+
+#: The published configurations.
+T224 = SUTrackConfig()
+B224 = SUTrackConfig((3, 3, 24), 512, templates=2)
+B384 = replace(B224, template_size=192, search_size=384)
+L224 = SUTrackConfig((2, 2, 40), 768, templates=2)
+L384 = replace(L224, template_size=192, search_size=384)
 
 
 class ConvMlp(nn.Module):
@@ -124,13 +144,13 @@ class PatchEmbed(nn.Module):
 class Body(nn.Module):
     """Patches, blocks on maps with merges, positions, blocks on the tokens of both images, final norm."""
 
-    def __init__(self, width: int):
+    def __init__(self, config: SUTrackConfig):
         super().__init__()
-        first, second, main = DEPTHS
+        width, (first, second, self.main) = config.width, config.depths
         self.patch_embed = PatchEmbed(width // 4)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         # The search image's positions come first.
-        self.pos_embed = nn.Parameter(torch.zeros(1, cells(SEARCH_SIZE) + cells(TEMPLATE_SIZE), width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, cells(config.search_size) + cells(config.template_size), width))
         for name in ("template_background_token", "template_foreground_token", "search_token"):
             self.register_parameter(name, nn.Parameter(torch.zeros(width)))
         self.blocks = nn.ModuleList(
@@ -139,18 +159,18 @@ class Body(nn.Module):
                 Merge(width // 4),
                 *(ConvBlock(width // 2) for _ in range(second)),
                 Merge(width // 2),
-                *(Block(width) for _ in range(main)),
+                *(Block(width) for _ in range(self.main)),
             ]
         )
         self.fc_norm = nn.LayerNorm(width, eps=1e-6)
 
     @property
     def map_blocks(self) -> nn.ModuleList:
-        return self.blocks[: -DEPTHS[-1]]
+        return self.blocks[: -self.main]
 
     @property
     def token_blocks(self) -> nn.ModuleList:
-        return self.blocks[-DEPTHS[-1] :]
+        return self.blocks[-self.main :]
 
     def tokens(self, image: Tensor) -> Tensor:
         """``[1, 3, n, n]`` to tokens without positions, ``[(n / 16)^2, width]``."""
@@ -163,51 +183,57 @@ class Body(nn.Module):
 class Encoder(nn.Module):
     """Contains the transformer under the authors' name."""
 
-    def __init__(self, width: int):
+    def __init__(self, config: SUTrackConfig):
         super().__init__()
-        self.body = Body(width)
+        self.body = Body(config)
 
 
-def foreground(box: Tensor) -> Tensor:
-    """The share of each template cell's pixels that lie in the target's box, ``[cells]``.
+def foreground(box: Tensor, size: int) -> Tensor:
+    """The share of each template cell's pixels that lie in the target's box, ``[cells]``, of ``size`` pixels per side.
 
     ``box [1, 4]`` is left, top, right and bottom divided by the image's side. The authors divide the places by the side
     minus one and then count pixels by them as if they had divided by the side.
     """
-    first, last = (box[0] * (TEMPLATE_SIZE * TEMPLATE_SIZE / (TEMPLATE_SIZE - 1))).reshape(2, 2, 1)
-    pixel = torch.arange(TEMPLATE_SIZE, dtype=box.dtype)
+    first, last = (box[0] * (size * size / (size - 1))).reshape(2, 2, 1)
+    pixel = torch.arange(size, dtype=box.dtype)
     share = ((pixel >= first) & (pixel < last)).to(box).reshape(2, -1, PATCH).mean(dim=2)
     return (share[1][:, None] * share[0]).flatten()
 
 
 class SUTrack(nn.Module):
-    """The whole tracker network.
+    """The whole tracker network. The sizes are those of T224.
 
     ``template(z, box)``: ``[1, 3, 112, 112]`` and the target's left, top, right and bottom as shares of it, ``[1, 4]``,
-    to the tokens of the template and of the text and the class token, ``[51, width]``.
+    to the tokens of the template and of the text and the class token, ``[51, width]``. With two templates it takes both
+    images and then both boxes.
     ``track(tokens, x)``: with ``x`` of ``[1, 3, 224, 224]`` gives score ``[1, 1, 14, 14]`` in (0, 1), size
     ``[1, 2, 14, 14]`` as fractions of the search region and offset ``[1, 2, 14, 14]`` in cells.
     """
 
-    def __init__(self, width: int = 384, head_width: int = 256):
+    def __init__(self, config: SUTrackConfig = T224):
         super().__init__()
-        self.encoder = Encoder(width)
-        self.decoder = CenterHead(width, head_width)
-        self.text_token = nn.Parameter(torch.zeros(1, width))
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = CenterHead(config.width, config.head)
+        self.text_token = nn.Parameter(torch.zeros(1, config.width))
 
-    def template(self, image: Tensor, box: Tensor) -> Tensor:
-        net = self.encoder.body
-        share = foreground(box)[:, None]
-        kind = share * net.template_foreground_token + (1 - share) * net.template_background_token
-        tokens = net.tokens(image) + net.pos_embed[0, cells(SEARCH_SIZE) :] + kind
-        return torch.cat([tokens, self.text_token, net.cls_token[0]])
+    def template(self, *inputs: Tensor) -> Tensor:
+        net, count = self.encoder.body, self.config.templates
+        tokens = []
+        for image, box in zip(inputs[:count], inputs[count:], strict=True):
+            share = foreground(box, self.config.template_size)[:, None]
+            kind = share * net.template_foreground_token + (1 - share) * net.template_background_token
+            tokens.append(net.tokens(image) + net.pos_embed[0, cells(self.config.search_size) :] + kind)
+        return torch.cat([*tokens, self.text_token, net.cls_token[0]])
 
     def track(self, template_tokens: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        net, count = self.encoder.body, cells(SEARCH_SIZE)
+        net, count = self.encoder.body, cells(self.config.search_size)
         x = torch.cat([net.tokens(search) + net.pos_embed[0, :count] + net.search_token, template_tokens])
         for block in net.token_blocks:
             x = block(x)
         return self.decoder(net.fc_norm(x[:count])[None])
 
-    def forward(self, template: Tensor, box: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.track(self.template(template, box), search)
+    def forward(self, *images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The inputs of ``template``, then the search image."""
+        *known, search = images
+        return self.track(self.template(*known), search)

@@ -47,4 +47,7 @@ TRACKERS: dict[str, Tracker] = {
     )
 }
 
-__all__ = ["TRACKERS", "Tracker"]
+#: The trackers by the names of the tests' recorded outputs.
+RECORDED: dict[str, Tracker] = TRACKERS | {name: tracker for tracker in TRACKERS.values() for name in tracker.further}
+
+__all__ = ["RECORDED", "TRACKERS", "Tracker"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class Tracker:
     `template`, `search`, `outputs` and `tracking` of model.yaml. `clean` drops or renames keys of a checkpoint that the
     network does not have, and returns what it dropped. `golden_salt` makes the pseudo-random weights for the recorded
     outputs of the tests. If the published sizes are too large for tests, `small` makes a smaller network for them.
+    `further` makes further networks for these outputs, by the names of the outputs' files.
     """
 
     name: str
@@ -41,7 +42,11 @@ class Tracker:
     golden_salt: str
     clean: Callable[[StateDict], tuple[StateDict, list[str]]] = _keep
     small: Callable[[], nn.Module] | None = None
+    further: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
-    def golden_network(self) -> nn.Module:
-        """Returns the network of the tests' recorded outputs, with the weights of its constructor."""
+    def golden_network(self, name: str | None = None) -> nn.Module:
+        """Returns the network of the tests' recorded outputs, with the weights of its constructor. `name` is that of
+        the outputs' file, if it is not the tracker's."""
+        if name in self.further:
+            return self.further[name]()
         return self.build({}) if self.small is None else self.small()

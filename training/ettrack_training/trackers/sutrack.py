@@ -1,9 +1,11 @@
-"""SUTrack-T224 (Chen et al., AAAI 2025), without a text."""
+"""SUTrack (Chen et al., AAAI 2025), without a text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +15,18 @@ from ..checkpoint import CheckpointError, without
 from ..export import Graph
 from ..export import sutrack as export
 from ..networks.one_stream import HEAD_WIDTH, cells
-from ..networks.sutrack import DEPTHS, SEARCH_SIZE, TEMPLATE_SIZE, SUTrack
+from ..networks.sutrack import B224, B384, L224, L384, T224, SUTrack
 from ..pseudo_weights import Override, transformer_rule
 from . import centre_head, one_stream, parts
 from .anchor_free import IMAGENET_INPUT
 from .base import StateDict, Tracker
 
 FEATURES = ("template_tokens",)
+#: The published configurations by the number of blocks, with the merges, and of positions.
+_PUBLISHED = {
+    (sum(config.depths) + 2, cells(config.search_size) + cells(config.template_size)): config
+    for config in (T224, B224, B384, L224, L384)
+}
 
 _BLOCK = re.compile(r"encoder\.body\.blocks\.(\d+)\.")
 _TEXT = "text_encoder."
@@ -74,42 +81,55 @@ def build(state: Mapping[str, Tensor]) -> SUTrack:
     """Makes a network with the widths of the checkpoint (SUTrack-T224 if there is no checkpoint)."""
     try:
         _, places, width = state["encoder.body.pos_embed"].shape
-        head_width = len(state["decoder.conv1_ctr.0.bias"])
+        head = len(state["decoder.conv1_ctr.0.bias"])
     except KeyError:
         # Not this tracker. Strict loading says which tracker the file seems to belong to.
         return SUTrack()
-    found = len({match[1] for key in state if (match := _BLOCK.match(key))})
-    expected = sum(DEPTHS) + 2
-    if found != expected or places != cells(SEARCH_SIZE) + cells(TEMPLATE_SIZE):
+    found = len({match[1] for key in state if (match := _BLOCK.match(key))}), places
+    config = _PUBLISHED.get(found)
+    if config is None:
+        expected = ", ".join(f"{blocks} and {places}" for blocks, places in _PUBLISHED)
         raise CheckpointError(
-            f"the checkpoint is of a SUTrack with {found} blocks and {places} positions, expected SUTrack-T224 with "
-            f"{expected} and {cells(SEARCH_SIZE) + cells(TEMPLATE_SIZE)} (the others also take a second template)"
+            f"the checkpoint is of a SUTrack with {found[0]} blocks and {places} positions, expected one of {expected}"
         )
     if width % HEAD_WIDTH:
         raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
-    return SUTrack(width, head_width)
+    return SUTrack(replace(config, width=width, head=head))
 
 
 def graphs(network: SUTrack) -> dict[str, Graph]:
     """`template.onnx` and `track.onnx`."""
     modules = {"template": export.template_graph(network), "track": export.track_graph(network)}
-    sizes = TEMPLATE_SIZE, SEARCH_SIZE
-    box = {"template_box": torch.tensor([[0.21, 0.29, 0.77, 0.7]])}
-    return parts.graphs(network, modules, ["template"], sizes, FEATURES, centre_head.OUTPUTS, box)
+    sizes = network.config.template_size, network.config.search_size
+    images = export.TEMPLATES[: network.config.templates]
+    places = ([[0.21, 0.29, 0.77, 0.7]], [[0.33, 0.1, 0.66, 0.9]])
+    boxes = {f"{image}_box": torch.tensor(place) for image, place in zip(images, places, strict=False)}
+    return parts.graphs(network, modules, images, sizes, FEATURES, centre_head.OUTPUTS, boxes)
+
+
+def manifest(network: SUTrack) -> dict[str, Any]:
+    """The sections of model.yaml. The constants of the second template are the authors' for all benchmarks."""
+    sizes = network.config.template_size, network.config.search_size
+    sections = centre_head.manifest(list(FEATURES), IMAGENET_INPUT, *sizes, box_input="template_box")
+    if network.config.templates > 1:
+        sections["template"] |= {
+            "refreshed_input": "second_template",
+            "refreshed_box_input": "second_template_box",
+            "refreshed_from": "last",
+        }
+        sections["tracking"] = {"default": {"update_interval": 25, "update_above": 0.7}}
+    return sections
 
 
 TRACKER = Tracker(
     name="sutrack",
-    title="SUTrack-T224 (Towards Simple and Unified Single Object Tracking, AAAI 2025)",
+    title="SUTrack (Towards Simple and Unified Single Object Tracking, AAAI 2025)",
     family="centre_head",
-    source="SUTRACK_ep0180.pth.tar of the configuration sutrack_t224, "
-    "linked from the authors' repository chenxin-dlut/SUTrack",
+    source="SUTRACK_ep0180.pth.tar, linked from the authors' repository chenxin-dlut/SUTrack",
     licence="code of the authors under MIT, the weights' licence is not stated",
     build=build,
     graphs=graphs,
-    manifest=lambda _: centre_head.manifest(
-        list(FEATURES), IMAGENET_INPUT, TEMPLATE_SIZE, SEARCH_SIZE, box_input="template_box"
-    ),
+    manifest=manifest,
     pseudo_rule=transformer_rule(
         (
             Override(r"gamma_[12]$", offset=0.5),
@@ -121,5 +141,6 @@ TRACKER = Tracker(
     ),
     golden_salt="#sutrack2",
     clean=clean,
-    small=lambda: SUTrack(128, 64),
+    small=lambda: SUTrack(replace(T224, width=128, head=64)),
+    further={"sutrack_b": lambda: SUTrack(replace(B224, width=128, head=64))},
 )

@@ -40,10 +40,10 @@ def prepared(folder: Path) -> tuple[Callable[[], object], dict]:
             for name in (template["input"], template.get("refreshed_input"))
             if name
         }
-        if box := template.get("box_input"):
-            given[box] = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32)
         stride, seen = search["stride"], {}
-        if outside := template.get("outside_input"):
+        for box in filter(None, map(template.get, ("box_input", "refreshed_box_input"))):
+            given[box] = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32)
+        for outside in filter(None, map(template.get, ("outside_input", "refreshed_outside_input"))):
             given[outside] = np.zeros((1, sides // stride, sides // stride), np.float32)
         if outside := search.get("outside_input"):
             seen[outside] = np.zeros((1, size // stride, size // stride), np.float32)

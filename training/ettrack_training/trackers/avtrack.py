@@ -13,7 +13,6 @@ from ..export import Graph
 from ..export.one_stream import TEMPLATE_OUTPUTS
 from ..export.optional_blocks import avtrack_graph
 from ..networks.avtrack import DECIDING_DEPTH, DISTILLED_DEPTH, AVTrack
-from ..networks.one_stream import HEAD_WIDTH
 from ..pseudo_weights import Override, transformer_rule
 from . import centre_head, one_stream
 from .anchor_free import IMAGENET_INPUT
@@ -44,8 +43,7 @@ def build(state: Mapping[str, Tensor]) -> AVTrack:
             f"the checkpoint holds {depth} blocks of an AVTrack, "
             f"expected {DECIDING_DEPTH} (AVTrack) or {DISTILLED_DEPTH} (AVTrack-MD)"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return AVTrack(depth, width, head_width)
 
 

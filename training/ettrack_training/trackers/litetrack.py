@@ -12,7 +12,6 @@ from ..checkpoint import CheckpointError
 from ..export import Graph
 from ..export import litetrack as export
 from ..networks.litetrack import INTERACTIONS, SEARCH_SIZE, TEMPLATE_SIZE, LiteTrack
-from ..networks.one_stream import HEAD_WIDTH
 from ..pseudo_weights import Override, transformer_rule
 from . import centre_head, one_stream, parts
 from .anchor_free import IMAGENET_INPUT
@@ -37,8 +36,7 @@ def build(state: Mapping[str, Tensor]) -> LiteTrack:
         raise CheckpointError(
             f"the checkpoint holds {depth} blocks of a LiteTrack, expected {', '.join(map(str, others))} or {last}"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return LiteTrack(depth, width, head_width)
 
 

@@ -13,9 +13,9 @@ from ..checkpoint import CheckpointError
 from ..export import Graph
 from ..export import mixformer2 as export
 from ..networks.mixformer2 import MixFormer2
-from ..networks.one_stream import HEAD_WIDTH, PATCH
+from ..networks.one_stream import PATCH
 from ..pseudo_weights import Override, transformer_rule
-from . import parts
+from . import one_stream, parts
 from .anchor_free import IMAGENET_INPUT
 from .base import Tracker
 
@@ -42,8 +42,7 @@ def build(state: Mapping[str, Tensor]) -> MixFormer2:
             f"the checkpoint is of a MixFormerV2 with template and search images of {sizes[0]} and {sizes[1]} pixels a "
             f"side, expected {expected}"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return MixFormer2(*sizes, depth, width, hidden)
 
 

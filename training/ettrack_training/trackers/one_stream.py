@@ -1,4 +1,4 @@
-"""Graphs and weights for tests that one-stream trackers share: OSTrack, CompressTracker, AVTrack, SGLATrack."""
+"""What trackers of attention blocks share: a check of the width, graphs, and weights for tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from collections.abc import Sequence
 import onnx
 from torch import Tensor, nn
 
+from ..checkpoint import CheckpointError
 from ..export import Graph
 from ..export import one_stream as export
 from ..export.one_stream import TEMPLATE_OUTPUTS
-from ..networks.one_stream import Block, OneStream
+from ..networks.one_stream import HEAD_WIDTH, Block, OneStream
 from ..pseudo_weights import Override
 from . import centre_head
 from .noise import generator, structured_noise
+
+
+def check_width(width: int) -> None:
+    """Raises `CheckpointError` if a checkpoint's tokens cannot be divided among attention heads."""
+    if width % HEAD_WIDTH:
+        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
 
 
 class _Template(nn.Module):

@@ -14,7 +14,7 @@ from ..checkpoint import CheckpointError
 from ..export import Graph
 from ..export import one_stream as export
 from ..export.one_stream import TEMPLATE_OUTPUTS
-from ..networks.one_stream import HEAD_WIDTH, PATCH
+from ..networks.one_stream import PATCH
 from ..networks.ostrack import ELIMINATION_BLOCKS, OSTrack, judge_of
 from ..pseudo_weights import transformer_rule
 from . import centre_head, one_stream
@@ -50,8 +50,7 @@ def build(state: Mapping[str, Tensor], eliminates: bool = True) -> OSTrack:
         raise CheckpointError(
             f"the checkpoint holds {depth} blocks of an OSTrack, expected {max(ELIMINATION_BLOCKS) + 2} or more"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return OSTrack(*sizes, depth, width, head_width, eliminates)
 
 

@@ -11,7 +11,6 @@ from ..checkpoint import CheckpointError, without
 from ..export import Graph
 from ..export.one_stream import TEMPLATE_OUTPUTS
 from ..export.optional_blocks import sglatrack_graph
-from ..networks.one_stream import HEAD_WIDTH
 from ..networks.sglatrack import CANDIDATES, SGLATrack
 from ..pseudo_weights import Override, transformer_rule
 from . import centre_head, one_stream
@@ -36,8 +35,7 @@ def build(state: Mapping[str, Tensor]) -> SGLATrack:
         raise CheckpointError(
             f"the checkpoint is of an SGLATrack that chooses one of {candidates} blocks, expected {CANDIDATES}"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return SGLATrack(width, head_width)
 
 

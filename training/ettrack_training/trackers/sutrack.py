@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..checkpoint import CheckpointError, without
 from ..export import Graph
 from ..export import sutrack as export
-from ..networks.one_stream import HEAD_WIDTH, cells
+from ..networks.one_stream import cells
 from ..networks.sutrack import B224, B384, L224, L384, T224, SUTrack
 from ..pseudo_weights import Override, transformer_rule
 from . import centre_head, one_stream, parts
@@ -92,8 +92,7 @@ def build(state: Mapping[str, Tensor]) -> SUTrack:
         raise CheckpointError(
             f"the checkpoint is of a SUTrack with {found[0]} blocks and {places} positions, expected one of {expected}"
         )
-    if width % HEAD_WIDTH:
-        raise CheckpointError(f"the checkpoint's tokens have {width} channels, expected a multiple of {HEAD_WIDTH}")
+    one_stream.check_width(width)
     return SUTrack(replace(config, width=width, head=head))
 
 

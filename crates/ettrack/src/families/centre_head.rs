@@ -287,8 +287,9 @@ impl Loop for CentreHead {
     }
 
     fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
+        let refresh = self.refresh.as_mut()?;
         let window = pytracking::window(&self.pose, self.factors.template);
-        self.refresh.as_mut()?.after_frame(track, window.into())
+        refresh.after_frame(track, window.into())
     }
 
     fn scores(&self) -> &[f32] {

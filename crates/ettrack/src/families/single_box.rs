@@ -204,8 +204,9 @@ impl Loop for SingleBox {
     }
 
     fn template_update(&mut self, track: &Track) -> Option<TemplateUpdate> {
+        let refresh = self.refresh.as_mut()?;
         let window = pytracking::window(&self.pose, self.factors.template);
-        self.refresh.as_mut()?.after_frame(track, window.into())
+        refresh.after_frame(track, window.into())
     }
 }
 

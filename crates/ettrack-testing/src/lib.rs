@@ -4,6 +4,7 @@
 pub mod messages;
 mod not_run;
 pub mod parity;
+pub mod small_model;
 pub mod text;
 
 use std::path::{Path, PathBuf};

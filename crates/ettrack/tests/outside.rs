@@ -1,16 +1,12 @@
 //! Cells outside the frame: they are the authors' of STARK, a network that takes them gets them, and manifests and graphs
 //! that do not fit are refused.
 
-use std::path::Path;
-
 use ettrack::crop::{Padding, SearchWindow, outside};
-use ettrack::{
-    BoundingBox, Encoding, Frame, LostMode, ModelFolder, Tracker, TrackerOptions, error_chain,
-};
+use ettrack::{BoundingBox, Encoding, Frame};
 use ettrack_testing::parity::goldens;
+use ettrack_testing::small_model::{changed, committed};
 use ndarray::Array2;
 
-const MANIFEST: &str = include_str!("../../../tests/data/outside_cells/model.yaml");
 const STARK: Padding = Padding {
     color: [0; 3],
     drops_last: true,
@@ -72,18 +68,9 @@ fn the_smallest_share_from_outside_counts() {
     assert_eq!(cells[..4], [0.0, 0.0, 0.0, 1.0]);
 }
 
-fn open(folder: &Path) -> Result<Tracker, String> {
-    let options = TrackerOptions::default()
-        .with_threads(1)
-        .with_lost(LostMode::Off);
-    ModelFolder::open(folder)
-        .map_err(|error| error_chain(&error))
-        .and_then(|model| Tracker::from_model(model, &options).map_err(|error| error_chain(&error)))
-}
-
 #[test]
 fn a_network_gets_the_cells_of_template_and_search_image() {
-    let mut tracker = open(&ettrack_testing::data("outside_cells")).expect("it is committed");
+    let mut tracker = committed("outside_cells");
     let bytes = vec![0; 100 * 80];
     let frame = Frame::packed(&bytes, 100, 80, Encoding::Mono8).expect("it fits");
     let mut seen = |target| {
@@ -103,26 +90,9 @@ fn a_network_gets_the_cells_of_template_and_search_image() {
     assert_eq!(corner[2..], [1.0, 1.0]);
 }
 
-/// A copy of the model with changes in its manifest.
-fn changed(changes: &[(&str, &str)]) -> Result<Tracker, String> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder = folder.path().join("outside_cells");
-    std::fs::create_dir(&folder).expect("a folder");
-    let text = changes
-        .iter()
-        .fold(MANIFEST.to_owned(), |text, (from, to)| {
-            assert!(text.contains(from), "{from}");
-            text.replace(from, to)
-        });
-    std::fs::write(folder.join("model.yaml"), text).expect("written");
-    let graph = ettrack_testing::data("outside_cells").join("track.onnx");
-    std::fs::copy(graph, folder.join("track.onnx")).expect("copied");
-    open(&folder)
-}
-
 #[test]
 fn manifests_and_graphs_that_do_not_fit_are_refused() {
-    changed(&[]).expect("unchanged it opens");
+    changed("outside_cells", &[]).expect("unchanged it opens");
     for (changes, words) in [
         (
             &[("  outside_input: search_outside\n", "")][..],
@@ -170,7 +140,7 @@ fn manifests_and_graphs_that_do_not_fit_are_refused() {
             "template.outside_input is template_outside, expected nothing: in the family centre_head",
         ),
     ] {
-        let error = changed(changes).expect_err(words);
+        let error = changed("outside_cells", changes).expect_err(words);
         assert!(error.contains(words), "{error}\nexpected: {words}");
     }
 }

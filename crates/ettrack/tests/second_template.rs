@@ -1,27 +1,11 @@
 //! A second template image that is refreshed: the network gets its cells outside the frame and the target's box in it, and
 //! manifests and graphs that do not fit are refused.
 
-use std::path::Path;
-
 use ettrack::model::Constants;
-use ettrack::{
-    BoundingBox, Encoding, Frame, LostMode, ModelFolder, Tracker, TrackerOptions, error_chain,
-};
+use ettrack::{BoundingBox, Encoding, Frame, LostMode, ModelFolder, Tracker, TrackerOptions};
+use ettrack_testing::small_model::{changed, committed};
 
 const SIZE: (u32, u32) = (100, 80);
-
-fn open(folder: &Path) -> Result<Tracker, String> {
-    let options = TrackerOptions::default()
-        .with_threads(1)
-        .with_lost(LostMode::Off);
-    ModelFolder::open(folder)
-        .map_err(|error| error_chain(&error))
-        .and_then(|model| Tracker::from_model(model, &options).map_err(|error| error_chain(&error)))
-}
-
-fn committed(name: &str) -> Tracker {
-    open(&ettrack_testing::data(name)).expect("it is committed")
-}
 
 /// An evenly gray frame. The score of the models is the mean level of the search image, 0 to 1, and black outside counts.
 fn gray(level: u8) -> Vec<u8> {
@@ -115,22 +99,6 @@ fn a_network_gets_the_targets_box_in_the_second_template() {
     let (second, _) = seen(&above);
     assert_close(&second, &box_in_template(&found));
     assert!((second[0] - expected[0]).abs() > 1e-5, "{second:?}");
-}
-
-/// A copy of the model `name` with changes in its manifest.
-fn changed(name: &str, changes: &[(&str, &str)]) -> Result<Tracker, String> {
-    let original = ettrack_testing::data(name);
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder = folder.path().join(name);
-    std::fs::create_dir(&folder).expect("a folder");
-    let text = std::fs::read_to_string(original.join("model.yaml")).expect("it is committed");
-    let text = changes.iter().fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "{from}");
-        text.replace(from, to)
-    });
-    std::fs::write(folder.join("model.yaml"), text).expect("written");
-    std::fs::copy(original.join("track.onnx"), folder.join("track.onnx")).expect("copied");
-    open(&folder)
 }
 
 #[test]

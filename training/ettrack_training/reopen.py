@@ -21,13 +21,14 @@ import yaml
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from .cost import parameters
 from .distil.pictures import Pictures, framings
 from .export.exemplar import FastExemplarLayer, FastExemplarTransformer, FixedExemplarLayer
 from .export.graph import export_graph
 from .export.inference import FOLDS, FastGate, TapConvolution, inference_form
 from .networks.et_track import ETTrack, ETTrackConfig
 from .networks.exemplar import ExemplarLayer
-from .networks.nano import NANO, NANO_FAST
+from .networks.nano import NANO, NANO_FAST, SMALL
 from .pixels import normalise
 from .refusals import refusals
 from .trackers.anchor_free import graphs
@@ -209,13 +210,17 @@ def _restore_norms(network: ETTrack, pictures: Iterator[tuple[Tensor, Tensor]], 
 
 
 def config_of(folder: Path) -> ETTrackConfig:
-    """The configuration of an ettrack-nano, from the windows and search sizes in its `model.yaml`.
+    """The configuration of an ettrack-nano or ettrack-small, from its `model.yaml`.
 
-    The search sizes show which network it is. The shape of the windows cannot be seen from the tensors.
+    The search sizes and the number of parameters show which network it is. The shape of the windows cannot be seen from
+    the tensors.
     """
     manifest = yaml.safe_load((folder / "model.yaml").read_text())
     template, sizes = manifest["template"], tuple(manifest["search"]["sizes"])
-    network = NANO_FAST if sizes == NANO_FAST.search_sizes else NANO
+    if sizes != NANO_FAST.search_sizes:
+        network = NANO
+    else:
+        network = SMALL if manifest["cost"]["parameters"] == parameters(ETTrack(SMALL)) else NANO_FAST
     return replace(network, box_context=template["context"] if template.get("window") == "box" else None)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ettrack_training.micro import MICRO, micro_network
 from ettrack_training.model_folder import write_model_folder
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig
-from ettrack_training.networks.nano import NANO, NANO_BOX, NANO_FAST
+from ettrack_training.networks.nano import NANO, NANO_BOX, NANO_FAST, SMALL
 from ettrack_training.reopen import ReopenError, config_of, difference, main, reopen
 from ettrack_training.trackers import TRACKERS
 from ettrack_training.train.state import CheckpointFile
@@ -72,7 +72,7 @@ def test_a_reopened_network_exports_the_same_model(folder: Path, tmp_path: Path)
         assert value < 1e-3
 
 
-@pytest.mark.parametrize("config", [NANO_BOX, NANO_FAST])
+@pytest.mark.parametrize("config", [NANO_BOX, NANO_FAST, SMALL])
 def test_the_command_keeps_the_folders_network_and_windows(
     tmp_path: Path, config: ETTrackConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,7 +53,10 @@ def test_the_papers_recipe_has_the_papers_values() -> None:
         ({"loss": {"bce": 1}}, r"loss\.bce"),
         ({"data": {"pairs": {"mixture": {"videos": 1}}}}, r"data\.pairs\.mixture\.videos"),
         ({"network": {"base": "ettrack", "heads": 2}}, r"network\.heads"),
-        ({"network": "resnet"}, "ettrack, ettrack-nano, ettrack-nano-box, ettrack-nano-fast, got 'resnet'"),
+        (
+            {"network": "resnet"},
+            "ettrack, ettrack-nano, ettrack-nano-box, ettrack-nano-fast, ettrack-small, got 'resnet'",
+        ),
         ({"data": {"pairs": {"wrong_template": 20}}}, r"data\.pairs\.wrong_template: expected a share .* got 20"),
         ({"data": {"pairs": {"wrong_template": 0.6, "absent": 0.6}}}, "at most 1 together"),
         ({"data": {"pairs": {"max_gap": -3}}}, r"data\.pairs\.max_gap: expected at least 1, got -3"),

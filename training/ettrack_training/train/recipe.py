@@ -18,13 +18,14 @@ import yaml
 from ..data.config import PairConfig
 from ..data.labels import STRIDE
 from ..networks.et_track import ETTrackConfig
-from ..networks.nano import NANO, NANO_BOX, NANO_FAST
+from ..networks.nano import NANO, NANO_BOX, NANO_FAST, SMALL
 
 NETWORKS = {
     "ettrack": ETTrackConfig(),
     "ettrack-nano": NANO,
     "ettrack-nano-box": NANO_BOX,
     "ettrack-nano-fast": NANO_FAST,
+    "ettrack-small": SMALL,
 }
 _EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 

@@ -1,0 +1,155 @@
+"""Widen a network: `python -m ettrack_training.distil.widen --start FILE --cache DIR --out FILE`
+
+Makes `networks.nano.SMALL` from a network like `NANO_FAST`. At first the wide network computes what the narrow one
+computes. New channels have random weights, and what reads them reads them with weights of zero. New residual blocks add
+nothing. So training starts from the narrow network's accuracy and not from random weights (Net2Net, Chen et al., ICLR
+2016).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import CheckpointError
+from ..cost import parameters
+from ..networks.blocks import InvertedResidual
+from ..networks.et_track import ETTrack, ETTrackConfig
+from ..networks.exemplar import ExemplarLayer
+from ..networks.nano import SMALL
+from ..pixels import normalise
+from ..refusals import refusals
+from ..train.start import load_into
+from ..train.state import CheckpointFile, config_of, trained_weights
+from .slim import pairs
+
+# Number of pairs from which batch norms get the statistics of their new channels.
+_MEASURED = 64
+
+
+def widened(narrow: ETTrack, config: ETTrackConfig) -> ETTrack:
+    """Returns a network with `config`, in evaluation mode, that has the same outputs as `narrow`.
+
+    `config` may have more channels in the neck, the towers and the backbone's blocks, and more residual blocks at the
+    end of a stage. Raises CheckpointError if a tensor of `narrow` has no place in it. `measure_norms` gives new
+    channels their statistics.
+    """
+    wide = ETTrack(config).eval()
+    old = dict(narrow.named_modules())
+    unread = set(narrow.state_dict()) - set(wide.state_dict())
+    if unread:
+        raise CheckpointError(f"the wide network lacks {', '.join(sorted(unread)[:5])}")
+    with torch.no_grad():
+        for name, module in wide.named_modules():
+            if name in old:
+                _fill(module, old[name], name)
+            elif isinstance(module, InvertedResidual):
+                _add_nothing(module, name)
+        _silence_new_template_channels(wide, narrow)
+    return wide
+
+
+def _fill(module: nn.Module, old: nn.Module, name: str) -> None:
+    """Copies the narrow module's own tensors, not those of modules inside it."""
+    square = isinstance(module, ExemplarLayer)
+    correlations = name.startswith("neck.project_")
+    for key, mine in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        theirs = getattr(old, key)
+        if square:
+            mine, theirs = _kernels(mine, module, key), _kernels(theirs, old, key)
+        if mine.ndim != theirs.ndim or any(a < b for a, b in zip(mine.shape, theirs.shape, strict=True)):
+            raise CheckpointError(f"{name}.{key}: expected at most {tuple(mine.shape)}, got {tuple(theirs.shape)}")
+        if correlations:
+            # Each half of the channels belongs to one tower.
+            for part, own in zip(theirs.chunk(2), mine.chunk(2), strict=True):
+                _corner(own, part)
+        else:
+            _corner(mine, theirs)
+
+
+def _corner(mine: Tensor, theirs: Tensor) -> None:
+    """Copies a tensor into the first rows and columns of a larger one. The old rows read zeros of the new columns."""
+    if theirs.ndim > 1:
+        mine[: len(theirs), theirs.shape[1] :] = 0
+    mine[tuple(slice(size) for size in theirs.shape)] = theirs
+
+
+def _kernels(flat: Tensor, layer: ExemplarLayer, key: str) -> Tensor:
+    """A view of an exemplar layer's kernels [1,n] as one kernel, [C,C] or [C,k*k]."""
+    if not layer.fixed:
+        raise CheckpointError("expected exemplar layers with one exemplar, got several: use distil.slim first")
+    return flat.view(layer.channels, -1)
+
+
+def _add_nothing(block: InvertedResidual, name: str) -> None:
+    if not block.residual:
+        raise CheckpointError(f"{name}: expected a residual block, because only such a block can add nothing at first")
+    nn.init.zeros_(block.bn3.weight)
+
+
+def _silence_new_template_channels(wide: ETTrack, narrow: ETTrack) -> None:
+    """A correlation is a sum over channels of template and search window. So in new ones the template is zero."""
+    if not wide.config.neck_channels:
+        return
+    kept = narrow.config.neck_channels
+    project = wide.neck["project_z"]
+    for tensor in (project.weight, project.bias):
+        for part in tensor.chunk(wide.config.correlations):
+            part[kept:] = 0
+
+
+@torch.no_grad()
+def measure_norms(wide: ETTrack, narrow: ETTrack, template: Tensor, search: Tensor) -> None:
+    """Gives new channels of the batch norms the mean and variance of their inputs for pictures [B,3,S,S].
+
+    The backbone keeps its statistics while it is trained, so new channels need some from the start. Those of the search
+    windows are used where templates pass the same batch norm.
+    """
+    old = dict(narrow.named_modules())
+
+    def watch(kept: int):
+        def hook(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+            new = inputs[0][:, kept:]
+            norm.running_mean[kept:] = new.mean((0, 2, 3))
+            norm.running_var[kept:] = new.var((0, 2, 3)).clamp_min(1e-6)
+
+        return hook
+
+    norms = {name: module for name, module in wide.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    kept = {name: old[name].num_features if name in old else 0 for name in norms}
+    handles = [
+        norm.register_forward_pre_hook(watch(kept[name]))
+        for name, norm in norms.items()
+        if norm.num_features > kept[name]
+    ]
+    wide.eval()(template, search)
+    for handle in handles:
+        handle.remove()
+
+
+@refusals()
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint of the narrow network")
+    parser.add_argument("--cache", type=Path, required=True, help="folder written by ettrack_training.data.pack")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint of the wide network")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    torch.manual_seed(args.seed)
+
+    state = CheckpointFile(args.start).load()
+    narrow = ETTrack(ETTrackConfig.from_dict(config_of(args.start, state))).eval()
+    load_into(narrow, args.start, trained_weights(state))
+    wide = widened(narrow, replace(SMALL, box_context=narrow.config.box_context))
+    batch = next(pairs(args.cache, wide.config, _MEASURED, args.seed))
+    measure_norms(wide, narrow, *(normalise(torch.from_numpy(batch[name])) for name in ("template", "search")))
+    CheckpointFile(args.out).save({"state_dict": wide.state_dict(), "config": wide.config.to_dict()})
+    print(f"{parameters(narrow):,} parameters became {parameters(wide):,}")
+
+
+if __name__ == "__main__":
+    main()

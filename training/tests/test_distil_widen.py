@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ettrack_training.checkpoint import CheckpointError
 from ettrack_training.cost import parameters
 from ettrack_training.distil import widen
-from ettrack_training.distil.widen import measure_norms, widened
+from ettrack_training.distil.widen import Kept, measure_norms, widened
 from ettrack_training.networks.et_track import ETTrack, ETTrackConfig, TowerSpec
-from ettrack_training.networks.nano import NANO_BOX, NANO_FAST, SMALL
+from ettrack_training.networks.nano import NANO_BOX, NANO_CUT, NANO_FAST, SMALL
 from ettrack_training.pixels import normalise
 from ettrack_training.train.state import CheckpointFile
 
@@ -105,12 +105,38 @@ def test_new_channels_get_the_statistics_of_their_inputs(narrow: ETTrack, pictur
     assert sum(len(module._forward_pre_hooks) for module in wide.modules()) == 1
 
 
+def test_kept_weights_return_to_those_of_the_narrow_network(narrow: ETTrack, pictures: tuple) -> None:
+    wide = widened(narrow, WIDE)
+    kept = Kept(wide, narrow)
+    with torch.no_grad():
+        for parameter in wide.parameters():
+            parameter += 0.1
+    changed = [value.clone() for value in wide.parameters()]
+    kept.restore()
+    # A network of the same size has nothing that was added.
+    for name, value in narrow.named_parameters():
+        mine = wide.get_parameter(name)
+        if mine.shape == value.shape:
+            assert torch.equal(mine, value), name
+    row, column = narrow.cls_layers[3].pointwise.weight.shape[:2]
+    weight = wide.cls_layers[3].pointwise.weight
+    assert torch.equal(weight[:row, :column], narrow.cls_layers[3].pointwise.weight)
+    added = dict(zip([name for name, _ in wide.named_parameters()], changed, strict=True))[
+        "cls_branch_4.pointwise.weight"
+    ]
+    assert torch.equal(weight[row:], added[row:])
+    assert torch.equal(weight[:row, column:], added[:row, column:])
+
+
 def test_refuses_networks_that_do_not_fit(narrow: ETTrack) -> None:
     short = replace(WIDE, cls_tower=TowerSpec(192, ("sep3", "et3")))
     with pytest.raises(CheckpointError, match="the wide network lacks cls_branch_2.BN.bias"):
         widened(narrow, short)
     with pytest.raises(CheckpointError, match=r"neck.project_z.weight: expected at most \(80, 80, 1, 1\), got"):
         widened(narrow, replace(WIDE, neck_channels=40))
+    cut = ETTrack(replace(NANO_CUT, search_sizes=(128,)))
+    with pytest.raises(CheckpointError, match="only new residual blocks, got backbone_net.blocks.0.0.se"):
+        widened(cut, WIDE)
     with pytest.raises(CheckpointError, match="exemplar layers with one exemplar, got several"):
         widened(ETTrack(replace(NANO_BOX, search_sizes=(128,))), replace(WIDE, exemplars=4))
 

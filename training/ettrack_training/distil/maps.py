@@ -32,6 +32,7 @@ from .map_labels import BoxLabels, CarriedLabels, Labelled
 from .memory import Memory
 from .run import Distillation, add_options, seeded
 from .teacher import Teacher
+from .widen import Kept, opened
 
 _LARGEST_DISTANCE = 1000.0
 
@@ -69,6 +70,12 @@ class MapDistillation(Distillation):
         asked = crossing_pairs(label.pairs(), self.options.crossings)
         pairs = batches(self.options.cache, asked, seed=seed, batch_size=batch)
         return MapMemory(pairs, label, self.late, capacity, seed)
+
+    def __init__(self, options: argparse.Namespace, network: ETTrack):
+        super().__init__(options, network)
+        if options.keep:
+            # After the base class, which moves the backbone's weights to another memory format.
+            self.after_step = Kept(network, opened(options.keep)).restore
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
         others = other_cells(batch["box"], batch["others"], batch["cls"].shape[-1])
@@ -124,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         help=f"part of the template beside the box, in sides of the box (default: --start's or {NANO_BOX.box_context})",
     )
     parser.add_argument("--start", type=Path, required=True, help="checkpoint of the network to start from")
+    parser.add_argument("--keep", type=Path, help="checkpoint that `distil.widen` widened: only what it added learns")
     parser.add_argument("--true-boxes", action="store_true", help="use the true boxes, not the mean with the teacher's")
     parser.add_argument("--crossings", type=float, default=0.0, help="share of pairs with look-alikes at the target")
     parser.add_argument("--other-weight", type=float, default=0.0, help="weight of the scores of look-alikes")

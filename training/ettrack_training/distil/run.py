@@ -9,6 +9,7 @@ import argparse
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Distillation(ABC):
 
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         self.options, self.network = options, network
+        #: Called after each step of the optimiser.
+        self.after_step: Callable[[], None] = lambda: None
         self.late = Late(network, options.joint)
         head = [p for n, p in network.named_parameters() if not n.startswith("backbone_net.")]
         groups: list[dict[str, Any]] = [{"params": head}]
@@ -96,6 +99,7 @@ class Distillation(ABC):
         self.total(losses).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self._optimizer.step()
+        self.after_step()
         self.step += 1
         return {name: value.item() for name, value in losses.items()}
 

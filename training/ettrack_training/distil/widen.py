@@ -9,6 +9,7 @@ nothing. So training starts from the narrow network's accuracy and not from rand
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,56 +40,83 @@ def widened(narrow: ETTrack, config: ETTrackConfig) -> ETTrack:
     channels their statistics.
     """
     wide = ETTrack(config).eval()
-    old = dict(narrow.named_modules())
     unread = set(narrow.state_dict()) - set(wide.state_dict())
     if unread:
         raise CheckpointError(f"the wide network lacks {', '.join(sorted(unread)[:5])}")
     with torch.no_grad():
-        for name, module in wide.named_modules():
-            if name in old:
-                _fill(module, old[name], name)
-            elif isinstance(module, InvertedResidual):
-                _add_nothing(module, name)
+        for mine, theirs in shared(wide, narrow):
+            if theirs.ndim > 1:
+                # The old rows read zeros of the new columns.
+                mine[: len(theirs)] = 0
+            _corner(mine, theirs).copy_(theirs)
+        for name in _new_blocks(wide, narrow):
+            nn.init.zeros_(wide.get_submodule(name).bn3.weight)
         _silence_new_template_channels(wide, narrow)
     return wide
 
 
-def _fill(module: nn.Module, old: nn.Module, name: str) -> None:
-    """Copies the narrow module's own tensors, not those of modules inside it."""
-    square = isinstance(module, ExemplarLayer)
-    correlations = name.startswith("neck.project_")
-    for key, mine in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-        theirs = getattr(old, key)
-        if square:
-            mine, theirs = _kernels(mine, module, key), _kernels(theirs, old, key)
-        if mine.ndim != theirs.ndim or any(a < b for a, b in zip(mine.shape, theirs.shape, strict=True)):
-            raise CheckpointError(f"{name}.{key}: expected at most {tuple(mine.shape)}, got {tuple(theirs.shape)}")
-        if correlations:
-            # Each half of the channels belongs to one tower.
-            for part, own in zip(theirs.chunk(2), mine.chunk(2), strict=True):
-                _corner(own, part)
-        else:
-            _corner(mine, theirs)
+class Kept:
+    """The weights that a wide network has from a narrow one, with their values in the narrow one.
+
+    `restore` after each step of a training lets only the added weights learn. What the narrow network learnt from more
+    pictures is then not forgotten.
+    """
+
+    def __init__(self, wide: ETTrack, narrow: ETTrack):
+        self._pairs = [(_corner(mine, theirs), theirs.detach().clone()) for mine, theirs in shared(wide, narrow)]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Gives these weights the narrow network's values again."""
+        for mine, theirs in self._pairs:
+            mine.copy_(theirs)
 
 
-def _corner(mine: Tensor, theirs: Tensor) -> None:
-    """Copies a tensor into the first rows and columns of a larger one. The old rows read zeros of the new columns."""
-    if theirs.ndim > 1:
-        mine[: len(theirs), theirs.shape[1] :] = 0
-    mine[tuple(slice(size) for size in theirs.shape)] = theirs
+def shared(wide: ETTrack, narrow: ETTrack) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields each tensor of `wide` that has a counterpart in `narrow`, and the counterpart, which is not larger.
+
+    Tensors in which channels are grouped come in parts. Raises CheckpointError if a counterpart is larger.
+    """
+    old = dict(narrow.named_modules())
+    for name, module in wide.named_modules():
+        if name not in old:
+            continue
+        for key, mine in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            theirs = getattr(old[name], key)
+            mine, theirs = mine.detach(), theirs.detach()
+            if isinstance(module, ExemplarLayer):
+                mine, theirs = _kernels(mine, module), _kernels(theirs, old[name])
+            if mine.ndim != theirs.ndim or any(a < b for a, b in zip(mine.shape, theirs.shape, strict=True)):
+                raise CheckpointError(f"{name}.{key}: expected at most {tuple(mine.shape)}, got {tuple(theirs.shape)}")
+            # Each part of a projection's channels belongs to one tower.
+            parts = wide.config.correlations if name.startswith("neck.project_") else 1
+            yield from zip(mine.chunk(parts), theirs.chunk(parts), strict=True) if theirs.ndim else [(mine, theirs)]
 
 
-def _kernels(flat: Tensor, layer: ExemplarLayer, key: str) -> Tensor:
+def _corner(mine: Tensor, theirs: Tensor) -> Tensor:
+    """The first rows and columns of a tensor, as many as the smaller one has."""
+    return mine[tuple(slice(size) for size in theirs.shape)]
+
+
+def _kernels(flat: Tensor, layer: ExemplarLayer) -> Tensor:
     """A view of an exemplar layer's kernels [1,n] as one kernel, [C,C] or [C,k*k]."""
     if not layer.fixed:
         raise CheckpointError("expected exemplar layers with one exemplar, got several: use distil.slim first")
     return flat.view(layer.channels, -1)
 
 
-def _add_nothing(block: InvertedResidual, name: str) -> None:
-    if not block.residual:
-        raise CheckpointError(f"{name}: expected a residual block, because only such a block can add nothing at first")
-    nn.init.zeros_(block.bn3.weight)
+def _new_blocks(wide: ETTrack, narrow: ETTrack) -> list[str]:
+    """Names of the residual blocks that only `wide` has. Raises CheckpointError for any other new layer, because only a
+    residual block can add nothing at first."""
+    old = {name for name, _ in narrow.named_modules()}
+    blocks: list[str] = []
+    for name, module in wide.named_modules():
+        if name in old or any(name.startswith(f"{block}.") for block in blocks):
+            continue
+        if not isinstance(module, InvertedResidual) or not module.residual:
+            raise CheckpointError(f"expected only new residual blocks, got {name}, which the narrow network lacks")
+        blocks.append(name)
+    return blocks
 
 
 def _silence_new_template_channels(wide: ETTrack, narrow: ETTrack) -> None:
@@ -131,6 +159,14 @@ def measure_norms(wide: ETTrack, narrow: ETTrack, template: Tensor, search: Tens
         handle.remove()
 
 
+def opened(path: Path) -> ETTrack:
+    """The network of a checkpoint, in evaluation mode."""
+    state = CheckpointFile(path).load()
+    network = ETTrack(ETTrackConfig.from_dict(config_of(path, state))).eval()
+    load_into(network, path, trained_weights(state))
+    return network
+
+
 @refusals()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,9 +177,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
 
-    state = CheckpointFile(args.start).load()
-    narrow = ETTrack(ETTrackConfig.from_dict(config_of(args.start, state))).eval()
-    load_into(narrow, args.start, trained_weights(state))
+    narrow = opened(args.start)
     wide = widened(narrow, replace(SMALL, box_context=narrow.config.box_context))
     batch = next(pairs(args.cache, wide.config, _MEASURED, args.seed))
     measure_norms(wide, narrow, *(normalise(torch.from_numpy(batch[name])) for name in ("template", "search")))

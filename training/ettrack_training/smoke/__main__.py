@@ -28,6 +28,7 @@ from ..distil.maps import main as distil_maps
 from ..distil.publish import main as publish
 from ..distil.slim import main as slim
 from ..distil.tracker import main as distil_tracker
+from ..distil.widen import main as widen
 from ..networks.et_track import ETTrack
 from ..networks.nano import NANO_BOX, NANO_CUT
 from ..train.__main__ import main as train
@@ -67,6 +68,7 @@ class Smoke:
             self.distilled_head_with_late_stages,
             self.distilled_maps,
             self.slimmed,
+            self.widened,
             self.head_on_teacher_features,
             self.head_on_backbone_features,
             self.joint_distillation,
@@ -201,6 +203,23 @@ class Smoke:
         call(distil_maps, *command, *sizes, "--steps", 2)
         call(publish, out, self.folder / "slim-model")
         return f"missed {read_log(small.with_suffix('.csv'))[-1]['held_missed']}"
+
+    def widened(self) -> str:
+        """Widens a slim network and trains only what was added."""
+        large, narrow, wide, out = (self.folder / f"{name}.pt" for name in ("distilled-maps", "fast", "wide", "added"))
+        call(slim, "--start", large, "--cache", self.cache, "--out", narrow)
+        call(widen, "--start", narrow, "--cache", self.cache, "--out", wide)
+        teacher = self.folder / "teachers" / "distilled-head"
+        sizes = ["--batch", 4, "--fresh", 2, "--capacity", 32, "--validation-pairs", 8, "--steps", 2]
+        command = ["--teacher", teacher, "--cache", self.cache, "--start", wide, "--out", out, "--joint", 1]
+        call(distil_maps, *command, *sizes, "--keep", narrow, "--frozen-norms")
+        states = [CheckpointFile(path).load()["state_dict"] for path in (narrow, out)]
+        old, new = (state["cls_branch_2.pointwise.weight"] for state in states)
+        rows, columns = old.shape[:2]
+        expect(torch.equal(new[:rows, :columns], old), "the narrow network's weights stay")
+        expect(bool(new[:rows, columns:].any()), "the added weights learn")
+        call(publish, out, self.folder / "wide-model")
+        return f"box {read_log(out.with_suffix('.csv'))[-1]['held_box']}"
 
     def _distil(self, out: Path, steps: int, *more: object) -> list[dict[str, str]]:
         command = ["--cache", self.cache, "--teacher", self.teacher, "--out", out, "--steps", steps, *more]

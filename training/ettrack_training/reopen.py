@@ -217,10 +217,9 @@ def config_of(folder: Path) -> ETTrackConfig:
     """
     manifest = yaml.safe_load((folder / "model.yaml").read_text())
     template, sizes = manifest["template"], tuple(manifest["search"]["sizes"])
-    if sizes != NANO_FAST.search_sizes:
-        network = NANO
-    else:
-        network = SMALL if manifest["cost"]["parameters"] == parameters(ETTrack(SMALL)) else NANO_FAST
+    fits = [known for known in (NANO_FAST, SMALL) if known.search_sizes == sizes]
+    count = manifest.get("cost", {}).get("parameters")
+    network = next((known for known in fits if parameters(ETTrack(known)) == count), fits[0] if fits else NANO)
     return replace(network, box_context=template["context"] if template.get("window") == "box" else None)
 
 

@@ -166,3 +166,8 @@ def test_the_command_names_what_does_not_fit(tmp_path: Path, monkeypatch: pytest
     CheckpointFile(start).save({"state_dict": ETTrack(NANO_BOX).state_dict(), "config": NANO_BOX.to_dict()})
     with pytest.raises(SystemExit, match="the wide network lacks"):
         widen.main(["--start", str(start), "--cache", str(tmp_path), "--out", str(tmp_path / "wide.pt")])
+
+
+def test_refuses_to_keep_the_weights_of_a_wider_network(narrow: ETTrack) -> None:
+    with pytest.raises(CheckpointError, match="the wide network lacks backbone_net.blocks.3.3"):
+        Kept(narrow, ETTrack(WIDE))

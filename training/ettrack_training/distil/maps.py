@@ -65,17 +65,17 @@ class MapMemory(Memory):
 class MapDistillation(Distillation):
     """A run that uses only the maps of its teachers."""
 
-    def memory(self, seed: int, capacity: int, batch: int) -> MapMemory:
-        label = labels(self.options, self.network, seed)
-        asked = crossing_pairs(label.pairs(), self.options.crossings)
-        pairs = batches(self.options.cache, asked, seed=seed, batch_size=batch)
-        return MapMemory(pairs, label, self.late, capacity, seed)
-
     def __init__(self, options: argparse.Namespace, network: ETTrack):
         super().__init__(options, network)
         if options.keep:
             # After the base class, which moves the backbone's weights to another memory format.
             self.after_step = Kept(network, opened(options.keep)).restore
+
+    def memory(self, seed: int, capacity: int, batch: int) -> MapMemory:
+        label = labels(self.options, self.network, seed)
+        asked = crossing_pairs(label.pairs(), self.options.crossings)
+        pairs = batches(self.options.cache, asked, seed=seed, batch_size=batch)
+        return MapMemory(pairs, label, self.late, capacity, seed)
 
     def losses(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
         others = other_cells(batch["box"], batch["others"], batch["cls"].shape[-1])

@@ -40,9 +40,6 @@ def widened(narrow: ETTrack, config: ETTrackConfig) -> ETTrack:
     channels their statistics.
     """
     wide = ETTrack(config).eval()
-    unread = set(narrow.state_dict()) - set(wide.state_dict())
-    if unread:
-        raise CheckpointError(f"the wide network lacks {', '.join(sorted(unread)[:5])}")
     with torch.no_grad():
         for mine, theirs in shared(wide, narrow):
             if theirs.ndim > 1:
@@ -75,8 +72,11 @@ class Kept:
 def shared(wide: ETTrack, narrow: ETTrack) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields each tensor of `wide` that has a counterpart in `narrow`, and the counterpart, which is not larger.
 
-    Tensors in which channels are grouped come in parts. Raises CheckpointError if a counterpart is larger.
+    Tensors in which channels are grouped come in parts. Raises CheckpointError if `narrow` has a tensor that `wide`
+    lacks, or a larger one.
     """
+    if unread := set(narrow.state_dict()) - set(wide.state_dict()):
+        raise CheckpointError(f"the wide network lacks {', '.join(sorted(unread)[:5])}")
     old = dict(narrow.named_modules())
     for name, module in wide.named_modules():
         if name not in old:

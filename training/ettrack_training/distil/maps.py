@@ -21,7 +21,7 @@ from ..data.loader import Batch, batches
 from ..networks.et_track import ETTrack, ETTrackConfig
 from ..networks.nano import NANO_BOX
 from ..refusals import refusals
-from ..train.start import start_from
+from ..train.start import opened, start_from
 from ..train.state import CheckpointFile, config_of
 from .asked_pairs import crossing_pairs
 from .correction import corrected, other_cells
@@ -32,7 +32,7 @@ from .map_labels import BoxLabels, CarriedLabels, Labelled
 from .memory import Memory
 from .run import Distillation, add_options, seeded
 from .teacher import Teacher
-from .widen import Kept, opened
+from .widen import Kept
 
 _LARGEST_DISTANCE = 1000.0
 

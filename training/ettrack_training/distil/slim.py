@@ -30,8 +30,8 @@ from ..train.forward import freeze_norms
 from ..train.log import CsvLog
 from ..train.recipe import Schedule
 from ..train.schedule import share
-from ..train.start import load_into
-from ..train.state import CheckpointFile, config_of, trained_weights
+from ..train.start import load_into, opened
+from ..train.state import CheckpointFile
 from .asked_pairs import box_pair_config
 from .late import first_stages
 
@@ -177,9 +177,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    state = CheckpointFile(args.start).load()
-    large = ETTrack(ETTrackConfig.from_dict(config_of(args.start, state))).eval()
-    load_into(large, args.start, trained_weights(state))
+    large = opened(args.start)
     config = replace(NANO_CUT if args.cut else NANO_FAST, box_context=large.config.box_context)
     seen = watched(large, pairs(args.cache, config, args.batch, args.seed + 1), 16)
     for name, layer in large.named_modules():

@@ -24,8 +24,8 @@ from ..networks.exemplar import ExemplarLayer
 from ..networks.nano import SMALL
 from ..pixels import normalise
 from ..refusals import refusals
-from ..train.start import load_into
-from ..train.state import CheckpointFile, config_of, trained_weights
+from ..train.start import opened
+from ..train.state import CheckpointFile
 from .slim import pairs
 
 # Number of pairs from which batch norms get the statistics of their new channels.
@@ -157,14 +157,6 @@ def measure_norms(wide: ETTrack, narrow: ETTrack, template: Tensor, search: Tens
     wide.eval()(template, search)
     for handle in handles:
         handle.remove()
-
-
-def opened(path: Path) -> ETTrack:
-    """The network of a checkpoint, in evaluation mode."""
-    state = CheckpointFile(path).load()
-    network = ETTrack(ETTrackConfig.from_dict(config_of(path, state))).eval()
-    load_into(network, path, trained_weights(state))
-    return network
 
 
 @refusals()

@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..checkpoint import CheckpointError, differences, read, unwrap
-from ..networks.et_track import ETTrack
-from .state import CheckpointFile, config_differences, trained_weights
+from ..networks.et_track import ETTrack, ETTrackConfig
+from .state import CheckpointFile, config_differences, config_of, trained_weights
 
 _PREFIX = "backbone_net."
 # Prefixes of the backbone's keys in E.T.Track and in LightTrack, which has the same backbone.
@@ -65,6 +65,17 @@ def _read(path: Path) -> Any:
 def _weights(path: Path, content: Any) -> dict[str, Tensor]:
     ours = isinstance(content, Mapping) and {"state_dict", "ema"} <= content.keys()
     return unwrap(path, trained_weights(content) if ours else content)
+
+
+def opened(path: Path) -> ETTrack:
+    """The network of a checkpoint of this package, in evaluation mode.
+
+    Raises `CheckpointError` if its tensors do not fit its configuration.
+    """
+    state = CheckpointFile(path).load()
+    network = ETTrack(ETTrackConfig.from_dict(config_of(path, state))).eval()
+    load_into(network, path, trained_weights(state))
+    return network
 
 
 def load_into(module: nn.Module, path: Path, state: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from ettrack.msg import TrackedTarget
 from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 WIDTH, HEIGHT, SIDE = 320, 240, 48
@@ -62,7 +62,8 @@ def count_bad(bench):
 
 class Bench:
     """A ROS node for tests, which spins in its own thread. It publishes pictures and collects the answers of the
-    tested node."""
+    tested node. A `calibration` (CameraInfo) is published with each picture, as cameras do: a node that has just
+    subscribed may miss a single message."""
 
     def __init__(self, namespace="", image_topic="image", topics="", reliable=False, scene=None):
         self.context = rclpy.Context()
@@ -75,6 +76,8 @@ class Bench:
         camera_qos = QoSProfile(depth=10) if reliable else qos_profile_sensor_data
         self.images = self.node.create_publisher(Image, image_topic, camera_qos)
         self.files = self.node.create_publisher(CompressedImage, f"{image_topic}/compressed", camera_qos)
+        self.calibrations = self.node.create_publisher(CameraInfo, "camera_info", 1)
+        self.calibration = None
         self.rois = self.node.create_publisher(RegionOfInterest, topics + "initial_roi", 1)
         self.boxes = self.node.create_publisher(Detection2D, topics + "initial_detection", 1)
         listen = self.node.create_subscription
@@ -119,6 +122,8 @@ class Bench:
         """Publishes the next picture. `changes` replace fields of the message. Returns the message."""
         message = self.message(visible, **changes)
         self.index_of[stamp_of(message)] = self.index
+        if self.calibration:
+            self.calibrations.publish(self.calibration)
         self.images.publish(message)
         self.index += 1
         return message

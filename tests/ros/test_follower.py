@@ -61,12 +61,10 @@ def test_the_target_stays_in_view_and_the_motion_ends_without_a_target(stack):
         scene.turn = -command.twist.angular.z
 
     bench.node.create_subscription(TwistStamped, "cmd_vel", obey, 10)
-    calibration = bench.node.create_publisher(CameraInfo, "camera_info", 1)
     k = [FOCAL, 0.0, WIDTH / 2 - 0.5, 0.0, FOCAL, HEIGHT / 2 - 0.5, 0.0, 0.0, 1.0]
-    camera = CameraInfo(width=WIDTH, height=HEIGHT, k=k, distortion_model="plumb_bob")
+    bench.calibration = CameraInfo(width=WIDTH, height=HEIGHT, k=k, distortion_model="plumb_bob")
     bench.wait_for_the_node()
-    bench.wait(lambda: calibration.get_subscription_count() > 0 and commands)
-    calibration.publish(camera)
+    bench.wait(lambda: commands)
     bench.start_tracking()
     beside = []
 

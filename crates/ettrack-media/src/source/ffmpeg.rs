@@ -10,6 +10,7 @@ use ettrack_video::VideoError;
 
 use super::decoder_log::{self, DecoderLog, Sizes};
 use super::probe::{Probe, Stream, probe};
+use super::stream::hide_password;
 use super::{FrameInfo, FrameSource, SourceError};
 
 /// The version of `ffmpeg`.
@@ -72,12 +73,14 @@ pub(super) type Pictures = BufReader<ChildStdout>;
 /// A running ffmpeg.
 pub(super) struct Decoder {
     name: String,
+    /// The input as ffmpeg got it, with its password.
+    address: String,
     process: Child,
     log: DecoderLog,
 }
 
 impl Decoder {
-    /// Starts ffmpeg with the options `input`; returns its output too. Without `stream`, the number of a stream, ffmpeg
+    /// Starts ffmpeg with the options `input`, the last of which names the input; returns its output too. Without `stream`, the number of a stream, ffmpeg
     /// chooses: attached pictures last, then the default stream, then the largest.
     pub(super) fn start(
         name: &str,
@@ -115,6 +118,9 @@ impl Decoder {
         };
         let decoder = Self {
             name: name.to_owned(),
+            address: input
+                .last()
+                .map_or_else(String::new, |input| input.to_string_lossy().into_owned()),
             process,
             log: DecoderLog::read(messages).map_err(|error| failed(error.to_string()))?,
         };
@@ -142,9 +148,22 @@ impl Decoder {
             .map_err(|error| self.failure(&error.to_string()))
     }
 
+    /// The error for a picture of another size.
+    pub(super) fn size_changed(&self, reason: String) -> SourceError {
+        SourceError::SizeChanged {
+            name: self.name.clone(),
+            reason,
+        }
+    }
+
+    /// The last lines that ffmpeg wrote, without the password of the input.
+    fn last_lines(&self) -> String {
+        hide_password(&self.address, &self.log.last_lines())
+    }
+
     /// An error with the reason `error` and the last lines that ffmpeg wrote.
     pub(super) fn failure(&self, error: &str) -> SourceError {
-        let lines = self.log.last_lines();
+        let lines = self.last_lines();
         let reason = if lines.is_empty() {
             error.to_owned()
         } else {
@@ -305,7 +324,7 @@ impl VideoSource {
         if self.next == 0 {
             return Err(self.decoder.failure(&format!("no frames ({status})")));
         }
-        let lines = self.decoder.log.last_lines();
+        let lines = self.decoder.last_lines();
         let name = &self.decoder.name;
         let damaged = self.decoder.log.damaged();
         if damaged > 0 {
@@ -345,10 +364,7 @@ impl FrameSource for VideoSource {
         match read_ppm(&mut self.pictures, image) {
             Ok(true) => {
                 if let Some(reason) = size_change(self.decoder.log.sizes(), self.next) {
-                    return Err(SourceError::SizeChanged {
-                        name: self.decoder.name.clone(),
-                        reason,
-                    });
+                    return Err(self.decoder.size_changed(reason));
                 }
                 self.next += 1;
                 Ok(Some(self.decoder.frame(self.next - 1)))

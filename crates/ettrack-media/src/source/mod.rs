@@ -10,6 +10,7 @@ mod stderr;
 mod stream;
 
 pub(crate) use stderr::StderrTail;
+pub(crate) use stream::hide_password;
 
 pub use bag::BagSource;
 pub use camera::CameraSource;

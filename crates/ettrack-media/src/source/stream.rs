@@ -73,14 +73,24 @@ pub(super) fn ffmpeg_name(source: &str) -> String {
     }
 }
 
+/// Returns user name and password of an address, with the `@` after them.
+fn credentials(source: &str) -> Option<&str> {
+    let (_, rest) = source.split_once("://")?;
+    let place = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    place.rfind('@').map(|at| &place[..=at])
+}
+
 /// Returns an address without user name and password, for messages.
 pub fn without_password(source: &str) -> String {
-    let Some((protocol, rest)) = source.split_once("://") else {
-        return source.to_owned();
-    };
-    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
-    format!("{protocol}://{place}{path}")
+    hide_password(source, source)
+}
+
+/// Returns `text` without the user name and password of the address `source`. Messages of ffmpeg repeat the address.
+pub(crate) fn hide_password(source: &str, text: &str) -> String {
+    match credentials(source) {
+        Some(secret) => text.replace(secret, ""),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -121,5 +131,14 @@ mod tests {
             "rtsp://10.0.0.7:554/a@b"
         );
         assert_eq!(without_password("clip@home.mp4"), "clip@home.mp4");
+        assert_eq!(
+            without_password("http://camera?mail=a@b"),
+            "http://camera?mail=a@b"
+        );
+        let line = "rtsp://me:secret@10.0.0.7/live: Connection refused";
+        assert_eq!(
+            hide_password("rtsp://me:secret@10.0.0.7/live", line),
+            "rtsp://10.0.0.7/live: Connection refused"
+        );
     }
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use ettrack::error_chain;
 use ettrack::frame::{Frame, ImageBuffer};
 use ettrack::geometry::BoundingBox;
-use ettrack::tracker::{Track, TrackState, Tracker};
+use ettrack::tracker::{Track, TrackError, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
 use ettrack_media::video::{VideoError, VideoWriter};
@@ -397,9 +397,14 @@ fn follow<'a>(
 ) -> anyhow::Result<(Frame<'a>, Track)> {
     let frame = image.frame().with_context(|| BadInput(info.name.clone()))?;
     let frame = seen_as(frame);
-    let track = tracker
-        .update(&frame)
-        .with_context(|| BadInput(format!("frame {} ({})", info.index, info.name)))?;
+    let track = tracker.update(&frame).map_err(|error| {
+        let place = format!("frame {} ({})", info.index, info.name);
+        match error {
+            // The network failed on a good frame, for example for want of memory.
+            TrackError::Model(_) => anyhow::Error::new(error).context(place),
+            _ => anyhow::Error::new(error).context(BadInput(place)),
+        }
+    })?;
     Ok((frame, track))
 }
 

@@ -109,7 +109,8 @@ impl FrameSource for CameraSource {
     fn next_into(&mut self, image: &mut ImageBuffer) -> Result<Option<FrameInfo>, SourceError> {
         match self.newest.take(image, PATIENCE) {
             Ok(index) => Ok(Some(self.decoder.frame(index))),
-            Err(reason) => Err(self.decoder.failure(&reason)),
+            Err(End::SizeChanged(reason)) => Err(self.decoder.size_changed(reason)),
+            Err(End::Failed(reason)) => Err(self.decoder.failure(&reason)),
         }
     }
 
@@ -136,8 +137,16 @@ struct State {
     is_new: bool,
     /// Pictures read so far.
     count: u64,
-    /// Why there will be no more pictures.
-    end: Option<String>,
+    end: Option<End>,
+}
+
+/// Why there are no more pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// The size of the pictures has changed.
+    SizeChanged(String),
+    /// The camera gives no more pictures, or they cannot be read.
+    Failed(String),
 }
 
 impl Newest {
@@ -156,14 +165,17 @@ impl Newest {
             number += 1;
             let mut state = self.state();
             match read {
-                Ok(true) if refused.is_some() => state.end = refused,
+                Ok(true) if refused.is_some() => state.end = refused.map(End::SizeChanged),
                 Ok(true) => {
                     std::mem::swap(&mut state.image, &mut image);
                     state.is_new = true;
                     state.count += 1;
                 }
-                Ok(false) => state.end = Some(format!("it ended after {} frames", state.count)),
-                Err(error) => state.end = Some(error.to_string()),
+                Ok(false) => {
+                    let reason = format!("it ended after {} frames", state.count);
+                    state.end = Some(End::Failed(reason));
+                }
+                Err(error) => state.end = Some(End::Failed(error.to_string())),
             }
             self.changed.notify_one();
             if state.end.is_some() {
@@ -173,7 +185,7 @@ impl Newest {
     }
 
     /// Waits for a picture that was not taken yet and returns its 0-based number, or the reason why there is none.
-    fn take(&self, image: &mut ImageBuffer, patience: Duration) -> Result<u64, String> {
+    fn take(&self, image: &mut ImageBuffer, patience: Duration) -> Result<u64, End> {
         let (mut state, _) = self
             .changed
             .wait_timeout_while(self.state(), patience, |state| {
@@ -185,10 +197,9 @@ impl Newest {
             state.is_new = false;
             return Ok(state.count - 1);
         }
-        Err(state
-            .end
-            .clone()
-            .unwrap_or_else(|| format!("no frame for {} seconds", patience.as_secs_f64())))
+        Err(state.end.clone().unwrap_or_else(|| {
+            End::Failed(format!("no frame for {} seconds", patience.as_secs_f64()))
+        }))
     }
 }
 
@@ -250,13 +261,27 @@ mod tests {
         assert_eq!(newest.take(&mut image, PATIENCE), Ok(3));
         assert_eq!(image.data, [40; 3]);
         let silence = newest.take(&mut image, Duration::from_millis(1));
-        assert_eq!(silence, Err("no frame for 0.001 seconds".into()));
+        assert_eq!(
+            silence,
+            Err(End::Failed("no frame for 0.001 seconds".into()))
+        );
         // A frame that came before the end is still given.
         send(50);
         drop(writer);
         thread.join().expect("no panic");
         assert_eq!(newest.take(&mut image, PATIENCE), Ok(4));
         let end = newest.take(&mut image, PATIENCE);
-        assert_eq!(end, Err("it ended after 5 frames".into()));
+        assert_eq!(end, Err(End::Failed("it ended after 5 frames".into())));
+    }
+
+    #[test]
+    fn a_picture_of_another_size_ends_it_as_a_change_of_size() {
+        let newest = Newest::default();
+        let pictures = b"P6\n1 1\n255\nabcP6\n1 1\n255\nabc".as_slice();
+        newest.fill_from(pictures, |index| (index == 1).then(|| "it grew".into()));
+        let mut image = ImageBuffer::empty();
+        assert_eq!(newest.take(&mut image, PATIENCE), Ok(0));
+        let end = newest.take(&mut image, PATIENCE);
+        assert_eq!(end, Err(End::SizeChanged("it grew".into())));
     }
 }

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use crate::source::{StderrTail, find_ffmpeg, without_password};
+use crate::source::{StderrTail, find_ffmpeg, hide_password, without_password};
 
 /// Time after which the last picture is sent again if no newer one comes, so that a new viewer soon sees a picture.
 const REPEAT: Duration = Duration::from_millis(100);
@@ -38,6 +38,28 @@ struct Desk {
     /// The newest picture, and whether the stream is to end.
     waiting: Mutex<(Option<RgbImage>, bool)>,
     changed: Condvar,
+    /// The running ffmpeg. It lies here because the thread that writes to it waits while ffmpeg does not read, for example
+    /// until a viewer connects. Only the end of ffmpeg ends this wait.
+    child: Mutex<Option<Child>>,
+}
+
+impl Desk {
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends ffmpeg if it is running. Pictures that it has not sent yet are dropped, because the stream is live.
+    fn end_child(&self) {
+        if let Some(mut child) = self.child().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.unwrap_or_else(PoisonError::into_inner).1
+    }
 }
 
 /// A running stream. Dropping it ends the stream. If pictures come faster than ffmpeg encodes them, only the newest one is sent.
@@ -102,6 +124,7 @@ impl LiveStream {
 impl Drop for LiveStream {
     fn drop(&mut self) {
         self.put(|waiting| waiting.1 = true);
+        self.desk.end_child();
         if let Some(writer) = self.writer.take() {
             // A panic was already reported.
             let _ = writer.join();
@@ -143,10 +166,13 @@ impl Sender {
                 Some(process) => process.write(picture),
                 None => Ok(()),
             };
-            if let Err(reason) = outcome {
+            if let Err(reason) = outcome
+                && !self.desk.is_closed()
+            {
                 tracing::warn!(
-                    "the stream to {} broke: {reason}",
-                    without_password(&self.address)
+                    "the stream to {} broke: {}",
+                    without_password(&self.address),
+                    hide_password(&self.address, &reason)
                 );
                 process = None;
                 not_before = Instant::now() + PAUSE;
@@ -212,15 +238,20 @@ impl Sender {
             .process_group(0)
             .spawn();
         match spawned {
-            Ok(mut child) => Some(Process {
-                input: child.stdin.take(),
-                stderr: child
-                    .stderr
-                    .take()
-                    .and_then(|stderr| StderrTail::read(stderr).ok()),
-                child,
-                size: (width, height),
-            }),
+            Ok(mut child) => {
+                let process = Process {
+                    input: child.stdin.take(),
+                    stderr: child
+                        .stderr
+                        .take()
+                        .and_then(|stderr| StderrTail::read(stderr).ok()),
+                    desk: Arc::clone(&self.desk),
+                    size: (width, height),
+                };
+                *self.desk.child() = Some(child);
+                // A stream that was dropped before this line did not see this ffmpeg.
+                (!self.desk.is_closed()).then_some(process)
+            }
             Err(error) => {
                 tracing::warn!("ffmpeg was not started for the stream: {error}");
                 None
@@ -230,9 +261,9 @@ impl Sender {
 }
 
 struct Process {
-    child: Child,
     input: Option<ChildStdin>,
     stderr: Option<StderrTail>,
+    desk: Arc<Desk>,
     size: (u32, u32),
 }
 
@@ -253,9 +284,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Pictures that ffmpeg has not sent yet are dropped, because the stream is live.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.desk.end_child();
     }
 }
 
@@ -278,6 +307,32 @@ mod tests {
                 "{address}"
             );
         }
+    }
+
+    #[test]
+    fn ends_at_once_while_nobody_reads_the_stream() {
+        if find_ffmpeg().is_err() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "not tested: the end of a stream: ffmpeg is not installed"
+            );
+            return;
+        }
+        // ffmpeg waits for a viewer. Until then it does not read the pictures, which are larger than a pipe.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let address = format!("tcp://127.0.0.1:{port}?listen");
+        let stream = LiveStream::start(&address, 10.0).unwrap();
+        stream.push(RgbImage::new(1280, 720));
+        while stream.desk.child().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // The thread is writing by now. If it is not, this test shows nothing, but does not fail.
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        drop(stream);
+        assert!(begun.elapsed() < Duration::from_secs(3), "{begun:?}");
     }
 
     #[test]

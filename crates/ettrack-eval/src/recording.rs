@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dataset::text::{parse_results, to_box};
+use super::dataset::text::{ResultRows, parse_results, to_box};
 use super::dataset::{DatasetError, SIMULATED, Sequence};
 use super::metrics::{MetricError, Scores, frame_errors};
 use ettrack::geometry::BoundingBox;
@@ -166,7 +166,8 @@ fn score_rows(
         }
     };
     let (topic, stamps) = read_stamps(played, wanted)?;
-    let rows = parse_results(answers)?.rows;
+    let ResultRows { rows, lost, .. } = parse_results(answers)?;
+    let lost = lost.unwrap_or_else(|| vec![false; rows.len()]);
     if rows.len() > stamps.len() {
         return Err(RecordingError::Length {
             path: answers.to_owned(),
@@ -176,12 +177,17 @@ fn score_rows(
         });
     }
     let truth = read_truth(played, truth)?;
-    let to_answer = |[x, y, width, height]: [f64; 4]| {
-        (BoundingBox::new(x, y, width, height), TargetState::Tracking)
+    let to_answer = |([x, y, width, height], is_lost): ([f64; 4], bool)| {
+        let state = if is_lost {
+            TargetState::Lost
+        } else {
+            TargetState::Tracking
+        };
+        (BoundingBox::new(x, y, width, height), state)
     };
     let given: Answers = stamps
         .into_iter()
-        .zip(rows.into_iter().map(to_answer))
+        .zip(rows.into_iter().zip(lost).map(to_answer))
         .collect();
     score_answers(&given, &truth).ok_or_else(|| RecordingError::NothingInCommon {
         topic: answers.display().to_string(),

@@ -473,8 +473,15 @@ fn score_and_boxes_read_what_track_writes() {
             )
         })
         .collect();
-    fs::write(&boxes, format!("{heading}\n{right}")).unwrap();
-    assert_eq!(score(&boxes)["scores"]["ao"], 1.0);
+    let with_a_loss = right.replace("1.0000,tracking\n4,", "0.1000,lost\n4,");
+    for (rows, lost) in [(&right, 0), (&with_a_loss, 1)] {
+        fs::write(&boxes, format!("{heading}\n{rows}")).unwrap();
+        let scored = score(&boxes);
+        assert_eq!(
+            (&scored["scores"]["ao"], &scored["lost"]),
+            (&1.0.into(), &lost.into())
+        );
+    }
     let perfect = results("perfect.txt");
     fs::write(&perfect, lines).unwrap();
     assert_eq!(score(&perfect)["scores"]["ao"], 1.0);

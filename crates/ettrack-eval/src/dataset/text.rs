@@ -166,6 +166,8 @@ pub fn parse_regions(path: &Path) -> Result<Vec<[f64; 4]>, DatasetError> {
 pub struct ResultRows {
     /// `x, y, width, height` as they are.
     pub rows: Vec<[f64; 4]>,
+    /// Whether the state in each row is lost. `None` if the rows have no state.
+    pub lost: Option<Vec<bool>>,
     /// Whether the file says that pixels count from 0: it has the heading of `ettrack track`.
     pub from_zero: bool,
 }
@@ -182,10 +184,11 @@ pub fn parse_results(path: &Path) -> Result<ResultRows, DatasetError> {
     if !has_heading {
         return Ok(ResultRows {
             rows: parse_boxes(path)?,
+            lost: None,
             from_zero: false,
         });
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut lost) = (Vec::new(), Vec::new());
     for (line, row) in rows_of(&text).into_iter().skip(1) {
         let expected = || format!("{TRACK_HEADING} of frame {}", rows.len());
         let found = fields(row).and_then(|fields| {
@@ -193,15 +196,22 @@ pub fn parse_results(path: &Path) -> Result<ResultRows, DatasetError> {
                 return None;
             };
             let is_next = frame.parse::<usize>().ok()? == rows.len();
-            let known = ["tracking", "lost"].contains(&state);
+            let is_lost = match state {
+                "tracking" => false,
+                "lost" => true,
+                _ => return None,
+            };
             let number = |text: &str| text.parse::<f64>().ok();
-            (is_next && known).then_some([number(x)?, number(y)?, number(width)?, number(height)?])
+            let values = [number(x)?, number(y)?, number(width)?, number(height)?];
+            is_next.then_some((values, is_lost))
         });
-        let found = found.ok_or_else(|| malformed(path, line, &expected(), row))?;
-        rows.push(found);
+        let (values, is_lost) = found.ok_or_else(|| malformed(path, line, &expected(), row))?;
+        rows.push(values);
+        lost.push(is_lost);
     }
     Ok(ResultRows {
         rows,
+        lost: Some(lost),
         from_zero: true,
     })
 }
@@ -330,6 +340,7 @@ mod tests {
             read.from_zero && read.rows[1] == [5.0, 6.0, 7.0, 8.0],
             "{read:?}"
         );
+        assert_eq!(read.lost, Some(vec![false, true]));
         let gap = rows.replace("\n1,5", "\n2,5");
         let error = parse_results(file(&gap).path()).unwrap_err().to_string();
         assert!(error.contains(":3: expected frame,x,y,w,h"), "{error}");

@@ -184,7 +184,9 @@ pub fn find_boxes(
     let Some(path) = boxes_file(folder, dataset, name) else {
         return Ok(None);
     };
-    let ResultRows { rows, from_zero } = parse_results(&path)?;
+    let ResultRows {
+        rows, from_zero, ..
+    } = parse_results(&path)?;
     let starts_at_zero = || {
         let (Some([x, y, width, height]), Some(given)) = (rows.first(), first_box) else {
             return false;

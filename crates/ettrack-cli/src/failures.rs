@@ -40,7 +40,7 @@ pub fn run(args: &PresenceArgs, suite: &Path, evaluation: Evaluation) -> anyhow:
     let mut rows: Vec<Row> = Vec::new();
     let name = |one: &EditedSequence| one.name.clone();
     let failed = args.run_over(&made, &mut features, name, |sequence, answers| {
-        let score = FailureScore::of(&sequence.truth, answers);
+        let score = FailureScore::of(&sequence.truth, &sequence.sight, answers);
         let name = evaluation.sequence_of(&sequence.name);
         match rows.last_mut().filter(|row| row.name == name) {
             Some(row) => row.score = FailureScore::pooled([&row.score, &score]),

@@ -1,6 +1,7 @@
 //! Measures whether a tracker reports its own failures, on sequences that are not changed. A failure means that the target
 //! is in sight and the box is not on it.
 
+use super::edit::Sight;
 use super::measure::{Answers, area_under_roc, median, ratio};
 use crate::metrics::overlap;
 use ettrack::geometry::BoundingBox;
@@ -36,15 +37,19 @@ pub struct FailureScore {
 }
 
 impl FailureScore {
-    /// Compares answers with the truth, one entry per frame. The given first frame does not count.
-    pub fn of(truth: &[Option<BoundingBox>], answers: &Answers) -> Self {
+    /// Compares answers with the true box and with whether the target is visible, one entry per frame. Where the target is
+    /// not visible, every box is off it, also one that overlaps its true box: some benchmarks give the box of a covered
+    /// target. The given first frame does not count.
+    pub fn of(truth: &[Option<BoundingBox>], sight: &[Sight], answers: &Answers) -> Self {
         let mut score = Self::default();
         // Frame in which the box left the target, and whether LOST was reported since then.
         let mut failure: Option<(usize, bool)> = None;
-        for (frame, truth) in truth.iter().enumerate().take(answers.boxes.len()).skip(1) {
+        let frames = truth.iter().zip(sight).take(answers.boxes.len());
+        for (frame, (truth, sight)) in frames.enumerate().skip(1) {
             let (lost, confidence) = (answers.lost[frame], answers.confidence[frame]);
             let overlap = truth
                 .as_ref()
+                .filter(|_| *sight != Sight::Absent)
                 .map_or(0.0, |truth| overlap(&answers.boxes[frame], truth));
             if overlap > ON {
                 score.on_frames += 1;
@@ -169,7 +174,7 @@ mod tests {
         ] {
             answers.push(moved(dx), confidence, lost);
         }
-        let score = FailureScore::of(&[Some(TARGET); 12], &answers);
+        let score = FailureScore::of(&[Some(TARGET); 12], &[Sight::Present; 12], &answers);
         assert_eq!((score.on_frames, score.off_frames), (3, 7));
         assert_eq!((score.lost_on, score.lost_off), (1, 3));
         assert_eq!(score.failures, 2);
@@ -192,11 +197,14 @@ mod tests {
     fn a_box_beside_a_target_out_of_sight_is_off() {
         let mut answers = Answers::default();
         (0..3).for_each(|_| answers.push(TARGET, 0.5, false));
-        let score = FailureScore::of(&[Some(TARGET), None, None], &answers);
-        assert_eq!(
-            (score.on_frames, score.off_frames, score.failures),
-            (0, 2, 1)
-        );
-        assert_eq!((score.roc_auc(), score.called(0.03)), (None, None));
+        let sight = [Sight::Present, Sight::Absent, Sight::Absent];
+        for truth in [[Some(TARGET), None, None], [Some(TARGET); 3]] {
+            let score = FailureScore::of(&truth, &sight, &answers);
+            assert_eq!(
+                (score.on_frames, score.off_frames, score.failures),
+                (0, 2, 1)
+            );
+            assert_eq!((score.roc_auc(), score.called(0.03)), (None, None));
+        }
     }
 }

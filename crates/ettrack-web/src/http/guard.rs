@@ -144,8 +144,11 @@ impl Guard {
         if let Some(given) = given {
             return match token.is(given) {
                 true if request.method() == Method::GET && request.uri().path() == "/" => {
+                    // Not SameSite=Strict: after a click on a link in another page, such as a chat, a browser would not
+                    // send the cookie to the page that the answer leads to. Requests of other pages are refused by their
+                    // Origin.
                     Ok(Entry::Welcome(format!(
-                        "{}={given}; HttpOnly; SameSite=Strict; Path=/",
+                        "{}={given}; HttpOnly; SameSite=Lax; Path=/",
                         self.cookie_name()
                     )))
                 }

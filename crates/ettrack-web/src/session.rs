@@ -160,8 +160,10 @@ pub struct Session {
     /// Number of viewers that want the search region and its scores.
     sight_viewers: AtomicUsize,
     viewers: AtomicUsize,
-    /// Number of the answer whose picture was handed over last, plus one. 0 before the first.
+    /// Number of the answer whose picture went to the viewers last, plus one. 0 before the first.
     shown: AtomicU64,
+    /// The same for the recording.
+    recorded: AtomicU64,
     /// Whether a recording is running.
     records: AtomicBool,
     /// Whether the encoding thread is to end.
@@ -211,6 +213,7 @@ impl Session {
             sight_viewers: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
             shown: AtomicU64::new(0),
+            recorded: AtomicU64::new(0),
             records: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
@@ -268,9 +271,9 @@ impl Session {
 
     /// Returns whether the picture of answer `seq` is wanted. If so, the caller passes it to [`Session::show`].
     pub fn wants_picture(&self, seq: u64) -> bool {
-        self.shown.load(Ordering::Acquire) != seq + 1
-            && (self.picture_viewers.load(Ordering::Acquire) > 0
-                || self.records.load(Ordering::Acquire))
+        let is_new = |last: &AtomicU64| last.load(Ordering::Acquire) != seq + 1;
+        self.picture_viewers.load(Ordering::Acquire) > 0 && is_new(&self.shown)
+            || self.records.load(Ordering::Acquire) && is_new(&self.recorded)
     }
 
     /// Returns whether a viewer wants the search region and its scores.
@@ -281,18 +284,20 @@ impl Session {
     /// Hands over the picture of an answered frame, for viewers and the recording. It replaces an older picture that still
     /// waits.
     pub fn show(&self, picture: Rgb, update: Arc<Update>, sight: Option<Sight>) {
-        self.shown.store(update.seq + 1, Ordering::Release);
+        let number = update.seq + 1;
         let shown = Shown {
             picture: Arc::new(picture),
             update,
             sight,
         };
         if self.records.load(Ordering::Acquire)
+            && self.recorded.swap(number, Ordering::AcqRel) != number
             && let Some(recording) = &mut self.inner().recording
         {
             recording.push(&shown);
         }
         if self.picture_viewers.load(Ordering::Acquire) > 0 {
+            self.shown.store(number, Ordering::Release);
             *self
                 .slot
                 .waiting
@@ -478,6 +483,17 @@ impl Session {
         }
         self.notice();
         outcome
+    }
+
+    /// Removes the recording and its file, also while it is running. Waits for the video encoder.
+    pub fn discard_recording(&self) {
+        self.records.store(false, Ordering::Release);
+        let recording = self.inner().recording.take();
+        if let Some(mut recording) = recording {
+            // A recording that failed has no file either.
+            let _ = recording.finish();
+        }
+        self.notice();
     }
 
     /// Opens the file of the complete recording and returns it with the extension of its name.

@@ -14,7 +14,7 @@ use ettrack::geometry::BoundingBox;
 use ettrack_mavlink::wire::Address;
 use ettrack_mavlink::{CameraOptions, Connection, GimbalOptions, Key, ServiceOptions, Stream};
 use ettrack_media::live::LiveStream;
-use ettrack_media::source;
+use ettrack_media::source::{self, without_password};
 use ettrack_node::inbox::Inbox;
 use ettrack_node::mavlink::{Host, start};
 use ettrack_node::web::Player as _;
@@ -163,11 +163,13 @@ impl MavlinkArgs {
 
         // Important messages go to the terminal anyway.
         let say = Box::new(|_: _, text: &str| tracing::debug!("{text}"));
-        self.play
+        let feed = self
+            .play
             .start_feed(source, &inbox, Arc::clone(&player), say)?;
         close_at_signal(&inbox)?;
         let sink = Video::new(Terminal, video, player);
         work(core, &inbox, &clock, &loader(), &mut reporter.with(sink));
+        drop(feed);
         tracing::info!("{}", handle.counts());
         Ok(())
     }
@@ -185,11 +187,12 @@ impl MavlinkArgs {
             return Err(BadInput("--gimbal needs --hfov or --calibration".into()).into());
         }
         let (option, told) = match &self.video_uri {
-            Some(address) => ("--video-uri", Some(address)),
-            None => ("--stream", self.stream.as_ref()),
+            Some(address) => ("--video-uri", Some(address.clone())),
+            // Every station on the link reads the announcement. The password of --stream is that of the sender.
+            None => ("--stream", self.stream.as_deref().map(without_password)),
         };
         let mut stream = told
-            .map(|address| Stream::at(address))
+            .map(|address| Stream::at(&address))
             .transpose()
             .map_err(|error| BadInput(format!("{option}: {error}")))?;
         if let (Some(stream), true) = (&mut stream, self.stream.is_some()) {

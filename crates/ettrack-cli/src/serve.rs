@@ -76,11 +76,16 @@ impl ServeArgs {
             player: Arc::clone(&player) as _,
         };
         let rate = self.play.rate.or(source.frame_rate()).unwrap_or(30.0);
+        let timing = if source.is_live() {
+            recorder::Timing::Stamps
+        } else {
+            recorder::Timing::Frames
+        };
         let (session, mut watched) = watch(host, Arc::clone(&inbox), Terminal, |session| {
-            session.with_recorder(recorder::start(rate))
+            session.with_recorder(recorder::start(rate, timing))
         });
         session.set_playback(player.state());
-        player.tell(Arc::clone(&session));
+        player.tell(&session);
         let options = ServerOptions {
             address: self.address.clone(),
             token: self.token()?,
@@ -91,11 +96,14 @@ impl ServeArgs {
         writeln!(out, "{}", server.greeting())?;
         out.flush()?;
 
-        let say = Box::new(move |level, text: &str| session.say(level, text));
-        self.play.start_feed(source, &inbox, player, say)?;
+        let viewers = Arc::clone(&session);
+        let say = Box::new(move |level, text: &str| viewers.say(level, text));
+        let feed = self.play.start_feed(source, &inbox, player, say)?;
         close_at_signal(&inbox)?;
         work(core, &inbox, &clock, &loader(), &mut watched);
         drop(server);
+        session.discard_recording();
+        drop(feed);
         Ok(())
     }
 

@@ -82,6 +82,7 @@ impl Feed {
                 Err(error) if error.is_about_one_frame() => {
                     tracing::warn!("{}", ettrack::error_chain(&error));
                     (self.say)("warn", &ettrack::error_chain(&error));
+                    self.player.skipped();
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -174,13 +175,15 @@ impl Pace {
         due
     }
 
-    /// Returns the stamp of a frame. Counted stamps begin with one period, because 0 stands for no stamp.
+    /// Returns the stamp of a frame. Counted stamps begin with one period, because 0 stands for no stamp, also in the images of
+    /// publishers that do not fill it.
     fn stamp(&self, info: &FrameInfo) -> i64 {
         let counted = self
             .period
             .as_nanos()
             .saturating_mul(u128::from(info.index) + 1);
         info.stamp_ns
+            .filter(|stamp| *stamp > 0)
             .unwrap_or_else(|| i64::try_from(counted).unwrap_or(i64::MAX))
     }
 }
@@ -200,6 +203,7 @@ mod tests {
         assert_eq!(pace.stamp(&info(0, None)), 20_000_000);
         assert_eq!(pace.stamp(&info(9, None)), 200_000_000);
         assert_eq!(pace.stamp(&info(9, Some(7))), 7);
+        assert_eq!(pace.stamp(&info(9, Some(0))), 200_000_000);
         let first = pace.due();
         assert_eq!(pace.due(), first + Duration::from_millis(20));
     }

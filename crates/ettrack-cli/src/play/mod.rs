@@ -5,6 +5,7 @@ pub mod player;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -28,6 +29,9 @@ const KEPT_FRAMES: i64 = 600;
 
 /// Largest size of the kept frames, megabytes.
 const KEPT_MEGABYTES: i64 = 512;
+
+/// Longest time that the end of the program waits for the thread that reads the source.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Interval at which a thread checks for a signal.
 const WATCH: Duration = Duration::from_millis(50);
@@ -93,7 +97,7 @@ impl PlayArgs {
         inbox: &Arc<Inbox>,
         player: Arc<SourcePlayer>,
         say: feed::Say,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<FeedThread> {
         let feed = Feed {
             source,
             name: self.source.clone(),
@@ -104,11 +108,26 @@ impl PlayArgs {
             player,
             say,
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("source".into())
             .spawn(move || feed.run())
             .context("no thread for the source")?;
-        Ok(())
+        Ok(FeedThread(thread))
+    }
+}
+
+/// The thread that reads the source. Dropping it waits until the thread has dropped the source, because a compressed bag is
+/// unpacked into a temporary file that the source removes. It does not wait long: a camera or a pipe without frames holds the
+/// thread, and has no such file.
+#[derive(Debug)]
+pub struct FeedThread(JoinHandle<()>);
+
+impl Drop for FeedThread {
+    fn drop(&mut self) {
+        let until = Instant::now() + LONGEST_END;
+        while !self.0.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Controls how a source is played: pause, single steps and restart.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ettrack_node::web::Player;
@@ -46,7 +46,8 @@ pub struct SourcePlayer {
     is_live: bool,
     state: Mutex<State>,
     changed: Condvar,
-    session: OnceLock<Arc<Session>>,
+    /// Not owned, because the session owns the player by its way to the tracking thread. Otherwise neither would be dropped.
+    session: OnceLock<Weak<Session>>,
 }
 
 impl SourcePlayer {
@@ -70,9 +71,9 @@ impl SourcePlayer {
     }
 
     /// Shows the state of the playback to the viewers of this session.
-    pub fn tell(&self, session: Arc<Session>) {
+    pub fn tell(&self, session: &Arc<Session>) {
         // This is called only once, so it cannot fail.
-        let _ = self.session.set(session);
+        let _ = self.session.set(Arc::downgrade(session));
     }
 
     fn state_of(&self) -> MutexGuard<'_, State> {
@@ -86,7 +87,7 @@ impl SourcePlayer {
 
     fn set(&self, state: &mut State, playback: Playback) {
         state.playback = playback;
-        if let Some(session) = self.session.get() {
+        if let Some(session) = self.session.get().and_then(Weak::upgrade) {
             session.set_playback(playback);
         }
         self.changed.notify_all();
@@ -130,6 +131,15 @@ impl SourcePlayer {
         }
         state.fed.push_back((stamp, frame));
         state.fed_count += 1;
+    }
+
+    /// Notes that the frame that was due cannot be read. A paused source gives the next one in its place, so that a viewer who
+    /// waits for one frame gets one.
+    pub fn skipped(&self) {
+        let mut state = self.state_of();
+        if state.playback == Playback::Paused {
+            state.steps = state.steps.saturating_add(1);
+        }
     }
 
     /// Notes that the source has ended.
@@ -248,6 +258,19 @@ mod tests {
         assert_eq!(player.next(Instant::now()), Next::Restart);
         player.ended();
         player.command(&Command::Resume).unwrap_err();
+    }
+
+    #[test]
+    fn a_paused_source_gives_another_frame_in_place_of_one_that_cannot_be_read() {
+        let player = SourcePlayer::new(false, false);
+        for _ in 0..3 {
+            assert_eq!(player.next(Instant::now()), Next::Frame);
+            player.skipped();
+        }
+        assert_eq!(player.next(Instant::now()), Next::Frame);
+        player.feeds(10, 3);
+        player.worked(1);
+        assert_eq!(player.state_of().steps, 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::inbox::{Inbox, Request};
@@ -94,14 +95,31 @@ pub fn work(
 }
 
 /// Opens models in the background, one after the other, on one thread. Each further thread would keep its own heap.
+///
+/// Dropping it waits for the model that is being opened. If the process ended meanwhile, it would tear down ONNX Runtime under
+/// that thread and crash.
 struct ModelLoader {
-    orders: mpsc::Sender<(u64, Parameters)>,
-    /// Number of the newest order. The results of older orders are dropped.
+    /// `None` only while it is dropped.
+    orders: Option<mpsc::Sender<(u64, Parameters)>>,
+    /// Number of the newest order. Older orders are not carried out, and their results are dropped.
     newest: Arc<AtomicU64>,
+    /// `None` if the thread could not be started. Then orders come back as refused.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for ModelLoader {
+    fn drop(&mut self) {
+        // Orders that wait are not carried out.
+        self.newest.fetch_add(1, Ordering::Relaxed);
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic was already reported.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl ModelLoader {
-    /// The thread ends when the loader is dropped, after the model that it is opening.
     fn start(loader: Loader, inbox: Arc<Inbox>) -> Self {
         let (orders, received) = mpsc::channel::<(u64, Parameters)>();
         let newest = Arc::new(AtomicU64::new(0));
@@ -116,16 +134,24 @@ impl ModelLoader {
                 }
             }
         };
-        // If the thread could not be started, orders come back as refused.
-        let _ = std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("model loader".into())
-            .spawn(open);
-        Self { orders, newest }
+            .spawn(open)
+            .ok();
+        Self {
+            orders: Some(orders),
+            newest,
+            thread,
+        }
     }
 
     fn load(&self, parameters: Parameters, inbox: &Inbox) {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(mpsc::SendError((_, parameters))) = self.orders.send((number, parameters)) {
+        let refused = match &self.orders {
+            Some(orders) => orders.send((number, parameters)).err(),
+            None => None,
+        };
+        if let Some(mpsc::SendError((_, parameters))) = refused {
             let gone = Err("the thread that opens models has ended".to_owned());
             inbox.put_request(None, replace(gone, parameters, || true));
         }

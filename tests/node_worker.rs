@@ -1,6 +1,7 @@
 //! The tracking thread, without a middleware: which image it takes, and how it replaces models.
 #![allow(clippy::unwrap_used)] // helpers of tests count as plain functions for the lint
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -319,6 +320,54 @@ fn uses_the_newest_of_the_requested_models() {
     assert!(line.contains("quick stays in use"), "{line}");
     let status = node.diagnostics(|_| true);
     assert_eq!(status.value("model"), Some("quick"));
+    node.end();
+}
+
+#[test]
+fn ends_after_the_model_that_is_being_opened_and_opens_no_other() {
+    let (begun, begins) = channel::<String>();
+    let done = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&done);
+    let loader: Loader = Arc::new(move |parameters: &Parameters| {
+        begun.send(parameters.model_path.clone()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        count.fetch_add(1, Ordering::SeqCst);
+        Err("the node has ended".into())
+    });
+    let node = Running::start(Duration::ZERO, false, loader, |_| {});
+    node.set("model_path", Value::Text("one".into()));
+    assert_eq!(begins.recv_timeout(PATIENCE).unwrap(), "one");
+    node.set("model_path", Value::Text("two".into()));
+    std::thread::sleep(Duration::from_millis(100));
+    node.end();
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+    assert!(begins.try_recv().is_err(), "the second one was not opened");
+}
+
+#[test]
+fn a_slow_frame_is_no_time_without_images() {
+    let node = Running::start(Duration::from_millis(400), false, no_models(), |inbox| {
+        inbox.put_image(image(0));
+        choose(inbox);
+        inbox.put_request(
+            None,
+            Box::new(|core, _, out| {
+                core.set_parameter("no_image_timeout", &Value::Float(0.2), out)
+                    .unwrap();
+            }),
+        );
+    });
+    let answered_or_silent = |output| match output {
+        Output::Target(_) => Some(false),
+        Output::NoImages(_) => Some(true),
+        _ => None,
+    };
+    for index in 1..5 {
+        assert!(!node.next(answered_or_silent), "before image {index}");
+        node.inbox.put_image(image(index));
+    }
+    // Without images it warns.
+    while !node.next(answered_or_silent) {}
     node.end();
 }
 

@@ -6,6 +6,8 @@ import time
 import pytest
 from harness import percentiles, tell
 from process import Node
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import SetParameters
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 # Seconds after the first instruction. The node then loads libraries, joins ROS 2, opens the model, and begins to spin.
@@ -41,3 +43,19 @@ def test_two_signals_at_once_end_the_node(start):
     bench.start_tracking()
     node.process.send_signal(signal.SIGTERM)
     assert node.stop(signal.SIGINT) == 0, node.text()
+
+
+def test_a_signal_ends_a_node_that_opens_a_model(stack, start):
+    """ONNX Runtime crashes if the process ends while a thread opens a network."""
+    codes = []
+    for turn in range(10):
+        node, bench = start(parameters={"num_threads": 1})
+        for threads in (2, 1, 2, 1):
+            value = ParameterValue(type=2, integer_value=threads)
+            request = SetParameters.Request(parameters=[Parameter(name="num_threads", value=value)])
+            answer = bench.call(SetParameters, "/tracker/set_parameters", request)
+            assert answer.results[0].successful, answer.results[0].reason
+        time.sleep(turn * 0.008)
+        codes.append(node.stop(signal.SIGINT))
+        stack.close()
+    assert set(codes) == {0}, codes

@@ -16,6 +16,11 @@ impl NodeCore {
     /// A step goes from one kept image to the next. If images arrived during the step before, it skips twice as many images as
     /// arrived. So each step comes nearer to the newest image, and steps are as short as possible.
     pub fn catch_up(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
+        self.one_step(clock, out);
+        self.rest_from_work(clock);
+    }
+
+    fn one_step(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
         let arrived = self.arrived.replace(0).unwrap_or(0);
         let stride = usize::try_from(2 * arrived + 1).unwrap_or(usize::MAX);
         if let Some(position) = self.next_kept(stride) {

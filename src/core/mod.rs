@@ -248,6 +248,13 @@ impl NodeCore {
         } else if let Some(overtaken) = self.ahead.replace(message) {
             self.keep_overtaken(overtaken, clock, out);
         }
+        self.rest_from_work(clock);
+    }
+
+    /// Notes that the core has just worked on an image. The time for this work is not a time without images, because images that
+    /// came meanwhile are taken only now.
+    fn rest_from_work(&mut self, clock: &dyn Clock) {
+        self.statistics.last_image = Some(clock.steady());
     }
 
     /// Tracks the target in an image, publishes, and keeps the image.
@@ -490,6 +497,11 @@ impl NodeCore {
         format!("stopped following target {}", target.id)
     }
 
+    /// Whether tracking is switched on.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Switches tracking on or off. Off drops target and images. Returns a message that says what was done.
     pub fn enable(&mut self, enabled: bool, out: &mut Vec<Output>) -> String {
         if self.enabled == enabled {
@@ -502,6 +514,8 @@ impl NodeCore {
             self.stop(out);
             self.ahead = None;
             self.history.clear();
+        } else {
+            // Kept until now, so that viewers see the last answer, which says that there is no target.
             self.newest = None;
         }
         self.enabled = enabled;

@@ -117,6 +117,8 @@ fn ignores_everything_while_disabled() {
             .enable(false, &mut node.out)
             .starts_with("was disabled")
     );
+    let seen = node.core.glance().expect("the last answer");
+    assert!(seen.target.is_none() && seen.kept.is_none());
     node.calls();
     assert!(node.frame(1).is_empty());
     let out = node.roi(ROI);
@@ -124,6 +126,7 @@ fn ignores_everything_while_disabled() {
     assert!(node.calls().is_empty());
     assert_eq!(node.diagnostics(1.0).unwrap().message, "disabled");
     assert_eq!(node.core.enable(true, &mut node.out), "enabled");
+    assert!(node.core.glance().is_none(), "an old image is not shown");
     assert_eq!(
         target(&node.frame(2)).state,
         TargetState::Idle,

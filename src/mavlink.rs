@@ -129,11 +129,12 @@ fn choose(
     out: &mut Vec<Output>,
 ) -> Outcome {
     let kept = core.glance().and_then(|glance| glance.kept);
-    let (Some(frame), Some((oldest, newest))) = (frame, kept) else {
+    let (Some(frame), Some((_, newest))) = (frame, kept) else {
         return Outcome::NotNow;
     };
-    // If the frame is no longer kept, or the source was restarted, this takes the nearest frame that is kept.
-    let stamp = frame.stamp.clamp(oldest, newest);
+    // A later stamp is of a source that was restarted since. A frame that is no longer kept is refused, because the place that
+    // the pilot saw may be that of another object in any other frame.
+    let stamp = frame.stamp.min(newest);
     match core.choose_shown(in_pixels(place, frame.size), Some(stamp), "", clock, out) {
         Ok(_) => Outcome::Done,
         Err(_) => Outcome::Refused,
@@ -176,7 +177,7 @@ impl Reporter {
     }
 
     fn tell(&mut self, core: &NodeCore) {
-        if (self.is_held)() {
+        if (self.is_held)() || !core.is_enabled() {
             self.service.handle().hold();
         }
         let Some(glance) = core.glance() else {

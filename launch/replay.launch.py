@@ -116,8 +116,10 @@ def played(given):
     """Returns the topics to play: the node's inputs. Other topics may be answers of a node that ran during the
     recording, and must not be mixed with this node's answers."""
     image = in_bag(given("image_topic"))
-    topics = [image, f"{image}/compressed", image[: image.rfind("/") + 1] + "camera_info"]
-    return topics if given("initial_roi") else [*topics, in_bag(given("roi_topic")), "/initial_detection"]
+    images = [image, *(f"{image}/{transport}" for transport in ("compressed", "ffmpeg", "foxglove"))]
+    inputs = [*images, image[: image.rfind("/") + 1] + "camera_info"]
+    choices = [in_bag(given("roi_topic")), "/initial_detection", "/initial_point", "/initial_pixel"]
+    return inputs if given("initial_roi") else [*inputs, *choices]
 
 
 def choose_and_play(initial_roi, roi_topic, play):

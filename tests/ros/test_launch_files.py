@@ -61,9 +61,11 @@ def test_every_argument_is_described(tracker, replay):
 
 
 def test_a_replay_plays_the_nodes_input_and_nothing_else(replay):
-    images = ["/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"]
+    image = "/camera/image_raw"
+    images = [image, *(f"{image}/{kind}" for kind in ("compressed", "ffmpeg", "foxglove")), "/camera/camera_info"]
+    choices = ["/choice", "/initial_detection", "/initial_point", "/initial_pixel"]
     given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": ""}.get
-    assert replay.played(given) == [*images, "/choice", "/initial_detection"]
+    assert replay.played(given) == [*images, *choices]
     given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": "1,2,3,4"}.get
     assert replay.played(given) == images, "a given region is not replaced by recorded ones"
 

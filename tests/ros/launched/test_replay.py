@@ -52,10 +52,12 @@ class Topics(unittest.TestCase):
     """The topics of a bag that are played, and the topics that the node subscribes to."""
 
     def test_a_replay_plays_the_nodes_input_and_nothing_else(self):
+        choices = ["/choice", "/initial_detection", "/initial_point", "/initial_pixel"]
         given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": ""}.get
-        images = ["/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"]
+        image = "/camera/image_raw"
+        images = [image, *(f"{image}/{kind}" for kind in ("compressed", "ffmpeg", "foxglove")), "/camera/camera_info"]
         played = imported("replay.launch.py").played
-        self.assertEqual(played(given), [*images, "/choice", "/initial_detection"])
+        self.assertEqual(played(given), [*images, *choices])
         # A given region is not replaced by recorded ones.
         given = {"image_topic": "camera/image_raw", "roi_topic": "/choice", "initial_roi": "1,2,3,4"}.get
         self.assertEqual(played(given), images)

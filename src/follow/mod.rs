@@ -127,6 +127,7 @@ impl Follower {
             target,
             self.calibration.as_ref()?,
             self.settings.target_meters,
+            self.settings.image_rectified,
         )
     }
 

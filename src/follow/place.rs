@@ -3,18 +3,25 @@
 use ettrack_message::{CameraInfo, Point, PoseStamped, TargetState, TrackedTarget};
 
 /// Returns the position of a target in the frame of the camera, without rotation. `meters` is the side of the target in the
-/// world. The model is a pinhole, so the position is exact only if the image is rectified or the lens has little distortion.
+/// world. The model is a pinhole, so the position is exact only if the image is `rectified` or the lens has little distortion.
 pub(super) fn place(
     target: &TrackedTarget,
     camera: &CameraInfo,
     meters: f64,
+    rectified: bool,
 ) -> Option<PoseStamped> {
     let [x, y, z] = target.bearing.filter(|_| {
         // The box of a lost target does not show where the target is.
         target.state == TargetState::Tracking && meters > 0.0
     })?;
     let binned = |focal: f64, binning: u32| focal / f64::from(binning.max(1));
-    let focal = binned(camera.k[0], camera.binning_x) * binned(camera.k[4], camera.binning_y);
+    // As for the bearing: pixels of a rectified image belong to the projection P.
+    let [fx, fy] = if rectified {
+        [camera.p[0], camera.p[5]]
+    } else {
+        [camera.k[0], camera.k[4]]
+    };
+    let focal = binned(fx, camera.binning_x) * binned(fy, camera.binning_y);
     let area = target.bounding_box.size_x * target.bounding_box.size_y;
     // The side in the world over the depth equals the side in pixels over the focal length in pixels.
     let depth = meters * (focal / area).sqrt();

@@ -32,6 +32,9 @@ parameters! {
     /// Side of the target in the world, m (root of its width times its height). If it is above 0, the target's position is
     /// published on target_pose.
     target_meters: f64 = 0.0, Range::Between(0.0, 1000.0), Live;
+    /// Whether the tracker's images are rectified, as its parameter of the same name; the distance is then computed from P of
+    /// camera_info instead of K.
+    image_rectified: bool = false, Range::Any, Live;
     /// Whether commands are geometry_msgs/TwistStamped; false: geometry_msgs/Twist.
     stamped: bool = true, Range::Any, Start;
     /// The robot's frame, in the header of stamped commands.

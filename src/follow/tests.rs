@@ -221,6 +221,17 @@ fn computes_the_position_of_a_target_of_known_size() {
     assert!((place.position.x - depth * 0.3_f64.tan()).abs() < 1e-9);
     assert_eq!((place.position.y, place.orientation[3]), (0.0, 1.0));
     assert_eq!(place.header, seen.header);
+    // A rectified image has the focal lengths of the projection.
+    (camera.p[0], camera.p[5]) = (400.0, 400.0);
+    follower.on_camera_info(camera.clone());
+    assert_eq!(follower.place(&seen).unwrap(), place, "a raw image");
+    let rectified = ("image_rectified", Value::Bool(true));
+    follower.set(&[rectified]).unwrap();
+    let place = follower.place(&seen).unwrap();
+    assert!((place.position.z - depth * 400.0 / 500.0).abs() < 1e-9);
+    follower
+        .set(&[("image_rectified", Value::Bool(false))])
+        .unwrap();
     // The image has every other row and column of the sensor.
     (camera.binning_x, camera.binning_y) = (2, 2);
     follower.on_camera_info(camera);

@@ -59,11 +59,16 @@ impl History {
         self.trim();
     }
 
-    /// Adds the newest frame. If its stamp is not later than all others, the source has jumped back, and the older frames are
-    /// dropped.
+    /// Adds the newest frame. A frame with the stamp of the last one replaces it: some drivers and relays send an image twice. If
+    /// its stamp is earlier, the source has jumped back, and the older frames are dropped.
     pub fn push(&mut self, stamp: Stamp, message: ImageMessage) {
-        if self.frames.back().is_some_and(|(last, _)| *last >= stamp) {
+        let last = self.frames.back().map(|(last, _)| *last);
+        if last > Some(stamp) {
             self.clear();
+        } else if last == Some(stamp)
+            && let Some((_, replaced)) = self.frames.pop_back()
+        {
+            self.bytes -= replaced.size();
         }
         self.bytes += message.size();
         self.frames.push_back((stamp, message));
@@ -166,6 +171,19 @@ mod tests {
         );
         history.resize(Bounds::default());
         assert_eq!(history.newest(), Some(0));
+    }
+
+    #[test]
+    fn a_frame_with_the_stamp_of_the_last_one_replaces_it() {
+        let mut history = History::new(Bounds {
+            images: 9,
+            bytes: 100,
+        });
+        for (sec, length) in [(1, 10), (2, 20), (2, 30), (3, 40)] {
+            history.push(stamp(sec), message(length));
+        }
+        assert_eq!(history.span(), Some((stamp(1), stamp(3))));
+        assert_eq!((history.frames.len(), history.bytes), (3, 80));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ettrack::error_chain;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::text::number;
-use ettrack::tracker::{Track, TrackState};
+use ettrack::tracker::{Track, TrackError, TrackState};
 use ettrack_message::{Header, Stamp};
 
 /// The longest id of a target, bytes. The id is part of every answer, so it is limited.
@@ -123,11 +123,14 @@ impl NodeCore {
             },
         };
         if let Err(error) = self.tracker.initialize(frame, bounding_box) {
-            self.refuse(
-                format!("target refused: {}", error_chain(&error)),
-                clock,
-                out,
-            );
+            let mut reason = format!("target refused: {}", error_chain(&error));
+            // The network failed in its work, so the tracker has lost the old target, too.
+            if matches!(error, TrackError::Model(_))
+                && let Some(old) = self.target.take()
+            {
+                reason = format!("{reason}; target {} is given up", old.id);
+            }
+            self.refuse(reason, clock, out);
             return false;
         }
         let id = if request.id.is_empty() {
@@ -242,7 +245,7 @@ impl NodeCore {
         let (oldest, newest) = self.history.span().unwrap_or_default();
         format!(
             "detection refused: no image with its stamp {:.3} is kept, those kept are from {:.3} to {:.3}; \
-             raise history_frames where detections take longer, and give the detection the image's stamp",
+             raise history_frames and history_megabytes where detections take longer, and give the detection the image's stamp",
             seconds(stamp),
             seconds(oldest),
             seconds(newest)
@@ -292,13 +295,19 @@ impl NodeCore {
         out: &mut Vec<Output>,
     ) {
         let mut request = Some(request);
+        let had_target = self.target.is_some();
         let taken = self.with_kept(position, |core, header, frame| {
             request
                 .take()
                 .is_some_and(|request| core.initialize(request, header.stamp, frame, clock, out))
         });
         match taken {
-            Ok((false, _)) => {}
+            Ok((false, _)) => {
+                // The old target may have been given up.
+                if had_target && self.target.is_none() {
+                    self.publish_newest(out);
+                }
+            }
             Ok((true, seen)) => {
                 self.behind = Some(seen);
                 self.arrived = None;

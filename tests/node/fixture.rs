@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ettrack::ModelError;
 use ettrack::frame::Frame;
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{SingleObjectTracker, Track, TrackError, TrackState};
@@ -23,7 +24,7 @@ pub enum Call {
 pub type Calls = Arc<Mutex<Vec<Call>>>;
 
 /// Moves the box one pixel to the right per frame. In a frame whose first pixel is 200 or more the target is lost; at 250 or more
-/// the tracker fails.
+/// the tracker fails. A failure of its network at the choice of a target leaves it without a target.
 pub struct TestTracker {
     calls: Calls,
     target: Option<BoundingBox>,
@@ -48,7 +49,13 @@ impl SingleObjectTracker for TestTracker {
             .lock()
             .unwrap()
             .push(Call::Initialize(target, first_pixel(frame)));
-        self.target = Some(target);
+        self.target = (first_pixel(frame) < 250).then_some(target);
+        if self.target.is_none() {
+            return Err(TrackError::Model(ModelError::Read {
+                path: "network".into(),
+                reason: std::io::ErrorKind::OutOfMemory.into(),
+            }));
+        }
         Ok(())
     }
 

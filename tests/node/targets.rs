@@ -103,6 +103,34 @@ fn tracks_the_old_target_when_a_waiting_one_is_refused() {
 }
 
 #[test]
+fn gives_the_old_target_up_if_the_network_fails_at_the_choice_of_a_new_one() {
+    for waits in [false, true] {
+        let mut node = Bench::new();
+        node.frame(0);
+        node.roi(ROI);
+        let answer = if waits {
+            node.core.newer_waits(true);
+            node.roi(ROI);
+            node.frame_of(1, 255)
+        } else {
+            node.frame_of(1, 255);
+            node.roi(ROI)
+        };
+        assert_eq!(target(&answer).state, TargetState::Idle, "{answer:?}");
+        let lines = logs(&answer);
+        assert!(
+            lines
+                .iter()
+                .any(|(_, line)| line.contains("out of memory; target 1 is given up")),
+            "{lines:?}"
+        );
+        assert_eq!(target(&node.frame(2)).state, TargetState::Idle);
+        node.roi(ROI);
+        assert_eq!(target(&node.frame(3)).state, TargetState::Tracking);
+    }
+}
+
+#[test]
 fn grows_a_box_around_a_point_in_the_image_of_its_stamp() {
     let mut bench = Bench::new();
     for index in 1..=3 {

@@ -109,6 +109,16 @@ def test_answers_the_discovery_of_a_ground_station(flight):
         assert len(beats) in (3, 4)
 
 
+def test_refuses_a_box_in_a_picture_that_is_no_longer_kept(flight):
+    roi = ",".join(map(str, flight.truth[0]))
+    late = ("--video-delay", "2", "--roi", roi, "--rate", "20")
+    for kept, result in ((5, DENIED), (100, ACCEPTED)):
+        with connected(flight.frames, *late, "--set", f"history_frames={kept}") as (_, station):
+            # The pilot draws the target where it was two seconds ago.
+            time.sleep(2.5)
+            assert station.draw(flight.truth[10], flight.size) == result, kept
+
+
 def test_follows_a_drawn_box_until_the_stop(flight):
     with connected(flight.frames) as (running, station):
         assert station.rate(30) == ACCEPTED

@@ -306,6 +306,10 @@ impl Camera {
             self.counts.ignored += 1;
             return;
         }
+        if command.to.component == 0 && self.is_about_another(command, now) {
+            self.counts.ignored += 1;
+            return;
+        }
         let from = received.from;
         let at = out.messages.len();
         let result = match command.number {
@@ -317,7 +321,9 @@ impl Camera {
                 Some(result)
             }
             numbers::SET_MESSAGE_INTERVAL => Some(self.set_interval(command, from, now)),
-            numbers::GET_MESSAGE_INTERVAL => Some(self.get_interval(command, from, route, out)),
+            numbers::GET_MESSAGE_INTERVAL => {
+                Some(self.get_interval(command, from, route, now, out))
+            }
             numbers::REQUEST_CAMERA_INFORMATION => {
                 Some(self.old_request(command, numbers::CAMERA_INFORMATION, route, now, out))
             }
@@ -350,6 +356,19 @@ impl Camera {
             // The acknowledgement goes before the message that the command asked for.
             out.messages[at..].rotate_right(1);
         }
+    }
+
+    /// Whether the command asks for a message that this camera does not have. If it went to all components, the component that
+    /// has this message answers.
+    fn is_about_another(&self, command: &Command, now: Duration) -> bool {
+        let asks = matches!(
+            command.number,
+            numbers::REQUEST_MESSAGE
+                | numbers::SET_MESSAGE_INTERVAL
+                | numbers::GET_MESSAGE_INTERVAL
+        );
+        let known = whole(command.parameters[0]).and_then(|number| self.message(number, now));
+        asks && known.is_none()
     }
 
     fn acknowledge(
@@ -477,6 +496,7 @@ impl Camera {
         command: &Command,
         from: Address,
         route: Route,
+        now: Duration,
         out: &mut Actions,
     ) -> MavResult {
         let Some(number) = whole(command.parameters[0]) else {
@@ -490,9 +510,12 @@ impl Camera {
         } else {
             self.rates.of(from, number)
         };
-        let interval_us = interval.map_or(-1, |interval| {
-            i32::try_from(interval.as_micros()).unwrap_or(i32::MAX)
-        });
+        // 0: the camera does not have this message. -1: the message is not sent by itself.
+        let interval_us = match interval {
+            Some(interval) => i32::try_from(interval.as_micros()).unwrap_or(i32::MAX),
+            None if self.message(number, now).is_none() => 0,
+            None => -1,
+        };
         out.send(
             To::One(route),
             MavMessage::MESSAGE_INTERVAL(MESSAGE_INTERVAL_DATA {
@@ -723,6 +746,14 @@ impl Camera {
         }
         self.send_due(now, false, false, out);
         self.turn_gimbal(now, out);
+    }
+
+    /// Stops the gimbal if the camera turned it. The caller sends this several times before the end, because messages can get
+    /// lost.
+    pub fn end(&mut self, out: &mut Actions) {
+        if let Some(message) = self.gimbal.as_mut().and_then(Gimbal::stop) {
+            out.send(To::All, message);
+        }
     }
 
     /// Returns the latest time at which the caller must call [`Camera::tick`] again.

@@ -87,12 +87,14 @@ impl Gimbal {
         is_stalled: bool,
         now: Duration,
     ) -> Option<MavMessage> {
-        let manager = self.manager.filter(|manager| {
-            manager.address.system == own.system && now <= manager.heard + SILENCE
-        })?;
+        let manager = self
+            .manager
+            .filter(|manager| manager.address.system == own.system)?;
         let bearing = observation
             .filter(|seen| seen.state == TargetState::Tracking && !is_stalled)
-            .and_then(|seen| seen.bearing);
+            .and_then(|seen| seen.bearing)
+            // A silent manager gets only the stops, because some autopilots keep the last rates.
+            .filter(|_| now <= manager.heard + SILENCE);
         if manager.control != own {
             self.stops = 0;
             let nobody = manager.control
@@ -120,6 +122,14 @@ impl Gimbal {
         }
         self.stops = self.stops.checked_sub(1)?;
         self.next = now + STOP_INTERVAL;
+        Some(rates(manager, 0.0, 0.0))
+    }
+
+    /// Returns the message that stops the gimbal if this component turned it last. For the end of the program, because some
+    /// autopilots keep the last rates.
+    pub fn stop(&mut self) -> Option<MavMessage> {
+        let manager = self.manager.filter(|_| self.stops > 0)?;
+        self.stops -= 1;
         Some(rates(manager, 0.0, 0.0))
     }
 
@@ -276,11 +286,29 @@ mod tests {
         );
         gimbal.heard(AUTOPILOT, 1, OWN, now);
         assert!(gimbal.turn(OWN, Some(&target), false, now).is_some());
-        let later = now + SILENCE + Duration::from_millis(1);
-        assert_eq!(
-            gimbal.turn(OWN, Some(&target), false, later),
-            None,
-            "the manager is silent"
-        );
+        // The manager is silent: the gimbal is stopped, and then nothing is sent.
+        let mut later = now + SILENCE + Duration::from_millis(1);
+        for _ in 0..STOPS {
+            let stop = gimbal.turn(OWN, Some(&target), false, later);
+            assert_eq!(turned(stop), (0.0, 0.0));
+            assert!(gimbal.next().is_none_or(|next| next > later));
+            later += STOP_INTERVAL;
+        }
+        assert_eq!(gimbal.turn(OWN, Some(&target), false, later), None);
+        assert_eq!(gimbal.next(), None);
+    }
+
+    #[test]
+    fn stops_at_the_end_only_what_it_has_turned() {
+        let mut gimbal = gimbal();
+        let now = Duration::from_secs(1);
+        let target = seen(TargetState::Tracking, [0.6, 0.0, 0.8]);
+        gimbal.heard(AUTOPILOT, 1, OWN, now);
+        assert_eq!(gimbal.stop(), None);
+        assert!(gimbal.turn(OWN, Some(&target), false, now).is_some());
+        assert_eq!(turned(gimbal.stop()), (0.0, 0.0));
+        gimbal.heard(AUTOPILOT, 1, PILOT, now);
+        assert_eq!(gimbal.turn(OWN, Some(&target), false, now), None);
+        assert_eq!(gimbal.stop(), None, "the pilot has control");
     }
 }

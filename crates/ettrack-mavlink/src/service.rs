@@ -22,8 +22,11 @@ use crate::wire::{Encoder, Outgoing, StreamReader, read_packet};
 /// Interval at which waiting threads check whether the service was closed.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// Longest time that sending over TCP may take.
+/// Longest time that sending over TCP or a serial port may take.
 const SEND: Duration = Duration::from_millis(200);
+
+/// Number of messages that stop the gimbal at the end, and the interval between them.
+const LAST_STOPS: (u32, Duration) = (3, Duration::from_millis(20));
 
 /// Largest number of packets in the queue. Further packets are dropped, so that a flood does not fill the memory.
 const WAITING: usize = 1024;
@@ -294,7 +297,7 @@ impl Link {
             Connection::Serial { path, speed } => {
                 let (path, speed) = (path.clone(), *speed);
                 let open = move || -> std::io::Result<_> {
-                    let port = serial::open(&path, speed)?;
+                    let port = serial::Port::open(&path, speed, WATCH, SEND)?;
                     Ok((port.try_clone()?, port))
                 };
                 let read = move || read_stream(link, Silence::TakesTime, open, &handle);
@@ -364,7 +367,7 @@ fn is_silence(error: &std::io::Error) -> bool {
 enum Silence {
     /// The other side has closed the connection. If no bytes come, a read returns an error after its timeout instead.
     IsOpen,
-    /// No bytes came before the timeout. If reads repeatedly return 0 bytes at once, the port is gone.
+    /// Nothing, if it happens once. If reads repeatedly return 0 bytes at once, the port is gone.
     TakesTime,
 }
 
@@ -441,10 +444,25 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, received: &Receiver<Event>, mut wish: impl FnMut(Wish, &Handle)) {
+        self.work(received, &mut wish);
+        for turn in 0..LAST_STOPS.0 {
+            self.camera.end(&mut self.actions);
+            if self.actions.messages.is_empty() {
+                return;
+            }
+            if turn > 0 {
+                std::thread::sleep(LAST_STOPS.1);
+            }
+            self.perform(&mut wish);
+        }
+    }
+
+    /// Handles events until the service is to end.
+    fn work(&mut self, received: &Receiver<Event>, wish: &mut impl FnMut(Wish, &Handle)) {
         loop {
             let now = self.handle.now();
             self.camera.tick(now, &mut self.actions);
-            self.perform(&mut wish);
+            self.perform(wish);
             let wait = self.camera.next().saturating_sub(self.handle.now());
             // One millisecond more, so that the next message is surely due when the thread wakes.
             let wait = wait.min(WATCH) + Duration::from_millis(1);
@@ -454,13 +472,13 @@ impl Worker {
                     if self.take(event) {
                         return;
                     }
-                    self.perform(&mut wish);
+                    self.perform(wish);
                     // Handles some of the waiting events, then checks the clock again.
                     for event in received.try_iter().take(64) {
                         if self.take(event) {
                             return;
                         }
-                        self.perform(&mut wish);
+                        self.perform(wish);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -31,8 +31,54 @@ pub(crate) fn stands_alone(codec: Codec, data: &[u8]) -> Option<bool> {
         Codec::H265 => Some(kinds.any(|(first, _)| matches!(first >> 1 & 63, 16..=23 | 33))),
         // The first bit of a frame is 0 in a key frame.
         Codec::Vp8 => data.first().map(|first| first & 1 == 0),
-        Codec::Vp9 | Codec::Av1 => None,
+        Codec::Vp9 => is_vp9_key(*data.first()?),
+        Codec::Av1 => has_av1_sequence(data),
     }
+}
+
+/// Whether a VP9 frame with this first byte is a key frame. From the highest bit on, it has the mark 10, two bits of the profile
+/// (and a zero in profile 3), whether only an earlier frame is shown, and whether the frame is no key frame.
+fn is_vp9_key(first: u8) -> Option<bool> {
+    if first >> 6 != 0b10 {
+        return None;
+    }
+    let shift = if first >> 4 & 3 == 3 { 1 } else { 2 };
+    Some(first >> shift & 3 == 0)
+}
+
+/// Whether an AV1 packet has a sequence header, without which no decoder can begin. Encoders send one with each key frame. `None`
+/// if the packet is not a series of units (OBUs) with their sizes.
+fn has_av1_sequence(mut data: &[u8]) -> Option<bool> {
+    const SEQUENCE_HEADER: u8 = 1;
+    while let Some((first, rest)) = data.split_first() {
+        if first >> 7 != 0 {
+            return None;
+        }
+        if first >> 3 & 15 == SEQUENCE_HEADER {
+            return Some(true);
+        }
+        let (has_extension, has_size) = (first >> 2 & 1 == 1, first >> 1 & 1 == 1);
+        let rest = rest.get(usize::from(has_extension)..)?;
+        // Without a size, the unit takes all that is left.
+        if !has_size {
+            return Some(false);
+        }
+        let (size, rest) = leb128(rest)?;
+        data = rest.get(size..)?;
+    }
+    Some(false)
+}
+
+/// Reads a number that is written in groups of seven bits, the lowest first, and returns it with the bytes after it.
+fn leb128(data: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0;
+    for (place, byte) in data.iter().take(8).enumerate() {
+        value |= usize::from(byte & 127) << (7 * place);
+        if byte & 128 == 0 {
+            return Some((value, &data[place + 1..]));
+        }
+    }
+    None
 }
 
 /// Returns the parameter set, which contains the size of the pictures. `None` if the packet has none.
@@ -66,7 +112,24 @@ mod tests {
         assert_eq!(stands_alone(Codec::H265, &of(&[0x26])), Some(true));
         assert_eq!(stands_alone(Codec::H265, &of(&[0x02])), Some(false));
         assert_eq!(stands_alone(Codec::Vp8, &[0x10]), Some(true));
-        assert_eq!(stands_alone(Codec::Av1, &[0x12]), None);
+        // Key frame, other frame, earlier frame; the last two in profiles 0 and 3.
+        assert_eq!(stands_alone(Codec::Vp9, &[0x82]), Some(true));
+        assert_eq!(stands_alone(Codec::Vp9, &[0x86]), Some(false));
+        assert_eq!(stands_alone(Codec::Vp9, &[0x88]), Some(false));
+        assert_eq!(stands_alone(Codec::Vp9, &[0xb1]), Some(true));
+        assert_eq!(stands_alone(Codec::Vp9, &[0xb2]), Some(false));
+        assert_eq!(stands_alone(Codec::Vp9, &[0x12]), None);
+        // A temporal delimiter, then a sequence header or a frame.
+        assert_eq!(
+            stands_alone(Codec::Av1, &[0x12, 0, 0x0a, 1, 7, 0x32, 1, 9]),
+            Some(true)
+        );
+        assert_eq!(
+            stands_alone(Codec::Av1, &[0x12, 0, 0x32, 0x81, 0, 9]),
+            Some(false)
+        );
+        assert_eq!(stands_alone(Codec::Av1, &[0x12, 5]), None);
+        assert_eq!(stands_alone(Codec::Av1, &[0xff]), None);
         assert_eq!(stands_alone(Codec::H264, &[]), Some(false));
         assert_eq!(stands_alone(Codec::H264, &[0, 0, 1]), Some(false));
     }

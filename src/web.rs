@@ -343,6 +343,7 @@ fn settings(parameters: &Parameters, models: &[String]) -> Vec<Setting> {
             Some(Setting {
                 name: known.name.to_owned(),
                 value: value(parameters.get(known.name)?),
+                whole: matches!(known.default, Value::Integer(_)),
                 default: value(known.default),
                 description: known.description,
                 range,

@@ -139,6 +139,9 @@ const tests = {
     const good = mean(followed.map((row) => overlap(row.box, truth[row.frame])));
     check(good > 0.6, `mean overlap with the truth ${good}`);
     console.log(`        mean overlap with the truth over 60 frames: ${good.toFixed(3)}`);
+    // The panel shows the search in the present frame, also if no other frame comes.
+    await page.locator("#play").click();
+    await until(async () => (await state(page)).playback === "paused", "it is paused");
     await page.locator("#sight > summary").click();
     await until(() => page.evaluate(() => document.querySelectorAll("#candidates tr").length > 0), "candidates are shown");
     await until(() => page.evaluate(() => document.getElementById("template").naturalWidth === 128), "the template is shown");
@@ -156,6 +159,12 @@ const tests = {
     const page = await open(server.url);
     const place = await places(page);
     const [x, y, w, h] = truth[0];
+    const view = await page.locator("#view").boundingBox();
+    const corner = place(0, 0);
+    check(Math.max(corner[0] - view.x, corner[1] - view.y) > 8, "the picture does not fill the view");
+    await page.mouse.click(view.x + 4, view.y + 4);
+    await sleep(500);
+    check((await state(page)).playback === "paused", "a tap beside the picture chooses nothing");
     await page.mouse.click(...place(x + w / 2, y + h / 2));
     await until(async () => (await state(page)).update.frame >= 10, "10 frames were played");
     const first = (await rows(page))[0];
@@ -239,16 +248,19 @@ const tests = {
     await page.locator("#set-search_scale").fill("2");
     await page.locator("#set-search_scale").press("Enter");
     await page.locator("#set-search_scale").blur();
-    await until(
-      () => page.evaluate(async () => (await (await fetch("/settings")).json()).find((s) => s.name === "search_scale").value === 2),
-      "the field's value was set",
-    );
+    const value = (name) =>
+      page.evaluate(async (wanted) => (await (await fetch("/settings")).json()).find((s) => s.name === wanted).value, name);
+    await until(async () => (await value("search_scale")) === 2, "the field's value was set");
+    await page.locator("input[type=range][aria-label=mono16_bits]").press("ArrowRight");
+    await until(async () => (await value("mono16_bits")) === 9, "the slider of a whole number was moved");
     await page.locator("#copy-command").click();
     await until(() => page.evaluate(() => /--set search_scale=2/.test(document.body.dataset.copied ?? "")), "copied");
     await page.locator("#copy-parameters").click();
     await until(() => page.evaluate(() => /search_scale: 2/.test(document.body.dataset.copied ?? "")), "copied");
     check((await put({ search_scale: 99 })) === 422, "a value out of range is refused");
     check((await put({ model_path: "/etc/passwd" })) === 422, "a path is refused");
+    await page.locator("#defaults").click();
+    await until(async () => (await value("search_scale")) === 1 && (await value("mono16_bits")) === 0, "the defaults are back");
     const before = (await state(page)).update.id;
     await page.locator("#stop").click();
     await until(async () => (await state(page)).update.state === "idle", "it is given up");
@@ -296,6 +308,11 @@ const tests = {
     for (let k = 0; k < Math.abs(across); k++) await page.keyboard.press(across > 0 ? "ArrowRight" : "ArrowLeft");
     for (let k = 0; k < Math.abs(down); k++) await page.keyboard.press(down > 0 ? "ArrowDown" : "ArrowUp");
     if (!across && !down) await page.keyboard.press("ArrowRight");
+    await page.locator("#zoom-all").focus();
+    await page.keyboard.press("Enter");
+    await sleep(300);
+    check((await state(page)).update.state === "idle", "Enter on a button chooses no target");
+    await page.locator("#view").focus();
     await page.keyboard.press("Enter");
     await until(async () => (await state(page)).update.state !== "idle", "a target was chosen");
     const { box } = (await rows(page))[0];

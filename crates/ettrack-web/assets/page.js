@@ -19,6 +19,7 @@ let times = [];
 let lastDropped = null;
 let lastUpdate = null; // time at which the newest update came, ms
 let lastMessage = null; // number of the newest message that was received
+let lastHeard = 0; // time at which the newest data came from the server, ms
 
 function say(text, isFine = false) {
   const toast = id("toast");
@@ -102,6 +103,7 @@ function drawStrips() {
 }
 
 async function receive(data) {
+  lastHeard = performance.now();
   if (typeof data === "string") {
     const told = JSON.parse(data);
     if (told === "changed") await refresh();
@@ -176,6 +178,7 @@ setInterval(tellStall, 500);
 function connect() {
   socket = new WebSocket(`ws://${location.host}/results`);
   socket.binaryType = "arraybuffer";
+  lastHeard = performance.now();
   socket.onopen = () => {
     retry = 500;
     lastDropped = null;
@@ -186,13 +189,25 @@ function connect() {
     if (id("sight").open) send('{"sight":true}');
   };
   socket.onmessage = (event) => receive(event.data).catch((error) => say(String(error)));
-  socket.onclose = () => {
-    document.body.dataset.state = "offline";
-    id("state-word").textContent = "not connected";
-    setTimeout(connect, retry);
-    retry = Math.min(retry * 2, 5000);
-  };
+  socket.onclose = connectLater;
 }
+
+function connectLater() {
+  document.body.dataset.state = "offline";
+  id("state-word").textContent = "not connected";
+  setTimeout(connect, retry);
+  retry = Math.min(retry * 2, 5000);
+}
+
+const SILENCE = 15000; // ms without data; a server that is there sends a beat every five seconds
+
+// A machine that lost its power or its network does not close the connection, and a script cannot see pings.
+setInterval(() => {
+  if (socket?.readyState !== WebSocket.OPEN || performance.now() - lastHeard < SILENCE) return;
+  socket.onclose = socket.onmessage = null;
+  socket.close();
+  connectLater();
+}, 1000);
 
 const play = () => ask(snapshot?.playback === "playing" ? "/pause" : "/resume");
 const move = () => {
@@ -214,7 +229,9 @@ const actions = {
   "copy-parameters": () => copy(settings.asParameters(snapshot?.node ?? "")),
   "copy-command": () => copy(settings.asCommand(snapshot?.command_line ?? "")),
   defaults: () => {
-    const back = Object.fromEntries(settings.changed().filter(({ name }) => !name.startsWith("history_")).map((setting) => [setting.name, setting.default]));
+    // A model that the page does not offer cannot be chosen here, also if it is the default.
+    const canGoBack = (setting) => !setting.name.startsWith("history_") && setting.choices?.includes(setting.default) !== false;
+    const back = Object.fromEntries(settings.changed().filter(canGoBack).map((setting) => [setting.name, setting.default]));
     if (Object.keys(back).length) ask("/settings", "PATCH", back);
   },
 };

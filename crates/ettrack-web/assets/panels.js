@@ -190,7 +190,7 @@ export class SettingsPanel {
       input.type = "checkbox";
       input.addEventListener("change", () => send(input.checked));
     } else if (setting.range) {
-      const isWhole = Number.isInteger(setting.default) && !isFloat(setting);
+      const isWhole = setting.whole;
       const [low, high] = setting.range;
       input.type = "number";
       input.min = setting.none ?? low;
@@ -237,11 +237,6 @@ export class SettingsPanel {
     const parts = this.changed().map(({ name, value }) => `--set ${name}=${shell(String(value))}`);
     return [command || "ros2 run ettrack ettrack_node --ros-args", ...(command ? parts : this.changed().map(({ name, value }) => `-p ${name}:=${shell(yaml(value))}`))].join(" ");
   }
-}
-
-// A floating-point setting of 1.0 is 1 in JSON, so its value does not show its type. The names of whole-number settings do.
-function isFloat(setting) {
-  return !/frames|megabytes|threads/i.test(setting.name);
 }
 
 function yaml(value) {

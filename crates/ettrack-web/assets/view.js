@@ -77,6 +77,10 @@ export class View {
     return [Math.min(Math.max(x, 0), this.size[0]), Math.min(Math.max(y, 0), this.size[1])];
   }
 
+  contains([x, y]) {
+    return x >= 0 && y >= 0 && x < this.size[0] && y < this.size[1];
+  }
+
   zoomBy(factor, at) {
     const [width, height] = this.size;
     if (!width) return;
@@ -190,10 +194,13 @@ export class View {
         this.drag = { kind: "pinch", apart: Math.hypot(a[0] - b[0], a[1] - b[1]), middle: mean(a, b) };
         return;
       }
+      // A third finger, such as a palm, does not begin anything.
+      if (this.pointers.size > 2) return;
       const pixel = this.toFrame(...at);
+      const [from, to] = [this.inside(pixel), this.inside(pixel)];
       this.drag = this.moving
         ? { kind: "move", at }
-        : { kind: "box", start: at, from: this.inside(pixel), to: this.inside(pixel), stamp: this.update.stamp };
+        : { kind: "box", start: at, tapped: pixel, from, to, stamp: this.update.stamp };
       this.cross = this.corner = null;
       this.draw();
     });
@@ -227,8 +234,10 @@ export class View {
         return;
       }
       const box = this.dragged();
-      if ((drag.far ?? 0) < TAP) this.choose({ point: drag.from }, drag.stamp);
-      else if (box[2] >= 1 && box[3] >= 1) this.choose({ box }, drag.stamp);
+      if ((drag.far ?? 0) < TAP) {
+        // A tap beside the picture chooses nothing.
+        if (this.contains(drag.tapped)) this.choose({ point: drag.tapped }, drag.stamp);
+      } else if (box[2] >= 1 && box[3] >= 1) this.choose({ box }, drag.stamp);
       else this.say("The box is too small: drag from one corner of the target to the opposite corner.");
       this.letGo();
     });
@@ -269,6 +278,8 @@ export class View {
   }
 
   key(event) {
+    // The buttons in the view have their own keys.
+    if (event.target !== this.element) return;
     if (!this.update || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = (event.shiftKey ? 24 : 4) / this.geometry().scale;
     const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
@@ -277,7 +288,9 @@ export class View {
       this.cross = this.inside([from[0] + move[0], from[1] + move[1]]);
       this.cursorOutput.textContent = this.words(this.cross);
     } else if (event.key === "Enter" && this.cross && !this.corner) {
-      this.choose({ point: this.cross }, this.update.stamp);
+      // The cross may be at the right or lower border, which belongs to no pixel.
+      const point = [0, 1].map((axis) => Math.min(this.cross[axis], this.size[axis] - 0.5));
+      this.choose({ point }, this.update.stamp);
       this.cross = null;
     } else if ((event.key === "b" || event.key === "Enter") && this.cross) {
       if (!this.corner) {
@@ -311,8 +324,7 @@ export class View {
       return;
     }
     const at = this.toFrame(...this.hover);
-    const isIn = at[0] >= 0 && at[1] >= 0 && at[0] < this.size[0] && at[1] < this.size[1];
-    if (!isIn) {
+    if (!this.contains(at)) {
       this.cursorOutput.textContent = "";
       return;
     }

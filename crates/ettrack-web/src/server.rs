@@ -10,6 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use nix::net::if_::InterfaceFlags;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -141,7 +142,7 @@ impl Server {
     /// Returns the URL of the page, with the token if the server has one.
     pub fn url(&self) -> String {
         let ip = match self.address.ip() {
-            ip if ip.is_unspecified() => outward_address(ip).unwrap_or(ip),
+            ip if ip.is_unspecified() => own_addresses(ip).first().copied().unwrap_or(ip),
             ip => ip,
         };
         let place = SocketAddr::new(ip, self.address.port());
@@ -165,8 +166,24 @@ impl Server {
                     .build()
             },
         );
+        let others: Vec<_> = match self.address.ip() {
+            ip if ip.is_unspecified() => own_addresses(ip)
+                .iter()
+                .skip(1)
+                .map(IpAddr::to_string)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "\nIn other networks, the address of this machine is {}.",
+                others.join(" or ")
+            )
+        };
         format!(
-            "the page is at {url}\nAnyone with this address can control the tracker. For a phone's camera:\n{code}"
+            "the page is at {url}{others}\nAnyone with this address can control the tracker. For a phone's camera:\n{code}"
         )
     }
 }
@@ -208,6 +225,25 @@ fn own_names() -> Vec<String> {
         return Vec::new();
     }
     vec![name.to_owned(), format!("{name}.local")]
+}
+
+/// Returns the addresses at which other machines may reach this one. The first is that on the way to other networks. A machine that
+/// is its own access point may have no such way.
+fn own_addresses(unspecified: IpAddr) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = outward_address(unspecified).into_iter().collect();
+    for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        let is_up = interface.flags.contains(InterfaceFlags::IFF_UP)
+            && !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        let Some(address) = interface.address.filter(|_| is_up) else {
+            continue;
+        };
+        // A socket on all addresses of version 6 also takes connections of version 4.
+        let v4 = address.as_sockaddr_in().map(|four| IpAddr::V4(four.ip()));
+        let v6 = address.as_sockaddr_in6().map(|six| six.ip());
+        let v6 = v6.filter(|ip| unspecified.is_ipv6() && !ip.is_unicast_link_local());
+        found.extend(v4.or(v6.map(IpAddr::V6)).filter(|ip| !found.contains(ip)));
+    }
+    found
 }
 
 /// Returns the address at which other machines reach this one: the source address that a packet to another network would
@@ -259,6 +295,16 @@ async fn serve(stream: TcpStream, router: Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_own_addresses_can_be_listened_on_and_are_listed_once() {
+        let found = own_addresses(IpAddr::from([0, 0, 0, 0]));
+        for (position, ip) in found.iter().enumerate() {
+            assert!(ip.is_ipv4() && !ip.is_loopback(), "{ip}");
+            assert!(!found[..position].contains(ip), "{found:?}");
+            TcpListener::bind((*ip, 0)).unwrap();
+        }
+    }
 
     #[test]
     fn names_the_reason_why_an_address_cannot_be_used() {

@@ -443,6 +443,8 @@ impl Session {
 
     /// Counts a viewer that wants the search region and its scores, until the returned value is dropped.
     pub fn count_sight_viewer(&self) -> Counted<'_> {
+        // The picture of a paused source is shown again, now with its search region.
+        self.shown.store(0, Ordering::Release);
         Counted::new(&self.sight_viewers)
     }
 

@@ -27,6 +27,8 @@ pub struct Setting {
     pub value: Value,
     /// The value without a parameter file.
     pub default: Value,
+    /// Whether it is a whole number. In JSON a value of 1.0 may look like one.
+    pub whole: bool,
     /// Smallest and largest value, if it is a number.
     pub range: Option<[f64; 2]>,
     /// A number outside the range that means "the model's own value".

@@ -22,7 +22,8 @@ const LONGEST: usize = 1024;
 /// Longest time to send a message. After that the viewer counts as disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time between two pings, so that both sides notice a broken connection.
+/// Time between two beats: a ping and a message. By the ping this side notices a broken connection, by the message the page does,
+/// because scripts cannot see pings.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Time without a message after which a viewer counts as disconnected. A connected viewer answers each ping.
@@ -46,6 +47,8 @@ enum Told<'a> {
     Update(&'a Update),
     /// Something else has changed. The viewer reads it by `GET /state` and `GET /settings`.
     Changed,
+    /// The connection is alive.
+    Beat,
 }
 
 pub(super) async fn results(
@@ -93,7 +96,7 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
     pictures.mark_changed();
     updates.mark_changed();
     let mut last_word = Instant::now();
-    let mut beat = tokio::time::interval(BEAT);
+    let mut beat = tokio::time::interval_at(last_word + BEAT, BEAT);
     loop {
         tokio::select! {
             biased;
@@ -135,6 +138,7 @@ async fn serve(session: &Session, mut socket: WebSocket) -> Result<(), Gone> {
                     return Err(Gone);
                 }
                 send(&mut socket, Message::Ping(Default::default())).await?;
+                tell(&mut socket, &Told::Beat).await?;
             }
         }
         // The count holds while this value lives. Nothing else reads it.

@@ -12,7 +12,6 @@ mod flow;
 pub mod follow;
 mod history;
 pub mod inbox;
-mod levels;
 mod log;
 #[cfg(feature = "mavlink")]
 pub mod mavlink;
@@ -33,7 +32,6 @@ pub mod worker;
 pub use self::core::{Clock, Glance, NodeCore, Output, Place};
 pub use bearing::bearing;
 pub use history::Bounds;
-pub use levels::Levels;
 pub use log::Level;
 pub use tracker::open_tracker;
 

@@ -11,7 +11,7 @@ pub use shown::{Glance, Place};
 use std::time::Duration;
 
 use ettrack::error_chain;
-use ettrack::frame::{ImageBuffer, Region};
+use ettrack::frame::{ImageBuffer, Levels, Region};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackError, TrackState};
 use ettrack_message::{
@@ -22,7 +22,6 @@ use ettrack_message::{
 use super::diagnostics::{Situation, Statistics};
 use super::flow::{Flow, Loss};
 use super::history::History;
-use super::levels::Levels;
 use super::log::{Level, Limiter};
 use super::parameters::{ParameterError, Parameters, Value};
 use super::{ModelInfo, NodeTracker};

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use ettrack::error_chain;
-use ettrack::frame::{Frame, ImageBuffer};
+use ettrack::frame::{Frame, ImageBuffer, Levels};
 use ettrack::geometry::BoundingBox;
 use ettrack::tracker::{Track, TrackError, TrackState, Tracker};
 use ettrack_files::{PendingFile, is_same_file};
 use ettrack_media::source::{self, FrameInfo, FrameSource, SourceError};
 use ettrack_media::video::{VideoError, VideoWriter};
-use ettrack_node::Levels;
 
 use image::RgbImage;
 

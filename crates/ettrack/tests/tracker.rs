@@ -36,6 +36,57 @@ fn picture(width: u32, height: u32, shift: u32) -> Vec<u8> {
 
 const TARGET: BoundingBox = BoundingBox::new(60.0, 40.0, 30.0, 24.0);
 
+/// A thermal camera uses a small part of the 16 bits. Its images must not be nearly black for the network.
+#[test]
+fn the_levels_of_16_bit_images_are_followed_unless_the_caller_sets_them() {
+    let thermal = |shift: u32| -> Vec<u8> {
+        let colours = picture(160, 120, shift);
+        let (pixels, _) = colours.as_chunks::<3>();
+        pixels
+            .iter()
+            .flat_map(|[red, ..]| (7000 + 3 * u16::from(*red)).to_le_bytes())
+            .collect()
+    };
+    let boxes = |prepare: &mut dyn FnMut(Frame<'_>) -> Option<(u16, u16)>| {
+        let mut tracker = open(LostMode::Off);
+        // Twice, because the levels of an earlier target must not count.
+        let mut runs = [(); 2].map(|()| {
+            let mut boxes = Vec::new();
+            for shift in 0..12 {
+                let data = thermal(shift);
+                let frame = Frame::packed(&data, 160, 120, Encoding::Mono16).expect("fits");
+                let frame = match prepare(frame) {
+                    None => frame,
+                    Some((black, white)) => frame.with_levels(black, white),
+                };
+                if shift == 0 {
+                    tracker.initialize(&frame, TARGET).expect("a target");
+                } else {
+                    boxes.push(tracker.update(&frame).expect("a track").bounding_box);
+                }
+            }
+            boxes
+        });
+        assert_eq!(runs[0], runs[1]);
+        std::mem::take(&mut runs[0])
+    };
+    let followed = boxes(&mut |_| None);
+    // The range of the values, 7000 to 7765, with an eighth more at each end.
+    let near = boxes(&mut |_| Some((6904, 7861)));
+    let whole = boxes(&mut |_| Some((0, u16::MAX)));
+    let apart = |one: &[BoundingBox], other: &[BoundingBox]| {
+        one.iter()
+            .zip(other)
+            .map(|(a, b)| (a.x - b.x).abs().max((a.width - b.width).abs()))
+            .fold(0.0, f64::max)
+    };
+    let (close, far) = (apart(&followed, &near), apart(&followed, &whole));
+    assert!(
+        close < 0.2 * far,
+        "{close} to fitting levels, {far} to 0 and 65535"
+    );
+}
+
 #[test]
 fn boxes_are_valid_and_a_second_run_gives_the_same_ones() {
     let mut runs = Vec::new();

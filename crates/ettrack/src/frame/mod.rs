@@ -4,9 +4,11 @@
 //! the same bytes as OpenCV's `cvtColor` (BT.601 limited range for YUV, bilinear demosaicing for Bayer), as the rest of a
 //! ROS system does.
 
+mod levels;
 mod partial;
 mod pixels;
 
+pub use levels::Levels;
 use partial::Partial;
 pub use partial::{Region, Rest};
 pub(crate) use pixels::Rgbx;
@@ -222,8 +224,8 @@ pub struct Frame<'a> {
     pub(crate) stride: usize,
     pub(crate) encoding: Encoding,
     pub(crate) big_endian: bool,
-    /// Of [`Encoding::Mono16`] the values that are black and white.
-    pub(crate) levels: (u16, u16),
+    /// Of [`Encoding::Mono16`] the values that are black and white. `None` if they were not set.
+    pub(crate) levels: Option<(u16, u16)>,
     /// What is decoded; `None` for all pixels.
     partial: Option<Partial<'a>>,
 }
@@ -283,7 +285,7 @@ impl<'a> Frame<'a> {
             stride,
             encoding,
             big_endian: false,
-            levels: (0, u16::MAX),
+            levels: None,
             partial: None,
         })
     }
@@ -309,10 +311,11 @@ impl<'a> Frame<'a> {
     }
 
     /// Sets which values of [`Encoding::Mono16`] are black and white, for cameras that use a part of the 16 bits; what
-    /// lies beyond them is black or white, too. Without it they are 0 and 65535.
+    /// lies beyond them is black or white, too. Without it, a [`Tracker`](crate::Tracker) follows the images by [`Levels`], and
+    /// pixels are read with 0 and 65535.
     #[must_use]
     pub fn with_levels(mut self, black: u16, white: u16) -> Self {
-        self.levels = (black.min(u16::MAX - 1), white.max(black.saturating_add(1)));
+        self.levels = Some((black.min(u16::MAX - 1), white.max(black.saturating_add(1))));
         self
     }
 

@@ -29,11 +29,12 @@ pub(super) fn read(frame: &Frame<'_>, y: u32, first: u32, out: &mut [Rgbx]) {
         Encoding::Mono8 => each(&row[first..], out, |[v]| [v, v, v, 0]),
         Encoding::Mono16 => {
             let row = &row[first * 2..];
-            if frame.levels == (0, u16::MAX) {
-                each_16(row, frame.big_endian, out, grey16);
-            } else {
-                let levels = Levels16::new(frame.levels);
-                each_16(row, frame.big_endian, out, |value| levels.grey(value));
+            match frame.levels {
+                None | Some((0, u16::MAX)) => each_16(row, frame.big_endian, out, grey16),
+                Some(levels) => {
+                    let levels = Levels16::new(levels);
+                    each_16(row, frame.big_endian, out, |value| levels.grey(value));
+                }
             }
         }
         Encoding::Uyvy => {

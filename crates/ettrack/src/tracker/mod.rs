@@ -16,7 +16,7 @@ pub use options::{LostMode, SEARCH_SCALES, TrackError, TrackerOptions};
 
 use crate::families::{self, Family};
 use crate::follower::{Follower, Inspection};
-use crate::frame::{Frame, Region};
+use crate::frame::{Frame, Levels, Region};
 use crate::geometry::BoundingBox;
 use crate::model::lost::{Features, LostSettings};
 use crate::model::provider::Execution;
@@ -53,6 +53,8 @@ pub struct Tracker {
     judged: BoundingBox,
     /// Size of the frames, once there is a target.
     frame_size: Option<(u32, u32)>,
+    /// Levels of frames of 16 bits for which the caller has set none.
+    levels: Levels,
 }
 
 impl Tracker {
@@ -108,6 +110,7 @@ impl Tracker {
             recovery: Recovery::new(manifest.lost.clone(), options.search_scale),
             judged: BoundingBox::new(0.0, 0.0, 1.0, 1.0),
             frame_size: None,
+            levels: Levels::default(),
             manifest,
         };
         tracker.set_lost_mode(&options.lost)?;
@@ -122,12 +125,23 @@ impl Tracker {
     pub fn initialize(&mut self, frame: &Frame<'_>, target: BoundingBox) -> Result<(), TrackError> {
         check_target(frame, target)?;
         self.frame_size = None;
+        // The result must not depend on an earlier target.
+        self.levels.restart();
+        let frame = &self.leveled(frame);
         self.follower.initialize(frame, target)?;
         let size = (frame.width(), frame.height());
         self.recovery.start(size, self.follower.pose());
         self.judged = target;
         self.frame_size = Some(size);
         Ok(())
+    }
+
+    /// A frame of 16 bits with levels of black and white: those that the caller has set, or those of the frames so far.
+    fn leveled<'a>(&mut self, frame: &Frame<'a>) -> Frame<'a> {
+        match frame.levels {
+            Some(_) => *frame,
+            None => self.levels.follow(*frame, 0),
+        }
     }
 
     /// Finds the target in the next frame.
@@ -148,10 +162,11 @@ impl Tracker {
             });
         }
         let started = Instant::now();
+        let frame = &self.leveled(frame);
         let follower = self.follower.as_mut();
         let mut timings = StageTimings::default();
         let answer = self.recovery.track(follower, frame, &mut timings)?;
-        self.judged = answer.judged.bounding_box();
+        self.judged = follower.reported(answer.judged);
         let mut track = Track {
             bounding_box: follower.reported(answer.reported),
             confidence: answer.confidence,

@@ -1,7 +1,6 @@
-//! The values that count as black and white in 16-bit images. Cameras use only a part of the 16 bits; thermal cameras use a
-//! small part that drifts.
+//! The values that count as black and white in 16-bit images.
 
-use ettrack::frame::{Encoding, Frame};
+use super::{Encoding, Frame};
 
 /// Samples along each side of an image, at most.
 const GRID: u32 = 64;
@@ -15,7 +14,8 @@ const LEAST: f32 = 64.0;
 /// compares the target with its earlier appearance, and fast enough for a sensor that warms up.
 const STEP: f32 = 1.0 / 32.0;
 
-/// The range of values in use.
+/// The values that count as black and white in a stream of images of [`Encoding::Mono16`]. Cameras use only a part of the 16 bits;
+/// thermal cameras use a small part that drifts. The levels follow the images slowly.
 #[derive(Debug, Default)]
 pub struct Levels {
     range: Option<(f32, f32)>,
@@ -41,6 +41,11 @@ impl Levels {
             }
         };
         self.apply(frame)
+    }
+
+    /// Forgets the levels: those of the next image are taken at once.
+    pub fn restart(&mut self) {
+        self.range = None;
     }
 
     /// An image with the levels of the newest one.

@@ -8,8 +8,8 @@
 //! 2. the executable's folder, and `onnxruntime`, `lib`, `../lib` and `../lib/ettrack` from there;
 //! 3. `.ettrack/onnxruntime` (which `make` fills) in the executable's folder, the working directory, or a
 //!    folder above either;
-//! 4. every prefix of `AMENT_PREFIX_PATH`: `lib`, `lib/ettrack`, `share/ettrack/onnxruntime`,
-//!    `opt/onnxruntime_vendor/lib`;
+//! 4. every prefix of `AMENT_PREFIX_PATH`: `lib/ettrack/onnxruntime`, `lib`, `lib/ettrack`,
+//!    `share/ettrack/onnxruntime`, `opt/onnxruntime_vendor/lib`;
 //! 5. Python's package `onnxruntime`: in `VIRTUAL_ENV`, in the installation of `python3` on `PATH`, in
 //!    `~/.local`;
 //! 6. the system's dynamic linker: `libonnxruntime.so.1`, `libonnxruntime.so`.
@@ -289,6 +289,8 @@ fn folders() -> Vec<PathBuf> {
     }
     for prefix in paths_in("AMENT_PREFIX_PATH") {
         let places = [
+            // Where colcon puts the one that the node was built with. With --symlink-install, the executable is elsewhere.
+            "lib/ettrack/onnxruntime",
             "lib",
             "lib/ettrack",
             "share/ettrack/onnxruntime",

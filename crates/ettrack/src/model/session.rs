@@ -290,8 +290,11 @@ fn check_options(options: &NetworkOptions) -> Result<(), ProviderError> {
             | (Provider::TensorRt, "trt_fp16_enable" | "trt_bf16_enable")
             | (Provider::Qnn, "enable_htp_fp16_precision")
             | (Provider::CoreMl, "MLComputeUnits" | "ModelFormat") => return decided("precision"),
-            (Provider::OpenVino, "device_type") if value.contains(['"', '\\']) => {
-                return refuse(format!("{value} is no device such as CPU, GPU or GPU.1"));
+            (Provider::OpenVino, "device_type") if !is_one_device(value) => {
+                return refuse(format!(
+                    "expected CPU, GPU, NPU, or one of several such as GPU.1, got {value}; with a choice of devices \
+                     (AUTO, HETERO, MULTI), OpenVINO would not keep to precision and threads"
+                ));
             }
             (Provider::Qnn, key) if !QNN_OPTIONS.contains(&key) => {
                 return refuse(format!("expected one of {}", QNN_OPTIONS.join(", ")));
@@ -300,6 +303,13 @@ fn check_options(options: &NetworkOptions) -> Result<(), ProviderError> {
         }
     }
     Ok(())
+}
+
+/// Whether OpenVINO's option `device_type` names one device. ONNX Runtime passes the precision only to a device that is named alone.
+fn is_one_device(value: &str) -> bool {
+    let (kind, number) = value.split_once('.').unwrap_or((value, "0"));
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    ["CPU", "GPU", "NPU"].contains(&kind) && is_number && (kind != "CPU" || number == "0")
 }
 
 /// Returns the registration of the provider for a session.
@@ -444,7 +454,20 @@ mod tests {
                 "{}",
                 "`precision` decides",
             ),
-            (Provider::OpenVino, "device_type", "C\"", "no device"),
+            (
+                Provider::OpenVino,
+                "device_type",
+                "C\"",
+                "expected CPU, GPU",
+            ),
+            (Provider::OpenVino, "device_type", "AUTO:CPU", "precision"),
+            (
+                Provider::OpenVino,
+                "device_type",
+                "CPU_FP32",
+                "got CPU_FP32",
+            ),
+            (Provider::OpenVino, "device_type", "GPU.x", "got GPU.x"),
             (Provider::OpenVino, "cache_dir", "a\0b", "NUL"),
             (
                 Provider::TensorRt,
@@ -467,7 +490,9 @@ mod tests {
                 "{error}"
             );
         }
-        check_options(&options(Provider::OpenVino, "device_type", "GPU.1")).unwrap();
+        for device in ["CPU", "GPU", "GPU.1", "NPU"] {
+            check_options(&options(Provider::OpenVino, "device_type", device)).unwrap();
+        }
         check_options(&options(Provider::Qnn, "backend_path", "libQnnHtp.so")).unwrap();
     }
 

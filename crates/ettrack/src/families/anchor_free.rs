@@ -269,9 +269,10 @@ impl AnchorFree {
             },
             prefer_center,
         );
-        if let (Some(lookalikes), Some(choice)) = (&mut lookalikes, &choice) {
-            lookalikes.chosen(choice.cell);
-        }
+        let most_growth = match (&mut lookalikes, &choice) {
+            (Some(lookalikes), Some(choice)) => lookalikes.chosen(choice.cell),
+            _ => f64::INFINITY,
+        };
         self.lookalikes = lookalikes;
         let Choice {
             cell,
@@ -305,6 +306,7 @@ impl AnchorFree {
             cell: Some(cell),
             rate,
             evidence,
+            most_growth,
         })
     }
 }
@@ -383,7 +385,10 @@ impl Loop for AnchorFree {
     /// Moves to the candidate and takes part of its size. The rate enters twice, as in the authors' code.
     fn follow(&mut self, candidate: &Candidate) {
         let Candidate {
-            pose: seen, rate, ..
+            pose: seen,
+            rate,
+            most_growth,
+            ..
         } = *candidate;
         let smooth = |seen: f64, before: f64| {
             let mixed = seen * rate + (1.0 - rate) * before;
@@ -393,15 +398,12 @@ impl Loop for AnchorFree {
         let (width, height) = self.image;
         // Not clamp(10, width): an image may be smaller than the smallest side.
         let side = |value: f64, most: f64| value.min(most).max(SMALLEST_SIDE);
-        let mut pose = Pose {
+        let pose = Pose {
             center: (x.min(width).max(0.0), y.min(height).max(0.0)),
             width: side(smooth(seen.width, self.pose.width), width),
             height: side(smooth(seen.height, self.pose.height), height),
         };
-        if let Some(lookalikes) = &self.lookalikes {
-            pose = lookalikes.limited(self.pose, pose);
-        }
-        self.pose = pose;
+        self.pose = pose.grown_at_most(&self.pose, most_growth);
     }
 
     fn pose(&self) -> Pose {

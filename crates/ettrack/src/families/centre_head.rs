@@ -218,6 +218,7 @@ impl CentreHead {
             cell: Some(cell),
             rate: 1.0,
             evidence,
+            most_growth: f64::INFINITY,
         })
     }
 }

@@ -398,7 +398,9 @@ impl<L: Loop> Follower for Engine<L> {
     fn inspect(&self) -> Inspection<'_> {
         let state = &self.loops[self.chosen];
         let (first, step) = state.map_place();
-        let (x, y) = self.before.center;
+        // As the boxes that are reported: some families count from the centre of the first pixel.
+        let (x, y) = L::reported(self.before).center();
+        let candidate = self.seen.as_ref().map_or(self.before, |seen| seen.pose);
         let (along_x, along_y) = self.scale;
         Inspection::new(
             self.view,
@@ -406,7 +408,7 @@ impl<L: Loop> Follower for Engine<L> {
             self.network.search_size(),
             self.network.outputs(),
             self.seen.as_ref(),
-            self.before,
+            L::reported(candidate),
         )
         .with_images(
             self.network.search_image(),

@@ -78,7 +78,6 @@ pub(super) struct Lookalikes {
     scores: Vec<f32>,
     /// Response at the chosen cell of the last look.
     response: f32,
-    has_lookalike: bool,
 }
 
 impl Lookalikes {
@@ -103,14 +102,13 @@ impl Lookalikes {
             frames: 0,
             scores: vec![0.0; side * side],
             response: 0.0,
-            has_lookalike: false,
         })
     }
 
     /// Starts with a new target.
     pub fn restart(&mut self) {
         self.classifier.restart();
-        (self.frames, self.response, self.has_lookalike) = (0, 0.0, false);
+        (self.frames, self.response) = (0, 0.0);
     }
 
     /// How many looks at the first frame are learnt.
@@ -150,11 +148,16 @@ impl Lookalikes {
         &self.scores
     }
 
-    /// Notes the response at the chosen cell, and whether there is a look-alike near it.
-    pub fn chosen(&mut self, cell: usize) {
+    /// Notes the response at the chosen cell. Returns the largest factor by which a side may grow there: it is limited if there is
+    /// a look-alike near the cell.
+    pub fn chosen(&mut self, cell: usize) -> f64 {
         self.response = self.classifier.responses()[cell];
         let share = self.rival(cell) / self.response.max(WEAK_RESPONSE);
-        self.has_lookalike = share > self.above;
+        if share > self.above {
+            1.0 + self.growth
+        } else {
+            f64::INFINITY
+        }
     }
 
     /// The highest response that is a maximum among its neighbours and near `cell` but not at it; 0 if there is none.
@@ -179,19 +182,6 @@ impl Lookalikes {
             }
         }
         highest
-    }
-
-    /// The pose after a frame, with its growth limited if there is a look-alike.
-    pub fn limited(&self, before: Pose, after: Pose) -> Pose {
-        if !self.has_lookalike {
-            return after;
-        }
-        let most = 1.0 + self.growth;
-        Pose {
-            width: after.width.min(before.width * most),
-            height: after.height.min(before.height * most),
-            ..after
-        }
     }
 
     /// Learns from the last look after a frame that was reported as `track`, with the target at `target`.
@@ -308,8 +298,8 @@ mod tests {
         let mut lookalikes = started(BOTH);
         for (other, width) in [((9, 6, 2.0, 0.9), 20.4), ((9, 6, 2.0, -1.0), 30.0)] {
             lookalikes.lowered(&scene(&[(5, 6, 2.0, 1.0), other]), &[0.5; CELLS]);
-            lookalikes.chosen(6 * SIDE + 5);
-            let limited = lookalikes.limited(before, swollen);
+            let most_growth = lookalikes.chosen(6 * SIDE + 5);
+            let limited = swollen.grown_at_most(&before, most_growth);
             assert!((limited.width - width).abs() < 1e-9, "{limited:?}");
             // The place and a side that shrinks stay as they are.
             assert_eq!((limited.center, limited.height), ((55.0, 50.0), 38.0));
@@ -319,8 +309,7 @@ mod tests {
             &scene(&[(2, 6, 2.0, 1.0), (11, 6, 2.0, 1.0)]),
             &[0.5; CELLS],
         );
-        lookalikes.chosen(6 * SIDE + 2);
-        assert_eq!(lookalikes.limited(before, swollen), swollen);
+        assert_eq!(lookalikes.chosen(6 * SIDE + 2), f64::INFINITY);
     }
 
     #[test]

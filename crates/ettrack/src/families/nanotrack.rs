@@ -197,6 +197,7 @@ impl NanoTrack {
             cell: Some(cell),
             rate: factor * f64::from(self.scores[cell]) * penalty.learning_rate,
             evidence,
+            most_growth: f64::INFINITY,
         })
     }
 }

@@ -180,6 +180,7 @@ impl SiamFcpp {
             cell: Some(cell),
             rate: factor * f64::from(self.scores[cell]) * penalty.learning_rate,
             evidence,
+            most_growth: f64::INFINITY,
         })
     }
 }

@@ -150,6 +150,7 @@ impl SingleBox {
             cell: None,
             rate: 1.0,
             evidence,
+            most_growth: f64::INFINITY,
         };
         let numbers = [pose.center.0, pose.center.1, pose.width, pose.height];
         let is_usable = numbers.iter().all(|number| number.is_finite()) && !score.is_nan();

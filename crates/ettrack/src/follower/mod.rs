@@ -102,6 +102,16 @@ impl Pose {
         BoundingBox::from_center(self.center, self.width, self.height)
     }
 
+    /// The same pose with sides of at most `factor` times those of `before`.
+    #[must_use]
+    pub fn grown_at_most(self, before: &Self, factor: f64) -> Self {
+        Self {
+            width: self.width.min(before.width * factor),
+            height: self.height.min(before.height * factor),
+            ..self
+        }
+    }
+
     /// Distance of another centre, in units of this target's mean side.
     pub fn displacement_of(&self, other: &Self) -> f32 {
         let (dx, dy) = (
@@ -150,6 +160,9 @@ pub struct Candidate {
     pub rate: f64,
     /// What the network's output says for and against this candidate being the target.
     pub evidence: Evidence,
+    /// Largest factor by which a side may grow if this candidate is followed, because an object that looks like the target is near
+    /// it. Infinite without such an object.
+    pub most_growth: f64,
 }
 
 /// What the network saw in the last look, for tests, drawing and tuning.
@@ -189,14 +202,14 @@ pub struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    /// A look at `view` that gave `candidate`; `target` is the box that stands for no candidate.
+    /// A look at `view` that gave `candidate`. `reported` is its box, or the target as it was without a candidate.
     pub fn new(
         view: View,
         padding: Padding,
         search_size: usize,
         outputs: &'a [Vec<f32>],
         candidate: Option<&Candidate>,
-        target: Pose,
+        reported: BoundingBox,
     ) -> Self {
         Self {
             window: view.enclosing(),
@@ -211,9 +224,7 @@ impl<'a> Inspection<'a> {
             first_cell: (0.0, 0.0),
             cell_step: (0.0, 0.0),
             best: candidate.and_then(|candidate| candidate.cell),
-            candidate: candidate
-                .map_or(target, |candidate| candidate.pose)
-                .bounding_box(),
+            candidate: reported,
             evidence: candidate.map_or_else(Evidence::default, |candidate| candidate.evidence),
         }
     }

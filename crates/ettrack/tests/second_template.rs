@@ -160,6 +160,14 @@ fn manifests_and_graphs_that_do_not_fit_are_refused() {
             "tracking.*.update_interval is missing, expected given, for the family single_box",
         ),
         (
+            outside,
+            &[(
+                "tracking:\n",
+                "tracking:\n  other:\n    update_above: 0.3\n    update_interval: 2.5\n",
+            )],
+            "tracking.*.update_interval is 2.5, expected a whole number",
+        ),
+        (
             with_box,
             &[("    update_above: 0.3\n", "")],
             "tracking.*.update_above is missing, expected given, for the family centre_head",

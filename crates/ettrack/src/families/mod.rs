@@ -245,6 +245,10 @@ pub fn check(family: &dyn Family, manifest: &Manifest) -> Result<(), Refusal> {
     }
     for (set, constants) in &manifest.tracking {
         check_constants(family, manifest, set, constants)?;
+        // If the family refreshes its template by the common rule, each set needs the rule's constants.
+        if family.constants().iter().any(refresh::is_constant) {
+            refresh::Refresh::new(family, manifest, constants)?;
+        }
     }
     Ok(())
 }

@@ -51,6 +51,11 @@ pub(super) static CONSTANTS: [Constant; 3] = [
     ),
 ];
 
+/// Whether this is one of [`CONSTANTS`].
+pub(super) fn is_constant(constant: &Constant) -> bool {
+    CONSTANTS.iter().any(|known| known.name == constant.name)
+}
+
 /// State of the rule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refresh {

@@ -430,6 +430,10 @@ impl Recovery {
                 if let Some(seen) = found
                     && same_place(&candidate, &seen.pose)
                 {
+                    // If the authors' loop saw it first, the loop moves on with it, so the reported box does, too.
+                    if search.loop_pose.center == candidate.center {
+                        search.loop_pose.center = seen.pose.center;
+                    }
                     let candidate = Pose {
                         center: seen.pose.center,
                         ..candidate
@@ -525,6 +529,7 @@ mod tests {
             cell: Some(7),
             rate: 0.5,
             evidence,
+            most_growth: f64::INFINITY,
         }
     }
 
@@ -610,6 +615,25 @@ mod tests {
             (settings.enabled, settings.report_below) = (false, 0.5);
         }));
         assert_eq!(frame(&mut logic, false, HERE).state, TrackState::Tracking);
+    }
+
+    #[test]
+    fn the_reported_box_follows_a_target_that_the_loop_sees_again_until_it_counts_as_found() {
+        let mut logic = tracking(settings(|settings| settings.found_after = 3));
+        lose(&mut logic);
+        while !logic.request().prefer_center {
+            frame(&mut logic, false, HERE);
+        }
+        let mut pose = SLID;
+        for (center, state) in [
+            ((150.0, 90.0), TrackState::Lost),
+            ((152.0, 91.0), TrackState::Lost),
+            ((154.0, 92.0), TrackState::Tracking),
+        ] {
+            let answer = logic.answer(Some(&seen(true, center)), pose, |seen| seen.pose);
+            assert_eq!((answer.reported.center, answer.state), (center, state));
+            pose = answer.next;
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl RunArgs {
         let model = ettrack_models::open(model)
             .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
         let options = tracker.options(&model, self.lost)?;
-        let execution = check_opens(&model, &options)?;
+        let (execution, version) = check_opens(&model, &options)?;
         let settings = serde_json::json!({
             "model": model.manifest.name,
             "model_yaml_sha256": model.checksum(),
@@ -87,6 +87,8 @@ impl RunArgs {
             "search_scale": tracker.search_scale,
             "lost": format!("{:?}", self.lost).to_lowercase(),
             "execution": execution.to_string(),
+            // Two versions give slightly different numbers, so their results are not mixed.
+            "onnxruntime": version,
             "provider_options": tracker.engine.written_options(),
         });
         Ok(Run {

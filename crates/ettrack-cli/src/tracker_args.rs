@@ -154,11 +154,17 @@ fn set_lost(settings: &mut serde_json::Value, key: &str, value: &str) -> anyhow:
 }
 
 /// Opens the model once before the work, so that a wrong model is refused early, and says what will run it.
-pub fn check_opens(model: &ModelFolder, options: &TrackerOptions) -> anyhow::Result<Execution> {
+///
+/// Returns what runs it, and the version of ONNX Runtime.
+pub fn check_opens(
+    model: &ModelFolder,
+    options: &TrackerOptions,
+) -> anyhow::Result<(Execution, String)> {
     let tracker = Tracker::from_model(model.clone(), options)
         .map_err(|error| BadInput(format!("cannot open the model: {}", error_chain(&error))))?;
     tell(&tracker);
-    Ok(tracker.execution().clone())
+    let version = tracker.runtime().version.to_string();
+    Ok((tracker.execution().clone(), version))
 }
 
 /// Says which model runs, and what runs it, in the log.

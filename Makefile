@@ -25,7 +25,8 @@ ifdef WORKSHOP_PYTHON
 WORKSHOP :=
 else
 WORKSHOP := $(VENV)/.installed
-WORKSHOP_PYTHON := $(VENV)/bin/python
+# Absolute, because Cargo runs tests in the folder of their crate.
+WORKSHOP_PYTHON := $(abspath $(VENV)/bin/python)
 endif
 # That Python need not have the package of this folder installed.
 WORKSHOP_RUN := PYTHONPATH=$(CURDIR)/training $(WORKSHOP_PYTHON)

@@ -155,6 +155,32 @@ def test_fixes_free_sizes_and_gives_float16_graphs_float32_inputs(tmp_path: Path
     assert not any(port.half for port in (*ports.inputs, *ports.outputs))
 
 
+@pytest.mark.parametrize(
+    ("family", "options", "unused"),
+    [
+        (
+            "nanotrack",
+            ["--template-factor", "2", "--search-factor", "4", "--context", "0.4"],
+            "--template-factor, --search",
+        ),
+        ("nanotrack", ["--window", "box", "--exemplar-size", "100"], "--window;"),
+        ("anchor_free", ["--window", "box", "--search-factor", "4"], "--search-factor;"),
+        ("single_box", ["--context", "0.5", "--template-factor", "3"], "--context;"),
+        ("single_box", ["--size-output", "pred_boxes"], "--size-output;"),
+    ],
+)
+def test_refuses_options_that_the_family_does_not_use(
+    small: Path, capsys: pytest.CaptureFixture, family: str, options: list[str], unused: str
+):
+    names = ["mixformer.onnx"] if family == "single_box" else NANOTRACK
+    size = [] if family == "single_box" else ["--search-size", "255"]
+    files = [str(small / name) for name in names]
+    assert main([*files, *size, "--family", family, *options, "--output", str(small / "out")]) == 2
+    error = capsys.readouterr().err
+    assert f"{family} with " in error and f"does not use {unused}" in error
+    assert not (small / "out").exists()
+
+
 def test_finds_a_second_template_and_its_score(small: Path):
     output = small / "out"
     options = ["--search-factor", "4.5", "--constant", "update_interval=15"]
@@ -248,6 +274,16 @@ def without_offset(model: onnx.ModelProto) -> None:
         (None, ["--family", "single_box"], ["expected a box [1, 1, 4] or [1, 4]; the graph gives"]),
         (None, ["--score-output", "scores"], ["no output scores for --score-output; the graph gives offset_map"]),
         (None, ["--template-input", "y"], ["no input y for --template-input; the graph takes z [1, 3, 64, 64]; x"]),
+        (
+            None,
+            ["--search-factor", "5", "--context", "0.5", "--window", "box", "--exemplar-size", "127"],
+            [
+                "centre_head with offset_map [1, 2, 8, 8]",
+                "does not use --context, --window, --exemplar-size; "
+                "expected among --template-factor, --search-factor, --stride",
+            ],
+        ),
+        (None, ["--box-format", "xyxy"], ["does not use --box-format"]),
         (None, ["--stride", "8"], ["a score map of 8 x 8 cells", "expected 16 at a stride of 8"]),
     ],
 )
@@ -277,6 +313,8 @@ def test_refuses_a_head_that_does_not_fit_its_backbone(small: Path, capsys: pyte
     assert "expects [1, 8, 8, 8]" in capsys.readouterr().err
     assert main([str(small / "mixformer.onnx"), backbone, *output]) == 2
     assert "expected one graph that takes one image" in capsys.readouterr().err
+    assert main([backbone, head, "--search-input", "input", *output]) == 2
+    assert "expected one file for --search-input; the images of two are known" in capsys.readouterr().err
     assert main([head, head, head, *output]) == 2
     assert "got 3" in capsys.readouterr().err
     assert not (small / "out").exists()

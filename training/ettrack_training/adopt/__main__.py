@@ -5,7 +5,7 @@
 
 The command shows which values it read from the graphs, which the user stated and which it assumed. With --show it
 writes nothing. With a frame it cuts the template from the frame and searches for the target in the same frame. A small
-overlap means that an assumption is wrong.
+overlap means that an assumption is wrong. Options for values that the model's family does not use are refused.
 
 Exit codes: 0 done, 2 the files or the command line cannot be used. In that case nothing is written.
 """

@@ -20,6 +20,16 @@ TEMPLATE, REFRESHED_TEMPLATE, SEARCH = "template", "refreshed_template", "search
 # Largest accepted difference between outputs of the file and of the written graphs, as a part of the largest value.
 _TOLERANCE = 1e-4
 _STRIDES = (4, 8, 16, 32)
+# Options for values that not every family uses, by the section and key of the value.
+_OPTIONS = {
+    ("template", "factor"): "--template-factor",
+    ("template", "context"): "--context",
+    ("template", "window"): "--window",
+    ("search", "factor"): "--search-factor",
+    ("search", "exemplar_size"): "--exemplar-size",
+    ("search", "stride"): "--stride",
+}
+_GRIDS = ("anchor_free", "nanotrack")
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,9 @@ def _one_graph(file: OnnxFile, stated: Stated) -> _Whole:
 
 
 def _two_graphs(first: OnnxFile, second: OnnxFile, stated: Stated) -> _Whole:
+    if stated.inputs:
+        given = ", ".join(f"--{role}-input" for role in stated.inputs)
+        raise AdoptError(f"{first.path} and {second.path}: expected one file for {given}; the images of two are known")
     seeing = [file for file in (first, second) if all(layouts.is_image(port) for port in file.inputs)]
     if len(seeing) != 1 or len(seeing[0].inputs) != 1:
         raise AdoptError(
@@ -259,6 +272,7 @@ def _made(whole: _Whole, files: list[OnnxFile], stated: Stated) -> Adopted:
     answers = [run(file.path, model, images) for images in pictures]
     ports = [Port(port.name, answers[0][whole.output_names[port.name]].shape, port.half) for port in file.outputs]
     outputs = layouts.outputs_of(file, ports, stated.family, dict(stated.outputs))
+    _refuse_unused(file, outputs, stated)
     _refuse_deaf(whole, outputs, pictures[0], answers[0])
     activation, why = _activation(whole, outputs, answers, stated)
     _shape_outputs(whole, outputs, activation, stated)
@@ -271,6 +285,39 @@ def _made(whole: _Whole, files: list[OnnxFile], stated: Stated) -> Adopted:
     differences = _compare(whole, outputs, graphs, roles, pictures, answers, activation, stated)
     sections, known = _sections(whole, outputs, features, activation, why, stated)
     return Adopted(graphs, sections, files, known, differences)
+
+
+def _refuse_unused(file: OnnxFile, outputs: Outputs, stated: Stated) -> None:
+    """Refuses stated values that the family does not use, because they would have no effect."""
+    roles = [role for role in ("score", "boxes", "size", "offset") if getattr(outputs, role)]
+    used = _used_options(outputs.family) + [f"--{role}-output" for role in roles]
+    given = [option for (section, key), option in _OPTIONS.items() if key in getattr(stated, section)]
+    given += [f"--{role}-output" for role in stated.outputs]
+    if stated.activation:
+        given.append("--activation")
+    if outputs.score:
+        used.append("--activation")
+    if stated.box_format != Stated.box_format:
+        given.append("--box-format")
+    if outputs.family == "single_box":
+        used.append("--box-format")
+    if unused := [option for option in given if option not in used]:
+        raise AdoptError(
+            f"{file.path}: {outputs.family} with {listed(list(file.outputs))} does not use {', '.join(unused)}; "
+            f"expected among {', '.join(used)}"
+        )
+
+
+def _used_options(family: str) -> list[str]:
+    """The options of `_OPTIONS` that a family uses."""
+    usual = FAMILIES[family]
+    used = {*(("template", key) for key in usual.template), *(("search", key) for key in usual.search)}
+    used.add(("search", "stride"))
+    if family in _GRIDS:
+        used.add(("search", "exemplar_size"))
+    if family == "anchor_free":
+        used.add(("template", "window"))
+    return [option for place, option in _OPTIONS.items() if place in used]
 
 
 def _refuse_deaf(
@@ -455,8 +502,7 @@ def _sections(
         template[key] = chosen(stated.template, key, value, f"template.{key}")
     template["outputs"] = features
     search: dict[str, Any] = {"input": SEARCH, "sizes": [whole.sizes[SEARCH]]}
-    is_grid = family in ("anchor_free", "nanotrack")
-    if is_grid:
+    if family in _GRIDS:
         search["exemplar_size"] = chosen(stated.search, "exemplar_size", whole.sizes[TEMPLATE], "search.exemplar_size")
     for key, value in usual.search.items():
         search[key] = chosen(stated.search, key, value, f"search.{key}")

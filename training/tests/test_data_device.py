@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ettrack_training.data.config import AugmentConfig, PairConfig
-from ettrack_training.data.device import DeviceAugment, wide_config
+from ettrack_training.data.device import NOT_ON_DEVICE, DeviceAugment, wide_config
 from ettrack_training.data.pairs import Kind
 
 OFF = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
@@ -77,6 +77,18 @@ def test_gray_removes_colour() -> None:
     out = DeviceAugment(replace(OFF, gray=1.0))(batch, torch.Generator().manual_seed(2))
     spread = out["template"].amax(dim=1) - out["template"].amin(dim=1)
     assert spread.max() < 1e-2
+
+
+@pytest.mark.parametrize("name", AugmentConfig.__dataclass_fields__)
+def test_makes_all_changes_except_those_that_are_listed(name: str) -> None:
+    batch = wide_batch(8)
+    batch["template"] = torch.randint(0, 255, (8, 127, 127, 3), dtype=torch.uint8)
+    plain, changed = (
+        DeviceAugment(augment)(batch, torch.Generator().manual_seed(3))
+        for augment in (OFF, replace(OFF, **{name: 1.0}))
+    )
+    equal = all(torch.equal(plain[crop], changed[crop]) for crop in ("template", "search"))
+    assert equal == (name in NOT_ON_DEVICE)
 
 
 def test_blur_keeps_the_mean_and_lowers_the_contrast() -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+from ettrack_training.data.device import DeviceAugment
 from ettrack_training.networks.et_track import ETTrackConfig
 from ettrack_training.networks.nano import NANO
+from ettrack_training.train.feed import device_augment
 from ettrack_training.train.recipe import Recipe, RecipeError, Schedule
 from ettrack_training.train.schedule import share
 
@@ -83,6 +85,18 @@ def test_the_papers_recipe_has_the_papers_values() -> None:
             r"network\.box_context: the teacher sees square windows",
         ),
         ({"inputs": "teacher_features", "loss": {"features": 1}}, r"loss\.features"),
+        (
+            {"data": {"pairs": {"crop": {"search_aspect": "wide"}}}},
+            r"data\.pairs\.crop\.search_aspect: expected a number, got 'wide'",
+        ),
+        ({"data": {"pairs": {"crop": {"search_aspect": True}}}}, r"search_aspect: expected a number, got True"),
+        *(
+            (
+                {"data": {"device_augment": True, "pairs": {"augment": {name: 0.7}}}},
+                rf"data\.pairs\.augment\.{name}: data\.device_augment does not make this change, expected 0, got 0\.7",
+            )
+            for name in ("gamma", "low_resolution", "jpeg", "small", "shadow")
+        ),
     ],
 )
 def test_refuses_wrong_recipes_and_names_the_key(values: dict, named: str) -> None:
@@ -118,6 +132,28 @@ def test_reads_numbers_that_yaml_gives_as_text() -> None:
     recipe = Recipe.from_dict(yaml.safe_load("{name: x, optimizer: {rate: 1e-3}, schedule: {steps: 0.5 epochs}}"))
     assert recipe.optimizer.rate == 1e-3
     assert recipe.schedule.steps == round(0.5 * 500_000 / 32)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(0, 0.0), (1, 1.0), ("2e-1", 0.2), (None, None)])
+def test_numbers_that_may_be_missing_are_read_as_numbers(given: object, expected: float | None) -> None:
+    recipe = Recipe.from_dict({"name": "x", "data": {"pairs": {"crop": {"search_aspect": given}}}})
+    aspect = recipe.data.pairs.crop.search_aspect
+    assert aspect == expected and type(aspect) is type(expected)
+
+
+def test_the_device_follows_the_recipes_crops() -> None:
+    def device(**pairs: object) -> DeviceAugment:
+        recipe = Recipe.from_dict({"name": "x", "data": {"device_augment": True, "pairs": pairs}})
+        made = device_augment(recipe)
+        assert made is not None
+        return made
+
+    usual = device(augment={"gamma": 0, "jpeg": 0.2})
+    assert (usual.shift, usual.scale, usual.angle) == (48, 0.15, 0.1)
+    own = device(turn_angle=0.05, crop={"search_scale": 0.02, "search_shift": 8})
+    assert (own.shift, own.scale, own.angle) == (8, 0.02, 0.05)
+    assert device(turn=0).angle == 0
+    assert device_augment(Recipe(name="x")) is None
 
 
 def test_rates_follow_the_schedule() -> None:

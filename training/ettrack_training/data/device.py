@@ -18,6 +18,8 @@ from .geometry import SEARCH_SIZE
 
 _LUMA = (0.299, 0.587, 0.114)
 _BLUR_RADIUS = 4
+# Settings of `AugmentConfig` that are not implemented on the device.
+NOT_ON_DEVICE = ("gamma", "low_resolution", "jpeg", "small", "shadow")
 
 
 def wide_config(config: PairConfig, margin: int = 48) -> PairConfig:
@@ -38,8 +40,8 @@ class DeviceAugment:
     """Cuts ``size`` x ``size`` search crops out of wide ones and changes both crops.
 
     ``shift`` (pixels) and ``scale`` (a fraction) are largest values of uniform draws. ``angle`` (radians) is the
-    standard deviation of a normal one. ``augment`` has the same meaning as in :mod:`.augment`. Compression and gamma
-    are not implemented here.
+    standard deviation of a normal one. ``augment`` has the same meaning as in :mod:`.augment`, without the settings
+    :data:`NOT_ON_DEVICE`.
     """
 
     augment: AugmentConfig
@@ -47,6 +49,22 @@ class DeviceAugment:
     shift: float = 48.0
     scale: float = 0.15
     angle: float = 0.1
+
+    @classmethod
+    def of(cls, config: PairConfig, margin: int = 48) -> DeviceAugment:
+        """The augmentation of batches that were made with ``wide_config(config, margin)``.
+
+        Shift, scale and angle are at most ``config``'s largest shift, its scale and its angle. Without ``turn`` nothing
+        is rotated.
+        """
+        crop = config.crop
+        return cls(
+            config.augment,
+            size=crop.search_size,
+            shift=min(margin, crop.search_shift),
+            scale=min(cls.scale, crop.search_scale),
+            angle=min(cls.angle, config.turn_angle) if config.turn > 0 else 0.0,
+        )
 
     def __call__(
         self, batch: Mapping[str, torch.Tensor], generator: torch.Generator | None = None

@@ -73,8 +73,7 @@ def device_augment(recipe: Recipe) -> DeviceAugment | None:
     """Returns the augmentation on the training device, or None if the recipe does not use it."""
     if not recipe.data.device_augment:
         return None
-    pairs = recipe.pairs
-    return DeviceAugment(pairs.augment, size=pairs.crop.search_size, shift=min(_MARGIN, pairs.crop.search_shift))
+    return DeviceAugment.of(recipe.pairs, _MARGIN)
 
 
 def _pairs(recipe: Recipe, cache: Path, seed: int, pin_memory: bool) -> Iterator[dict[str, Tensor]]:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import yaml
 
-from ..data.config import PairConfig
+from ..data.config import AugmentConfig, PairConfig
+from ..data.device import NOT_ON_DEVICE
 from ..data.labels import STRIDE
 from ..networks.et_track import ETTrackConfig
 from ..networks.nano import NANO, NANO_BOX, NANO_FAST, SMALL
@@ -40,7 +41,8 @@ class Data:
     process (0: the training process itself).
 
     `device_augment` makes the photometric changes, the flips and a part of the shifts on the training device, where
-    each batch is used `repeats` times. With a teacher, each step makes `fresh` new pairs and draws the rest of the
+    each batch is used `repeats` times. It does not make the changes of `data.device.NOT_ON_DEVICE`: other values than 0
+    and the default are refused for them. With a teacher, each step makes `fresh` new pairs and draws the rest of the
     batch from the last `memory` pairs.
     """
 
@@ -272,12 +274,15 @@ def _value(kind: Any, value: Any, where: str, epoch_steps: float) -> Any:
     if is_dataclass(kind):
         return _build(kind, value, f"{where}.", epoch_steps)
     origin = typing.get_origin(kind)
+    if origin is types.UnionType:
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+        return None if value is None else _value(kind, value, where, epoch_steps)
     if origin is Literal:
         choices = typing.get_args(kind)
         if value not in choices:
             raise RecipeError(f"{where}: expected one of {', '.join(choices)}, got {value!r}")
         return value
-    if origin is not None and origin is not types.UnionType and issubclass(origin, Mapping):
+    if origin is not None and issubclass(origin, Mapping):
         return {key: _value(float, item, f"{where}.{key}", epoch_steps) for key, item in _mapping(value, where).items()}
     if kind is int and isinstance(value, str) and (match := _EPOCHS.fullmatch(value.strip())):
         return round(float(match[1]) * epoch_steps)
@@ -364,6 +369,18 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"loss.features: with inputs {recipe.inputs} there is no backbone that could learn them")
     if recipe.needs_teacher and data.device_augment:
         raise RecipeError("data.device_augment: the teacher sees pairs before the device changes them; use one or none")
+    if data.device_augment:
+        _check_device(data.pairs.augment)
+
+
+def _check_device(augment: AugmentConfig) -> None:
+    """Refuses changes that the device does not make. Defaults are accepted, because a saved recipe contains them."""
+    for name in NOT_ON_DEVICE:
+        value = getattr(augment, name)
+        if value not in (0, getattr(AugmentConfig, name)):
+            raise RecipeError(
+                f"data.pairs.augment.{name}: data.device_augment does not make this change, expected 0, got {value}"
+            )
 
 
 def _plain(value: Any) -> Any:

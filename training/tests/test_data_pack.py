@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import weakref
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from ettrack_training.data import pack as packer
 from ettrack_training.data import preview
 from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.evaluation import BENCHMARKS
-from ettrack_training.data.pack import main
-from ettrack_training.data.store import StoreWriter
+from ettrack_training.data.pack import PackOptions, main, pack
+from ettrack_training.data.readers import lasot_split
+from ettrack_training.data.records import Clip
+from ettrack_training.data.store import Store, StoreWriter
 
 
 def photographs(folder: Path, count: int = 1, size: int = 96) -> Path:
@@ -340,6 +346,130 @@ def test_packs_namesakes_and_photographs_and_other_videos(tmp_path: Path) -> Non
     words += [f"dog=index:{video(tmp_path / 'Dog')}", f"still=folder:{photographs(tmp_path / 'all' / 'dog').parent}"]
     assert main(["--out", str(tmp_path / "cache"), "--namesake", "dog", *words]) == 0
     assert len(Dataset(tmp_path / "cache").sources) == 4
+
+
+def lasot(root: Path, *names: str) -> Path:
+    """Makes LaSOT's layout with sequences of two grey frames."""
+    for name in names:
+        folder = root / name.rsplit("-", 1)[0] / name
+        photographs(folder / "img", count=2)
+        (folder / "groundtruth.txt").write_text("11,21,30,40\n12,21,30,40\n")
+    return root
+
+
+def test_lasot_all_packs_lasots_test_split_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root, cache = lasot(tmp_path / "set", "cat-1", "cat-2", "rubicCube-14"), tmp_path / "cache"
+    assert main(["--out", str(cache), f"all=lasot-all:{root}"]) == 0
+    assert "all: lasot-all includes videos on which trackers are measured" in capsys.readouterr().err
+    rows = json.loads((cache / "all" / "clips.json").read_text())
+    assert [row["name"] for row in rows] == ["cat-1", "cat-2", "rubicCube-14"]
+    assert main(["--out", str(cache), f"train=lasot:{root}"]) == 0
+    assert "measured" not in capsys.readouterr().err
+    assert [row["name"] for row in json.loads((cache / "train" / "clips.json").read_text())] == ["cat-2"]
+
+
+def test_lasot_all_allows_neither_other_benchmarks_nor_other_sources(tmp_path: Path) -> None:
+    root = lasot(tmp_path / "set", "cat-1")
+    message = refusal(tmp_path / "cache", f"all=lasot-all:{root}", f"other=index:{video(tmp_path / 'cat-1')}")
+    assert "other=index:" in message and "cat-1 is a sequence of LaSOT's test split" in message
+    lasot(root, "jogging-1")
+    message = refusal(tmp_path / "other", f"all=lasot-all:{root}")
+    assert "jogging-1 is a sequence of OTB-100" in message
+
+
+def test_lasot_all_allows_no_name_of_another_benchmark() -> None:
+    others = {name.casefold() for key, names in BENCHMARKS.items() if "LaSOT" not in key for name in names}
+    assert not others & {name.casefold() for name in lasot_split.published_names()}
+
+
+def test_refuses_two_clips_with_one_name(tmp_path: Path) -> None:
+    one, two = (sorted(photographs(tmp_path / name, count=2).iterdir()) for name in ("one", "two"))
+    with pytest.raises(ValueError, match="a name of its own for each clip, got street twice") as refused:
+        pack([Clip("street", one), Clip("street", two)], tmp_path / "cache" / "a")
+    assert str(one[0]) in str(refused.value) and str(two[0]) in str(refused.value)
+    assert not (tmp_path / "cache" / "a" / "clips.json").exists()
+
+
+def test_videos_of_an_index_with_the_same_ends_keep_their_own_pictures(tmp_path: Path) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((96, 96, 3), 50 * number, np.uint8))
+    lists = ["0.png", "1.png", "3.png"], ["0.png", "2.png", "3.png"]
+    items = [{"frames": list(frames), "boxes": [[40, 40, 20, 20]] * 3} for frames in lists]
+    (tmp_path / "index.json").write_text(json.dumps(items))
+    assert main(["--out", str(tmp_path / "cache"), f"a=index:{tmp_path}"]) == 0
+    (source,) = Dataset(tmp_path / "cache").sources
+    shown = [[int(picture.read()[0, 0, 0]) for picture in clip] for clip in source.clips]
+    assert shown == [[0, 50, 150], [0, 100, 150]]
+
+
+def test_reduces_each_frame_as_it_is_read_and_ends_at_the_first_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = sorted(photographs(tmp_path / "p", count=9, size=720).iterdir())
+    read, alive = cv2.imread, []
+
+    def counting(path: str, flags: int) -> np.ndarray | None:
+        assert sum(frame() is not None for frame in alive) <= 1
+        picture = read(path, flags)
+        if picture is not None and flags == cv2.IMREAD_GRAYSCALE:
+            alive.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(packer.cv2, "imread", counting)
+    options = PackOptions(follow_windows=True)
+    pack([Clip("v", frames)], tmp_path / "whole", options)
+    assert len(alive) == 9
+    alive.clear()
+    cv2.imwrite(str(frames[3]), np.full((720, 700, 3), 90, np.uint8))
+    pack([Clip("v", frames)], tmp_path / "other_shape", options)
+    assert len(alive) == 4
+    alive.clear()
+    frames[1].write_bytes(b"no picture")
+    pack([Clip("v", frames)], tmp_path / "unreadable", options)
+    assert len(alive) == 1
+    assert json.loads((tmp_path / "unreadable" / "clips.json").read_text())[0]["windows"] == []
+
+
+@pytest.mark.parametrize("codec", ["raw", "webp"])
+def test_a_cutout_without_transparent_pixels_keeps_its_alpha(tmp_path: Path, codec: str) -> None:
+    pictures = {alpha: np.full((20, 30, 4), (200, 100, 50, alpha), np.uint8) for alpha in (255, 128)}
+    with StoreWriter(tmp_path, codec) as writer:
+        for alpha, picture in pictures.items():
+            writer.add(str(alpha), picture, (20, 30))
+    store = Store(tmp_path)
+    for alpha, picture in pictures.items():
+        read = store.read(str(alpha))
+        assert read.shape == (20, 30, 4)
+        np.testing.assert_array_equal(read[..., 3], alpha)
+        np.testing.assert_allclose(read[..., :3], picture[..., :3], atol=6)
+
+
+_WITH_FEW_FILES = """
+import resource, sys
+from pathlib import Path
+from ettrack_training.data.store import Store
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, int(sys.argv[2])))
+store = Store(Path(sys.argv[1]))
+print(sum(int(store.read(key)[0, 0, 0]) for key in store))
+"""
+
+
+def test_opens_more_pieces_than_the_soft_limit_of_open_files(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    with StoreWriter(tmp_path, piece_bytes=100) as writer:
+        for number in range(120):
+            writer.add(str(number), np.full((5, 6, 3), number, np.uint8), (5, 6))
+    assert len(list(tmp_path.glob("*.bin"))) == 120
+
+    def opened(hard: int) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", _WITH_FEW_FILES, str(tmp_path), str(hard)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    enough = opened(200)
+    assert enough.stdout.strip() == str(sum(range(120))), enough.stderr
+    few = opened(60)
+    assert "ValueError" in few.stderr and "expected a limit of open files (ulimit -n) above" in few.stderr
+    assert few.stderr.strip().endswith("got 60")
 
 
 def test_the_list_of_uav123s_parts_equals_the_runtimes() -> None:

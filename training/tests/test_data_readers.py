@@ -13,7 +13,7 @@ from PIL import Image
 from ettrack_training.data.dataset import Dataset
 from ettrack_training.data.pack import PackOptions, pack
 from ettrack_training.data.readers import lasot_split, open_source
-from ettrack_training.data.readers.masks import RunLengths, decompress_counts
+from ettrack_training.data.readers.masks import Polygons, RunLengths, decompress_counts
 from ettrack_training.data.records import Clip, Track, box_of_mask
 
 
@@ -69,6 +69,13 @@ def test_reads_coco_boxes_polygons_and_run_lengths(tmp_path: Path) -> None:
     (tmp_path / "no.json").write_text("{}")
     with pytest.raises(ValueError, match="annotations, images is missing"):
         list(open_source(f"coco:{tmp_path}/no.json:{tmp_path}/train"))
+
+
+def test_the_mask_of_overlapping_polygons_is_their_union() -> None:
+    one, two = [0.0, 0.0, 20.0, 0.0, 20.0, 20.0, 0.0, 20.0], [10.0, 10.0, 30.0, 10.0, 30.0, 30.0, 10.0, 30.0]
+    both = Polygons([one, two], 40, 40).read()
+    np.testing.assert_array_equal(both, Polygons([one], 40, 40).read() | Polygons([two], 40, 40).read())
+    assert both[15, 15]
 
 
 def test_reads_compressed_run_lengths() -> None:
@@ -199,6 +206,30 @@ def test_reads_motchallenge_tracks_by_identity(tmp_path: Path) -> None:
     truth.write_text("1,1,11,21,30,40,1\n2,1,11\n")
     with pytest.raises(ValueError, match=r"gt.txt:2: expected 7 numbers, got 3"):
         list(open_source(f"mot:{tmp_path}"))
+
+
+def test_motchallenge_sequences_are_named_by_their_path(tmp_path: Path) -> None:
+    for folder in ("train/town", "test/town"):
+        for number in (1, 2):
+            picture(tmp_path / folder / "img1" / f"{number:06d}.jpg")
+        truth = tmp_path / folder / "gt" / "gt.txt"
+        truth.parent.mkdir()
+        truth.write_text("1,1,11,21,30,40,1\n2,1,11,21,30,40,1\n")
+    assert names(f"mot:{tmp_path}") == ["test/town", "train/town"]
+    assert names(f"mot:{tmp_path}/train") == ["town"]
+    assert names(f"mot:{tmp_path}/train/town") == ["town"]
+    assert len(packed(f"mot:{tmp_path}", tmp_path / "cache").clips) == 2
+
+
+def test_names_of_an_index_differ_only_where_the_ends_of_the_frames_do_not(tmp_path: Path) -> None:
+    lists = (["a", "b"], ["0", "1", "3"], ["0", "2", "3"], ["0", "1", "3"])
+    (tmp_path / "index.json").write_text(json.dumps([{"frames": frames} for frames in lists]))
+    first, second, third = names(f"index:{tmp_path}")
+    assert first == "a|b"
+    assert second.startswith("0|3|") and third.startswith("0|3|") and second != third
+    # The order of the items does not change the names.
+    (tmp_path / "index.json").write_text(json.dumps([{"frames": frames} for frames in reversed(lists)]))
+    assert sorted(names(f"index:{tmp_path}")) == sorted([first, second, third])
 
 
 def test_reads_imagenet_vid_tracks_by_identity(tmp_path: Path) -> None:

@@ -80,8 +80,9 @@ for _benchmark, _names in BENCHMARKS.items():
 def refuse_evaluation(clip: Clip, namesakes: Collection[str] = ()) -> None:
     """Raises ValueError for a video with the name of one on which trackers are evaluated.
 
-    ``namesakes`` are names that are allowed, because the caller knows that these videos are different ones. Photographs
-    are not checked, because their folders are named after categories.
+    ``namesakes`` are names that are allowed, because the caller knows that these videos are different ones, or because
+    the kind of their source asks for them (`readers.measured_videos`). Photographs are not checked, because their
+    folders are named after categories.
     """
     if len(clip.frames) < 2:
         return

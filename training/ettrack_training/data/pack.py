@@ -25,7 +25,7 @@ from .cutout import cut, segment
 from .evaluation import refuse_evaluation
 from .flow import window_tracks
 from .provenance import PackRecord, check_record
-from .readers import READERS
+from .readers import READERS, measured_videos
 from .records import Clip, Track
 from .sources import Source, named
 from .store import CODECS, Store, StoreWriter
@@ -66,18 +66,20 @@ class Counts:
 def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None) -> Counts:
     """Packs clips into ``folder``. Unreadable pictures are counted and left out.
 
-    Raises ValueError if no picture is left, or if a video is one on which trackers are evaluated. Errors of the clips'
-    reader are passed on. After an error the folder is not a complete pack.
+    Raises ValueError if no picture is left, if two clips have the same name, or if a video is one on which trackers are
+    evaluated. Errors of the clips' reader are passed on. After an error the folder is not a complete pack.
     """
     options = options or PackOptions()
     counts = Counts()
     rows = []
+    seen: dict[str, Path | None] = {}
     with (
         StoreWriter(folder / "pictures", options.codec) as pictures,
         StoreWriter(folder / "cutouts", options.codec) as cutouts,
     ):
         for clip in clips:
             refuse_evaluation(clip, options.namesakes)
+            _refuse_repeated_name(clip, seen)
             rows.append(_pack_clip(clip, pictures, cutouts, options, counts))
         if not any(key in pictures for row in rows for key in row["frames"]):
             raise ValueError(
@@ -87,6 +89,18 @@ def pack(clips: Iterable[Clip], folder: Path, options: PackOptions | None = None
     # This file is written last. Without it the folder is not a pack.
     write_whole(folder / "clips.json", json.dumps(rows))
     return counts
+
+
+def _refuse_repeated_name(clip: Clip, seen: dict[str, Path | None]) -> None:
+    """Raises ValueError if an earlier clip has the same name, because pictures are stored under it. ``seen`` maps the
+    names of earlier clips to their first pictures."""
+    first = next(iter(clip.frames), None)
+    if clip.name in seen:
+        raise ValueError(
+            f"expected a name of its own for each clip, got {clip.name} twice: it begins with {seen[clip.name]} and "
+            f"with {first}"
+        )
+    seen[clip.name] = first
 
 
 def expand(source: Path, folder: Path) -> None:
@@ -169,11 +183,7 @@ def _windows(clip: Clip, frames: list[int]) -> list[dict]:
     y, width, height in pixels of the original picture."""
     if len(frames) < 2:
         return []
-    grey = [cv2.imread(str(clip.frames[frame]), cv2.IMREAD_GRAYSCALE) for frame in frames]
-    if any(frame is None or frame.shape != grey[0].shape for frame in grey):
-        return []
-    scale = min(1.0, PICTURE_SIZE / max(grey[0].shape))
-    small = [cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for frame in grey]
+    small, scale = _grey(clip, frames)
     rng = np.random.default_rng(len(frames))
     rows = []
     for track in window_tracks(small, rng):
@@ -181,6 +191,21 @@ def _windows(clip: Clip, frames: list[int]) -> list[dict]:
         boxes = track.boxes[shown] / scale
         rows.append({"first": int(shown[0]), "boxes": boxes.round(2).tolist()})
     return rows
+
+
+def _grey(clip: Clip, frames: list[int]) -> tuple[list[np.ndarray], float]:
+    """The grey frames, reduced by the scale that is also returned. No frames if one cannot be read or if their sizes
+    differ. A long video does not fit into memory at its full size, so each frame is reduced as it is read."""
+    small: list[np.ndarray] = []
+    shape, scale = None, 1.0
+    for frame in frames:
+        grey = cv2.imread(str(clip.frames[frame]), cv2.IMREAD_GRAYSCALE)
+        if grey is None or shape not in (None, grey.shape):
+            return [], scale
+        shape = grey.shape
+        scale = min(1.0, PICTURE_SIZE / max(shape))
+        small.append(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    return small, scale
 
 
 def _views(track: Track, frames: list[int]) -> list[int]:
@@ -294,9 +319,17 @@ def _run(packs: list[Path], options: argparse.Namespace) -> None:
         options.size, options.codec, options.segment, options.windows, options.frame_stride, tuple(options.namesake)
     )
     for source, record in zip(sources, records, strict=True):
+        measured = tuple(sorted(measured_videos(source.specification)))
+        if measured:
+            print(
+                f"{source.name}: {source.kind} includes videos on which trackers are measured; a network that learns "
+                "from them must not be measured on the same data set",
+                file=sys.stderr,
+            )
+        own = replace(settings, namesakes=settings.namesakes + measured)
         with named(source):
             record.write(options.out / source.name)
-            counts = pack(source.clips(), options.out / source.name, settings)
+            counts = pack(source.clips(), options.out / source.name, own)
         print(
             f"{source.name}: {counts.pictures} pictures and {counts.cutouts} cut-outs added, "
             f"{counts.unreadable} unreadable, {counts.small} smaller than {MIN_PICTURE_SIDE} px"

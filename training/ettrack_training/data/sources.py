@@ -40,6 +40,11 @@ class Source:
     def __str__(self) -> str:
         return f"{self.name}={self.specification}"
 
+    @property
+    def kind(self) -> str:
+        """The KIND, which names the reader."""
+        return self.specification.partition(":")[0]
+
     def clips(self) -> Iterator[Clip]:
         """Yields the clips of the source. Raises ValueError if the specification is malformed or does not fit the
         files."""

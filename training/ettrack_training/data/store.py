@@ -8,8 +8,10 @@ copying: a tenth of the size, and decoded at each access.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,17 @@ import numpy as np
 
 from ..whole_file import rename_whole, write_whole
 
+try:
+    import resource
+except ImportError:
+    # Windows has no such limit.
+    resource = None
+
 PIECE_BYTES = 56_000_000
 CODECS = ("raw", "webp")
 WEBP_QUALITY = 88
+# macOS has no hard limit of open files, but accepts no soft limit above this one.
+_MOST_FILES_WITHOUT_LIMIT = 10_240
 
 
 @dataclass(frozen=True)
@@ -127,17 +137,21 @@ class StoreWriter:
 
 
 class Store:
-    """Reads the pictures of a folder. Opening reads only the indices. Raises ValueError if a piece is missing."""
+    """Reads the pictures of a folder. Opening reads only the indices.
+
+    Each mapped piece keeps a file open, so opening raises this process' soft limit of open files to the hard one.
+    Raises ValueError if a piece is missing, or if there are more pieces than files that may be open.
+    """
 
     def __init__(self, folder: Path) -> None:
+        _allow_open_files()
         self._maps: list[np.ndarray] = []
         self._entries: dict[str, Entry] = {}
         for number, path in enumerate(_pieces(folder)):
             data = path.with_suffix(".bin")
             if not data.is_file():
                 raise ValueError(f"expected {data} beside {path.name}, it is missing")
-            empty = data.stat().st_size == 0
-            self._maps.append(np.zeros(0, np.uint8) if empty else np.memmap(data, np.uint8, "r"))
+            self._maps.append(_mapped(data))
             for key, value in json.loads(path.read_text()).items():
                 if value:
                     *numbers, mean, codec = value
@@ -169,7 +183,37 @@ class Store:
         data = self._maps[entry.piece][entry.offset : entry.offset + entry.size]
         if entry.codec == "raw":
             return data.reshape(entry.height, entry.width, entry.channels)
-        return _from_opencv(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+        picture = _from_opencv(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+        if entry.channels == 4 and picture.shape[2] == 3:
+            # WebP does not store an alpha that is 255 everywhere.
+            return cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
+        return picture
+
+
+def _allow_open_files() -> None:
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES_WITHOUT_LIMIT if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < most:
+        # Some systems refuse any change. A small cache does not need it.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _mapped(data: Path) -> np.ndarray:
+    """The bytes of a file, u8 [size]. They are read when they are used."""
+    if data.stat().st_size == 0:
+        return np.zeros(0, np.uint8)
+    try:
+        return np.memmap(data, np.uint8, "r")
+    except OSError as error:
+        if resource is None or error.errno != errno.EMFILE:
+            raise
+        raise ValueError(
+            f"{data}: expected a limit of open files (ulimit -n) above the number of pieces in the cache, got "
+            f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]}"
+        ) from error
 
 
 def _pieces(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from ..records import Clip
 from .coco import read_coco
 from .folder import read_folder
 from .index import read_index
+from .lasot_split import published_names
 from .mot import read_mot
 from .tracking import read_got10k, read_lasot, read_trackingnet
 from .vid import read_vid
@@ -24,10 +25,11 @@ from .vos import read_davis, read_youtube_vos
 @dataclass(frozen=True)
 class Reader:
     """A reader, and the meaning of each of its paths. A path is a folder if its meaning contains that word, else a
-    file."""
+    file. ``measured`` are the videos that it yields on purpose although trackers are measured on them."""
 
     read: Callable[..., Iterator[Clip]]
     paths: tuple[str, ...]
+    measured: frozenset[str] = frozenset()
 
 
 READERS: dict[str, Reader] = {
@@ -35,7 +37,8 @@ READERS: dict[str, Reader] = {
     "folder": Reader(read_folder, ("folder of photographs",)),
     "coco": Reader(read_coco, ("instances JSON", "folder of pictures")),
     "lasot": Reader(read_lasot, ("folder",)),
-    "lasot-all": Reader(partial(read_lasot, test=True), ("folder",)),
+    # For networks that are never measured on LaSOT.
+    "lasot-all": Reader(partial(read_lasot, test=True), ("folder",), frozenset(published_names())),
     "got10k": Reader(read_got10k, ("folder of a split",)),
     "trackingnet": Reader(read_trackingnet, ("folder of a chunk or of chunks",)),
     "mot": Reader(read_mot, ("folder of sequences",)),
@@ -61,3 +64,10 @@ def open_source(specification: str) -> Iterator[Clip]:
         if Path(path).is_dir() != (wanted == "folder"):
             raise ValueError(f"expected {path} to be a {wanted}, the {meaning}")
     return reader.read(*(Path(path) for path in paths))
+
+
+def measured_videos(specification: str) -> frozenset[str]:
+    """The names of videos that ``KIND:PATH[:PATH...]`` asks for although trackers are measured on them. Only the kind
+    ``lasot-all`` asks for any."""
+    reader = READERS.get(specification.partition(":")[0])
+    return frozenset() if reader is None else reader.measured

@@ -38,7 +38,9 @@ class Polygons:
         mask = np.zeros((self.height, self.width), np.uint8)
         # COCO's pixel i covers i to i+1. OpenCV's integer coordinates are pixel centres.
         shapes = [np.rint(np.asarray(p, np.float64).reshape(-1, 2) - 0.5).astype(np.int32) for p in self.polygons]
-        cv2.fillPoly(mask, shapes, 1)
+        # One call with all polygons would leave the pixels empty that an even number of them covers.
+        for shape in shapes:
+            cv2.fillPoly(mask, [shape], 1)
         return mask.astype(bool)
 
 

@@ -17,8 +17,8 @@ _LEAST_VISIBLE = 0.25
 
 
 def read_mot(root: Path) -> Iterator[Clip]:
-    """Yields the sequences in ``root`` and its subfolders, ``NAME/{img1/000001.jpg, gt/gt.txt}``. An identity is a
-    track.
+    """Yields the sequences in ``root`` and its subfolders, ``NAME/{img1/000001.jpg, gt/gt.txt}``. A clip's name is the
+    path below ``root``, because several sets have sequences of the same NAME. An identity is a track.
 
     A line of ``gt.txt`` is: frame (from 1), identity, x, y, width, height, whether it counts, class, visibility. An
     object of which less than a quarter is visible has no box in that frame. Raises ValueError if files are missing or
@@ -32,7 +32,9 @@ def read_mot(root: Path) -> Iterator[Clip]:
         frames = pictures_below(folder / "img1")
         if not frames:
             raise ValueError(f"expected pictures in {folder / 'img1'}, found none")
-        yield Clip(folder.name, frames, list(_tracks(truth, len(frames))))
+        # The root itself may be a sequence.
+        name = folder.resolve().name if folder == root else folder.relative_to(root).as_posix()
+        yield Clip(name, frames, list(_tracks(truth, len(frames))))
 
 
 def _tracks(truth: Path, count: int) -> Iterator[Track]:

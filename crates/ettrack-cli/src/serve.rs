@@ -76,13 +76,9 @@ impl ServeArgs {
             player: Arc::clone(&player) as _,
         };
         let rate = self.play.rate.or(source.frame_rate()).unwrap_or(30.0);
-        let timing = if source.is_live() {
-            recorder::Timing::Stamps
-        } else {
-            recorder::Timing::Frames
-        };
+        let is_live = source.is_live();
         let (session, mut watched) = watch(host, Arc::clone(&inbox), Terminal, |session| {
-            session.with_recorder(recorder::start(rate, timing))
+            session.with_recorder(recorder::start(rate, is_live))
         });
         session.set_playback(player.state());
         player.tell(&session);

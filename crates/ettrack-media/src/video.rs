@@ -115,6 +115,15 @@ pub struct VideoWriter {
     sink: Sink,
 }
 
+/// How the pictures get their times.
+#[derive(Debug, Clone, Copy)]
+enum Timing {
+    /// At a constant rate.
+    Constant,
+    /// By the clock, when they are pushed.
+    Live,
+}
+
 #[derive(Debug)]
 enum Sink {
     Gif(GifSink),
@@ -122,6 +131,21 @@ enum Sink {
 }
 
 impl VideoWriter {
+    /// Opens a video of a live source for pictures of `width` x `height` pixels. Each picture is shown from the time at which it is
+    /// pushed until the next one, whatever their rate is. `frames_per_second` is the highest rate. Otherwise as
+    /// [`VideoWriter::create`]; a `.gif` has a constant rate.
+    ///
+    /// # Errors
+    /// As [`VideoWriter::create`].
+    pub fn create_live(
+        path: &Path,
+        width: u32,
+        height: u32,
+        frames_per_second: f64,
+    ) -> Result<Self, VideoError> {
+        Self::begin(path, (width, height), frames_per_second, Timing::Live)
+    }
+
     /// Opens a video for pictures of `width` x `height` pixels. The extension chooses the format: `.gif` is written without
     /// other programs (at most 480 pixels wide and 15 pictures a second), all others by `ffmpeg`.
     ///
@@ -133,6 +157,15 @@ impl VideoWriter {
         width: u32,
         height: u32,
         frames_per_second: f64,
+    ) -> Result<Self, VideoError> {
+        Self::begin(path, (width, height), frames_per_second, Timing::Constant)
+    }
+
+    fn begin(
+        path: &Path,
+        (width, height): (u32, u32),
+        frames_per_second: f64,
+        timing: Timing,
     ) -> Result<Self, VideoError> {
         if width == 0 || height == 0 || !(frames_per_second.is_finite() && frames_per_second > 0.0)
         {
@@ -153,6 +186,7 @@ impl VideoWriter {
             PendingFile::create(path)?,
             (width, height),
             frames_per_second,
+            timing,
         )
     }
 
@@ -180,7 +214,7 @@ impl VideoWriter {
         }
         let trial = folder.path().join("trial").with_extension(extension);
         let pending = PendingFile::create(&trial)?;
-        let mut video = Self::open(path, extension, pending, TRIAL_SIZE, 25.0)?;
+        let mut video = Self::open(path, extension, pending, TRIAL_SIZE, 25.0, Timing::Constant)?;
         // Two, because a format of single pictures fails with the second.
         for _ in 0..2 {
             video.push(&RgbImage::new(TRIAL_SIZE.0, TRIAL_SIZE.1))?;
@@ -195,6 +229,7 @@ impl VideoWriter {
         pending: PendingFile,
         (width, height): (u32, u32),
         frames_per_second: f64,
+        timing: Timing,
     ) -> Result<Self, VideoError> {
         let sink = if extension.eq_ignore_ascii_case("gif") {
             Sink::Gif(GifSink::open(
@@ -209,6 +244,7 @@ impl VideoWriter {
                 pending.path(),
                 (width, height),
                 frames_per_second,
+                timing,
             )?)
         };
         Ok(Self {
@@ -369,18 +405,16 @@ impl Ffmpeg {
         temporary: &Path,
         (width, height): (u32, u32),
         rate: f64,
+        timing: Timing,
     ) -> Result<Self, VideoError> {
+        let clock: &[&str] = match timing {
+            Timing::Constant => &[],
+            Timing::Live => &["-use_wallclock_as_timestamps", "1"],
+        };
         let mut child = Command::new("ffmpeg")
-            .args([
-                "-nostdin",
-                "-loglevel",
-                "error",
-                "-y",
-                "-f",
-                "rawvideo",
-                "-pix_fmt",
-                "rgb24",
-            ])
+            .args(["-nostdin", "-loglevel", "error", "-y"])
+            .args(clock)
+            .args(["-f", "rawvideo", "-pix_fmt", "rgb24"])
             .args(["-video_size", &format!("{width}x{height}")])
             .args(["-framerate", &rate.to_string(), "-i", "pipe:0"])
             // Most players need 4:2:0 subsampling, which needs even sides.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -61,6 +62,8 @@ type Outcome = Result<Option<Recorded>, String>;
 /// A recording that is running or complete.
 pub(crate) struct Recording {
     pictures: Option<SyncSender<Shown>>,
+    /// Whether the file is not wanted any more.
+    is_unwanted: Arc<AtomicBool>,
     thread: Option<JoinHandle<Outcome>>,
     made: Option<Mutex<Recorded>>,
 }
@@ -68,10 +71,15 @@ pub(crate) struct Recording {
 impl Recording {
     pub fn start(start: StartRecorder) -> Result<Self, RecordingError> {
         let (pictures, received) = sync_channel::<Shown>(WAITING);
+        let is_unwanted = Arc::new(AtomicBool::new(false));
+        let unwanted = Arc::clone(&is_unwanted);
         let record = move || -> Outcome {
             let mut recorder: Option<Box<dyn Recorder>> = None;
             let mut last = None;
             for (count, shown) in (0_u64..).zip(received) {
+                if unwanted.load(Ordering::Acquire) {
+                    break;
+                }
                 // A frame that is answered twice is recorded once.
                 if count >= MOST || last == Some(shown.update.stamp) {
                     continue;
@@ -82,6 +90,8 @@ impl Recording {
                     none => none.insert(start(&shown)?).push(&shown)?,
                 }
             }
+            // A recorder that is dropped leaves no file.
+            let recorder = recorder.filter(|_| !unwanted.load(Ordering::Acquire));
             recorder.map(|recorder| recorder.finish()).transpose()
         };
         let thread = std::thread::Builder::new()
@@ -90,6 +100,7 @@ impl Recording {
             .map_err(|error| RecordingError::Failed(error.to_string()))?;
         Ok(Self {
             pictures: Some(pictures),
+            is_unwanted,
             thread: Some(thread),
             made: None,
         })
@@ -127,6 +138,13 @@ impl Recording {
             Ok(None) => Err(RecordingError::Empty),
             Err(reason) => Err(RecordingError::Failed(reason)),
         }
+    }
+
+    /// Removes the file without completing it.
+    pub fn discard(mut self) {
+        self.is_unwanted.store(true, Ordering::Release);
+        // A recording that failed has no file either.
+        let _ = self.finish();
     }
 
     /// Opens the complete file and returns it with its extension.

@@ -443,9 +443,10 @@ impl Session {
 
     /// Counts a viewer that wants the search region and its scores, until the returned value is dropped.
     pub fn count_sight_viewer(&self) -> Counted<'_> {
+        let counted = Counted::new(&self.sight_viewers);
         // The picture of a paused source is shown again, now with its search region.
         self.shown.store(0, Ordering::Release);
-        Counted::new(&self.sight_viewers)
+        counted
     }
 
     /// Counts a connected viewer, until the returned value is dropped.
@@ -465,6 +466,8 @@ impl Session {
         let old = self.inner().recording.replace(recording);
         // Dropping a recording that is still running takes time, so it is done outside the lock.
         drop(old);
+        // The present frame belongs to the new recording, also if an old one has it.
+        self.recorded.store(0, Ordering::Release);
         self.records.store(true, Ordering::Release);
         self.notice();
         Ok(())
@@ -487,13 +490,12 @@ impl Session {
         outcome
     }
 
-    /// Removes the recording and its file, also while it is running. Waits for the video encoder.
+    /// Removes the recording and its file, also while it is running.
     pub fn discard_recording(&self) {
         self.records.store(false, Ordering::Release);
         let recording = self.inner().recording.take();
-        if let Some(mut recording) = recording {
-            // A recording that failed has no file either.
-            let _ = recording.finish();
+        if let Some(recording) = recording {
+            recording.discard();
         }
         self.notice();
     }

@@ -117,8 +117,7 @@ def start(context):
         parameters["use_sim_time"] = given("use_sim_time") == "true"
     if given("web") == "true":
         parameters["web_address"] = given("web_address")
-    if given("web") == "true" or given("mavlink"):
-        # Drawing a box takes seconds, and a drone's video comes late. The frame that was shown must still be kept.
+        # Drawing a box takes seconds, and the frame that was shown must still be kept.
         parameters["history_frames"] = 150
         parameters["history_megabytes"] = 512
     over_the_file = {

@@ -8,6 +8,12 @@ use ettrack::{Precision, Provider};
 
 use super::{Bounds, TrackerSettings};
 
+/// Images per second of the fastest camera whose images are kept for the whole delay of a drone's video.
+const FASTEST_VIDEO: f64 = 60.0;
+
+/// Bytes that the images of a drone's video may take.
+const VIDEO_BYTES: usize = 512_000_000;
+
 /// The value of a parameter, in ROS's types.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -391,7 +397,8 @@ parameters! {
     /// Component id of the camera: 100 for the first camera, 101 for the second one.
     mavlink_component: i64 = 100, Range::Between(1.0, 255.0), Start;
     /// Seconds from the answer for an image until the pilot sees the image. A target is taken from the image that the
-    /// pilot saw.
+    /// pilot saw. With MAVLink, the images of this time and of one second more are kept, at most 512 MB, also if
+    /// history_frames and history_megabytes are smaller.
     mavlink_video_delay: f64 = 0.0, Range::Between(0.0, 10.0), Start;
     /// Address of the video stream that is announced to ground stations: rtsp://…, rtp://HOST:PORT, udp://HOST:PORT or
     /// tcp://HOST:PORT; empty: none.
@@ -445,10 +452,16 @@ impl Parameters {
     /// How many frames are kept, and bytes of them.
     pub fn history_bounds(&self) -> Bounds {
         let count = |value: i64| usize::try_from(value).unwrap_or(1);
-        Bounds {
+        let mut bounds = Bounds {
             images: count(self.history_frames),
             bytes: count(self.history_megabytes).saturating_mul(1_000_000),
+        };
+        if !self.mavlink.is_empty() {
+            let images = (self.mavlink_video_delay + 1.0) * FASTEST_VIDEO;
+            bounds.images = bounds.images.max(images as usize);
+            bounds.bytes = bounds.bytes.max(VIDEO_BYTES);
         }
+        bounds
     }
 
     /// The settings of the tracker among the parameters.
@@ -474,6 +487,20 @@ mod tests {
 
     use super::*;
     use crate::overrides::{Applied, Overrides, scalar_of};
+
+    #[test]
+    fn images_are_kept_for_the_delay_of_a_drones_video() {
+        let mut parameters = Parameters::default();
+        let usual = parameters.history_bounds();
+        parameters.mavlink_video_delay = 4.0;
+        assert_eq!(parameters.history_bounds(), usual, "there is no drone");
+        parameters.mavlink = "udpin:0.0.0.0:14550".into();
+        let kept = parameters.history_bounds();
+        assert_eq!((kept.images, kept.bytes), (300, 512_000_000));
+        (parameters.history_frames, parameters.history_megabytes) = (900, 2000);
+        let kept = parameters.history_bounds();
+        assert_eq!((kept.images, kept.bytes), (900, 2_000_000_000));
+    }
 
     #[test]
     fn the_files_of_defaults_hold_exactly_the_defaults() {

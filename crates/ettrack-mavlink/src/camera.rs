@@ -272,7 +272,10 @@ impl Camera {
         match &received.message {
             Incoming::Command(command) => self.command(received, command, route, now, out),
             Incoming::GimbalManager { device, control } => {
-                if let Some(gimbal) = &mut self.gimbal {
+                // Other vehicles on the same network have gimbals, too.
+                if let Some(gimbal) = &mut self.gimbal
+                    && received.from.system == own.system
+                {
                     gimbal.heard(received.from, *device, *control, now);
                 }
             }

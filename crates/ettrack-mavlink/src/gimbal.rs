@@ -67,7 +67,7 @@ impl Gimbal {
         }
     }
 
-    /// Takes a GIMBAL_MANAGER_STATUS.
+    /// Takes a GIMBAL_MANAGER_STATUS of this vehicle.
     pub fn heard(&mut self, address: Address, device: u8, control: Address, now: Duration) {
         if self.options.device == 0 || self.options.device == device {
             self.manager = Some(Manager {
@@ -87,9 +87,7 @@ impl Gimbal {
         is_stalled: bool,
         now: Duration,
     ) -> Option<MavMessage> {
-        let manager = self
-            .manager
-            .filter(|manager| manager.address.system == own.system)?;
+        let manager = self.manager?;
         let bearing = observation
             .filter(|seen| seen.state == TargetState::Tracking && !is_stalled)
             .and_then(|seen| seen.bearing)

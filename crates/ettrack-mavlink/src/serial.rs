@@ -36,6 +36,9 @@ pub(crate) struct Port {
     file: File,
     read_time: Duration,
     write_time: Duration,
+    /// Whether the device took no bytes in time. Until it takes some, writing does not wait again: each message would cost the
+    /// other connections this time.
+    is_stuck: bool,
 }
 
 impl Port {
@@ -68,6 +71,7 @@ impl Port {
             file,
             read_time,
             write_time,
+            is_stuck: false,
         })
     }
 
@@ -101,13 +105,22 @@ impl Read for Port {
 impl Write for Port {
     /// Returns [`ErrorKind::TimedOut`] if the device takes no byte in time.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let until = Instant::now() + self.write_time;
+        let patience = if self.is_stuck {
+            Duration::ZERO
+        } else {
+            self.write_time
+        };
+        let until = Instant::now() + patience;
         loop {
             match self.file.write(bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_stuck = true;
                     self.wait(PollFlags::POLLOUT, until)?;
                 }
-                done => return done,
+                done => {
+                    self.is_stuck = false;
+                    return done;
+                }
             }
         }
     }
@@ -125,16 +138,16 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(50);
 
-    fn port() -> (std::os::fd::OwnedFd, Port) {
+    fn port(patience: Duration) -> (std::os::fd::OwnedFd, Port) {
         let pair = openpty(None, None).expect("a pseudo terminal");
         let path = nix::unistd::ttyname(&pair.slave).expect("its name");
-        let port = Port::open(&path, 57_600, SHORT, SHORT).expect("open");
+        let port = Port::open(&path, 57_600, patience, patience).expect("open");
         (pair.master, port)
     }
 
     #[test]
     fn passes_bytes_in_both_directions() {
-        let (master, mut port) = port();
+        let (master, mut port) = port(Duration::from_secs(10));
         let mut other = File::from(master);
         port.write_all(b"\xfd\x00\r\n\x03").expect("written");
         let mut buffer = [0; 16];
@@ -147,7 +160,7 @@ mod tests {
 
     #[test]
     fn does_not_wait_long_for_a_device_that_neither_takes_nor_sends_bytes() {
-        let (_master, mut port) = port();
+        let (_master, mut port) = port(SHORT);
         let begun = Instant::now();
         let silence = port.read(&mut [0; 16]).expect_err("nothing came");
         assert_eq!(silence.kind(), ErrorKind::TimedOut);

@@ -265,6 +265,8 @@ impl Link {
                 let here = if is_out { any } else { *address };
                 let socket = UdpSocket::bind(here).map_err(failed)?;
                 socket.set_read_timeout(Some(WATCH)).map_err(failed)?;
+                // Otherwise the system refuses to send to a broadcast address.
+                socket.set_broadcast(true).map_err(failed)?;
                 let reading = socket.try_clone().map_err(failed)?;
                 let named = is_out.then(|| Peer {
                     address: *address,

@@ -61,6 +61,17 @@ impl Bench {
     }
 
     fn send_as(&mut self, sequence: u8, number: u16, parameters: [f32; 7]) -> Option<MavResult> {
+        self.send_to(100, sequence, number, parameters)
+    }
+
+    /// Sends a command to this component, or with 0 to all.
+    fn send_to(
+        &mut self,
+        component: u8,
+        sequence: u8,
+        number: u16,
+        parameters: [f32; 7],
+    ) -> Option<MavResult> {
         let received = Received {
             from: PILOT,
             sequence,
@@ -68,7 +79,7 @@ impl Bench {
                 number,
                 to: Address {
                     system: 1,
-                    component: 100,
+                    component,
                 },
                 parameters,
                 confirmation: 0,
@@ -114,6 +125,43 @@ fn rejects_a_choice_before_the_first_frame_and_while_the_source_is_stalled() {
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
     assert_eq!(bench.answer(Outcome::Done), 1);
     assert_eq!(bench.result(), Some(MavResult::MAV_RESULT_ACCEPTED));
+}
+
+/// Message 30 is ATTITUDE, which an autopilot sends.
+#[test]
+fn leaves_a_broadcast_request_for_another_components_message_to_that_component() {
+    let mut bench = Bench::new();
+    let wanted = |number: u32| [number as f32, 1e5, 0.0, 0.0, 0.0, 0.0, 0.0];
+    for command in [
+        numbers::REQUEST_MESSAGE,
+        numbers::SET_MESSAGE_INTERVAL,
+        numbers::GET_MESSAGE_INTERVAL,
+    ] {
+        assert_eq!(bench.send_to(0, 1, command, wanted(30)), None);
+        let own = bench.send_to(0, 2, command, wanted(numbers::CAMERA_INFORMATION));
+        assert_eq!(own, Some(MavResult::MAV_RESULT_ACCEPTED));
+    }
+    let to_this = bench.send(numbers::REQUEST_MESSAGE, wanted(30));
+    assert_eq!(to_this, Some(MavResult::MAV_RESULT_UNSUPPORTED));
+}
+
+#[test]
+fn the_interval_of_a_message_that_the_camera_does_not_have_is_0() {
+    let mut bench = Bench::new();
+    for (number, expected) in [(30, 0), (numbers::CAMERA_SETTINGS, -1)] {
+        let asked = [number as f32, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        bench.send(numbers::GET_MESSAGE_INTERVAL, asked);
+        let interval = bench.out.messages.iter().find_map(|(_, message)| {
+            let Outgoing::Message(message) = message else {
+                return None;
+            };
+            match &**message {
+                MavMessage::MESSAGE_INTERVAL(data) => Some(data.interval_us),
+                _ => None,
+            }
+        });
+        assert_eq!(interval, Some(expected), "message {number}");
+    }
 }
 
 #[test]

@@ -73,16 +73,20 @@ pub(super) fn ffmpeg_name(source: &str) -> String {
     }
 }
 
-/// Returns user name and password of an address, with the `@` after them.
+/// Returns user name and password of an address, with the `@` after them. All before an `@` counts as such, because a password
+/// may contain `?` and `#`.
 fn credentials(source: &str) -> Option<&str> {
     let (_, rest) = source.split_once("://")?;
-    let place = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let place = &rest[..rest.find('/').unwrap_or(rest.len())];
     place.rfind('@').map(|at| &place[..=at])
 }
 
 /// Returns an address without user name and password, for messages.
 pub fn without_password(source: &str) -> String {
-    hide_password(source, source)
+    match credentials(source) {
+        Some(secret) => source.replacen(secret, "", 1),
+        None => source.to_owned(),
+    }
 }
 
 /// Returns `text` without the user name and password of the address `source`. Messages of ffmpeg repeat the address.
@@ -132,9 +136,10 @@ mod tests {
         );
         assert_eq!(without_password("clip@home.mp4"), "clip@home.mp4");
         assert_eq!(
-            without_password("http://camera?mail=a@b"),
-            "http://camera?mail=a@b"
+            without_password("rtsp://me:pa?s#s@10.0.0.7/live"),
+            "rtsp://10.0.0.7/live"
         );
+        assert_eq!(without_password("rtsp://cam@h/cam@1"), "rtsp://h/cam@1");
         let line = "rtsp://me:secret@10.0.0.7/live: Connection refused";
         assert_eq!(
             hide_password("rtsp://me:secret@10.0.0.7/live", line),

@@ -32,7 +32,8 @@ pub(crate) fn stands_alone(codec: Codec, data: &[u8]) -> Option<bool> {
         // The first bit of a frame is 0 in a key frame.
         Codec::Vp8 => data.first().map(|first| first & 1 == 0),
         Codec::Vp9 => is_vp9_key(*data.first()?),
-        Codec::Av1 => has_av1_sequence(data),
+        // Without a sequence header the sender's mark counts: a running decoder may have the header already.
+        Codec::Av1 => has_av1_sequence(data).then_some(true),
     }
 }
 
@@ -46,27 +47,26 @@ fn is_vp9_key(first: u8) -> Option<bool> {
     Some(first >> shift & 3 == 0)
 }
 
-/// Whether an AV1 packet has a sequence header, without which no decoder can begin. Encoders send one with each key frame. `None`
-/// if the packet is not a series of units (OBUs) with their sizes.
-fn has_av1_sequence(mut data: &[u8]) -> Option<bool> {
+/// Whether an AV1 packet has a sequence header, without which no decoder can begin. Most encoders send one with each key frame.
+fn has_av1_sequence(data: &[u8]) -> bool {
     const SEQUENCE_HEADER: u8 = 1;
-    while let Some((first, rest)) = data.split_first() {
+    let mut rest = Some(data);
+    while let Some((first, after)) = rest.and_then(<[u8]>::split_first) {
         if first >> 7 != 0 {
-            return None;
+            return false;
         }
         if first >> 3 & 15 == SEQUENCE_HEADER {
-            return Some(true);
+            return true;
         }
         let (has_extension, has_size) = (first >> 2 & 1 == 1, first >> 1 & 1 == 1);
-        let rest = rest.get(usize::from(has_extension)..)?;
         // Without a size, the unit takes all that is left.
-        if !has_size {
-            return Some(false);
-        }
-        let (size, rest) = leb128(rest)?;
-        data = rest.get(size..)?;
+        rest = after
+            .get(usize::from(has_extension)..)
+            .filter(|_| has_size)
+            .and_then(leb128)
+            .and_then(|(size, after)| after.get(size..));
     }
-    Some(false)
+    false
 }
 
 /// Reads a number that is written in groups of seven bits, the lowest first, and returns it with the bytes after it.
@@ -124,10 +124,7 @@ mod tests {
             stands_alone(Codec::Av1, &[0x12, 0, 0x0a, 1, 7, 0x32, 1, 9]),
             Some(true)
         );
-        assert_eq!(
-            stands_alone(Codec::Av1, &[0x12, 0, 0x32, 0x81, 0, 9]),
-            Some(false)
-        );
+        assert_eq!(stands_alone(Codec::Av1, &[0x12, 0, 0x32, 0x81, 0, 9]), None);
         assert_eq!(stands_alone(Codec::Av1, &[0x12, 5]), None);
         assert_eq!(stands_alone(Codec::Av1, &[0xff]), None);
         assert_eq!(stands_alone(Codec::H264, &[]), Some(false));

@@ -125,7 +125,7 @@ async def listen(port, times, target):
                 await asyncio.sleep(0.5)
                 await asyncio.to_thread(ask, port, "/target", {"box": target})
                 await asyncio.to_thread(ask, port, "/resume")
-        elif told["update"]["state"] != "idle" and sum(told["update"]["ms"]) > 0:
+        elif told != "beat" and told["update"]["state"] != "idle" and sum(told["update"]["ms"]) > 0:
             times.append(sum(told["update"]["ms"]))
 
 

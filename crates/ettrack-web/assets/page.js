@@ -88,6 +88,7 @@ function tell(update) {
     strips.time.push(update.ms, update.state === "lost");
   }
   strips.dropped.push([dropped], false);
+  if (update.state === "idle") view.forget();
   sight.tellTemplate(update.template);
   id("stop").disabled = update.state === "idle";
 }
@@ -188,7 +189,12 @@ function connect() {
     send('"picture"');
     if (id("sight").open) send('{"sight":true}');
   };
-  socket.onmessage = (event) => receive(event.data).catch((error) => say(String(error)));
+  socket.onmessage = (event) =>
+    receive(event.data).catch((error) => {
+      say(String(error));
+      // The next picture may be shown again.
+      if (typeof event.data !== "string") send('"picture"');
+    });
   socket.onclose = connectLater;
 }
 

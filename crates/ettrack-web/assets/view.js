@@ -45,6 +45,14 @@ export class View {
     this.draw();
   }
 
+  /** Shows no target in the present picture. A source that gives no more pictures would show the old one for ever. */
+  forget() {
+    if (!this.update?.box) return;
+    this.update = { ...this.update, state: "idle", box: null };
+    this.trail = [];
+    this.draw();
+  }
+
   get size() {
     return this.update?.size ?? [0, 0];
   }

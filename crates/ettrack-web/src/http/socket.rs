@@ -22,8 +22,8 @@ const LONGEST: usize = 1024;
 /// Longest time to send a message. After that the viewer counts as disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time between two beats: a ping and a message. By the ping this side notices a broken connection, by the message the page does,
-/// because scripts cannot see pings.
+/// Time between two beats. A beat is a ping, with which this side notices a broken connection, and a message, with which the page
+/// notices it, because scripts cannot see pings.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Time without a message after which a viewer counts as disconnected. A connected viewer answers each ping.

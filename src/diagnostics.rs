@@ -21,7 +21,7 @@ pub struct Statistics {
     pub tracking_errors: u64,
     pub last_bad: Option<String>,
     pub last_refused: Option<String>,
-    /// Arrival of the last image, whether usable or not, nanoseconds.
+    /// Arrival of the last image, whether usable or not, or the end of the work on it, nanoseconds.
     pub last_image: Option<i64>,
     /// From the stamp of the last frame to its result, nanoseconds.
     pub last_age: Option<i64>,

@@ -21,7 +21,7 @@ impl NodeCore {
         else {
             return;
         };
-        // This cannot fail, because the image was read when it was answered.
+        // The image was read when it was answered. This can fail only if another one with the same stamp has replaced it.
         let Ok((header, frame)) = message.read(&mut self.picture) else {
             return;
         };

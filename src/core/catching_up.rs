@@ -17,7 +17,7 @@ impl NodeCore {
     /// arrived. So each step comes nearer to the newest image, and steps are as short as possible.
     pub fn catch_up(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {
         self.one_step(clock, out);
-        self.rest_from_work(clock);
+        self.note_work_done(clock);
     }
 
     fn one_step(&mut self, clock: &dyn Clock, out: &mut Vec<Output>) {

@@ -247,12 +247,12 @@ impl NodeCore {
         } else if let Some(overtaken) = self.ahead.replace(message) {
             self.keep_overtaken(overtaken, clock, out);
         }
-        self.rest_from_work(clock);
+        self.note_work_done(clock);
     }
 
     /// Notes that the core has just worked on an image. The time for this work is not a time without images, because images that
     /// came meanwhile are taken only now.
-    fn rest_from_work(&mut self, clock: &dyn Clock) {
+    fn note_work_done(&mut self, clock: &dyn Clock) {
         self.statistics.last_image = Some(clock.steady());
     }
 

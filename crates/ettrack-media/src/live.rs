@@ -325,14 +325,17 @@ mod tests {
         let address = format!("tcp://127.0.0.1:{port}?listen");
         let stream = LiveStream::start(&address, 10.0).unwrap();
         stream.push(RgbImage::new(1280, 720));
+        let patience = Instant::now() + Duration::from_secs(30);
         while stream.desk.child().is_none() {
+            assert!(Instant::now() < patience, "ffmpeg was not started");
             std::thread::sleep(Duration::from_millis(10));
         }
         // The thread is writing by now. If it is not, this test shows nothing, but does not fail.
         std::thread::sleep(Duration::from_millis(500));
         let begun = Instant::now();
         drop(stream);
-        assert!(begun.elapsed() < Duration::from_secs(3), "{begun:?}");
+        let taken = begun.elapsed();
+        assert!(taken < Duration::from_secs(10), "{taken:?}");
     }
 
     #[test]

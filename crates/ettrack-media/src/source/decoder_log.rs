@@ -150,7 +150,12 @@ fn split_level(line: &str) -> (Option<&str>, &str) {
     let mut rest = line.trim_end();
     while let Some((mark, after)) = rest
         .strip_prefix('[')
-        .and_then(|inner| inner.split_once("] "))
+        // A line without text ends with its mark.
+        .and_then(|inner| {
+            inner
+                .split_once("] ")
+                .or(inner.strip_suffix(']').map(|mark| (mark, "")))
+        })
     {
         if LEVELS.contains(&mark) {
             return (Some(mark), after);
@@ -204,6 +209,8 @@ mod tests {
         let (log, seen) = log();
         assert_eq!(seen.take(FRAME), None);
         assert_eq!(seen.take("[info] Stream mapping:\n"), None);
+        // After the side data of x264 and x265, showinfo writes an empty line.
+        assert_eq!(seen.take("[Parsed_showinfo_0 @ 0x55] [info] \n"), None);
         let text = "[h264 @ 0x1] [error] error while decoding MB 18 14, bytestream 350\n";
         let kept = seen.take(text).unwrap();
         assert_eq!(

@@ -50,7 +50,7 @@ ARGUMENTS = [
         description="Topic of the bag with the true boxes, vision_msgs/Detection2DArray.",
     ),
     DeclareLaunchArgument(
-        "truth", default_value="", description="File with x,y,width,height for each image of the bag."
+        "truth", default_value="", description="File with x,y,width,height for each image of the bag, counted from 0."
     ),
     *[
         DeclareLaunchArgument(name, default_value="", description="As in tracker.launch.py.")

@@ -82,6 +82,12 @@ pub enum ReplayError {
         /// Its type.
         got: String,
     },
+    /// The caller stopped the replay. Nothing is written, because a part would look like the whole.
+    #[error("stopped after {images} images; nothing is written")]
+    Stopped {
+        /// Images that were answered.
+        images: u64,
+    },
     /// No target was tracked in any image.
     #[error("no target was ever tracked: {reason}")]
     NoTarget {
@@ -298,6 +304,12 @@ pub fn replay<E: From<ReplayError>>(
                 last_refusal = Some(line);
             }
         }
+    }
+    if going_on.is_break() {
+        return Err(ReplayError::Stopped {
+            images: summary.images,
+        }
+        .into());
     }
     summary.damage = messages.damage().to_vec();
     if summary.tracking == 0 {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use ettrack::geometry::BoundingBox;
 use ettrack_bag::BagError;
 use ettrack_node::overrides::Overrides;
@@ -22,16 +22,17 @@ use crate::tracker_args::tell;
 ///
 /// The written bag (mcap) holds /tracked_target, /detections and /diagnostics. The target is given by --roi in the
 /// first image, or by the messages of a topic of the bag. A camera_info topic beside the images gives directions.
-/// The same bag and model give the same bytes.
+/// The same bag and model give the same bytes. If it is interrupted, nothing is written (exit code 1).
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).args(["roi", "roi_topic"])))]
 pub struct ReplayArgs {
     /// The bag: a folder or a file, sqlite3 or mcap.
     bag: PathBuf,
     /// The target in the first image: upper-left corner and size in pixels.
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_roi, allow_hyphen_values = true)]
-    #[arg(required_unless_present = "roi_topic", conflicts_with = "roi_topic")]
     roi: Option<BoundingBox>,
-    /// Topic that gives targets: sensor_msgs/msg/RegionOfInterest or vision_msgs/msg/Detection2D.
+    /// Topic that gives targets: sensor_msgs/msg/RegionOfInterest, vision_msgs/msg/Detection2D or
+    /// geometry_msgs/msg/PointStamped.
     #[arg(long, value_name = "TOPIC")]
     roi_topic: Option<String>,
     /// Topic of images, for a bag with several.
@@ -148,6 +149,7 @@ impl ReplayArgs {
 fn whose_error(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ReplayError>() {
         None => error,
+        Some(ReplayError::Stopped { .. }) => error,
         Some(ReplayError::Output(reason)) if !matches!(reason, BagError::Exists { .. }) => error,
         Some(reason) => BadInput::of(reason).into(),
     }

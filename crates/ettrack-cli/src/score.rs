@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use ettrack_eval::recording::{Truth, score_recording};
 
 use crate::console::{BadInput, stdout};
@@ -14,6 +14,7 @@ use crate::console::{BadInput, stdout};
 /// without an answer is scored by the answer before it, because a follower would have used that one. Prints the number of
 /// images, the number of answers, and the measures of one-pass evaluation.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("true boxes").required(true).args(["truth_topic", "truth"])))]
 pub struct ScoreArgs {
     /// The bag with the node's answers, written by `ros2 bag record` or `ettrack replay`, or a file with one box per image of
     /// the played bag, written by `ettrack track`.
@@ -22,10 +23,11 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "BAG")]
     bag: PathBuf,
     /// Topic of vision_msgs/msg/Detection2DArray with the true boxes. An empty array says that the target is out of sight.
-    #[arg(long, value_name = "TOPIC", required_unless_present = "truth")]
+    #[arg(long, value_name = "TOPIC")]
     truth_topic: Option<String>,
-    /// Text file with x,y,width,height of the target in each image of the bag; NaN if it is out of sight.
-    #[arg(long, value_name = "FILE", conflicts_with = "truth_topic")]
+    /// Text file with x,y,width,height of the target in each image of the bag; NaN if it is out of sight. (0, 0) is the upper-left
+    /// corner of the upper-left pixel. Files of OTB and of `ettrack simulate` count from 1.
+    #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// Topic of images, for a bag with several.
     #[arg(long, value_name = "TOPIC")]

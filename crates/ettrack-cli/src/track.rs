@@ -208,11 +208,12 @@ struct Summary {
 impl TrackArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
+        // First, because the checks write files that are removed at the end of the program.
+        interrupt::watch()?;
         self.check_outputs()?;
         let mut source = source::open(&self.source, self.image_topic.as_deref())
             .map_err(|error| BadInput::of(&error))?;
         self.check_source(source.files())?;
-        interrupt::watch()?;
         let mut tracker = self.open_tracker()?;
         let mut levels = Levels::default();
 

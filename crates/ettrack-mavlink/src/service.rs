@@ -244,6 +244,8 @@ enum Link {
         encoder: Encoder,
         reader: StreamReader,
         name: String,
+        /// Whether its absence was reported.
+        was_missed: bool,
     },
 }
 
@@ -319,6 +321,7 @@ impl Link {
             encoder: Encoder::default(),
             reader: StreamReader::default(),
             name: connection.to_string(),
+            was_missed: false,
         }
     }
 }
@@ -502,21 +505,32 @@ impl Worker {
                     writer: slot,
                     reader,
                     name,
+                    was_missed,
                     ..
                 }) = self.links.get_mut(link)
                 {
                     tracing::info!("{name} is open");
+                    *was_missed = false;
                     *slot = Some(writer);
                     *reader = StreamReader::default();
                 }
             }
             Event::Down(link, reason) => {
-                if let Some(Link::Stream { writer, name, .. }) = self.links.get_mut(link) {
+                if let Some(Link::Stream {
+                    writer,
+                    name,
+                    was_missed,
+                    ..
+                }) = self.links.get_mut(link)
+                {
                     if writer.take().is_some() {
                         tracing::warn!("{name} is gone, waiting for it: {reason}");
+                    } else if !*was_missed {
+                        tracing::warn!("{name} cannot be opened, trying again: {reason}");
                     } else {
                         tracing::debug!("{name} is not there: {reason}");
                     }
+                    *was_missed = true;
                 }
             }
             Event::Answer(ticket, outcome) => {

@@ -169,9 +169,8 @@ impl MavlinkArgs {
         close_at_signal(&inbox)?;
         let sink = Video::new(Terminal, video, player);
         work(core, &inbox, &clock, &loader(), &mut reporter.with(sink));
-        drop(feed);
         tracing::info!("{}", handle.counts());
-        Ok(())
+        feed.end()
     }
 
     fn service(&self, rate: f64) -> anyhow::Result<ServiceOptions> {

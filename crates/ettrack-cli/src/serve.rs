@@ -99,8 +99,7 @@ impl ServeArgs {
         work(core, &inbox, &clock, &loader(), &mut watched);
         drop(server);
         session.discard_recording();
-        drop(feed);
-        Ok(())
+        feed.end()
     }
 
     /// Not an argument, which every user of the machine can read.

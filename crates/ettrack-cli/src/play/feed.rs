@@ -1,6 +1,6 @@
 //! Reads a source on its own thread and passes the frames to the tracking thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ettrack::frame::ImageBuffer;
@@ -43,6 +43,8 @@ pub(super) struct Feed {
     pub(super) player: Arc<SourcePlayer>,
     /// Shows a message to the user.
     pub(super) say: Say,
+    /// Set if the source gives no frame at all. The program then ends, so that whoever started it sees the fault.
+    pub(super) fault: Arc<OnceLock<String>>,
 }
 
 impl Feed {
@@ -50,6 +52,7 @@ impl Feed {
     pub(super) fn run(mut self) {
         let is_live = self.source.is_live();
         let mut pause = BACK_OFF.0;
+        let mut has_frames = false;
         let mut clock = Pace::new(self.rate.or(self.source.frame_rate()));
         loop {
             match self.player.next(clock.due()) {
@@ -68,6 +71,7 @@ impl Feed {
             let mut image = ImageBuffer::empty();
             match self.source.next_into(&mut image) {
                 Ok(Some(info)) => {
+                    has_frames = true;
                     if pause != BACK_OFF.0 {
                         (self.say)("info", "the source gives frames again");
                         pause = BACK_OFF.0;
@@ -76,6 +80,9 @@ impl Feed {
                     self.put(image, &info, stamp);
                 }
                 Ok(None) => {
+                    if !has_frames {
+                        return self.give_up(format!("{}: it has no frames", self.shown_name()));
+                    }
                     (self.say)("info", "the source is at its end");
                     self.player.ended();
                 }
@@ -85,8 +92,12 @@ impl Feed {
                     self.player.skipped();
                 }
                 Err(error) => {
+                    let comes_back = is_live && self.reconnect;
+                    if !has_frames && !comes_back {
+                        return self.give_up(ettrack::error_chain(&error));
+                    }
                     self.failed(&error);
-                    if is_live && self.reconnect {
+                    if comes_back {
                         // Each pause is twice as long as the one before, until a frame comes.
                         self.wait_and_open(&mut pause);
                     } else {
@@ -95,6 +106,17 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Ends the program's work with this fault.
+    fn give_up(&self, fault: String) {
+        // Only this thread sets it, and only once.
+        let _ = self.fault.set(fault);
+        self.inbox.close();
+    }
+
+    fn shown_name(&self) -> String {
+        source::without_password(&self.name)
     }
 
     fn failed(&self, error: &SourceError) {

@@ -4,7 +4,7 @@ pub mod feed;
 pub mod player;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,7 @@ impl PlayArgs {
         player: Arc<SourcePlayer>,
         say: feed::Say,
     ) -> anyhow::Result<FeedThread> {
+        let fault = Arc::new(OnceLock::new());
         let feed = Feed {
             source,
             name: self.source.clone(),
@@ -107,26 +108,37 @@ impl PlayArgs {
             inbox: Arc::clone(inbox),
             player,
             say,
+            fault: Arc::clone(&fault),
         };
         let thread = std::thread::Builder::new()
             .name("source".into())
             .spawn(move || feed.run())
             .context("no thread for the source")?;
-        Ok(FeedThread(thread))
+        Ok(FeedThread { thread, fault })
     }
 }
 
-/// The thread that reads the source. Dropping it waits until the thread has dropped the source, because a compressed bag is
-/// unpacked into a temporary file that the source removes. It does not wait long: a camera or a pipe without frames holds the
-/// thread, and has no such file.
+/// The thread that reads the source.
 #[derive(Debug)]
-pub struct FeedThread(JoinHandle<()>);
+pub struct FeedThread {
+    thread: JoinHandle<()>,
+    fault: Arc<OnceLock<String>>,
+}
 
-impl Drop for FeedThread {
-    fn drop(&mut self) {
+impl FeedThread {
+    /// Waits until the thread has dropped the source, because a compressed bag is unpacked into a temporary file that the source
+    /// removes. It does not wait long: a camera or a pipe without frames holds the thread, and has no such file.
+    ///
+    /// # Errors
+    /// [`BadInput`] with the reason if the source gave no frame at all.
+    pub fn end(self) -> anyhow::Result<()> {
         let until = Instant::now() + LONGEST_END;
-        while !self.0.is_finished() && Instant::now() < until {
+        while !self.thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        match self.fault.get() {
+            Some(fault) => Err(BadInput(fault.clone()).into()),
+            None => Ok(()),
         }
     }
 }

@@ -12,6 +12,24 @@ fn expect_once(arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 #[test]
+fn a_source_without_any_frame_ends_serve_and_mavlink() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("0.png"), b"no picture").unwrap();
+    let (source, model) = (folder.path().to_str().unwrap(), model());
+    for more in [
+        &["serve", "--address=127.0.0.1:0"],
+        &["mavlink", "--connect=udpin:127.0.0.1:0"],
+    ] {
+        let arguments = [&more[..], &[source, "--model", &model]].concat();
+        let (_, error) = expect(&ettrack(&arguments), 2);
+        assert!(
+            error.contains("error: ") && error.contains("it has no frames"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_missing_input_is_named_with_the_systems_reason_once() {
     const REASON: &str = "No such file or directory";
     let model = model();

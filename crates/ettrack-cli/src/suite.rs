@@ -125,7 +125,7 @@ impl SuiteArgs {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
         let suite = suite::read(&self.suite).map_err(|error| BadInput::of(&error))?;
-        let evaluations = self.evaluations(&suite);
+        let evaluations = self.evaluations(&suite)?;
         let trackers = self.trackers(&suite)?;
         let labels: Vec<String> = trackers.iter().map(|one| one.label.clone()).collect();
         let benchmarks = &suite.benchmarks;
@@ -209,13 +209,20 @@ impl SuiteArgs {
         Ok(())
     }
 
-    fn evaluations(&self, suite: &Suite) -> Vec<Evaluation> {
+    /// # Errors
+    /// [`BadInput`] for the multi-start experiment, which only VOT's sequences of `eval` have.
+    fn evaluations(&self, suite: &Suite) -> anyhow::Result<Vec<Evaluation>> {
         let asked = [&self.evaluation, &suite.evaluations];
         let asked = asked.into_iter().find(|names| !names.is_empty());
         let mut evaluations = asked.cloned().unwrap_or(vec![Evaluation::OnePass]);
         let mut seen = BTreeSet::new();
         evaluations.retain(|one| seen.insert(one.name()));
-        evaluations
+        if seen.contains(Evaluation::MultiStart.name()) {
+            bail!(BadInput(
+                "evaluation multistart: expected ope, sre or tre; `ettrack eval` has it for VOT's data sets".into()
+            ));
+        }
+        Ok(evaluations)
     }
 
     /// Returns the trackers in their order: models or boxes, then those given for comparison. Their names differ.

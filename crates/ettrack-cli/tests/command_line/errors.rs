@@ -12,6 +12,26 @@ fn expect_once(arguments: &[&str], code: i32, parts: &[&str]) {
 }
 
 #[test]
+fn a_suite_refuses_the_multi_start_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    evaluation::sequence(&folder.path().join("otb"), "Couple", 4);
+    let suite = folder.path().join("suite.yaml");
+    fs::write(&suite, "benchmarks:\n  - {dataset: otb100, root: otb}\n").unwrap();
+    let output = folder.path().join("out");
+    let arguments = [
+        "suite",
+        suite.to_str().unwrap(),
+        "--model",
+        &model(),
+        "--output",
+    ];
+    let more = [output.to_str().unwrap(), "--evaluation=multistart"];
+    let (_, error) = expect(&ettrack(&[&arguments[..], &more].concat()), 2);
+    assert!(error.contains("expected ope, sre or tre"), "{error}");
+    assert!(!output.exists());
+}
+
+#[test]
 fn a_source_without_any_frame_ends_serve_and_mavlink() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("0.png"), b"no picture").unwrap();

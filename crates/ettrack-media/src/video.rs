@@ -11,7 +11,7 @@ use image::codecs::gif::{GifEncoder, Repeat};
 use image::imageops::FilterType;
 use image::{Delay, Frame as GifFrame, RgbImage};
 
-use crate::source::StderrTail;
+use crate::source::{StderrTail, find_ffmpeg, own_times};
 use ettrack_files::{OutputError, PendingFile};
 
 /// Greatest width of a GIF in pixels; wider pictures are scaled down, because GIFs are large files.
@@ -133,7 +133,7 @@ enum Sink {
 impl VideoWriter {
     /// Opens a video of a live source for pictures of `width` x `height` pixels. Each picture is shown from the time at which it is
     /// pushed until the next one, whatever their rate is. `frames_per_second` is the highest rate. Otherwise as
-    /// [`VideoWriter::create`]; a `.gif` has a constant rate.
+    /// [`VideoWriter::create`]; a `.gif` has a constant rate. While the system's clock is set back, the picture stands still.
     ///
     /// # Errors
     /// As [`VideoWriter::create`].
@@ -407,13 +407,17 @@ impl Ffmpeg {
         rate: f64,
         timing: Timing,
     ) -> Result<Self, VideoError> {
-        let clock: &[&str] = match timing {
-            Timing::Constant => &[],
-            Timing::Live => &["-use_wallclock_as_timestamps", "1"],
+        let (clock, times) = match timing {
+            Timing::Constant => (None, None),
+            Timing::Live => (
+                Some(["-use_wallclock_as_timestamps", "1"]),
+                // Otherwise ffmpeg encodes repeated pictures at a constant rate, and a slow encoder falls behind.
+                Some(own_times(&find_ffmpeg().unwrap_or_default())),
+            ),
         };
         let mut child = Command::new("ffmpeg")
             .args(["-nostdin", "-loglevel", "error", "-y"])
-            .args(clock)
+            .args(clock.iter().flatten())
             .args(["-f", "rawvideo", "-pix_fmt", "rgb24"])
             .args(["-video_size", &format!("{width}x{height}")])
             .args(["-framerate", &rate.to_string(), "-i", "pipe:0"])
@@ -424,6 +428,7 @@ impl Ffmpeg {
                 "-pix_fmt",
                 "yuv420p",
             ])
+            .args(times.iter().flatten())
             .arg(temporary)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -510,12 +515,45 @@ impl Drop for Ffmpeg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{FrameSource as _, VideoSource};
     use image::AnimationDecoder;
 
     fn picture(index: u32, width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             image::Rgb([(x + index) as u8, y as u8, (index * 20) as u8])
         })
+    }
+
+    #[test]
+    fn a_live_video_has_each_picture_once_at_its_time() {
+        if find_ffmpeg().is_err() {
+            // Directly to standard error, because the test harness hides what a passing test prints.
+            let _ = writeln!(
+                std::io::stderr(),
+                "not tested: live videos: ffmpeg is not installed"
+            );
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("live.mp4");
+        let mut video = VideoWriter::create_live(&path, 64, 48, 30.0).unwrap();
+        for index in 0..4 {
+            if index > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(500));
+            }
+            video.push(&picture(index, 64, 48)).unwrap();
+        }
+        video.finish().unwrap();
+        let mut source = VideoSource::open(&path).unwrap();
+        let mut image = ettrack::frame::ImageBuffer::empty();
+        let mut frames = 0;
+        while source.next_into(&mut image).unwrap().is_some() {
+            frames += 1;
+        }
+        assert_eq!(frames, 4);
+        // Three times half a second, and a little for the last one.
+        let rate = source.frame_rate().unwrap();
+        assert!((0.5..4.0).contains(&rate), "{rate} pictures per second");
     }
 
     #[test]

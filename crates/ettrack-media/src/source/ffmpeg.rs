@@ -47,6 +47,12 @@ fn every_frame(version: &str) -> [&'static str; 2] {
     }
 }
 
+/// The option that makes ffmpeg write frames at their own times and repeat none. Renamed like that of [`every_frame`].
+pub(crate) fn own_times(version: &str) -> [&'static str; 2] {
+    let [name, _] = every_frame(version);
+    [name, "vfr"]
+}
+
 /// The filter that tells the size of each frame. Its sums cost time and can be switched off since version 4.3.
 fn tell_sizes(version: &str) -> &'static str {
     if is_before(version, (4, 3)) {

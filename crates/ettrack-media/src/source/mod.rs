@@ -14,6 +14,7 @@ pub(crate) use stream::hide_password;
 
 pub use bag::BagSource;
 pub use camera::CameraSource;
+pub(crate) use ffmpeg::own_times;
 pub use ffmpeg::{VideoSource, find_ffmpeg};
 pub use folder::FolderSource;
 use stream::Kind;

@@ -19,6 +19,7 @@ let times = [];
 let lastDropped = null;
 let lastUpdate = null; // time at which the newest update came, ms
 let lastMessage = null; // number of the newest message that was received
+let idleSince = 0; // number of the newest answer without a target
 let lastHeard = 0; // time at which the newest data came from the server, ms
 
 function say(text, isFine = false) {
@@ -88,7 +89,10 @@ function tell(update) {
     strips.time.push(update.ms, update.state === "lost");
   }
   strips.dropped.push([dropped], false);
-  if (update.state === "idle") view.forget();
+  if (update.state === "idle") {
+    idleSince = update.seq;
+    view.forget();
+  }
   sight.tellTemplate(update.template);
   id("stop").disabled = update.state === "idle";
 }
@@ -118,6 +122,8 @@ async function receive(data) {
   const update = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
   id("empty").hidden = true;
+  // An older picture may come after the answer that there is no target.
+  if (update.seq < idleSince) Object.assign(update, { state: "idle", box: null });
   if (id("sight").open) sight.show(bitmap, update.size, update.sight);
   view.show(bitmap, update);
   document.body.dataset.stamp = update.stamp;
@@ -183,6 +189,7 @@ function connect() {
   socket.onopen = () => {
     retry = 500;
     lastDropped = null;
+    idleSince = 0;
     lastUpdate = performance.now();
     Object.values(strips).forEach((strip) => strip.clear());
     refresh().catch(() => {});

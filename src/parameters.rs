@@ -397,8 +397,8 @@ parameters! {
     /// Component id of the camera: 100 for the first camera, 101 for the second one.
     mavlink_component: i64 = 100, Range::Between(1.0, 255.0), Start;
     /// Seconds from the answer for an image until the pilot sees the image. A target is taken from the image that the
-    /// pilot saw. With MAVLink, the images of this time and of one second more are kept, at most 512 MB, also if
-    /// history_frames and history_megabytes are smaller.
+    /// pilot saw. With MAVLink, the images of this time and of one second more are kept (up to 60 per second, at most
+    /// 512 MB), also if history_frames and history_megabytes are smaller.
     mavlink_video_delay: f64 = 0.0, Range::Between(0.0, 10.0), Start;
     /// Address of the video stream that is announced to ground stations: rtsp://…, rtp://HOST:PORT, udp://HOST:PORT or
     /// tcp://HOST:PORT; empty: none.

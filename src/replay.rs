@@ -234,10 +234,11 @@ impl Writer {
 }
 
 /// Replays a bag through the node. `make_core` creates the node at the time of the bag's first message. `progress` is called with
-/// the number of images done and, if known, the number of all images. It may end the replay; what was tracked is kept.
+/// the number of images done and, if known, the number of all images. It may stop the replay.
 ///
 /// # Errors
-/// If a bag cannot be read or written, a topic cannot be chosen, or no target was tracked in any image. Then nothing is written.
+/// If a bag cannot be read or written, a topic cannot be chosen, no target was tracked in any image, or the replay was stopped. Then
+/// nothing is written.
 pub fn replay<E: From<ReplayError>>(
     options: &ReplayOptions,
     make_core: impl FnOnce(&dyn Clock) -> Result<NodeCore, E>,

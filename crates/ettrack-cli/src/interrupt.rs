@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run as the end of the source does, so that what was tracked is kept.
+//! Ctrl-C ends a run early. `track` and the evaluations keep what was tracked; what must be whole is not written.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -174,4 +174,27 @@ mod tests {
         assert_eq!(sent.expect_err("it is full").kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
+
+    #[test]
+    fn waits_once_for_a_device_that_takes_no_bytes_and_writes_again_when_it_does() {
+        let patience = Duration::from_secs(2);
+        let (master, mut port) = port(patience);
+        while port.write_all(&[0; 280]).is_ok() {}
+        let begun = Instant::now();
+        for _ in 0..10 {
+            port.write_all(&[0; 280]).expect_err("it is still full");
+        }
+        assert!(begun.elapsed() < patience, "{:?}", begun.elapsed());
+        let mut other = File::from(master);
+        let mut taken = 0;
+        while taken < 2000 {
+            taken += other.read(&mut [0; 4096]).expect("read");
+        }
+        // The system passes the room on a little later.
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = port.write_all(&[0; 280]) {
+            assert!(Instant::now() < until, "no room again: {error}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }

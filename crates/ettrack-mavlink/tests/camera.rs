@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ettrack_mavlink::wire::{Ack, Address, Incoming, Outgoing, Received};
 use ettrack_mavlink::{
-    Actions, Camera, CameraOptions, Command, Observation, Outcome, Route, TargetState, Wish,
-    numbers,
+    Actions, Camera, CameraOptions, Command, GimbalOptions, Observation, Outcome, Route,
+    TargetState, Wish, numbers,
 };
 use mavlink::dialects::common::{CameraTrackingStatusFlags, MavMessage, MavResult};
 
@@ -125,6 +125,52 @@ fn rejects_a_choice_before_the_first_frame_and_while_the_source_is_stalled() {
     assert_eq!(bench.send(numbers::CAMERA_TRACK_RECTANGLE, DRAWN), None);
     assert_eq!(bench.answer(Outcome::Done), 1);
     assert_eq!(bench.result(), Some(MavResult::MAV_RESULT_ACCEPTED));
+}
+
+#[test]
+fn turns_only_the_gimbal_of_its_own_vehicle() {
+    for (system, turns) in [(2, 0), (1, 1)] {
+        let mut bench = Bench::new();
+        bench.camera = Camera::new(CameraOptions {
+            gimbal: Some(GimbalOptions {
+                device: 0,
+                gain: 1.0,
+                fastest: 1.0,
+            }),
+            ..CameraOptions::default()
+        });
+        let status = Received {
+            from: Address {
+                system,
+                component: 1,
+            },
+            sequence: 1,
+            message: Incoming::GimbalManager {
+                device: 1,
+                control: Address {
+                    system: 1,
+                    component: 100,
+                },
+            },
+        };
+        bench
+            .camera
+            .receive(&status, ROUTE, bench.now, &mut bench.out);
+        let observation = Observation {
+            number: 1,
+            stamp: 1,
+            size: (640, 480),
+            state: TargetState::Tracking,
+            bounding_box: Some([160.0, 120.0, 320.0, 240.0]),
+            bearing: Some([0.6, 0.0, 0.8]),
+        };
+        bench.camera.observe(observation, bench.now, &mut bench.out);
+        let sent = bench.out.messages.iter().filter(|(_, message)| {
+            matches!(message, Outgoing::Message(message)
+                if matches!(**message, MavMessage::GIMBAL_MANAGER_SET_PITCHYAW(_)))
+        });
+        assert_eq!(sent.count(), turns, "a gimbal of system {system}");
+    }
 }
 
 /// Message 30 is ATTITUDE, which an autopilot sends.

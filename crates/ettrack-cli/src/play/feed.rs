@@ -110,8 +110,11 @@ impl Feed {
 
     /// Ends the program's work with this fault.
     fn give_up(&self, fault: String) {
-        // Only this thread sets it, and only once.
-        let _ = self.fault.set(fault);
+        // Ctrl-C also ends a program that writes into a pipe to this one. That is no fault.
+        if !interrupt::came() {
+            // Only this thread sets it, and only once.
+            let _ = self.fault.set(fault);
+        }
         self.inbox.close();
     }
 

@@ -73,8 +73,8 @@ def test_a_replay_plays_the_nodes_input_and_nothing_else(replay):
 def test_a_replay_refuses_an_existing_output_and_a_missing_bag(replay, tmp_path):
     with pytest.raises(ValueError, match="expected the name of a new bag"):
         start(replay, bag=str(tmp_path), output=str(tmp_path))
-    with pytest.raises(ValueError, match="bag:=/nowhere does not exist"):
-        start(replay, bag="/nowhere", output=str(tmp_path / "new"))
+    with pytest.raises(ValueError, match="bag:=.*none does not exist"):
+        start(replay, bag=str(tmp_path / "none"), output=str(tmp_path / "new"))
 
 
 def test_a_replay_records_the_answers_of_a_node_that_loses_no_image(replay, tmp_path):

@@ -291,6 +291,7 @@ impl Drop for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::ffmpeg_tests;
 
     #[test]
     fn chooses_the_format_of_the_stream_by_its_address() {
@@ -311,11 +312,7 @@ mod tests {
 
     #[test]
     fn ends_at_once_while_nobody_reads_the_stream() {
-        if find_ffmpeg().is_err() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "not tested: the end of a stream: ffmpeg is not installed"
-            );
+        if !ffmpeg_tests("the end of a stream") {
             return;
         }
         // ffmpeg waits for a viewer. Until then it does not read the pictures, which are larger than a pipe.
@@ -340,12 +337,7 @@ mod tests {
 
     #[test]
     fn sends_a_stream_and_restarts_it_for_a_new_size() {
-        if find_ffmpeg().is_err() {
-            // Directly to standard error, because the test harness hides what a passing test prints.
-            let _ = writeln!(
-                std::io::stderr(),
-                "not tested: streams: ffmpeg is not installed"
-            );
+        if !ffmpeg_tests("streams") {
             return;
         }
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -515,7 +515,7 @@ impl Drop for Ffmpeg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{FrameSource as _, VideoSource};
+    use crate::source::{FrameSource as _, VideoSource, ffmpeg_tests};
     use image::AnimationDecoder;
 
     fn picture(index: u32, width: u32, height: u32) -> RgbImage {
@@ -526,12 +526,7 @@ mod tests {
 
     #[test]
     fn a_live_video_has_each_picture_once_at_its_time() {
-        if find_ffmpeg().is_err() {
-            // Directly to standard error, because the test harness hides what a passing test prints.
-            let _ = writeln!(
-                std::io::stderr(),
-                "not tested: live videos: ffmpeg is not installed"
-            );
+        if !ffmpeg_tests("live videos") {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -539,7 +534,7 @@ mod tests {
         let mut video = VideoWriter::create_live(&path, 64, 48, 30.0).unwrap();
         for index in 0..4 {
             if index > 0 {
-                std::thread::sleep(std::time::Duration::from_millis(500));
+                std::thread::sleep(std::time::Duration::from_secs(1));
             }
             video.push(&picture(index, 64, 48)).unwrap();
         }
@@ -551,9 +546,9 @@ mod tests {
             frames += 1;
         }
         assert_eq!(frames, 4);
-        // Three times half a second, and a little for the last one.
+        // About one per second, more if ffmpeg takes long to start and reads the first ones together. A constant rate would be 30.
         let rate = source.frame_rate().unwrap();
-        assert!((0.5..4.0).contains(&rate), "{rate} pictures per second");
+        assert!((0.5..10.0).contains(&rate), "{rate} pictures per second");
     }
 
     #[test]
@@ -606,12 +601,7 @@ mod tests {
 
     #[test]
     fn ffmpeg_writes_a_video_of_odd_size_and_its_errors_are_reported() {
-        if Command::new("ffmpeg").arg("-version").output().is_err() {
-            // Directly to standard error, because the test harness hides what a passing test prints.
-            let _ = writeln!(
-                std::io::stderr(),
-                "not tested: videos: ffmpeg is not installed"
-            );
+        if !ffmpeg_tests("videos") {
             return;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -401,6 +401,20 @@ impl FrameSource for VideoSource {
     }
 }
 
+/// Whether ffmpeg is installed, so that tests of `what` can run. Otherwise prints that they do not.
+#[cfg(test)]
+pub(crate) fn ffmpeg_tests(what: &str) -> bool {
+    let is_there = find_ffmpeg().is_ok();
+    if !is_there {
+        // Directly to standard error, because the test harness hides what a passing test prints.
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("not tested: {what}: ffmpeg is not installed\n").as_bytes(),
+        );
+    }
+    is_there
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

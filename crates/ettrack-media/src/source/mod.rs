@@ -14,6 +14,8 @@ pub(crate) use stream::hide_password;
 
 pub use bag::BagSource;
 pub use camera::CameraSource;
+#[cfg(test)]
+pub(crate) use ffmpeg::ffmpeg_tests;
 pub(crate) use ffmpeg::own_times;
 pub use ffmpeg::{VideoSource, find_ffmpeg};
 pub use folder::FolderSource;
